@@ -1,0 +1,160 @@
+"""One line of tshark columns becomes one Packet, or a reason why not. Never raises.
+
+The columns are those of `COLUMNS`; the layer-4 bytes arrive as hex because tshark's own layer-4
+dissectors keep a conversation per SYN and never forget it.
+"""
+
+import enum
+import ipaddress
+import struct
+from functools import lru_cache
+
+from portsentry_py.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Packet, Quoted
+
+# Title and Wireshark column format. The data column stands between the addresses because tshark
+# prints an arrow column between adjacent ones.
+COLUMNS = (
+    ("time", "%t"),
+    ("src", "%us"),
+    ("data", "%Cus:data.data:0:U"),
+    ("dst", "%ud"),
+    (
+        "proto",
+        (
+            "%Cus:ip.proto or ipv6.nxt or ipv6.hopopts.nxt or ipv6.routing.nxt or ipv6.dstopts.nxt"
+            " or ipv6.fraghdr.nxt or ah.next_header:0:U"
+        ),
+    ),
+    ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
+    ("id", "%Cus:ip.id:0:U"),
+    ("offset", "%Cus:ip.frag_offset or ipv6.fraghdr.offset:0:U"),
+    ("more", "%Cus:ip.flags.mf or ipv6.fraghdr.more:0:U"),
+    ("whole", "%Cus:ip.reassembled.length or ipv6.reassembled.length:0:U"),
+    ("vlan", "%Cus:vlan.id:0:U"),
+    ("iface", "%Cus:frame.interface_name:0:U"),
+)
+
+
+class Discard(enum.Enum):
+    """Why a line gives no packet."""
+
+    NOT_IP = "not_ip"
+    FRAGMENT = "fragment"  # a piece; the reassembled whole comes with the last piece
+    ESTABLISHED = "established"  # plain ACK and data: the kernel filter drops the same live
+    MALFORMED = "malformed"
+
+
+# 9999-12-31, the last day that the log's date can show; pcapng can carry later ones.
+_MAX_TIME_US = 253_402_300_799_000_000
+_TUNNELS = {"4", "41", "47"}
+_IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
+_FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
+_IPV4_HEADER = 20
+_ICMP_ERRORS = {3, 4, 5, 11, 12}
+_ICMPV6_LAST_ERROR = 127
+
+
+@lru_cache(maxsize=65536)
+def canonical_address(text: str) -> str:
+    """The canonical form of an IP address, the same on every Python; raises ValueError if it is none."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return f"::ffff:{address.ipv4_mapped}"
+    return str(address)
+
+
+def decode(line: str) -> Packet | Discard:
+    """Decode one line of tshark's `-T tabs` output with the columns of `COLUMNS`.
+
+    Args:
+        line: the columns, separated by tabs, padded with blanks.
+
+    Returns:
+        The packet, or why there is none. Anything that cannot be understood is MALFORMED.
+    """
+    try:
+        return _decode(line)
+    except (ValueError, IndexError, struct.error, OverflowError):
+        return Discard.MALFORMED
+
+
+def _decode(line: str) -> Packet | Discard:
+    cells = [cell.strip() for cell in line.rstrip("\n").split("\t")]
+    time, src, data, dst, protos, ttls, ids, offsets, more, whole, vlans, iface = cells[:12]
+    if not protos:
+        return Discard.NOT_IP
+    if not whole and (_any_set(offsets) or _any_set(more)):
+        return Discard.FRAGMENT
+    chain = protos.split(",")
+    proto = int(chain[-1])
+    base = Packet(
+        time_us=_time_us(time),
+        src=canonical_address(src),
+        dst=canonical_address(dst),
+        proto=proto,
+        ttl=int(ttls.rsplit(",", 1)[-1] or 0),
+        # IPv6 has no identification: in 6in4 the column holds the outer packet's.
+        ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1] or "0", 16),
+        vlan=int(vlans.rsplit(",", 1)[-1] or 0),
+        in_iface=iface.rsplit(",", 1)[-1],
+        tunnelled=len(chain) > 1 and any(number in _TUNNELS for number in chain[:-1]),
+    )
+    payload = bytes.fromhex(data.split(",")[-1].rstrip("…."))
+    if proto == TCP:
+        return _tcp(base, payload)
+    if proto in {UDP, SCTP}:
+        src_port, dest_port = struct.unpack_from("!HH", payload)
+        chunk = payload[12] if proto == SCTP else 0  # RFC 9260 section 3.2: type of the first chunk
+        return base._replace(src_port=src_port, dest_port=dest_port, flags=chunk)
+    if proto in {ICMP, ICMPV6}:
+        return base._replace(src_port=payload[0], dest_port=payload[1], quoted=_quoted(proto, payload))
+    if chain[-1] in _IPV6_EXTENSIONS:
+        # An extension header that leads nowhere: nothing that a host would answer.
+        return Discard.MALFORMED
+    return base
+
+
+def _tcp(base: Packet, payload: bytes) -> Packet | Discard:
+    src_port, dest_port, seq, ack, offset, flags = struct.unpack_from("!HHIIBB", payload)
+    if flags & _FLAGS_OF_ESTABLISHED == ACK:
+        return Discard.ESTABLISHED
+    header_bytes = (offset >> 4) * 4
+    if header_bytes < 20:  # noqa: PLR2004 - RFC 9293: five words at least
+        return Discard.MALFORMED
+    window = int.from_bytes(payload[14:16], "big")
+    return base._replace(
+        src_port=src_port,
+        dest_port=dest_port,
+        flags=flags,
+        seq=seq,
+        ack=ack,
+        window=window,
+        header_bytes=header_bytes,
+        options=payload[20:header_bytes],
+    )
+
+
+def _quoted(proto: int, payload: bytes) -> Quoted | None:
+    """The quotation of an ICMP error; tshark shows 36 bytes, enough for all but the ports of IPv6."""
+    inner = payload[8:]
+    if proto == ICMP and payload[0] in _ICMP_ERRORS and len(inner) >= _IPV4_HEADER:
+        header = (inner[0] & 0x0F) * 4
+        ports = struct.unpack_from("!HH", inner, header) if len(inner) >= header + 4 else (0, 0)
+        src, dst = (str(ipaddress.IPv4Address(inner[at : at + 4])) for at in (12, 16))
+        return Quoted(inner[9], src, dst, *ports)
+    if proto == ICMPV6 and payload[0] <= _ICMPV6_LAST_ERROR and len(inner) >= 24:  # noqa: PLR2004 - up to the source
+        return Quoted(inner[6], canonical_address(str(ipaddress.IPv6Address(inner[8:24]))), "", 0, 0)
+    return None
+
+
+def _time_us(text: str) -> int:
+    seconds, _, fraction = text.partition(".")
+    time_us = int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
+    if not 0 <= time_us <= _MAX_TIME_US:
+        raise ValueError(text)
+    return time_us
+
+
+def _any_set(cell: str) -> bool:
+    """Whether a numeric or boolean column holds anything but zero (versions print 1, True or Set)."""
+    return bool(cell) and any(value not in {"0", "False", "Not set"} for value in cell.split(","))

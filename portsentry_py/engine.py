@@ -1,0 +1,113 @@
+"""The pure pipe: a line of tshark in, events out. The same lines give the same events, live or replayed."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from portsentry_py.decode import Discard, decode
+from portsentry_py.detectors import registry
+from portsentry_py.events import Event
+from portsentry_py.flows import FlowTable
+from portsentry_py.host import HostState
+from portsentry_py.ledger import Ledger
+from portsentry_py.narrate import connection_event, evidence_event
+from portsentry_py.policy import Policy
+from portsentry_py.ration import Ration
+from portsentry_py.scans import Report, ScanReports
+from portsentry_py.settings import Settings
+from portsentry_py.sighting import Kind, Sighting
+
+_CONNECTION_KINDS = {
+    "off": frozenset[Kind](),
+    "unserved": frozenset({Kind.REFUSED, Kind.SILENT}),
+    "all": frozenset({Kind.REFUSED, Kind.SILENT, Kind.ANSWERED, Kind.SERVED}),
+}
+
+
+class Engine:
+    """decode → flows → ledger → detectors → scans → policy → events.
+
+    Args:
+        settings: the configuration.
+        host: what is known of the host; replace it with `set_host` when it changes.
+    """
+
+    def __init__(self, settings: Settings, host: HostState) -> None:
+        self._flows = FlowTable(settings.limits)
+        self._ledger = Ledger(settings.limits)
+        self._scans = ScanReports(settings.lines, settings.limits.max_sources)
+        self._ration = Ration(settings.lines, settings.limits.max_sources)
+        self._host = host
+        self._suppressed_before = 0
+        self._discarded: Counter[Discard] = Counter()
+        self._packets = 0
+        self.last_us = 0
+        self.set_settings(settings)
+
+    def set_settings(self, settings: Settings) -> None:
+        """Take other settings; flows and sources are kept, and so are the limits and the rations."""
+        self._detectors = registry(settings)
+        self._policy = Policy(settings.ignore)
+        self._connection_kinds = _CONNECTION_KINDS[settings.connections]
+        self._flows.served.set_named(settings.served)
+        self.set_host(self._host)
+
+    def set_host(self, host: HostState) -> None:
+        """Take what is known of the host now."""
+        self._host = host
+        self._flows.set_host(host)
+        self._policy.set_host(host)
+
+    def feed(self, line: str) -> Iterator[Event]:
+        """One line of tshark's columns."""
+        packet = decode(line)
+        self._packets += 1
+        if isinstance(packet, Discard):
+            self._discarded[packet] += 1
+            return
+        self.last_us = packet.time_us
+        yield from self.advance(packet.time_us)
+        for sighting in self._flows.observe(packet):
+            yield from self._observe(sighting)
+
+    def advance(self, now_us: int) -> Iterator[Event]:
+        """Time has come to `now_us` without a packet."""
+        for sighting in self._flows.advance(now_us):
+            yield from self._observe(sighting)
+        for report in self._scans.advance(now_us):
+            yield self._event(report)
+            self._ledger.forget(report.finding.record.source, report.finding.record.direction)
+
+    def finish(self) -> Iterator[Event]:
+        """The input has ended: attempts that are still unanswered are counted as such."""
+        for sighting in self._flows.finish():
+            yield from self._observe(sighting)
+
+    def counts(self) -> dict[str, int]:
+        """What the status line tells of the core, under the line's own names."""
+        return {
+            "packets": self._packets,
+            "packets_malformed": self._discarded[Discard.MALFORMED],
+            "lines_suppressed": self._ration.suppressed,
+            "sources_evicted": self._ledger.evicted,
+            "flows_evicted": self._flows.evicted,
+        }
+
+    def _observe(self, sighting: Sighting) -> Iterator[Event]:
+        record = self._ledger.note(sighting)
+        if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
+            yield from self._connection(sighting)
+        for detector in self._detectors:
+            finding = detector.observe(sighting, record)
+            if finding is not None:
+                for report in self._scans.observe(finding):
+                    yield self._event(report)
+
+    def _event(self, report: Report) -> Event:
+        verdict, reason = self._policy.verdict(report.finding)
+        return evidence_event(report, verdict, reason)
+
+    def _connection(self, sighting: Sighting) -> Iterator[Event]:
+        if self._ration.allows(sighting.source, sighting.time_us):
+            held_back = self._ration.suppressed - self._suppressed_before
+            self._suppressed_before = self._ration.suppressed
+            yield connection_event(sighting, held_back)

@@ -1,0 +1,170 @@
+"""The lines of the log as frozen dataclasses: field order is key order, and the first keys are a contract.
+
+No field holds text chosen by an outsider: integers, booleans, words of our own, addresses and times.
+"""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta, timezone
+from typing import Any, ClassVar, Literal
+
+SCHEMA_VERSION = 1
+
+Verdict = Literal["ban", "watch", "ignore", "none"]
+ScanType = Literal[
+    "syn",
+    "connect",
+    "fin",
+    "null",
+    "xmas",
+    "maimon",
+    "ack",
+    "udp",
+    "sctp_init",
+    "sctp_cookie",
+    "ipproto",
+    "icmp",
+    "odd_flags",
+    "mixed",
+    "unknown",
+]
+Technique = Literal["port_scan", "sweep", "slow", "distributed", "stealth", "trap", "outbound", "none"]
+Direction = Literal["inbound", "outbound"]
+Proto = Literal["tcp", "udp", "icmp", "icmpv6", "sctp", "ip"]
+State = Literal["new", "changed", "grown", "ongoing", "ended"]
+Reason = Literal[
+    "ports_in_window",
+    "decoy_port",
+    "own_address",
+    "ignore_list",
+    "not_bannable",
+    "mapped_source",
+    "outbound",
+]
+Outcome = Literal["refused", "unanswered", "answered", "served"]
+SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
+SensorReason = Literal["none", "dumpcap_ended", "tshark_ended", "signal", "end_of_input", "damaged_capture"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def utc(time_us: int) -> str:
+    """A time in microseconds since 1970 as the log writes it: UTC, six decimals, `Z`."""
+    moment = _EPOCH + timedelta(microseconds=time_us)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+
+
+def _key(doc: str, *, unit: str = "", optional: bool = False) -> Any:
+    metadata = {"doc": doc, "unit": unit}
+    return field(default=None, metadata=metadata) if optional else field(metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every line begins with."""
+
+    event_type: ClassVar[str]
+    timestamp: str = _key("when it happened, capture time", unit="UTC, RFC 3339, six decimals")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEvent(Event):
+    """A line about a source: seven frozen keys, then where it aimed."""
+
+    verdict: Verdict = _key("what to do: only `ban` is matched by the shipped jail")
+    src_ip: str = _key("the source", unit="canonical address")
+    source_verified: bool = _key("the source proved that it receives what we send")
+    scan_type: ScanType = _key("kind of probe")
+    technique: Technique = _key("the detector that speaks; `none` for a connection")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionEvent(SourceEvent):
+    """One connection attempt."""
+
+    event_type: ClassVar[str] = "connection"
+    direction: Direction = _key("seen from this host")
+    src_port: int = _key("the source's port", unit="port")
+    dest_ip: str = _key("the host that was asked", unit="canonical address")
+    dest_port: int = _key("the port that was asked for", unit="port")
+    proto: Proto = _key("transport")
+    outcome: Outcome = _key("what became of it")
+    suppressed: int = _key("connection lines held back since the one before this", unit="lines")
+    in_iface: str | None = _key("interface", optional=True)
+    vlan: int | None = _key("VLAN of the innermost tag", unit="VLAN id", optional=True)
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceEvent(SourceEvent):
+    """A line that shows why its verdict is right, without a capture."""
+
+    state: State = _key("why this line is written now")
+    direction: Direction = _key("seen from this host")
+    dest_ip: str = _key("the host that the last probe aimed at", unit="canonical address")
+    dest_port: int = _key("the port that the last probe aimed at", unit="port")
+    proto: Proto = _key("transport of the last probe")
+    ports: int = _key("distinct unserved ports touched", unit="ports")
+    ports_sample: tuple[int, ...] = _key("at most 16 of them, the latest, sorted", unit="ports")
+    hosts: int = _key("distinct hosts of ours touched", unit="hosts")
+    first_seen: str = _key("its first probe", unit="UTC, RFC 3339, six decimals")
+    last_seen: str = _key("its latest probe", unit="UTC, RFC 3339, six decimals")
+    attempts: int = _key("probes, repetitions and attempts on served ports included", unit="probes")
+    closed: int = _key("distinct ports refused with RST or an ICMP error", unit="ports")
+    open: int = _key("distinct ports that turned out to be served", unit="ports")
+    score: int = _key("3 for each unserved port below 1024, 1 for each other", unit="points")
+    src_net: str = _key("network of the source, /24 or /64", unit="CIDR")
+    reason: Reason = _key("the rule that gave the verdict")
+    in_iface: str | None = _key("interface of the last probe", optional=True)
+    vlan: int | None = _key("VLAN of the last probe", unit="VLAN id", optional=True)
+    event_id: str = _key("the same for all lines of one scan", unit="16 hex digits")
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanEvent(EvidenceEvent):
+    """A source crossed a threshold."""
+
+    event_type: ClassVar[str] = "scan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrapEvent(EvidenceEvent):
+    """A decoy port was touched."""
+
+    event_type: ClassVar[str] = "trap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusEvent(Event):
+    """The sensor about itself."""
+
+    event_type: ClassVar[str] = "status"
+    verdict: Verdict = _key("always `none`")
+    state: SensorState = _key("what the sensor does")
+    reason: SensorReason = _key("why")
+    version: str = _key("version of portsentry-py")
+    packets: int = _key("packets that reached the core since the start", unit="packets")
+    packets_dropped: int = _key("packets that the kernel dropped for want of room", unit="packets")
+    packets_malformed: int = _key("packets that could not be understood", unit="packets")
+    lines_suppressed: int = _key("connection lines held back since the start", unit="lines")
+    lines_lost: int = _key("lines that could not be written since the start", unit="lines")
+    sources_evicted: int = _key("sources forgotten because a table was full", unit="sources")
+    flows_evicted: int = _key("flows forgotten because a table was full", unit="flows")
+    restarts: int = _key("times that the capture was restarted", unit="restarts")
+    schema: int = SCHEMA_VERSION
+
+
+EVENT_CLASSES: tuple[type[Event], ...] = (ConnectionEvent, ScanEvent, TrapEvent, StatusEvent)
+
+
+def to_record(event: Event) -> dict[str, object]:
+    """The line as an ordered mapping; optional fields without a value are left out."""
+    record: dict[str, object] = {}
+    for item in fields(event):
+        content = getattr(event, item.name)
+        if content is None:
+            continue
+        record[item.name] = list(content) if isinstance(content, tuple) else content
+        if item.name == "timestamp":
+            record["event_type"] = event.event_type
+    return record

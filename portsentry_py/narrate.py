@@ -1,0 +1,102 @@
+"""Reports and sightings become events: the last step of the core."""
+
+from hashlib import blake2s
+from ipaddress import ip_network
+from itertools import islice
+from typing import cast
+
+from portsentry_py.events import (
+    ConnectionEvent,
+    Direction,
+    EvidenceEvent,
+    Outcome,
+    Proto,
+    Reason,
+    ScanEvent,
+    ScanType,
+    State,
+    Technique,
+    TrapEvent,
+    Verdict,
+    utc,
+)
+from portsentry_py.ledger import SourceRecord
+from portsentry_py.scans import Report
+from portsentry_py.sighting import Kind, Sighting
+
+_SAMPLE = 16
+_OUTCOMES: dict[Kind, Outcome] = {
+    Kind.REFUSED: "refused",
+    Kind.SILENT: "unanswered",
+    Kind.ANSWERED: "answered",
+    Kind.SERVED: "served",
+}
+
+
+def evidence_event(report: Report, verdict: str, reason: str) -> EvidenceEvent:
+    """The `scan` or `trap` line of a report."""
+    finding = report.finding
+    record, sighting = finding.record, finding.sighting
+    event_class = TrapEvent if finding.technique == "trap" else ScanEvent
+    return event_class(
+        timestamp=utc(report.time_us),
+        verdict=cast("Verdict", verdict),
+        src_ip=record.source,
+        source_verified=record.verified,
+        scan_type=cast("ScanType", finding.scan_type),
+        technique=cast("Technique", finding.technique),
+        state=cast("State", report.state),
+        direction=cast("Direction", record.direction),
+        dest_ip=sighting.target,
+        dest_port=sighting.port,
+        proto=cast("Proto", sighting.proto),
+        ports=record.ports,
+        ports_sample=_sample(record, sighting),
+        hosts=len(record.unserved),
+        first_seen=utc(report.first_us),
+        last_seen=utc(max(record.last_us, report.first_us)),
+        attempts=record.attempts,
+        closed=len(record.refused),
+        open=len(record.opened),
+        score=record.score,
+        src_net=_network(record.source),
+        reason=cast("Reason", reason),
+        in_iface=sighting.packet.in_iface or None,
+        vlan=sighting.packet.vlan or None,
+        event_id=_event_id(record.source, finding.technique, report.first_us),
+    )
+
+
+def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
+    """The `connection` line of an attempt whose outcome is known; dated with its first packet."""
+    packet = sighting.packet
+    return ConnectionEvent(
+        timestamp=utc(packet.time_us),
+        verdict="none",
+        src_ip=sighting.source,
+        source_verified=sighting.verified,
+        scan_type=cast("ScanType", sighting.scan_type),
+        technique="none",
+        direction=cast("Direction", sighting.direction),
+        src_port=packet.src_port,
+        dest_ip=sighting.target,
+        dest_port=sighting.port,
+        proto=cast("Proto", sighting.proto),
+        outcome=_OUTCOMES[sighting.kind],
+        suppressed=suppressed,
+        in_iface=packet.in_iface or None,
+        vlan=packet.vlan or None,
+    )
+
+
+def _sample(record: SourceRecord, sighting: Sighting) -> tuple[int, ...]:
+    latest = islice(reversed(record.unserved.get(sighting.target, {})), _SAMPLE)
+    return tuple(sorted({port for _, port in latest}))
+
+
+def _network(source: str) -> str:
+    return str(ip_network((source, 64 if ":" in source else 24), strict=False))
+
+
+def _event_id(source: str, technique: str, first_us: int) -> str:
+    return blake2s(f"{source} {technique} {first_us}".encode(), digest_size=8).hexdigest()

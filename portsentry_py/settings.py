@@ -1,0 +1,108 @@
+"""Every number and list that shapes detection, with its default; the configuration file fills these.
+
+The metadata of a field (`low`, `high`, `words`) is what config.py checks; `doc` is its meaning.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+Network = IPv4Network | IPv6Network
+Networks = tuple[Network, ...]
+Ports = frozenset[int]
+
+# The dead services of portsentry 2.0's default lists: no client of today asks for them by itself.
+# Left out of its lists: ports that mail servers (113), file and name services still try.
+TRAP_TCP = frozenset({1, 11, 15, 17, 19, 70, 512, 540})
+TRAP_UDP = frozenset({13, 19, 517, 518})
+
+
+def number(default: float, doc: str, low: float, high: float) -> Any:
+    """A bounded number."""
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high})
+
+
+def word(default: str, doc: str, *words: str) -> Any:
+    """One of a few words, the default first."""
+    return field(default=default, metadata={"doc": doc, "words": (default, *words)})
+
+
+def value(default: object, doc: str) -> Any:
+    """Anything else that is immutable."""
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Ports that are served although no socket of this host shows it (containers, forwarded ports)."""
+
+    tcp: Ports = value(frozenset(), "TCP ports")
+    udp: Ports = value(frozenset(), "UDP ports")
+
+
+@dataclass(frozen=True, slots=True)
+class Traps:
+    """Decoy ports: nobody has a reason to touch them."""
+
+    tcp: Ports = value(TRAP_TCP, "TCP decoy ports")
+    udp: Ports = value(TRAP_UDP, "UDP decoy ports")
+    ban_on: str = word("second", "which touch by an unverified source gets the verdict ban", "first")
+
+
+@dataclass(frozen=True, slots=True)
+class PortScan:
+    """One source, many ports of one host."""
+
+    min_ports: int = number(8, "distinct unserved ports of one host that make a scan", 2, 1024)
+    window_seconds: int = number(60, "time within which they must be touched", 1, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Detectors:
+    """One section for each detector."""
+
+    port_scan: PortScan = value(PortScan(), "one source, many ports of one host")
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How often lines are written."""
+
+    repeat_seconds: int = number(60, "a scan that goes on is logged again after this time", 10, 3600)
+    quiet_seconds: int = number(60, "a scan has ended after this time without a probe", 10, 3600)
+    per_source_per_minute: int = number(10, "connection lines of one source in a minute", 1, 10_000)
+    per_second: int = number(20, "connection lines of all sources in a second", 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the tables; when one is full, the oldest entry goes and is counted."""
+
+    max_sources: int = number(20_000, "sources remembered", 16, 1_000_000)
+    max_flows: int = number(65_536, "flows remembered in each direction", 64, 4_000_000)
+    max_attempts: int = number(300_000, "distinct (source, host, port) remembered", 64, 10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """How packets are taken from the kernel."""
+
+    buffer_mib: int = number(64, "kernel buffer of dumpcap", 1, 1024)
+    snap_bytes: int = number(128, "bytes of each packet that are captured", 96, 65_535)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration."""
+
+    interfaces: tuple[str, ...] = value((), "interfaces to watch; none: all that are up, less loopback")
+    log: str = value("/var/log/portsentry.log", "the event log; '-' is standard output")
+    home: Networks = value((), "networks besides this host's own addresses that count as ours")
+    ignore: Networks = value((), "sources that must never be banned")
+    connections: str = word("unserved", "which attempts get a connection line", "all", "off")
+    served: Served = value(Served(), "ports served although no socket here shows it")
+    traps: Traps = value(Traps(), "decoy ports")
+    detectors: Detectors = value(Detectors(), "thresholds of the detectors")
+    lines: Lines = value(Lines(), "how often lines are written")
+    limits: Limits = value(Limits(), "bounds of the tables")
+    capture: Capture = value(Capture(), "how packets are taken from the kernel")

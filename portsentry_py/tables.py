@@ -1,0 +1,66 @@
+"""A table with a bound: when it is full, the entry unused for longest goes and is counted."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class BoundedTable(Generic[K, V]):
+    """A mapping of at most `limit` entries, in order of last use.
+
+    Args:
+        limit: the most entries that it holds.
+        on_evict: called with key and value of an entry that made room for another.
+    """
+
+    def __init__(self, limit: int, on_evict: Callable[[K, V], None] | None = None) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._on_evict = on_evict
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def peek(self, key: K) -> V | None:
+        """The entry, if there is one; does not count as use."""
+        return self._entries.get(key)
+
+    def touch(self, key: K) -> V | None:
+        """The entry, if there is one, which is now the most recently used."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    def put(self, key: K, entry: V) -> None:
+        """Add or replace an entry as the most recently used; evicts while too many."""
+        self._entries[key] = entry
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._limit:
+            self.evict_oldest()
+
+    def pop(self, key: K) -> V | None:
+        """Remove an entry without counting it as evicted."""
+        return self._entries.pop(key, None)
+
+    def oldest(self) -> tuple[K, V] | None:
+        """The entry unused for longest."""
+        return next(iter(self._entries.items()), None)
+
+    def evict_oldest(self) -> None:
+        """Make room: drop the entry unused for longest."""
+        key, entry = self._entries.popitem(last=False)
+        self.evicted += 1
+        if self._on_evict is not None:
+            self._on_evict(key, entry)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All entries, the one unused for longest first."""
+        return iter(self._entries.items())
