@@ -1,0 +1,97 @@
+"""`check`: what is wrong on this machine, and the fix. Looks, never changes."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from portsentry_py import pack
+from portsentry_py.capture import LiveCapture, Tools, find_tools, interface_names
+from portsentry_py.errors import CaptureError, OutputError, PermissionDenied, PortsentryError
+from portsentry_py.machine import default_interfaces, describe
+from portsentry_py.pack_conflicts import LOG
+from portsentry_py.settings import Settings
+
+_FAIL2BAN = Path("/etc/fail2ban")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One thing that was looked at; `error` is set where the sensor could not run."""
+
+    name: str
+    text: str
+    error: PortsentryError | None = None
+    warning: bool = False
+
+
+def check(settings: Settings) -> Iterator[Result]:
+    """Look at tools, interfaces, rights, log and jail, in the order in which they are needed."""
+    try:
+        tools = find_tools()
+    except PortsentryError as error:
+        yield Result("tshark", str(error), error)
+    else:
+        yield Result("tshark", f"{tools.tshark} {tools.version}")
+        yield from _capture(settings, tools)
+    yield _log(settings.log)
+    yield from _jail(settings)
+
+
+def _capture(settings: Settings, tools: Tools) -> Iterator[Result]:
+    names = list(settings.interfaces) or default_interfaces()
+    if not names:
+        yield Result("interfaces", "none is up but loopback: the sensor watches `any`", warning=True)
+        names = ["any"]
+    available = interface_names(tools)
+    missing = [name for name in names if available and name not in available]
+    if missing:
+        text = f"no interface {', '.join(missing)}; there are {', '.join(available)}"
+        yield Result("interfaces", text, CaptureError(text))
+        return
+    try:
+        LiveCapture(tools, describe(names), settings.served.udp, settings.capture).stop()
+    except PortsentryError as error:
+        yield Result("capture", str(error), error)
+    else:
+        yield Result("capture", f"works on {', '.join(names)}")
+
+
+def _log(target: str) -> Result:
+    if target == "-":
+        return Result("log", "standard output")
+    path = Path(target)
+    place = path if path.exists() else path.parent
+    if not place.exists():
+        text = f"{place} does not exist; create it or name another log"
+        return Result("log", text, OutputError(text))
+    if path.is_dir() or not os.access(place, os.W_OK):
+        text = f"you may not write {target}; run as root or name another log"
+        return Result("log", text, PermissionDenied(text))
+    return Result("log", target)
+
+
+def _jail(settings: Settings) -> Iterator[Result]:
+    if not _FAIL2BAN.is_dir():
+        yield Result(
+            "jail",
+            "fail2ban is not installed, nothing will be banned: apt-get install fail2ban",
+            warning=True,
+        )
+        return
+    shipped = pack.pack_files()
+    missing = [file.target for file in shipped if not (_FAIL2BAN / file.target).exists()]
+    if missing:
+        yield Result(
+            "jail",
+            "not armed; do it with: portsentry-py fail2ban install && fail2ban-client reload",
+            warning=True,
+        )
+    else:
+        yield Result("jail", f"installed in {_FAIL2BAN}")
+        if settings.log != "/" + LOG:
+            yield Result(
+                "jail", f"it reads /{LOG}, the log is {settings.log}: set logpath in jail.local", warning=True
+            )
+    for sentence in pack.conflicts(Path("/")):
+        yield Result("jail", sentence, warning=True)

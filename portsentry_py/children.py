@@ -1,0 +1,142 @@
+"""A pipeline of two child processes, dumpcap into tshark, watched so that none outlives us or dies unseen."""
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+_READ_BYTES = 1 << 18
+_STDERR_BYTES = 16_384
+_STOP_SECONDS = 10.0
+# A line that never ends is not tshark's.
+_MAX_LINE_BYTES = 1 << 20
+# Kills the processes whose numbers it was last told when its standard input closes, as it does when we die,
+# SIGKILL included. An empty last line means that all is well.
+_GUARD = 'pids=; while read -r line; do pids=$line; done; [ -z "$pids" ] || kill -KILL $pids'
+
+
+class Pipeline:
+    """`first | second`, or `second` alone reading a file; lines of the last one's output are read here.
+
+    Args:
+        commands: one or two argument lists.
+        environment: the children's environment.
+    """
+
+    def __init__(self, commands: Sequence[Sequence[str]], environment: dict[str, str]) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._said: list[bytes] = []
+        self._rest = b""
+        self.at_end = False
+        self._killed = False
+        # Only the guard's input is a pipe of ours; all descriptors of ours are closed in children.
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, start_new_session=True, env=environment
+        )
+        self._processes: list[subprocess.Popen[bytes]] = []
+        try:
+            for position, command in enumerate(commands):
+                self._start(command, environment, last=position == len(commands) - 1)
+        except OSError:
+            self.kill()
+            raise
+
+    def _start(self, command: Sequence[str], environment: dict[str, str], *, last: bool) -> None:
+        before = self._processes[-1].stdout if self._processes else None
+        process = subprocess.Popen(
+            command,
+            stdin=before or subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            # Ctrl-C in a terminal must reach us alone: the children drain when we tell them to.
+            start_new_session=True,
+        )
+        self._processes.append(process)
+        if before is not None:
+            before.close()  # or the reader would never see the writer's end
+        self._tell_guard(" ".join(str(child.pid) for child in self._processes))
+        self._said.append(b"")
+        assert process.stderr is not None  # noqa: S101 - a pipe was asked for
+        os.set_blocking(process.stderr.fileno(), False)
+        self._selector.register(process.stderr, selectors.EVENT_READ, len(self._processes) - 1)
+        if last:
+            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            os.set_blocking(process.stdout.fileno(), False)
+            self._selector.register(process.stdout, selectors.EVENT_READ, None)
+
+    def _tell_guard(self, pids: str) -> None:
+        assert self._guard.stdin is not None  # noqa: S101 - a pipe was asked for
+        try:
+            self._guard.stdin.write(pids.encode() + b"\n")
+            self._guard.stdin.flush()
+        except OSError:
+            return  # somebody killed the guard; the children are still watched from here
+
+    def said(self, position: int) -> list[str]:
+        """The last lines that the child wrote to stderr."""
+        return self._said[position].decode("utf-8", "replace").splitlines()
+
+    def exit_code(self, position: int) -> int | None:
+        """The child's exit code, None while it runs."""
+        return self._processes[position].poll()
+
+    @property
+    def ended(self) -> int | None:
+        """The position of the first child that is no longer running, None while all run."""
+        return next((at for at, process in enumerate(self._processes) if process.poll() is not None), None)
+
+    def read(self, timeout_seconds: float) -> list[str]:
+        """The complete lines that the last child has written, waiting at most so long for the first."""
+        lines: list[str] = []
+        for key, _ in self._selector.select(timeout_seconds):
+            try:
+                chunk = os.read(key.fd, _READ_BYTES)
+            except BlockingIOError:
+                continue
+            if not chunk:
+                self._selector.unregister(key.fileobj)
+            if key.data is None:
+                self.at_end = self.at_end or not chunk
+                lines += self._lines(chunk)
+            else:
+                self._said[key.data] = (self._said[key.data] + chunk)[-_STDERR_BYTES:]
+        return lines
+
+    def _lines(self, chunk: bytes) -> list[str]:
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > _MAX_LINE_BYTES:
+            self._rest = b""
+        return [line.decode("utf-8", "replace") for line in whole]
+
+    def stop(self) -> list[str]:
+        """Ask the first child to end, and read what the last one still writes until it ends too."""
+        first = self._processes[0]
+        if first.poll() is None:
+            first.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        lines: list[str] = []
+        while not self.at_end and time.monotonic() < deadline:
+            lines += self.read(0.2)
+        while self._selector.get_map() and time.monotonic() < deadline:
+            lines += self.read(0.2)
+        self.kill()
+        return lines
+
+    def kill(self) -> None:
+        """End every child now and collect them; a second call does nothing."""
+        if self._killed:
+            return
+        self._killed = True
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+        self._selector.close()
+        self._tell_guard("")
+        self._guard.communicate()

@@ -1,0 +1,276 @@
+"""The command line: the only place that prints and exits. Each option is an environment variable as well."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from importlib import resources
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.table import Table
+
+from portsentry_py import __version__, config, pack
+from portsentry_py.capture import find_tools
+from portsentry_py.check import check as check_all
+from portsentry_py.console import ConsoleSink
+from portsentry_py.errors import OutputError, PortsentryError, UsageError
+from portsentry_py.replay import Replay, Summary
+from portsentry_py.service import Service
+from portsentry_py.settings import Networks, Settings
+from portsentry_py.sinks import Sink, open_log
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_output = Console(highlight=False, soft_wrap=True)
+
+
+def _config_option(command: F) -> F:
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        envvar="PORTSENTRY_CONFIG",
+        show_envvar=True,
+        help=f"Configuration file. Default: {config.DEFAULT_PATH}, if it is there.",
+    )(command)
+
+
+def _root_option(command: F) -> F:
+    return click.option(
+        "--root",
+        type=click.Path(path_type=Path),
+        default=Path("/"),
+        envvar="PORTSENTRY_ROOT",
+        show_envvar=True,
+        help="Top of the tree that holds etc/fail2ban. Default: /",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="portsentry-py")
+def cli() -> None:
+    """Port-scan sensor: watches traffic through tshark and writes JSON lines for fail2ban.
+
+    \b
+    Exit codes: 0 done, 64 usage, 65 unreadable input, 69 capture unavailable,
+    73 cannot write, 77 no permission, 78 bad configuration.
+    """  # noqa: D301 - \b is click's mark for kept line breaks
+
+
+@cli.command()
+@_config_option
+@click.option(
+    "-i",
+    "--iface",
+    "interfaces",
+    multiple=True,
+    envvar="PORTSENTRY_IFACE",
+    show_envvar=True,
+    help="Interface to watch, may be repeated; `any` for all. Default: every one that is up, less loopback.",
+)
+@click.option(
+    "--log",
+    envvar="PORTSENTRY_LOG",
+    show_envvar=True,
+    help="Event log, `-` for standard output. Default: the configuration's, /var/log/portsentry.log.",
+)
+def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) -> None:
+    """Watch live traffic and log events until SIGTERM or Ctrl-C. SIGHUP reads the configuration again."""
+
+    def settings() -> Settings:
+        loaded = config.load(config_path)
+        return replace(loaded, interfaces=interfaces or loaded.interfaces, log=log or loaded.log)
+
+    now = settings()
+    logging.basicConfig(level=logging.INFO, handlers=[_diagnostics_handler()])
+    tools = find_tools()
+    sinks: list[Sink] = [open_log(now.log)]
+    if now.log != "-" and _output.is_terminal:
+        sinks.append(ConsoleSink(_output))
+
+    def announce(names: list[str]) -> None:
+        target = "standard output" if now.log == "-" else now.log
+        watched = ", ".join(names)
+        _errors.print(
+            f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}"
+        )
+
+    try:
+        Service(now, tools, sinks, announce, reload=settings).run()
+    finally:
+        for sink in sinks:
+            sink.close()
+
+
+@cli.command()
+@click.argument("captures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_config_option
+@click.option(
+    "--home",
+    multiple=True,
+    envvar="PORTSENTRY_HOME",
+    show_envvar=True,
+    help="Address or network that is ours, may be repeated. Default: whoever did not speak first.",
+)
+@click.option(
+    "-o",
+    "--output",
+    default="-",
+    envvar="PORTSENTRY_OUTPUT",
+    show_envvar=True,
+    help="File for the event lines, `-` (the default) for standard output.",
+)
+def replay(captures: tuple[Path, ...], config_path: Path | None, home: tuple[str, ...], output: str) -> None:
+    """Put capture files (pcap, pcapng, gzip) through the same engine. Only event lines go to the output."""
+    settings = config.load(config_path)
+    networks = _networks(home)
+    tools = find_tools()
+    sink = open_log(output)
+    try:
+        with _errors.status("reading") as status:
+
+            def progress(path: Path, packets: int) -> None:
+                status.update(f"{escape(path.name)}: {packets} packets")
+
+            player = Replay(settings, networks, tools, progress)
+            for event in player.events(captures):
+                sink.write(event)
+    finally:
+        sink.close()
+    for sentence in player.summary.damage:
+        _errors.print(sentence, markup=False)
+    if sink.lost:
+        raise OutputError(f"{output}: {sink.lost} lines could not be written; make room and replay again.")
+    _errors.print(_summary_table(player.summary))
+
+
+@cli.command()
+@_config_option
+def check(config_path: Path | None) -> None:
+    """Look at configuration, tools, permissions, interface, log and jail: what is wrong, and the fix."""
+    settings = config.load(config_path)
+    _output.print(f"ok    configuration: {config_path or config.DEFAULT_PATH}", markup=False)
+    failed: PortsentryError | None = None
+    for result in check_all(settings):
+        mark = "wrong" if result.error else "note " if result.warning else "ok   "
+        _output.print(f"{mark} {result.name}: {result.text}", markup=False)
+        failed = failed or result.error
+    if failed is not None:
+        sys.exit(failed.exit_code)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the log's lines."""
+    text = (resources.files("portsentry_py") / "event.schema.json").read_text(encoding="utf-8")
+    click.echo(text, nl=False)
+
+
+@cli.group()
+def fail2ban() -> None:
+    """The fail2ban filter and jails."""
+
+
+@fail2ban.command()
+@_root_option
+def install(root: Path) -> None:
+    """Copy filter and jails to /etc/fail2ban; a file that you changed is kept and the difference shown."""
+    _show(pack.install(root))
+    for sentence in pack.conflicts(root):
+        _output.print(f"note: {sentence}", markup=False)
+    _output.print("arm it with: fail2ban-client reload")
+
+
+@fail2ban.command()
+@_root_option
+def uninstall(root: Path) -> None:
+    """Remove filter and jails, less what you changed."""
+    _show(pack.uninstall(root))
+    _output.print("take effect with: fail2ban-client reload")
+
+
+@fail2ban.command()
+def test() -> None:
+    """Feed sample lines to the real fail2ban-regex and say what matched."""
+    report = pack.test()
+    table = Table("mode", "lines matched", "lines not matched", "verdict")
+    for result in report.results:
+        verdict = "as it must be" if result.ok else f"missed: {result.missed}; wrong: {result.wrong}"
+        table.add_row(result.mode, str(len(result.matched)), str(len(result.unmatched)), verdict)
+    _output.print(table)
+    if not report.ok:
+        raise PortsentryError("the filter does not match what it must; reinstall portsentry-py and fail2ban.")
+
+
+def main() -> None:
+    """Run the command; every error is one sentence and an exit code, never a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except PortsentryError as error:
+        _fail(str(error), error.exit_code)
+    except click.exceptions.Abort:
+        _fail("interrupted.", 130)
+    except click.ClickException as error:
+        _fail(f"{error.format_message().rstrip('.')}; see portsentry-py --help.", UsageError.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has left: nothing to say, and nobody to say it to.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        _fail("interrupted.", 130)
+    except OSError as error:
+        _fail(f"cannot write: {error.strerror}; make room and try again.", OutputError.exit_code)
+
+
+def _fail(sentence: str, code: int) -> None:
+    _errors.print(sentence, markup=False)
+    sys.exit(code)
+
+
+def _networks(texts: tuple[str, ...]) -> Networks:
+    try:
+        return tuple(ip_network(text) for group in texts for text in group.replace(",", " ").split())
+    except ValueError as error:
+        raise UsageError(f"--home: {error}; give an address or a network such as 192.0.2.0/24.") from error
+
+
+def _show(outcomes: list[pack.Outcome]) -> None:
+    for outcome in outcomes:
+        note = f" ({outcome.note})" if outcome.note else ""
+        _output.print(f"{outcome.action}: {outcome.path}{note}", markup=False)
+        if outcome.diff:
+            _output.print(outcome.diff, markup=False)
+
+
+def _summary_table(summary: Summary) -> Table:
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(summary.events.items()))
+    table = Table(
+        "source",
+        "last verdict",
+        "type",
+        "technique",
+        "ports",
+        "reason",
+        title=f"{summary.packets} packets: {counted}",
+    )
+    for source, event in summary.sources.items():
+        table.add_row(source, event.verdict, event.scan_type, event.technique, str(event.ports), event.reason)
+    return table
+
+
+def _diagnostics_handler() -> logging.Handler:
+    """Diagnostics about ourselves go to stderr, dated only on a terminal (the journal dates them itself)."""
+    if _errors.is_terminal:
+        return RichHandler(console=_errors, show_path=False)
+    return logging.StreamHandler()

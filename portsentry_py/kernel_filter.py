@@ -1,0 +1,39 @@
+"""The capture filter: what the kernel hands over at all. Plain ACKs and data of running sessions stay there.
+
+Offsets: libpcap's `tcp[13]` sees IPv4 only; in IPv6 without extension headers the flags are byte 53, and a
+packet with extension headers is let through whole. Fragments pass, because `nmap -f` splits the header.
+"""
+
+from collections.abc import Iterable
+
+# FIN, SYN, RST, ACK: only ACK set means established traffic.
+_MASK = 0x17
+_ACK_ONLY = 0x10
+_EXTENSIONS = (0, 43, 44, 51, 60)
+_FIRST_NEIGHBOUR_DISCOVERY = 130  # RFC 4443, RFC 4861: above echo come MLD and neighbour discovery
+
+
+def kernel_filter(served_udp: Iterable[int], *, vlan: bool) -> str:
+    """The libpcap filter expression.
+
+    Args:
+        served_udp: UDP ports served here; their traffic is never evidence and stays in the kernel.
+        vlan: whether the link can carry VLAN tags (Ethernet); other links refuse the keyword.
+    """
+    udp = " and ".join(["udp", *(f"not port {port}" for port in sorted(served_udp))])
+    parts = [
+        f"(tcp[13] & {_MASK:#x} != {_ACK_ONLY:#x})",
+        f"(ip6[6] = 6 and ip6[53] & {_MASK:#x} != {_ACK_ONLY:#x})",
+        f"({udp})",
+        "icmp",
+        f"(ip6[6] = 58 and ip6[40] < {_FIRST_NEIGHBOUR_DISCOVERY})",
+        "(ip[6:2] & 0x3fff != 0)",
+        "(" + " or ".join(f"ip6[6] = {number}" for number in _EXTENSIONS) + ")",
+        "(ip and not tcp and not udp and not icmp)",
+        "(ip6 and not ip6[6] = 6 and not ip6[6] = 17 and not ip6[6] = 58)",
+    ]
+    expression = " or ".join(parts)
+    if not vlan:
+        return expression
+    # Each `vlan` moves all later offsets, so the tagged forms come last, the double tag inside the single.
+    return f"({expression}) or (vlan and (({expression}) or (vlan and ({expression}))))"

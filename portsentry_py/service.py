@@ -1,0 +1,221 @@
+"""The running sensor: capture → engine → sinks, until a signal says stop."""
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+from portsentry_py.capture import LiveCapture, Tools
+from portsentry_py.engine import Engine
+from portsentry_py.errors import PortsentryError
+from portsentry_py.events import Event
+from portsentry_py.machine import default_interfaces, describe, host_state
+from portsentry_py.settings import Settings
+from portsentry_py.sinks import Sink
+from portsentry_py.status import status_event
+
+_diagnostics = logging.getLogger(__name__)
+
+_READ_SECONDS = 0.25  # how soon a dead child or a signal is noticed
+_TICK_SECONDS = 1.0
+_HOST_SECONDS = 10.0
+_STATUS_SECONDS = 60.0
+# Packets reach us up to half a second after the clock that ticks here; a tick must not overtake them.
+_TICK_LAG_US = 3_000_000
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 30.0
+_STABLE_SECONDS = 60.0
+
+
+class Service:
+    """Runs until SIGTERM or SIGINT.
+
+    Args:
+        settings: the configuration.
+        tools: tshark and dumpcap.
+        sinks: the event log first, then others; each gets every event.
+        announce: called with the interfaces once the capture runs.
+        reload: reads the configuration again, at SIGHUP.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tools: Tools,
+        sinks: Iterable[Sink],
+        announce: Callable[[list[str]], None],
+        reload: Callable[[], Settings],
+    ) -> None:
+        self._settings = settings
+        self._tools = tools
+        self._sinks = tuple(sinks)
+        self._announce = announce
+        self._host = host_state(settings.home)
+        self._engine = Engine(settings, self._host)
+        self._read_settings = reload
+        self._stop = False
+        self._hang_up = False
+        self._restarts = 0
+        self._dropped = 0
+        self._told: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Capture until a signal comes.
+
+        Raises:
+            PortsentryError: the capture cannot start.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_hang_up)
+        capture = self._start()
+        try:
+            self._status("started", "none")
+            while not self._stop:
+                reason = self._watch(capture)
+                if reason is None:
+                    break
+                capture = self._restart(capture, reason) or capture
+        finally:
+            self._publish_lines(capture.stop())
+        for event in self._engine.finish():
+            self._publish(event)
+        self._dropped += capture.dropped
+        self._status("stopped", "signal")
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop = True
+
+    def _on_hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        self._hang_up = True
+
+    def _reload(self) -> None:
+        """Take the configuration as it is now, or keep the old one and say why. No packet is lost."""
+        self._hang_up = False
+        try:
+            settings = self._read_settings()
+        except PortsentryError as error:
+            _diagnostics.error("the old configuration stays in force: %s", error)
+            return
+        if replace(settings, **_fixed(self._settings)) != settings:
+            _diagnostics.warning("interfaces, log, capture, limits and lines change only at a restart.")
+        self._settings = replace(settings, **_fixed(self._settings))
+        self._engine.set_settings(self._settings)
+        self._refresh_host()
+        self._status("reloaded", "signal")
+
+    def _start(self) -> LiveCapture:
+        names = list(self._settings.interfaces) or default_interfaces() or ["any"]
+        capture = LiveCapture(
+            self._tools,
+            describe(names),
+            self._host.listening_udp | self._settings.served.udp,
+            self._settings.capture,
+        )
+        self._announce(names)
+        return capture
+
+    def _watch(self, capture: LiveCapture) -> str | None:
+        """Process packets until a signal (None) or the end of a child (why)."""
+        ticked = refreshed = told = time.monotonic()
+        while not self._stop:
+            self._publish_lines(capture.read(_READ_SECONDS))
+            ended = capture.ended
+            if ended is not None:
+                return ended
+            if self._hang_up:
+                self._reload()
+            now = time.monotonic()
+            if now - ticked >= _TICK_SECONDS:
+                ticked = now
+                self._tick()
+            if now - refreshed >= _HOST_SECONDS:
+                refreshed = now
+                self._refresh_host()
+            if now - told >= _STATUS_SECONDS:
+                told = now
+                self._status_if_changed()
+        return None
+
+    def _restart(self, capture: LiveCapture, reason: str) -> LiveCapture | None:
+        """A child has ended: say so, then try until the capture runs again or a signal comes."""
+        _diagnostics.error("%s (%s); restarting the capture.", reason.replace("_", " "), capture.last_words)
+        self._publish_lines(capture.stop())
+        self._dropped += capture.dropped
+        self._status("interrupted", reason)
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._stop:
+            self._sleep(pause)
+            try:
+                again = self._start()
+            except PortsentryError as error:
+                _diagnostics.error("%s", error)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            self._restarts += 1
+            self._status("restarted", reason)
+            return again
+        return None
+
+    def _sleep(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._stop and time.monotonic() < deadline:
+            time.sleep(min(_READ_SECONDS, seconds))
+            self._tick()
+
+    def _tick(self) -> None:
+        for event in self._engine.advance(_now_us() - _TICK_LAG_US):
+            self._publish(event)
+        for sink in self._sinks:
+            sink.flush()
+
+    def _refresh_host(self) -> None:
+        # psutil reads /proc while it changes; the next refresh will see what this one missed.
+        with contextlib.suppress(OSError):
+            self._host = host_state(self._settings.home)
+            self._engine.set_host(self._host)
+
+    def _publish_lines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            for event in self._engine.feed(line):
+                self._publish(event)
+
+    def _publish(self, event: Event) -> None:
+        for sink in self._sinks:
+            sink.write(event)
+
+    def _status_if_changed(self) -> None:
+        counts = {**self._engine.counts(), "restarts": self._restarts, "lost": self._lost}
+        if counts != self._told:
+            self._told = counts
+            self._status("running", "none")
+
+    @property
+    def _lost(self) -> int:
+        return sum(sink.lost for sink in self._sinks)
+
+    def _status(self, state: str, reason: str) -> None:
+        self._publish(
+            status_event(
+                self._engine,
+                _now_us(),
+                state,
+                reason,
+                dropped=self._dropped,
+                restarts=self._restarts,
+                lost=self._lost,
+            )
+        )
+
+
+def _fixed(settings: Settings) -> dict[str, Any]:
+    """What only a restart changes."""
+    return {name: getattr(settings, name) for name in ("interfaces", "log", "capture", "limits", "lines")}
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,41 @@
+"""The sensor's lines about itself."""
+
+from typing import cast
+
+from portsentry_py import __version__
+from portsentry_py.engine import Engine
+from portsentry_py.events import SensorReason, SensorState, StatusEvent, utc
+
+
+def status_event(
+    engine: Engine,
+    time_us: int,
+    state: str,
+    reason: str,
+    *,
+    dropped: int = 0,
+    restarts: int = 0,
+    lost: int = 0,
+) -> StatusEvent:
+    """A `status` line with the counts since the start.
+
+    Args:
+        engine: whose counts are told.
+        time_us: when, in microseconds since 1970.
+        state: what the sensor does (SensorState).
+        reason: why (SensorReason).
+        dropped: packets that the kernel dropped.
+        restarts: times that the capture was restarted.
+        lost: lines that could not be written.
+    """
+    return StatusEvent(
+        timestamp=utc(time_us),
+        verdict="none",
+        state=cast("SensorState", state),
+        reason=cast("SensorReason", reason),
+        version=__version__,
+        packets_dropped=dropped,
+        lines_lost=lost,
+        restarts=restarts,
+        **engine.counts(),
+    )
