@@ -1,0 +1,229 @@
+"""The lines that the shipped filter must and must not match, and the run of fail2ban-regex that shows it."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from portsentry_py.errors import CaptureError
+
+FILTER = "portsentry-py"
+MODES = ("normal", "strict", "aggressive", "scan", "trap", "sweep", "slow")
+PARTS = ("trap", "sweep", "slow")
+TECHNIQUES = ("port_scan", "sweep", "slow", "distributed", "stealth", "outbound")
+TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One log line, the address that it could bring about a ban of, and the modes that must match it.
+
+    Every sample has an address of its own: what fail2ban-regex prints then says which line matched and,
+    at once, that nothing else in the line was taken for the source.
+    """
+
+    name: str
+    address: str
+    line: str
+    modes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class ModeResult:
+    """What one mode of the filter did: `missed` should have matched, `wrong` should not have."""
+
+    mode: str
+    matched: tuple[str, ...]
+    unmatched: tuple[str, ...]
+    missed: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether this mode matched exactly what it has to."""
+        return not self.missed and not self.wrong
+
+
+@dataclass(frozen=True)
+class TestReport:
+    """The results of all modes."""
+
+    results: tuple[ModeResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every mode matched exactly what it has to."""
+        return all(result.ok for result in self.results)
+
+
+def event_line(
+    address: str,
+    event_type: str = "scan",
+    verdict: str = "ban",
+    *,
+    verified: bool | None = False,
+    technique: str = "port_scan",
+    direction: str = "inbound",
+    spaced: bool = False,
+    timestamp: str = "2026-11-20T08:41:57.408980Z",
+) -> str:
+    """Writes a line as the sensor does, or wrong in the way that the arguments say."""
+    keys: dict[str, object] = {
+        "timestamp": timestamp,
+        "event_type": event_type,
+        "verdict": verdict,
+        "src_ip": address,
+        "source_verified": verified,
+        "scan_type": "syn",
+        "technique": technique,
+        "state": "new",
+        "direction": direction,
+        "dest_ip": "198.18.0.1",
+        "dest_port": 23,
+        "ports_sample": [21, 22, 23],
+        "first_seen": "2026-11-20T08:41:50.000000Z",
+        "src_net": "203.0.113.0/24",
+        "schema": 1,
+    }
+    return json.dumps(keys, separators=(", ", ": ") if spaced else (",", ":"))
+
+
+def modes_for(event_type: str, verdict: str, verified: bool, technique: str) -> frozenset[str]:
+    """Says which modes must match a line of this class: the filter's contract, stated a second time."""
+    if event_type not in ("scan", "trap") or technique == "outbound" or verdict not in ("ban", "watch"):
+        return frozenset()
+    if verdict == "watch":
+        return frozenset({"aggressive"})
+    part = technique if technique in PARTS else "scan"
+    return frozenset({"normal", "aggressive", part} | ({"strict"} if verified else set()))
+
+
+def samples() -> list[Sample]:
+    """All lines: every class that the sensor writes, over IPv4 and IPv6, and those made to deceive."""
+    return [*_classes("203.0.113.%d"), *_classes("2001:db8::%x"), *_hostile()]
+
+
+def _classes(address_format: str) -> Iterator[Sample]:
+    decided = ("ban", "watch", "ignore")
+    classes = [
+        *product(("scan",), decided, (False, True), TECHNIQUES),
+        *product(("trap",), decided, (False, True), ("trap",)),
+        *product(("connection",), ("none",), (False, True), ("none",)),
+    ]
+    for number, (event_type, verdict, verified, technique) in enumerate(classes, start=1):
+        address = address_format % number
+        yield Sample(
+            " ".join((event_type, verdict, "verified" if verified else "unverified", technique, address)),
+            address,
+            event_line(address, event_type, verdict, verified=verified, technique=technique),
+            modes_for(event_type, verdict, verified, technique),
+        )
+
+
+def _hostile() -> Iterator[Sample]:
+    """Lines with an address of 192.0.2.0/24 as bait, and a name for the deception."""
+    whole = event_line("192.0.2.1")
+    undated = event_line("192.0.2.1", timestamp="")
+    connection = event_line("198.51.100.1", "connection", "none", technique="none")
+    deceptions = {
+        "tail of a cut line, from the date's end": whole[whole.index('","event_type"') :],
+        "tail of a cut line, from the comma": whole[whole.index(',"event_type"') :],
+        "tail of a cut line, from the source": whole[whole.index('"src_ip"') :],
+        "no date": "{" + whole[whole.index('"event_type"') :],
+        "date without a zone": event_line("192.0.2.1", timestamp="2026-11-20T08:41:57.408980"),
+        "date of no calendar": event_line("192.0.2.1", timestamp="2026-13-45T08:41:57.408980Z"),
+        "text before the object": "Nov 20 08:41:57 host sensor: " + whole,
+        "a second object on a line": connection + whole,
+        "an object inside a later value": connection[:-1] + ',"note":"' + whole + '"}',
+        "a dateless object inside a later value": connection[:-1] + ',"note":"' + undated + '"}',
+        "another object's keys repeated": connection[:-1] + whole[whole.index(',"event_type"') :],
+        "blanks after the separators": event_line("192.0.2.1", spaced=True),
+        "another order of keys": whole.replace('"event_type":"scan",', "").replace(
+            '"src_ip"', '"event_type":"scan","src_ip"'
+        ),
+        "source written as a network": event_line("192.0.2.1/8"),
+        "source in brackets": event_line("[192.0.2.1]"),
+        "source that is a host name": event_line("scanner.example"),
+        "source mapped into IPv6": event_line("::ffff:192.0.2.1"),
+        "source mapped into IPv6, in capitals": event_line("::FFFF:192.0.2.1"),
+        "source mapped into IPv6, in hexadecimal": event_line("::ffff:c000:201"),
+        "source mapped into IPv6, at full length": event_line("0:0:0:0:0:ffff:192.0.2.1"),
+        "source mapped into IPv6, with zeros": event_line("0000::ffff:c000:201"),
+        "verdict that only begins like one": event_line("192.0.2.1", verdict="banned"),
+        "verdict in capitals": event_line("192.0.2.1", verdict="BAN"),
+        "event that only begins like one": event_line("192.0.2.1", event_type="scanned"),
+        "scan without a verdict": event_line("192.0.2.1", verdict="none"),
+        "proof of the source missing": event_line("192.0.2.1", verified=None),
+        "scan by this host, whatever the technique": event_line("192.0.2.1", direction="outbound"),
+        "text of the C portsentry": "2026-11-20T08:41:57.408980Z Scan from: [192.0.2.1] (192.0.2.1)",
+        "status": '{"timestamp":"2026-11-20T08:41:57.408980Z","event_type":"status","verdict":"none"'
+        ',"src_ip":"192.0.2.1","source_verified":true,"scan_type":"syn","technique":"port_scan"}',
+    }
+    for number, (name, line) in enumerate(deceptions.items(), start=1):
+        bait, bait_in_hex = f"192.0.2.{number}", f"c000:{0x200 + number:x}"
+        yield Sample(name, bait, line.replace("192.0.2.1", bait).replace("c000:201", bait_in_hex))
+    second = event_line("198.51.100.2")[:-1] + ',"src_ip":"192.0.2.253","via":{"src_ip":"192.0.2.254"}}'
+    yield Sample(
+        "first of several sources", "198.51.100.2", second, modes_for("scan", "ban", False, "port_scan")
+    )
+
+
+def run(mode: str, files: Iterable[tuple[str, bytes]], lines: Iterable[Sample]) -> ModeResult:
+    """Feeds the lines to the real `fail2ban-regex`, with the filter as it would be once installed.
+
+    Args:
+        mode: the filter's parameter; an unknown one must match nothing.
+        files: pairs of a path below /etc/fail2ban and its content.
+        lines: what to feed.
+
+    Raises:
+        CaptureError: fail2ban-regex is missing, or did not get as far as reading the lines.
+    """
+    lines = tuple(lines)
+    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
+        log = Path(folder, "portsentry.log")
+        log.write_text("".join(sample.line + "\n" for sample in lines), encoding="ascii")
+        for target, content in files:
+            path = Path(folder, target)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        found = _addresses_found(folder, log, f"{FILTER}[mode={mode}]")
+    matched = tuple(sample.name for sample in lines if sample.address in found)
+    foreign = found - {sample.address for sample in lines}
+    return ModeResult(
+        mode,
+        matched=matched,
+        unmatched=tuple(sample.name for sample in lines if sample.address not in found),
+        missed=tuple(s.name for s in lines if mode in s.modes and s.address not in found),
+        wrong=(
+            *(s.name for s in lines if mode not in s.modes and s.address in found),
+            *(f"address {address}" for address in sorted(foreign)),
+        ),
+    )
+
+
+def _addresses_found(folder: str, log: Path, filter_and_mode: str) -> set[str]:
+    program = shutil.which("fail2ban-regex")
+    if program is None:
+        raise CaptureError("fail2ban-regex is not installed: run `apt-get install fail2ban`")
+    try:
+        done = subprocess.run(
+            [program, "-c", folder, "-o", "id", str(log), filter_and_mode],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CaptureError(f"{program} cannot be run ({error}): reinstall fail2ban") from error
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
+        raise CaptureError(
+            f"{program} failed ({said[-1]}): run `fail2ban-regex --version` to see if it works"
+        )
+    return set(done.stdout.split())
