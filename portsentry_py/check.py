@@ -8,7 +8,7 @@ from pathlib import Path
 from portsentry_py import pack
 from portsentry_py.capture import LiveCapture, Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, OutputError, PermissionDenied, PortsentryError
-from portsentry_py.machine import default_interfaces, describe
+from portsentry_py.machine import all_interfaces, default_interfaces, describe
 from portsentry_py.pack_conflicts import LOG
 from portsentry_py.settings import Settings
 
@@ -43,10 +43,11 @@ def _capture(settings: Settings, tools: Tools) -> Iterator[Result]:
     if not names:
         yield Result("interfaces", "none is up but loopback: the sensor watches `any`", warning=True)
         names = ["any"]
-    available = interface_names(tools)
-    missing = [name for name in names if available and name not in available]
+    # tshark also lists programs that pretend to be interfaces, and nothing else to whoever may not capture.
+    there = all_interfaces()
+    missing = [name for name in names if name not in {*there, *interface_names(tools)}]
     if missing:
-        text = f"no interface {', '.join(missing)}; there are {', '.join(available)}"
+        text = f"no interface {', '.join(missing)}; there are {', '.join(there)}"
         yield Result("interfaces", text, CaptureError(text))
         return
     try:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 _READ_BYTES = 1 << 18
 _STDERR_BYTES = 16_384
 _STOP_SECONDS = 10.0
+_TELL_SECONDS = 1.0
 # A line that never ends is not tshark's.
 _MAX_LINE_BYTES = 1 << 20
 # Kills the processes whose numbers it was last told when its standard input closes, as it does when we die,
@@ -114,12 +115,14 @@ class Pipeline:
     def stop(self) -> list[str]:
         """Ask the first child to end, and read what the last one still writes until it ends too."""
         first = self._processes[0]
-        if first.poll() is None:
-            first.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
+        told, deadline = 0.0, time.monotonic() + _STOP_SECONDS
         lines: list[str] = []
         while not self.at_end and time.monotonic() < deadline:
-            lines += self.read(0.2)
+            # More than once: dumpcap has been seen to miss one on an idle interface.
+            if first.poll() is None and time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                first.send_signal(signal.SIGTERM)
+            lines += self.read(_TELL_SECONDS)
         while self._selector.get_map() and time.monotonic() < deadline:
             lines += self.read(0.2)
         self.kill()

@@ -42,12 +42,13 @@ def load(path: Path | None) -> Settings:
         ConfigError: it cannot be read or is wrong; the text has one line for each problem.
         PermissionDenied: the user may not read it.
     """
-    if path is None:
-        if not DEFAULT_PATH.exists():
-            return Settings()
-        path = DEFAULT_PATH
+    required, path = path is not None, path or DEFAULT_PATH
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if not required:
+            return Settings()
+        raise ConfigError(f"{path}: there is no such configuration file; name one with -c.") from error
     except PermissionError as error:
         raise PermissionDenied(
             f"{path}: you may not read the configuration; run as root or fix its mode."
@@ -119,7 +120,15 @@ def _one_or_many(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
-_NETWORKS = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_one_or_many)]
+def _text(value: object) -> object:
+    """YAML reads 2001:20 as a number in base 60, and 5 would be the address 0.0.0.5."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not an IP address or network; put it in quotes if it is one")  # noqa: TRY004 - pydantic wants this one
+    return value
+
+
+_NETWORK = Annotated[IPvAnyNetwork, BeforeValidator(_text)]
+_NETWORKS = Annotated[tuple[_NETWORK, ...], BeforeValidator(_one_or_many)]
 _WORDS = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 
 

@@ -6,6 +6,7 @@ dissectors keep a conversation per SYN and never forget it.
 
 import enum
 import ipaddress
+import re
 import struct
 from functools import lru_cache
 
@@ -46,10 +47,12 @@ class Discard(enum.Enum):
 
 # 9999-12-31, the last day that the log's date can show; pcapng can carry later ones.
 _MAX_TIME_US = 253_402_300_799_000_000
+_IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
 _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _IPV4_HEADER = 20
+_IPV6_HEADER = 40
 _ICMP_ERRORS = {3, 4, 5, 11, 12}
 _ICMPV6_LAST_ERROR = 127
 
@@ -96,10 +99,11 @@ def _decode(line: str) -> Packet | Discard:
         # IPv6 has no identification: in 6in4 the column holds the outer packet's.
         ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1] or "0", 16),
         vlan=int(vlans.rsplit(",", 1)[-1] or 0),
-        in_iface=iface.rsplit(",", 1)[-1],
+        in_iface=_iface(iface),
         tunnelled=len(chain) > 1 and any(number in _TUNNELS for number in chain[:-1]),
     )
-    payload = bytes.fromhex(data.split(",")[-1].rstrip("…."))
+    # tshark 4.0 prints bytes without colons and cuts them after 36, 4.4 prints them all with colons.
+    payload = bytes.fromhex(data.split(",")[-1].rstrip("….").replace(":", ""))
     if proto == TCP:
         return _tcp(base, payload)
     if proto in {UDP, SCTP}:
@@ -135,7 +139,7 @@ def _tcp(base: Packet, payload: bytes) -> Packet | Discard:
 
 
 def _quoted(proto: int, payload: bytes) -> Quoted | None:
-    """The quotation of an ICMP error; tshark shows 36 bytes, enough for all but the ports of IPv6."""
+    """The quotation of an ICMP error; older tsharks show 36 bytes, which end within an IPv6 header."""
     inner = payload[8:]
     if proto == ICMP and payload[0] in _ICMP_ERRORS and len(inner) >= _IPV4_HEADER:
         header = (inner[0] & 0x0F) * 4
@@ -143,8 +147,19 @@ def _quoted(proto: int, payload: bytes) -> Quoted | None:
         src, dst = (str(ipaddress.IPv4Address(inner[at : at + 4])) for at in (12, 16))
         return Quoted(inner[9], src, dst, *ports)
     if proto == ICMPV6 and payload[0] <= _ICMPV6_LAST_ERROR and len(inner) >= 24:  # noqa: PLR2004 - up to the source
-        return Quoted(inner[6], canonical_address(str(ipaddress.IPv6Address(inner[8:24]))), "", 0, 0)
+        src = canonical_address(str(ipaddress.IPv6Address(inner[8:24])))
+        if len(inner) < _IPV6_HEADER + 4:
+            return Quoted(inner[6], src, "", 0, 0)
+        dst = canonical_address(str(ipaddress.IPv6Address(inner[24:40])))
+        return Quoted(inner[6], src, dst, *struct.unpack_from("!HH", inner, _IPV6_HEADER))
     return None
+
+
+@lru_cache(maxsize=256)
+def _iface(cell: str) -> str:
+    """The interface's name, if it is one that a kernel would give: a capture file can hold any text."""
+    name = cell.rsplit(",", 1)[-1]
+    return name if _IFACE.fullmatch(name) else ""
 
 
 def _time_us(text: str) -> int:

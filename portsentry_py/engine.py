@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from portsentry_py.decode import Discard, decode
-from portsentry_py.detectors import registry
+from portsentry_py.detectors.profiles import registry
 from portsentry_py.events import Event
 from portsentry_py.flows import FlowTable
 from portsentry_py.host import HostState
@@ -18,8 +18,8 @@ from portsentry_py.sighting import Kind, Sighting
 
 _CONNECTION_KINDS = {
     "off": frozenset[Kind](),
-    "unserved": frozenset({Kind.REFUSED, Kind.SILENT}),
-    "all": frozenset({Kind.REFUSED, Kind.SILENT, Kind.ANSWERED, Kind.SERVED}),
+    "unserved": frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}),
+    "all": frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED, Kind.ANSWERED, Kind.SERVED}),
 }
 
 
@@ -46,7 +46,7 @@ class Engine:
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; flows and sources are kept, and so are the limits and the rations."""
         self._detectors = registry(settings)
-        self._policy = Policy(settings.ignore)
+        self._policy = Policy(settings.ignore, self._flows.server)
         self._connection_kinds = _CONNECTION_KINDS[settings.connections]
         self._flows.served.set_named(settings.served)
         self.set_host(self._host)
@@ -72,10 +72,14 @@ class Engine:
     def advance(self, now_us: int) -> Iterator[Event]:
         """Time has come to `now_us` without a packet."""
         for sighting in self._flows.advance(now_us):
+            # In the order of time, so that a tick between two packets changes nothing.
+            yield from self._end_scans(sighting.time_us)
             yield from self._observe(sighting)
+        yield from self._end_scans(now_us)
+
+    def _end_scans(self, now_us: int) -> Iterator[Event]:
         for report in self._scans.advance(now_us):
             yield self._event(report)
-            self._ledger.forget(report.finding.record.source, report.finding.record.direction)
 
     def finish(self) -> Iterator[Event]:
         """The input has ended: attempts that are still unanswered are counted as such."""
@@ -96,11 +100,14 @@ class Engine:
         record = self._ledger.note(sighting)
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
+        named = False
         for detector in self._detectors:
             finding = detector.observe(sighting, record)
-            if finding is not None:
-                for report in self._scans.observe(finding):
-                    yield self._event(report)
+            if finding is None or (named and finding.technique != "trap"):
+                continue
+            named = named or finding.technique != "trap"  # the first to speak names the scan
+            for report in self._scans.observe(finding):
+                yield self._event(report)
 
     def _event(self, report: Report) -> Event:
         verdict, reason = self._policy.verdict(report.finding)

@@ -28,13 +28,32 @@ ScanType = Literal[
     "unknown",
 ]
 Technique = Literal["port_scan", "sweep", "slow", "distributed", "stealth", "trap", "outbound", "none"]
+Tool = Literal["mirai", "zmap", "masscan", "nmap", "unicornscan", "hping3"]
 Direction = Literal["inbound", "outbound"]
 Proto = Literal["tcp", "udp", "icmp", "icmpv6", "sctp", "ip"]
 State = Literal["new", "changed", "grown", "ongoing", "ended"]
 Reason = Literal[
     "ports_in_window",
+    "hosts_in_window",
+    "impossible_flags",
+    "likelihood",
+    "network_together",
+    "withdrawn",
+    "points",
+    "packets",
+    "bucket",
+    "rejects",
     "decoy_port",
+    "gateway",
+    "resolver",
+    "ntp_server",
+    "dhcp_server",
+    "ssh_session",
+    "friend",
+    "decoy_source",
+    "tunnelled",
     "own_address",
+    "home_network",
     "ignore_list",
     "not_bannable",
     "mapped_source",
@@ -111,7 +130,9 @@ class EvidenceEvent(SourceEvent):
     attempts: int = _key("probes, repetitions and attempts on served ports included", unit="probes")
     closed: int = _key("distinct ports refused with RST or an ICMP error", unit="ports")
     open: int = _key("distinct ports that turned out to be served", unit="ports")
+    touches: int | None = _key("touches of decoy ports by this source", unit="touches", optional=True)
     score: int = _key("3 for each unserved port below 1024, 1 for each other", unit="points")
+    tool: Tool | None = _key("scanner whose fingerprint at least half of the probes carry", optional=True)
     src_net: str = _key("network of the source, /24 or /64", unit="CIDR")
     reason: Reason = _key("the rule that gave the verdict")
     in_iface: str | None = _key("interface of the last probe", optional=True)

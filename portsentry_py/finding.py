@@ -10,7 +10,7 @@ class Finding(NamedTuple):
     """The evidence of one technique holds for a source at one sighting.
 
     `bannable` is the detector's own view of that evidence: False for what one forged packet can make.
-    `reason` is the word for the rule that it met; `weight` the size that grows while the scan goes on.
+    `reason` is the word for the rule that it met.
     """
 
     technique: str
@@ -19,4 +19,8 @@ class Finding(NamedTuple):
     scan_type: str
     bannable: bool
     reason: str
-    weight: int
+
+    @property
+    def weight(self) -> int:
+        """The size that grows while the scan goes on: touches of decoys, else distinct attempts."""
+        return self.record.trap_touches if self.technique == "trap" else len(self.record.unserved)

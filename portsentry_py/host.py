@@ -1,9 +1,9 @@
 """What the core knows of the host it protects: plain values, read by the shell, refreshed while running."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from portsentry_py.settings import Networks
 
@@ -16,7 +16,10 @@ class HostState:
 
     `own` are its addresses; `home` further networks that count as ours. `home_known` is False only in a
     replay that was not told who "we" are: then whoever did not speak first is taken as home.
-    `listening_tcp`/`listening_udp` are ports with a socket that others can reach.
+    `listening_tcp`/`listening_udp` are ports with a socket that others can reach; `decoys` TCP ports that we
+    opened ourselves as traps, which answer and yet serve nobody. `protected` are addresses
+    that must never be banned, with the reason (gateway, resolver, ...); `peers` those that hold an
+    established connection to a served port.
     """
 
     own: frozenset[str] = frozenset()
@@ -24,6 +27,9 @@ class HostState:
     home_known: bool = True
     listening_tcp: frozenset[int] = frozenset()
     listening_udp: frozenset[int] = frozenset()
+    decoys: frozenset[int] = frozenset()
+    protected: Mapping[str, str] = field(default_factory=dict)
+    peers: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=65536)
@@ -36,6 +42,12 @@ def within(address: str, networks: Iterable[object]) -> bool:
     """Whether a canonical address lies in one of the networks (families may be mixed)."""
     parsed_address = parsed(address)
     return any(parsed_address in network for network in networks)  # type: ignore[operator] # both families have `in`
+
+
+@lru_cache(maxsize=65536)
+def network_of(address: str) -> str:
+    """The network that an address is taken to share with its neighbours: /24 or /64."""
+    return str(ip_network((address, 64 if ":" in address else 24), strict=False))
 
 
 @lru_cache(maxsize=65536)

@@ -1,47 +1,102 @@
 """What each source has tried: Sightings in, one bounded record a source. Detectors judge the records."""
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
+from portsentry_py.packet import SYN, TCP
 from portsentry_py.settings import Limits
 from portsentry_py.sighting import Kind, Sighting
 from portsentry_py.tables import BoundedTable
+from portsentry_py.tools import tool_of
 
 PRIVILEGED_PORT_POINTS = 3  # scanlogd 2.2.8, params.h: PORT_WEIGHT_PRIV
 OTHER_PORT_POINTS = 1  # scanlogd 2.2.8, params.h: PORT_WEIGHT_HIGH
 _FIRST_UNPRIVILEGED_PORT = 1024
+_MAX_MAKES = 16
+_MAX_OPENED = 256
+_HABIT_US = 60_000_000
+_MAX_TWINS = 8_192
+# Of the probes of a type, so many in ten give the scan its name.
+_TYPE_SHARE = 9
+_ATTEMPTS = frozenset({Kind.PROBE, Kind.AGAIN, Kind.SERVED})
 
-PortKey = tuple[str, int]
+
+class Pair(NamedTuple):
+    """What was asked for: one port (or protocol, or ICMP type) of one host."""
+
+    target: str
+    proto: str
+    port: int
+
+
+class Make(NamedTuple):
+    """What a sender's packets look like and a forger would have to guess: hops and header size."""
+
+    ttl: int
+    header_bytes: int
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The state of one pair: when it was last asked for, and whether it is sure that nobody answers."""
+
+    last_us: int
+    scan_type: str
+    settled: bool = False
 
 
 @dataclass(slots=True)
 class SourceRecord:
     """One source's attempts on what nobody serves.
 
-    `unserved` has, for each target, the (proto, port) pairs in order of their last probe, with its time in
-    microseconds. `opened` holds what turned out to be served. `types` counts probes by scan type.
+    `unserved` holds them in the order of their last probe. `refused` and `opened` are pairs that were
+    refused, and that turned out to be served. `types` counts probes by scan type, `tools` by fingerprint,
+    `makes` by what the sender looks like; `proven` are makes that answered for themselves. `sessions` counts
+    connections that it really used. `decoy`: others sent the same probes; `tunnelled`: inside a tunnel.
     """
 
     source: str
     direction: str
     first_us: int
     last_us: int
-    unserved: dict[str, OrderedDict[PortKey, int]] = field(default_factory=dict)
-    refused: set[tuple[str, str, int]] = field(default_factory=set)
-    opened: set[tuple[str, str, int]] = field(default_factory=set)
+    unserved: "OrderedDict[Pair, Attempt]" = field(default_factory=OrderedDict)
+    targets: Counter[str] = field(default_factory=Counter)
+    refused: set[Pair] = field(default_factory=set)
+    opened: set[Pair] = field(default_factory=set)
     types: Counter[str] = field(default_factory=Counter)
+    tools: Counter[str] = field(default_factory=Counter)
+    makes: Counter[Make] = field(default_factory=Counter)
+    proven: set[Make] = field(default_factory=set)
     attempts: int = 0
-    entries: int = 0
+    probes: int = 0
     score: int = 0
-    verified: bool = False
+    sessions: int = 0
+    last_check_us: int = 0
     trap_touches: int = 0
+    trap_answered: bool = False
+    decoy: bool = False
+    tunnelled: bool = False
+    forgotten: bool = False
 
     @property
     def ports(self) -> int:
-        """Distinct (proto, port) pairs that nobody serves, over all targets."""
-        if len(self.unserved) == 1:
-            return len(next(iter(self.unserved.values())))
-        return len({key for ports in self.unserved.values() for key in ports})
+        """Distinct (proto, port) that nobody serves, over all targets."""
+        if len(self.targets) == 1:
+            return len(self.unserved)
+        return len({(pair.proto, pair.port) for pair in self.unserved})
+
+    @property
+    def verified(self) -> bool:
+        """Whether the source proved that it receives what we send, with packets of the same make.
+
+        A friend proves itself with its own sessions; what is forged in its name has another make.
+        """
+        if self.trap_answered:
+            return True
+        return any(self.makes[make] * 2 >= self.probes > 0 for make in self.proven)
 
     @property
     def scan_type(self) -> str:
@@ -49,26 +104,52 @@ class SourceRecord:
         if not self.types:
             return "unknown"
         name, count = self.types.most_common(1)[0]
-        return name if count * 10 >= 9 * self.types.total() else "mixed"
+        return name if count * 10 >= _TYPE_SHARE * self.types.total() else "mixed"
+
+    @property
+    def tool(self) -> str | None:
+        """The tool whose fingerprint at least half of the probes carry."""
+        if not self.tools:
+            return None
+        name, count = self.tools.most_common(1)[0]
+        return name if count * 2 >= self.probes else None
+
+    def recent(self, now_us: int, window_us: int, most: int) -> Iterator[tuple[Pair, Attempt]]:
+        """Attempts within the window before now, the latest first, at most so many.
+
+        Captures can hold times that run backwards: the distance counts, not its sign.
+        """
+        for pair, attempt in islice(reversed(self.unserved.items()), most):
+            if abs(now_us - attempt.last_us) > window_us:
+                return
+            yield pair, attempt
 
 
 class Ledger:
-    """The records of all sources, bounded in sources and in attempts."""
+    """The records of all sources, bounded in sources and in attempts.
+
+    Sources that made a single attempt live in a table of their own: a flood of forged sources, one packet
+    each, pushes out others of its kind and not the scanner that it is meant to hide.
+    """
 
     def __init__(self, limits: Limits) -> None:
-        self._records: BoundedTable[tuple[str, str], SourceRecord] = BoundedTable(
-            limits.max_sources, on_evict=self._forget
-        )
+        self._known: BoundedTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
+        self._newcomers: BoundedTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
+        self._twins: BoundedTable[tuple[Pair, int, int], SourceRecord] = BoundedTable(_MAX_TWINS)
         self._max_attempts = limits.max_attempts
+        self._memory_us = limits.memory_hours * 3_600_000_000
         self._entries = 0
+
+    def _table(self, limit: int) -> BoundedTable[tuple[str, str], SourceRecord]:
+        return BoundedTable(limit, on_evict=self._forget)
 
     @property
     def evicted(self) -> int:
         """Sources forgotten because the ledger was full."""
-        return self._records.evicted
+        return self._known.evicted + self._newcomers.evicted
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._known) + len(self._newcomers)
 
     @property
     def entries(self) -> int:
@@ -81,76 +162,137 @@ class Ledger:
         Returns:
             The record, as it is after the sighting.
         """
-        key = (sighting.source, sighting.direction)
-        record = self._records.touch(key)
-        if record is None:
-            record = SourceRecord(sighting.source, sighting.direction, sighting.time_us, sighting.time_us)
-            self._records.put(key, record)
-        record.verified = record.verified or sighting.verified
-        if sighting.kind in {Kind.PROBE, Kind.AGAIN, Kind.SERVED}:
+        record = self._record(sighting)
+        kind = sighting.kind
+        if kind in _ATTEMPTS:
             record.attempts += 1
             record.last_us = sighting.time_us
-        if sighting.kind in {Kind.PROBE, Kind.AGAIN}:
-            record.types[sighting.scan_type] += 1
-            self._add(record, sighting)
-        elif sighting.kind is Kind.REFUSED:
-            self._refuse(record, sighting)
-        elif sighting.kind is Kind.ANSWERED:
+        if kind in {Kind.PROBE, Kind.AGAIN}:
+            self._probe(record, sighting)
+        elif kind in {Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}:
+            self._settle(record, sighting)
+        elif kind in {Kind.ANSWERED, Kind.SERVED}:
             self._take_back(record, sighting)
+        elif kind is Kind.SESSION and not record.trap_touches:
+            record.sessions += 1
+        elif kind is Kind.PROVEN:
+            self._prove(record, sighting)
         return record
 
-    def forget(self, source: str, direction: str) -> None:
-        """Drop a record: its scan has ended, the next one starts anew."""
-        record = self._records.pop((source, direction))
+    def _record(self, sighting: Sighting) -> SourceRecord:
+        key = (sighting.source, sighting.direction)
+        record = self._known.touch(key)
         if record is not None:
-            self._entries -= record.entries
+            return record
+        record = self._newcomers.touch(key)
+        if record is None:
+            record = SourceRecord(*key, first_us=sighting.time_us, last_us=sighting.time_us)
+            if sighting.kind in _ATTEMPTS:  # what became of a forgotten source's attempt brings nobody back
+                self._newcomers.put(key, record)
+        elif record.attempts and sighting.kind in _ATTEMPTS:
+            self._newcomers.pop(key)
+            self._known.put(key, record)
+        return record
 
     def _forget(self, _key: tuple[str, str], record: SourceRecord) -> None:
-        self._entries -= record.entries
+        """Others may hold the record still, a scan that has not ended, say: its memory goes now."""
+        self._entries -= len(record.unserved)
+        record.forgotten = True
+        for content in (record.unserved, record.targets, record.refused, record.opened):
+            content.clear()
 
-    def _add(self, record: SourceRecord, sighting: Sighting) -> None:
-        ports = record.unserved.setdefault(sighting.target, OrderedDict())
-        port = (sighting.proto, sighting.port)
-        if port not in ports:
-            record.entries += 1
-            self._entries += 1
+    def _probe(self, record: SourceRecord, sighting: Sighting) -> None:
+        record.probes += 1
+        record.types[sighting.scan_type] += 1
+        record.tunnelled = record.tunnelled or sighting.packet.tunnelled
+        make = _make(sighting)
+        if make in record.makes or len(record.makes) < _MAX_MAKES:
+            record.makes[make] += 1
+        tool = tool_of(sighting.packet)
+        if tool is not None:
+            record.tools[tool] += 1
+        pair = Pair(sighting.target, sighting.proto, sighting.port)
+        self._find_twins(record, sighting, pair)
+        attempt = record.unserved.get(pair)
+        if attempt is None:
+            record.unserved[pair] = Attempt(sighting.time_us, sighting.scan_type)
+            record.targets[pair.target] += 1
             record.score += _points(sighting.port)
-        ports[port] = sighting.time_us
-        ports.move_to_end(port)
-        while self._entries > self._max_attempts:
-            self._shrink(record)
+            self._entries += 1
+        else:
+            attempt.last_us = sighting.time_us
+            record.unserved.move_to_end(pair)
+        self._make_room(record, sighting.time_us)
 
-    def _shrink(self, current: SourceRecord) -> None:
-        """Make room: the source unused for longest goes; the only one left loses its oldest attempts."""
-        if len(self._records) > 1:
-            self._records.evict_oldest()
+    def _find_twins(self, record: SourceRecord, sighting: Sighting, pair: Pair) -> None:
+        """Equal probes from different sources: nmap's decoys differ in nothing but the source."""
+        packet = sighting.packet
+        if packet.proto != TCP or not packet.flags & SYN or not packet.seq:
             return
-        target = next(iter(current.unserved))
-        port, _ = current.unserved[target].popitem(last=False)
-        self._drop(current, target, port)
+        key = (pair, packet.src_port, packet.seq)
+        twin = self._twins.peek(key)
+        if twin is None:
+            self._twins.put(key, record)
+        elif twin.source != record.source:
+            twin.decoy = record.decoy = True
 
-    def _refuse(self, record: SourceRecord, sighting: Sighting) -> None:
-        ports = record.unserved.get(sighting.target)
-        if ports is not None and (sighting.proto, sighting.port) in ports:
-            record.refused.add((sighting.target, sighting.proto, sighting.port))
+    def _make_room(self, record: SourceRecord, now_us: int) -> None:
+        oldest = next(iter(record.unserved.items()))
+        if abs(now_us - oldest[1].last_us) > self._memory_us:
+            self._drop(record, oldest[0])
+        while self._entries > self._max_attempts:
+            table = next((one for one in (self._newcomers, self._known) if _other_than(record, one)), None)
+            if table is not None:
+                table.evict_oldest()
+            else:
+                self._drop(record, next(iter(record.unserved)))
+
+    @staticmethod
+    def _prove(record: SourceRecord, sighting: Sighting) -> None:
+        """A connection that was opened and closed: part of a connect scan, or a health check.
+
+        Whoever asks for nothing else does it out of habit; one in a minute counts as a session.
+        """
+        if record.unserved:
+            if len(record.proven) < _MAX_MAKES:
+                record.proven.add(_make(sighting))
+        elif sighting.time_us - record.last_check_us >= _HABIT_US:
+            record.last_check_us = sighting.time_us
+            record.sessions += 1
+
+    def _settle(self, record: SourceRecord, sighting: Sighting) -> None:
+        pair = Pair(sighting.target, sighting.proto, sighting.port)
+        attempt = record.unserved.get(pair)
+        if attempt is not None:
+            attempt.settled = True
+            if sighting.kind is Kind.REFUSED:
+                record.refused.add(pair)
 
     def _take_back(self, record: SourceRecord, sighting: Sighting) -> None:
-        """The port is served after all: it was no evidence."""
-        port = (sighting.proto, sighting.port)
-        ports = record.unserved.get(sighting.target)
-        if ports is None or ports.pop(port, None) is None:
-            return
-        self._drop(record, sighting.target, port)
-        if len(record.opened) < self._max_attempts:
-            record.opened.add((sighting.target, *port))
+        """Somebody serves it: it is no evidence, and if it was counted, it no longer is."""
+        pair = Pair(sighting.target, sighting.proto, sighting.port)
+        if pair in record.unserved:
+            self._drop(record, pair)
+        if len(record.opened) < _MAX_OPENED:
+            record.opened.add(pair)
 
-    def _drop(self, record: SourceRecord, target: str, port: PortKey) -> None:
-        record.entries -= 1
+    def _drop(self, record: SourceRecord, pair: Pair) -> None:
+        del record.unserved[pair]
         self._entries -= 1
-        record.score -= _points(port[1])
-        record.refused.discard((target, *port))
-        if not record.unserved[target]:
-            del record.unserved[target]
+        record.score -= _points(pair.port)
+        record.refused.discard(pair)
+        record.targets[pair.target] -= 1
+        if not record.targets[pair.target]:
+            del record.targets[pair.target]
+
+
+def _other_than(record: SourceRecord, table: BoundedTable[tuple[str, str], SourceRecord]) -> bool:
+    oldest = table.oldest()
+    return oldest is not None and oldest[1] is not record
+
+
+def _make(sighting: Sighting) -> Make:
+    return Make(sighting.packet.ttl, sighting.packet.header_bytes)
 
 
 def _points(port: int) -> int:

@@ -5,13 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from portsentry_py.decode import canonical_address
 from portsentry_py.host import HostState
+from portsentry_py.protected import protected_addresses
 from portsentry_py.settings import Networks
 
+_SSH_PORT = 22
 _ARPHRD_ETHER = 1  # linux/if_arp.h
 _SYS_NET = Path("/sys/class/net")
 
@@ -24,10 +27,24 @@ class Interface:
     ethernet: bool
 
 
-def host_state(home: Networks) -> HostState:
-    """The host as it is now; `home` are the networks that the operator counts as ours."""
-    tcp, udp = _listening()
-    return HostState(own=own_addresses(), home=home, listening_tcp=tcp, listening_udp=udp)
+def host_state(home: Networks, decoys: frozenset[int] = frozenset()) -> HostState:
+    """The host as it is now.
+
+    Args:
+        home: networks that the operator counts as ours.
+        decoys: ports that we opened ourselves as traps: nobody is served there.
+    """
+    sockets = _sockets(decoys)
+    protected = protected_addresses() | dict.fromkeys(sockets.admins, "ssh_session")
+    return HostState(
+        own=own_addresses(),
+        home=home,
+        listening_tcp=frozenset(sockets.tcp),
+        decoys=decoys,
+        listening_udp=frozenset(sockets.udp),
+        protected=protected,
+        peers=frozenset(sockets.peers),
+    )
 
 
 def own_addresses() -> frozenset[str]:
@@ -38,6 +55,11 @@ def own_addresses() -> frozenset[str]:
         for address in addresses
         if address.family in {socket.AF_INET, socket.AF_INET6}
     )
+
+
+def all_interfaces() -> list[str]:
+    """Every interface, and `any`, which stands for all of them."""
+    return [*sorted(psutil.net_if_stats()), "any"]
 
 
 def default_interfaces() -> list[str]:
@@ -58,18 +80,47 @@ def interface(name: str) -> Interface:
     return Interface(name, kind == _ARPHRD_ETHER)
 
 
-def _listening() -> tuple[frozenset[int], frozenset[int]]:
-    """TCP and UDP ports with a socket that others can reach: not those bound to loopback alone."""
-    tcp: set[int] = set()
-    udp: set[int] = set()
-    for connection in psutil.net_connections(kind="inet"):
-        if not connection.laddr or _is_loopback(connection.laddr.ip):
+@dataclass(frozen=True, slots=True)
+class _Sockets:
+    """What the socket tables say: served ports, and who is connected to them."""
+
+    tcp: set[int]
+    udp: set[int]
+    peers: set[str]
+    admins: set[str]
+
+
+def _sockets(decoys: frozenset[int]) -> _Sockets:
+    """Ports with a socket that others can reach (not those bound to loopback alone), and their peers."""
+    found = _Sockets(set(), set(), set(), set())
+    connections: list[Any] = [one for one in psutil.net_connections(kind="inet") if one.laddr]
+    for connection in connections:
+        if _is_loopback(connection.laddr.ip):
             continue
         if connection.type == socket.SOCK_STREAM and connection.status == psutil.CONN_LISTEN:
-            tcp.add(connection.laddr.port)
+            found.tcp.update({connection.laddr.port} - decoys)
         elif connection.type == socket.SOCK_DGRAM and not connection.raddr:
-            udp.add(connection.laddr.port)
-    return frozenset(tcp), frozenset(udp)
+            found.udp.add(connection.laddr.port)
+    ssh = {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN and _is_ssh(one)}
+    for connection in connections:
+        if connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port in found.tcp:
+            peer = canonical_address(connection.raddr.ip.partition("%")[0])
+            # A dual-stack socket shows an IPv4 peer as mapped.
+            peer = peer.removeprefix("::ffff:") if "." in peer else peer
+            (found.admins if connection.laddr.port in ssh else found.peers).add(peer)
+    return found
+
+
+def _is_ssh(connection: Any) -> bool:
+    """A listener on SSH's port, or one that sshd holds on another (root alone can see whose it is)."""
+    if connection.laddr.port == _SSH_PORT:
+        return True
+    if connection.pid is None:
+        return False
+    try:
+        return psutil.Process(connection.pid).name() == "sshd"
+    except psutil.Error:
+        return False
 
 
 def _is_loopback(address: str) -> bool:

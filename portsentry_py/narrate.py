@@ -1,7 +1,6 @@
 """Reports and sightings become events: the last step of the core."""
 
 from hashlib import blake2s
-from ipaddress import ip_network
 from itertools import islice
 from typing import cast
 
@@ -16,10 +15,12 @@ from portsentry_py.events import (
     ScanType,
     State,
     Technique,
+    Tool,
     TrapEvent,
     Verdict,
     utc,
 )
+from portsentry_py.host import network_of
 from portsentry_py.ledger import SourceRecord
 from portsentry_py.scans import Report
 from portsentry_py.sighting import Kind, Sighting
@@ -28,6 +29,7 @@ _SAMPLE = 16
 _OUTCOMES: dict[Kind, Outcome] = {
     Kind.REFUSED: "refused",
     Kind.SILENT: "unanswered",
+    Kind.TRAPPED: "answered",
     Kind.ANSWERED: "answered",
     Kind.SERVED: "served",
 }
@@ -52,18 +54,20 @@ def evidence_event(report: Report, verdict: str, reason: str) -> EvidenceEvent:
         proto=cast("Proto", sighting.proto),
         ports=record.ports,
         ports_sample=_sample(record, sighting),
-        hosts=len(record.unserved),
+        hosts=len(record.targets),
         first_seen=utc(report.first_us),
         last_seen=utc(max(record.last_us, report.first_us)),
         attempts=record.attempts,
         closed=len(record.refused),
         open=len(record.opened),
+        touches=record.trap_touches or None,
         score=record.score,
-        src_net=_network(record.source),
+        tool=cast("Tool | None", record.tool),
+        src_net=network_of(record.source),
         reason=cast("Reason", reason),
         in_iface=sighting.packet.in_iface or None,
         vlan=sighting.packet.vlan or None,
-        event_id=_event_id(record.source, finding.technique, report.first_us),
+        event_id=_event_id(record.source, report),
     )
 
 
@@ -74,7 +78,7 @@ def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
         timestamp=utc(packet.time_us),
         verdict="none",
         src_ip=sighting.source,
-        source_verified=sighting.verified,
+        source_verified=False,
         scan_type=cast("ScanType", sighting.scan_type),
         technique="none",
         direction=cast("Direction", sighting.direction),
@@ -90,13 +94,10 @@ def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
 
 
 def _sample(record: SourceRecord, sighting: Sighting) -> tuple[int, ...]:
-    latest = islice(reversed(record.unserved.get(sighting.target, {})), _SAMPLE)
-    return tuple(sorted({port for _, port in latest}))
+    latest = islice(reversed(record.unserved), _SAMPLE)
+    return tuple(sorted({pair.port for pair in latest if pair.target == sighting.target}))
 
 
-def _network(source: str) -> str:
-    return str(ip_network((source, 64 if ":" in source else 24), strict=False))
-
-
-def _event_id(source: str, technique: str, first_us: int) -> str:
-    return blake2s(f"{source} {technique} {first_us}".encode(), digest_size=8).hexdigest()
+def _event_id(source: str, report: Report) -> str:
+    kind = "trap" if report.finding.technique == "trap" else "scan"
+    return blake2s(f"{source} {kind} {report.first_us}".encode(), digest_size=8).hexdigest()

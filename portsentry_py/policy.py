@@ -1,19 +1,30 @@
 """Who may be banned: the one place that decides, written into the line as `verdict` and `reason`."""
 
+from collections.abc import Callable
+
 from portsentry_py.finding import Finding
 from portsentry_py.host import HostState, parsed, within
-from portsentry_py.settings import Networks
+from portsentry_py.ledger import SourceRecord
+from portsentry_py.settings import Network, Networks
+
+# A scanner looks at a page or two; whoever used more connections is a guest whose name can be abused.
+_FRIEND_SESSIONS = 5
 
 
 class Policy:
     """Gives a finding its verdict.
 
+    Args:
+        ignore: networks that must never be banned.
+        server: tells whether we asked an address for names, time or a lease, and it answered.
+
     A host that must never be banned (our own, the ignore list) gets `ignore` and so never stands in a line
     that the filter matches.
     """
 
-    def __init__(self, ignore: Networks) -> None:
+    def __init__(self, ignore: Networks, server: Callable[[str], str | None]) -> None:
         self._ignore = ignore
+        self._server = server
         self._host = HostState()
 
     def set_host(self, host: HostState) -> None:
@@ -23,23 +34,48 @@ class Policy:
     def verdict(self, finding: Finding) -> tuple[str, str]:
         """`ban`, `watch` or `ignore`, and the reason in one word."""
         source = finding.record.source
+        if finding.record.direction == "outbound":
+            return "watch", "outbound"
         exempt = self._exempt(source)
         if exempt is not None:
             return "ignore", exempt
-        if finding.record.direction == "outbound":
-            return "watch", "outbound"
+        if self._home_of(source):
+            return "watch", "home_network"
         if source.startswith("::ffff:"):
             # On the wire such a source is forged, and fail2ban would ban the IPv4 address inside.
             return "watch", "mapped_source"
+        doubt = self._doubt(finding.record)
+        if doubt is not None:
+            return "watch", doubt
         if not finding.bannable:
             return "watch", finding.reason
         return "ban", finding.reason
 
+    def _doubt(self, record: SourceRecord) -> str | None:
+        """Why the source may be somebody whom others want to see banned."""
+        if record.sessions >= _FRIEND_SESSIONS or record.source in self._host.peers:
+            # Even if it seems to have proved the scan: what a proof is compared with can be guessed.
+            return "friend"
+        if record.verified:
+            return None
+        if record.tunnelled:
+            # Anybody can put any source inside a tunnel packet, even where his network filters forged ones.
+            return "tunnelled"
+        if record.decoy:
+            return "decoy_source"
+        return None
+
+    def _home_of(self, source: str) -> list[Network]:
+        return [network for network in self._host.home if parsed(source) in network]
+
     def _exempt(self, source: str) -> str | None:
-        if source in self._host.own or within(source, self._host.home):
+        if source in self._host.own or any(net.num_addresses == 1 for net in self._home_of(source)):
             return "own_address"
         if within(source, self._ignore):
             return "ignore_list"
+        reason = self._host.protected.get(source) or self._server(source)
+        if reason is not None:
+            return reason
         address = parsed(source)
         if (
             address.is_multicast

@@ -47,7 +47,8 @@ class Replay:
         self, settings: Settings, home: Networks, tools: Tools, progress: Callable[[Path, int], None]
     ) -> None:
         ours = (*settings.home, *home)
-        self._engine = Engine(settings, HostState(home=ours, home_known=bool(ours)))
+        decoys = settings.traps.tcp if settings.traps.listen else frozenset()
+        self._engine = Engine(settings, HostState(home=ours, home_known=bool(ours), decoys=decoys))
         self._tools = tools
         self._progress = progress
         self.summary = Summary()

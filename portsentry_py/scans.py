@@ -7,11 +7,14 @@ and when it has ended. A banned scanner is still seen on the wire and must not f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 from typing import NamedTuple
 
 from portsentry_py.finding import Finding
 from portsentry_py.settings import Lines
 from portsentry_py.tables import BoundedTable
+
+_ScanKey = tuple[str, str, bool]
 
 
 class Report(NamedTuple):
@@ -29,6 +32,7 @@ class _Scan:
 
     first_us: int
     last: Finding
+    first_weight: int
     said_us: int
     said_types: set[str]
     said_bannable: bool
@@ -41,42 +45,68 @@ class ScanReports:
     def __init__(self, settings: Lines, max_scans: int) -> None:
         self._repeat_us = settings.repeat_seconds * 1_000_000
         self._quiet_us = settings.quiet_seconds * 1_000_000
-        self._scans: BoundedTable[tuple[str, str, bool], _Scan] = BoundedTable(max_scans)
+        # A slow scan is quiet between two probes: it ends later, so it has a table of its own.
+        self._fast: BoundedTable[_ScanKey, _Scan] = BoundedTable(max_scans)
+        self._slow: BoundedTable[_ScanKey, _Scan] = BoundedTable(max_scans)
+        self._slow_quiet_us = settings.slow_quiet_seconds * 1_000_000
 
     @property
     def evicted(self) -> int:
         """Scans whose end will not be told because there were too many."""
-        return self._scans.evicted
+        return self._fast.evicted + self._slow.evicted
 
     def observe(self, finding: Finding) -> Iterator[Report]:
         """The report that a finding makes, if any."""
         now_us = finding.sighting.time_us
         key = _key(finding)
-        scan = self._scans.touch(key)
+        scan = self._fast.pop(key) or self._slow.pop(key)
         if scan is None:
-            scan = _Scan(finding.record.first_us, finding, now_us, set(), finding.bannable, 0)
-            self._scans.put(key, scan)
+            scan = _Scan(self._began_us(finding), finding, finding.weight, now_us, set(), finding.bannable, 0)
             state: str | None = "new"
         else:
             scan.last = finding
             state = self._state(scan, finding)
+        (self._slow if finding.technique == "slow" else self._fast).put(key, scan)
         if state is not None:
             scan.said_us = now_us
             scan.said_types.add(finding.scan_type)
             scan.said_bannable = scan.said_bannable or finding.bannable
-            scan.next_weight = _next_power_of_ten(10 * finding.weight)
+            if state in {"new", "grown"}:
+                scan.next_weight = _next_power_of_ten(10 * finding.weight)
             yield Report(state, now_us, scan.first_us, finding)
 
     def advance(self, now_us: int) -> Iterator[Report]:
         """Time has come to `now_us`: scans that have been quiet for long enough have ended."""
-        while (oldest := self._scans.oldest()) is not None:
-            key, scan = oldest
-            ended_us = scan.last.sighting.time_us + self._quiet_us
-            if ended_us > now_us:
-                return
-            self._scans.pop(key)
-            if scan.last.technique != "trap":  # a touch has no end
-                yield Report("ended", ended_us, scan.first_us, scan.last)
+        # Asked for every packet, and mostly there is nothing to say.
+        if not (_due(self._fast, self._quiet_us, now_us) or _due(self._slow, self._slow_quiet_us, now_us)):
+            return
+        yield from merge(
+            self._ended(self._fast, self._quiet_us, now_us),
+            self._ended(self._slow, self._slow_quiet_us, now_us),
+            key=lambda report: report.time_us,
+        )
+
+    @staticmethod
+    def _ended(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
+        while (due := _due(scans, quiet_us, now_us)) is not None:
+            key, scan = due
+            ended_us = scan.last.sighting.time_us + quiet_us
+            scans.pop(key)
+            # A touch has no end; of a source that the ledger has forgotten there is nothing left to tell.
+            if scan.last.technique != "trap" and not scan.last.record.forgotten:
+                withdrawn = scan.last.weight < scan.first_weight
+                finding = scan.last._replace(bannable=False, reason="withdrawn") if withdrawn else scan.last
+                yield Report("ended", ended_us, scan.first_us, finding)
+
+    def _began_us(self, finding: Finding) -> int:
+        """When the scan began: before it, the source had been quiet for as long as ends a scan."""
+        quiet_us = self._slow_quiet_us if finding.technique == "slow" else self._quiet_us
+        began_us = finding.sighting.time_us
+        for attempt in reversed(finding.record.unserved.values()):
+            if abs(began_us - attempt.last_us) > quiet_us:
+                return began_us
+            began_us = attempt.last_us
+        return finding.record.first_us
 
     def _state(self, scan: _Scan, finding: Finding) -> str | None:
         if finding.scan_type not in scan.said_types or (finding.bannable and not scan.said_bannable):
@@ -88,7 +118,15 @@ class ScanReports:
         return None
 
 
-def _key(finding: Finding) -> tuple[str, str, bool]:
+def _due(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, _Scan] | None:
+    """The scan that was quiet for longest, if that is long enough."""
+    oldest = scans.oldest()
+    if oldest is None or oldest[1].last.sighting.time_us + quiet_us > now_us:
+        return None
+    return oldest
+
+
+def _key(finding: Finding) -> _ScanKey:
     return (finding.record.source, finding.record.direction, finding.technique == "trap")
 
 

@@ -5,6 +5,7 @@ from portsentry_py.settings import Served
 from portsentry_py.tables import BoundedTable
 
 _MAX_LEARNED = 65_536
+_PORT_PROTOS = frozenset({"tcp", "udp"})
 
 
 class ServedPorts:
@@ -16,21 +17,36 @@ class ServedPorts:
 
     def __init__(self) -> None:
         self._named: frozenset[int] = frozenset()
+        self._decoys: frozenset[int] = frozenset()
         self._listening: frozenset[int] = frozenset()
-        self._learned: BoundedTable[tuple[str, int], bool] = BoundedTable(_MAX_LEARNED)
+        self._learned: BoundedTable[tuple[str, str, int], bool] = BoundedTable(_MAX_LEARNED)
 
     def set_named(self, named: Served) -> None:
         """Take the ports that the operator names."""
         self._named = named.tcp | named.udp
 
+    def is_decoy(self, proto: str, port: int) -> bool:
+        """Whether an answer from there is an open decoy's."""
+        return proto == "tcp" and port in self._decoys
+
     def set_host(self, host: HostState) -> None:
-        """Take the host's listening sockets as they are now."""
+        """Take the host's listening sockets and open decoys as they are now."""
+        self._decoys = host.decoys
         self._listening = host.listening_tcp | host.listening_udp
 
-    def learn(self, address: str, port: int) -> None:
+    def learn(self, address: str, proto: str, port: int) -> None:
         """An answer came from there."""
-        self._learned.put((address, port), True)  # a set with an order
+        self._learned.put((address, _kind(proto), port), True)  # a set with an order
 
-    def __call__(self, address: str, port: int) -> bool:
-        """Whether the port is served at that address of ours."""
-        return port in self._listening or port in self._named or (address, port) in self._learned
+    def __call__(self, address: str, proto: str, port: int) -> bool:
+        """Whether that port (or protocol number, or ICMP type) is served at that address of ours."""
+        if self.is_decoy(proto, port):
+            return False
+        if proto in _PORT_PROTOS and (port in self._listening or port in self._named):
+            return True
+        return (address, _kind(proto), port) in self._learned
+
+
+def _kind(proto: str) -> str:
+    """TCP and UDP share their port numbers here; other protocols stand alone."""
+    return "port" if proto in _PORT_PROTOS else proto

@@ -13,6 +13,7 @@ from portsentry_py.capture import LiveCapture, Tools
 from portsentry_py.engine import Engine
 from portsentry_py.errors import PortsentryError
 from portsentry_py.events import Event
+from portsentry_py.listener import TrapListener
 from portsentry_py.machine import default_interfaces, describe, host_state
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
@@ -26,6 +27,7 @@ _HOST_SECONDS = 10.0
 _STATUS_SECONDS = 60.0
 # Packets reach us up to half a second after the clock that ticks here; a tick must not overtake them.
 _TICK_LAG_US = 3_000_000
+_MANY_PACKETS = 100
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
@@ -54,7 +56,10 @@ class Service:
         self._tools = tools
         self._sinks = tuple(sinks)
         self._announce = announce
-        self._host = host_state(settings.home)
+        self._listener = TrapListener(
+            settings.traps.tcp if settings.traps.listen else (), settings.traps.banner
+        )
+        self._host = host_state(settings.home, self._listener.ports)
         self._engine = Engine(settings, self._host)
         self._read_settings = reload
         self._stop = False
@@ -81,6 +86,7 @@ class Service:
                     break
                 capture = self._restart(capture, reason) or capture
         finally:
+            self._listener.close()
             self._publish_lines(capture.stop())
         for event in self._engine.finish():
             self._publish(event)
@@ -124,6 +130,7 @@ class Service:
         ticked = refreshed = told = time.monotonic()
         while not self._stop:
             self._publish_lines(capture.read(_READ_SECONDS))
+            self._listener.poll()
             ended = capture.ended
             if ended is not None:
                 return ended
@@ -176,7 +183,7 @@ class Service:
     def _refresh_host(self) -> None:
         # psutil reads /proc while it changes; the next refresh will see what this one missed.
         with contextlib.suppress(OSError):
-            self._host = host_state(self._settings.home)
+            self._host = host_state(self._settings.home, self._listener.ports)
             self._engine.set_host(self._host)
 
     def _publish_lines(self, lines: Iterable[str]) -> None:
@@ -191,8 +198,23 @@ class Service:
     def _status_if_changed(self) -> None:
         counts = {**self._engine.counts(), "restarts": self._restarts, "lost": self._lost}
         if counts != self._told:
+            self._warn_if_blind(counts)
             self._told = counts
             self._status("running", "none")
+
+    def _warn_if_blind(self, counts: dict[str, int]) -> None:
+        """A tshark whose columns look different would leave us running and blind: say so."""
+        seen, malformed = (
+            counts[name] - self._told.get(name, 0) for name in ("packets", "packets_malformed")
+        )
+        if malformed > _MANY_PACKETS and 2 * malformed > seen:
+            _diagnostics.error(
+                "%d of %d packets of the last minute could not be understood: is tshark %s supported? "
+                "Please report it with the output of `tshark -v`.",
+                malformed,
+                seen,
+                self._tools.version,
+            )
 
     @property
     def _lost(self) -> int:

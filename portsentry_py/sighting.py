@@ -6,23 +6,26 @@ from typing import NamedTuple
 from portsentry_py.packet import Packet
 
 
-class Kind(enum.Enum):
-    """What happened to an attempt."""
+class Kind(enum.IntEnum):
+    """What happened to an attempt. Numbers, because they are looked up for every packet."""
 
-    PROBE = "probe"  # a first packet to something that, as far as we know, nobody serves
-    AGAIN = "again"  # the same probe sent once more
-    REFUSED = "refused"  # answered with RST or an ICMP error
-    SILENT = "silent"  # not answered within the settling time
-    ANSWERED = "answered"  # somebody serves it after all: what was counted is taken back
-    SERVED = "served"  # a first packet to a port known to be served
+    PROBE = enum.auto()  # a first packet to something that, as far as we know, nobody serves
+    AGAIN = enum.auto()  # the same probe sent once more
+    REFUSED = enum.auto()  # answered with RST or an ICMP error
+    SILENT = enum.auto()  # not answered within the settling time
+    TRAPPED = enum.auto()  # answered by a decoy port that we opened ourselves
+    ANSWERED = enum.auto()  # somebody serves it after all: what was counted is taken back
+    SERVED = enum.auto()  # a first packet to a port known to be served
+    PROVEN = enum.auto()  # the source acknowledged what we sent, without having used the connection
+    SESSION = enum.auto()  # a connection to a served port that the source really used
 
 
 class Sighting(NamedTuple):
     """One step of one attempt by `source` on `target`.
 
-    For REFUSED, SILENT and ANSWERED, `packet` is the probe that it is about, and `time_us` the moment of
-    the answer. `verified`: the source has proved that it receives what we send (it acknowledged our
-    sequence number), in this very flow.
+    For all kinds, `packet` is the probe that it is about, and `time_us` the moment of
+    the answer. `home_known` is False where a replay was not told who "we" are: then clients that ask
+    many servers stand in the same place as scanners, and a detector must be more careful.
     """
 
     kind: Kind
@@ -34,4 +37,4 @@ class Sighting(NamedTuple):
     scan_type: str
     direction: str
     packet: Packet
-    verified: bool = False
+    home_known: bool = True

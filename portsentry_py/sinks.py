@@ -1,5 +1,6 @@
 """Where lines go: the event log, one write a line, which follows rotation and survives a full disk."""
 
+import errno
 import logging
 import os
 import sys
@@ -35,6 +36,10 @@ class Sink(Protocol):
         ...
 
 
+class ReaderGone(Exception):
+    """Whoever read our standard output has had enough (`| head`)."""
+
+
 class _Lines:
     """Events as JSON lines, formatted by python-json-logger."""
 
@@ -56,10 +61,13 @@ class StreamSink:
         self.lost = 0
 
     def write(self, event: Event) -> None:
-        """Write one line, whole."""
+        """Write one line, whole; raises ReaderGone when nobody reads any more."""
         line = self._lines(event)
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def flush(self) -> None:
         """Nothing waits here."""
@@ -130,10 +138,9 @@ class FileSink:
     def _append(self, line: bytes) -> None:
         written = os.write(self._descriptor, line)
         if written < len(line):
-            # Half a line must not stand in the log: take it back, then say why it was half.
-            size = os.fstat(self._descriptor).st_size
-            os.ftruncate(self._descriptor, size - written)
-            os.write(self._descriptor, line)
+            # Half a line must not stand in the log: take it back, the whole line comes when there is room.
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _follow_rotation(self) -> None:
         try:

@@ -1,44 +1,39 @@
 """Port scan: one source touches many unserved ports of one host within a window."""
 
-from itertools import islice
-
+from portsentry_py.detectors.base import PROBES, attempts_on_target, type_of
 from portsentry_py.finding import Finding
 from portsentry_py.ledger import SourceRecord
 from portsentry_py.settings import PortScan
-from portsentry_py.sighting import Kind, Sighting
+from portsentry_py.sighting import Sighting
 
 
 class PortScanDetector:
-    """Counts distinct unserved TCP ports of one target.
+    """Counts distinct unserved ports (or protocols) of one target, over one transport.
 
     Ports count as soon as they are probed and stop counting when somebody answers, so the verdict over
     closed ports comes with the probe that reaches the threshold (scanlogd counts the same way).
+
+    Args:
+        settings: the thresholds.
+        types: the scan types that count; None for all.
     """
 
-    technique = "port_scan"
-
-    def __init__(self, settings: PortScan) -> None:
+    def __init__(self, settings: PortScan, types: frozenset[str] | None = None) -> None:
+        self._types = types
         self._min_ports = settings.min_ports
+        self._min_protocols = settings.min_protocols
         self._window_us = settings.window_seconds * 1_000_000
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in {Kind.PROBE, Kind.AGAIN} or sighting.proto != "tcp":
+        if sighting.kind not in PROBES or sighting.direction != "inbound":
             return None
-        if sighting.direction != "inbound":
+        if self._types is not None and sighting.scan_type not in self._types:
             return None
-        ports = record.unserved.get(sighting.target)
-        if ports is None or len(ports) < self._min_ports:
+        enough = self._min_protocols if sighting.proto == "ip" else self._min_ports
+        if sighting.proto in {"icmp", "icmpv6"} or record.targets[sighting.target] < enough:
             return None
-        nth_last_us = next(islice(reversed(ports.values()), self._min_ports - 1, None))
-        if sighting.time_us - nth_last_us > self._window_us:
+        attempts = attempts_on_target(sighting, record, self._window_us)
+        if len(attempts) < enough:
             return None
-        return Finding(
-            technique=self.technique,
-            sighting=sighting,
-            record=record,
-            scan_type=record.scan_type,
-            bannable=True,
-            reason="ports_in_window",
-            weight=record.entries,
-        )
+        return Finding("port_scan", sighting, record, type_of(attempts), True, "ports_in_window")

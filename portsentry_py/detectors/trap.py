@@ -1,9 +1,12 @@
 """Trap: a decoy port, which nobody has a reason to touch, was touched (portsentry, portanoia)."""
 
+from portsentry_py.detectors.base import SETTLED
 from portsentry_py.finding import Finding
 from portsentry_py.ledger import SourceRecord
 from portsentry_py.settings import Traps
 from portsentry_py.sighting import Kind, Sighting
+
+_PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 
 
 class TrapDetector:
@@ -13,25 +16,21 @@ class TrapDetector:
     where the operator chose the peers' behaviour. A touch counts once it is known that nobody serves it.
     """
 
-    technique = "trap"
-
     def __init__(self, settings: Traps) -> None:
         self._ports = {"tcp": settings.tcp, "udp": settings.udp}
         self._ban_at = 1 if settings.ban_on == "first" else 2
+        # An open decoy's answer ends a touch; an acknowledgement of it is proof.
+        self._touches = SETTLED | {Kind.TRAPPED}
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in {Kind.REFUSED, Kind.SILENT} or sighting.direction != "inbound":
+        if sighting.direction != "inbound" or sighting.port not in self._ports.get(sighting.proto, ()):
             return None
-        if sighting.port not in self._ports.get(sighting.proto, ()):
+        if sighting.kind in self._touches:
+            record.trap_touches += 1
+        elif sighting.kind in _PROOFS and record.trap_touches:
+            record.trap_answered = True
+        else:
             return None
-        record.trap_touches += 1
-        return Finding(
-            technique=self.technique,
-            sighting=sighting,
-            record=record,
-            scan_type=sighting.scan_type,
-            bannable=record.trap_touches >= self._ban_at or record.verified,
-            reason="decoy_port",
-            weight=record.trap_touches,
-        )
+        bannable = record.trap_touches >= self._ban_at or record.verified
+        return Finding("trap", sighting, record, sighting.scan_type, bannable, "decoy_port")

@@ -1,0 +1,44 @@
+"""Rejects: refused attempts and ports within a window (Snort's port_scan inspector)."""
+
+from dataclasses import dataclass
+
+from portsentry_py.detectors.base import MOST, PROBES, SETTLED, attempts_on_target, type_of
+from portsentry_py.finding import Finding
+from portsentry_py.ledger import SourceRecord
+from portsentry_py.sighting import Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Rejects:
+    """One sensitivity of Snort 3, lua/snort_defaults.lua, table tcp_*_ports."""
+
+    window_seconds: int
+    scans: int
+    rejects: int
+    ports: int
+
+
+LOW = Rejects(60, 0, 5, 5)
+MEDIUM = Rejects(90, 200, 10, 15)
+HIGH = Rejects(600, 200, 5, 10)
+
+
+class RejectsDetector:
+    """So many refusals over so many ports, or so many attempts at all (0: never)."""
+
+    def __init__(self, rejects: Rejects) -> None:
+        self._limits = rejects
+
+    def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
+        """See Detector."""
+        if sighting.kind not in PROBES | SETTLED or sighting.direction != "inbound":
+            return None
+        limits = self._limits
+        window_us, most = limits.window_seconds * 1_000_000, max(MOST, limits.scans)
+        attempts = attempts_on_target(sighting, record, window_us, most)
+        refused = sum(pair in record.refused for pair, _ in attempts)
+        rejected = refused >= limits.rejects and len(attempts) >= limits.ports
+        scanned = 0 < limits.scans <= len(attempts)
+        if not rejected and not scanned:
+            return None
+        return Finding("port_scan", sighting, record, type_of(attempts), True, "rejects")

@@ -1,0 +1,28 @@
+"""Stealth: first packets with flags that no stack sends (FIN, NULL, Xmas and other oddities)."""
+
+from portsentry_py.detectors.base import MOST, PROBES, type_of
+from portsentry_py.finding import Finding
+from portsentry_py.ledger import SourceRecord
+from portsentry_py.probes import STEALTH_TYPES
+from portsentry_py.settings import Stealth
+from portsentry_py.sighting import Sighting
+
+
+class StealthDetector:
+    """Needs few packets, because no honest one looks like this; but a lone one can be forged or broken."""
+
+    def __init__(self, settings: Stealth) -> None:
+        self._min_ports = settings.min_ports
+        self._window_us = settings.window_seconds * 1_000_000
+
+    def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
+        """See Detector."""
+        if sighting.kind not in PROBES or sighting.direction != "inbound":
+            return None
+        if sighting.scan_type not in STEALTH_TYPES:
+            return None
+        recent = record.recent(sighting.time_us, self._window_us, MOST)
+        attempts = [item for item in recent if item[1].scan_type in STEALTH_TYPES]
+        if len(attempts) < self._min_ports:
+            return None
+        return Finding("stealth", sighting, record, type_of(attempts), True, "impossible_flags")

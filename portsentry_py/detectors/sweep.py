@@ -1,0 +1,43 @@
+"""Sweep: one source asks many hosts of ours that do not answer."""
+
+from portsentry_py.detectors.base import PROBES, SETTLED, attempts_on_hosts, type_of
+from portsentry_py.finding import Finding
+from portsentry_py.ledger import SourceRecord
+from portsentry_py.settings import Sweep
+from portsentry_py.sighting import Sighting
+
+# A monitor asks fifty hosts at once, and the answers are on their way: what is younger does not count.
+_ROUND_TRIP_US = 200_000
+
+
+class SweepDetector:
+    """Counts distinct (host, port) pairs over several hosts, whatever their mixture."""
+
+    def __init__(self, settings: Sweep) -> None:
+        self._min_hosts = settings.min_hosts
+        self._min_pairs = settings.min_pairs
+        self._window_us = settings.window_seconds * 1_000_000
+
+    def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
+        """See Detector."""
+        if sighting.kind not in PROBES | SETTLED or sighting.direction != "inbound":
+            return None
+        if len(record.targets) < self._min_hosts:
+            return None
+        attempts = [
+            (pair, attempt)
+            for pair, attempt in attempts_on_hosts(sighting, record, self._window_us)
+            if attempt.settled or sighting.time_us - attempt.last_us >= _ROUND_TRIP_US
+        ]
+        hosts = {pair.target for pair, _ in attempts}
+        if len(hosts) < self._min_hosts:
+            return None
+        if len(attempts) < self._min_pairs and not self._mostly_in_vain(record, hosts):
+            return None
+        return Finding("sweep", sighting, record, type_of(attempts), True, "hosts_in_window")
+
+    def _mostly_in_vain(self, record: SourceRecord, hosts: set[str]) -> bool:
+        """Many hosts asked, a third or more in vain: who keeps a list of his hosts finds them alive."""
+        answered = {pair.target for pair in record.opened} - hosts
+        asked = len(hosts) + len(answered)
+        return asked >= 2 * self._min_pairs and 3 * len(hosts) >= asked
