@@ -1,0 +1,131 @@
+"""`check` says what is wrong and the fix, and changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from portsentry_py import check as checking
+from portsentry_py import pack
+from portsentry_py.capture import Tools
+from portsentry_py.check import Result, check
+from portsentry_py.errors import CaptureError, OutputError, PermissionDenied
+from portsentry_py.settings import Settings
+
+TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
+
+
+class Capturing:
+    """A capture that works, or is refused."""
+
+    refusal: CaptureError | None = None
+
+    def __init__(self, *_: object) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    def stop(self) -> list[str]:
+        """Nothing was captured."""
+        return []
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine on which all is well, without fail2ban."""
+    monkeypatch.setattr(
+        checking, "find_tools", lambda: Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
+    )
+    monkeypatch.setattr(checking, "LiveCapture", Capturing)
+    monkeypatch.setattr(checking, "interface_names", lambda _: ["eth0", "lo"])
+    monkeypatch.setattr(checking, "default_interfaces", lambda: ["eth0"])
+    monkeypatch.setattr(checking, "all_interfaces", lambda: ["eth0", "lo", "any"])
+    monkeypatch.setattr(checking, "_FAIL2BAN", tmp_path / "fail2ban")
+    monkeypatch.setattr(pack, "conflicts", lambda _: [])
+
+
+def results(**changes: object) -> dict[str, Result]:
+    settings = dataclasses.replace(Settings(), **{"log": "-", **changes})  # type: ignore[arg-type]
+    return {result.name: result for result in check(settings)}
+
+
+def test_all_is_well() -> None:
+    found = results()
+    assert {name for name, result in found.items() if result.error} == set()
+    assert found["tshark"].text == "/usr/bin/tshark 4.0.17"
+    assert "eth0" in found["capture"].text
+
+
+def test_missing_tools_are_told_and_the_rest_is_still_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Tools:
+        raise CaptureError("tshark is not installed")
+
+    monkeypatch.setattr(checking, "find_tools", refuse)
+    found = results()
+    assert isinstance(found["tshark"].error, CaptureError)
+    assert "log" in found
+    assert "jail" in found
+    assert "capture" not in found
+
+
+def test_an_interface_that_is_not_there_is_told() -> None:
+    found = results(interfaces=("eth0", "eth9"))
+    assert found["interfaces"].text == "no interface eth9; there are eth0, lo, any"
+    assert isinstance(found["interfaces"].error, CaptureError)
+
+
+def test_an_interface_that_tshark_alone_knows_may_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "interface_names", lambda _: ["eth0", "randpkt"])
+    assert results(interfaces=("randpkt",))["capture"].error is None
+
+
+def test_a_machine_with_loopback_alone_is_watched_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "default_interfaces", list)
+    monkeypatch.setattr(checking, "interface_names", lambda _: [])
+    found = results()
+    assert found["interfaces"].warning
+    assert "any" in found["capture"].text
+
+
+def test_a_refused_capture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Capturing, "refusal", CaptureError("cannot capture on eth0: no"))
+    assert isinstance(results()["capture"].error, CaptureError)
+
+
+def test_a_log_that_can_be_written_is_fine_and_not_made(tmp_path: Path) -> None:
+    assert results(log=str(tmp_path / "log"))["log"].error is None
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_log_without_a_directory_is_told(tmp_path: Path) -> None:
+    assert isinstance(results(log=str(tmp_path / "none" / "log"))["log"].error, OutputError)
+
+
+def test_a_directory_is_no_log(tmp_path: Path) -> None:
+    assert isinstance(results(log=str(tmp_path))["log"].error, PermissionDenied)
+
+
+def test_without_fail2ban_nothing_will_be_banned() -> None:
+    assert results()["jail"].warning
+    assert "not installed" in results()["jail"].text
+
+
+def test_a_jail_that_is_not_armed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "fail2ban").mkdir()
+    assert "not armed" in results()["jail"].text
+
+
+def test_an_armed_jail_that_reads_another_log_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in pack.pack_files():
+        target = tmp_path / "fail2ban" / file.target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.content)
+    told = [result.text for result in check(Settings(log="-")) if result.name == "jail"]
+    assert "installed" in told[0]
+    assert "set logpath" in told[1]
+    monkeypatch.setattr(pack, "conflicts", lambda _: ["something is in the way."])
+    told = [result.text for result in check(Settings()) if result.name == "jail"]
+    assert told[1:] == ["something is in the way."]

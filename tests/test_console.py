@@ -1,0 +1,46 @@
+"""Events as a person reads them."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from portsentry_py.console import ConsoleSink, readable
+from portsentry_py.engine import Engine
+from portsentry_py.events import Event
+from portsentry_py.status import status_event
+from tests.build import SCANNER, SCANNER6, US, micros, refused, strict, syn, watch
+
+
+def events(source: str = SCANNER) -> list[Event]:
+    status = status_event(Engine(strict(), US), micros(0), "started", "none")
+    return [*watch(strict(), refused(syn(source, 20, 21, 22, 23))), status]
+
+
+@pytest.mark.parametrize("source", [SCANNER, SCANNER6])
+def test_every_event_is_one_line(source: str) -> None:
+    for event in events(source):
+        assert readable(event).plain.isprintable()
+
+
+def test_a_reader_sees_who_what_and_why() -> None:
+    told = [readable(event).plain for event in events()]
+    (scan,) = [line for line in told if " port_scan " in line]
+    (trap,) = [line for line in told if " trap " in line]
+    assert all(word in scan for word in ("22:13:20", "ban", SCANNER, "syn", "4 ports", "ports_in_window"))
+    assert all(word in trap for word in ("watch", SCANNER, "23/tcp", "decoy_port"))
+    assert any(f"{SCANNER}:40000" in line and "20/tcp refused" in line for line in told)
+    assert "sensor started" in told[-1]
+
+
+def test_the_sink_prints_each_event() -> None:
+    output = io.StringIO()
+    sink = ConsoleSink(Console(file=output, width=20))
+    for event in events():
+        sink.write(event)
+    sink.flush()
+    sink.close()
+    assert len(output.getvalue().splitlines()) == len(events())
+    assert sink.lost == 0

@@ -1,0 +1,51 @@
+"""Connection lines are rationed per source and in total."""
+
+from __future__ import annotations
+
+from portsentry_py.ration import Ration
+from portsentry_py.settings import Lines
+from tests.build import FRIEND, SCANNER, SECOND_US, START_US
+
+
+def ration(max_sources: int = 100, **changes: int) -> Ration:
+    return Ration(Lines(**changes), max_sources)
+
+
+def allowed(one: Ration, source: str, count: int, at: float = 0) -> int:
+    return sum(one.allows(source, START_US + round(at * SECOND_US)) for _ in range(count))
+
+
+def test_a_source_has_so_many_lines_a_minute() -> None:
+    one = ration(per_source_per_minute=10)
+    assert allowed(one, SCANNER, 50) == 10
+    assert allowed(one, SCANNER, 50, at=30) == 5
+    assert allowed(one, SCANNER, 50, at=3600) == 10
+    assert one.suppressed == 125
+
+
+def test_a_flood_of_one_source_leaves_the_others_their_lines() -> None:
+    one = ration(per_source_per_minute=10, per_second=20)
+    allowed(one, SCANNER, 10_000)
+    assert allowed(one, FRIEND, 10) == 10
+
+
+def test_all_sources_together_have_so_many_lines_a_second() -> None:
+    one = ration(max_sources=10_000, per_second=20)
+    burst = sum(allowed(one, f"10.0.{net}.{last}", 1) for net in range(20) for last in range(100))
+    assert burst == 200
+    later = sum(allowed(one, f"10.1.{net}.{last}", 1, at=1) for net in range(20) for last in range(100))
+    assert later == 20
+
+
+def test_time_that_runs_backwards_refills_nothing() -> None:
+    one = ration(per_source_per_minute=10)
+    allowed(one, SCANNER, 10, at=100)
+    assert allowed(one, SCANNER, 10, at=0) == 0
+
+
+def test_sources_are_bounded() -> None:
+    one = ration(max_sources=16, per_source_per_minute=1)
+    for last in range(17):
+        one.allows(f"203.0.113.{last}", START_US)
+    assert one.allows("203.0.113.0", START_US), "it was forgotten"
+    assert not one.allows("203.0.113.16", START_US)

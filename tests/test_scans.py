@@ -1,0 +1,202 @@
+"""Which findings about a scan deserve a line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from portsentry_py.finding import Finding
+from portsentry_py.ledger import Attempt, Pair, SourceRecord
+from portsentry_py.scans import Report, ScanReports
+from portsentry_py.settings import Lines
+from portsentry_py.sighting import Kind
+from tests.build import FRIEND, HOST, SCANNER, SECOND_US, START_US
+from tests.test_ledger import sighting
+
+LINES = Lines(repeat_seconds=60, quiet_seconds=60, slow_quiet_seconds=3600)
+
+
+def finding(
+    weight: int = 8,
+    *,
+    at: float = 0,
+    source: str = SCANNER,
+    scan_type: str = "syn",
+    bannable: bool = True,
+    technique: str = "port_scan",
+    record: SourceRecord | None = None,
+) -> Finding:
+    """A finding of that weight, about a record of its own if none is given."""
+    probe = sighting(Kind.PROBE, 22, source=source, at=at)
+    if record is None:
+        record = SourceRecord(source, "inbound", START_US, probe.time_us)
+        grow(record, weight)
+    return Finding(technique, probe, record, scan_type, bannable, "ports_in_window")
+
+
+def grow(record: SourceRecord, weight: int) -> SourceRecord:
+    """The same record with so many attempts or touches."""
+    record.trap_touches = weight
+    while len(record.unserved) > weight:
+        record.unserved.popitem()
+    for port in range(len(record.unserved), weight):
+        record.unserved[Pair(HOST, "tcp", port)] = Attempt(START_US, "syn")
+    return record
+
+
+def states(scans: ScanReports, *findings: Finding) -> list[str | None]:
+    """The state of each finding's report, None where there is none."""
+    return [next((report.state for report in scans.observe(one)), None) for one in findings]
+
+
+def reports(max_scans: int = 100) -> ScanReports:
+    return ScanReports(LINES, max_scans)
+
+
+def ended(scans: ScanReports, at: float) -> list[Report]:
+    return list(scans.advance(START_US + round(at * SECOND_US)))
+
+
+def grows(weights: Iterable[int], every: float = 0.001) -> list[int]:
+    """The weights at which a growing scan is told."""
+    scans = reports()
+    told = []
+    record = finding(0).record
+    for nth, weight in enumerate(weights):
+        grow(record, weight)
+        told += [weight for _ in scans.observe(finding(record=record, at=nth * every))]
+    return told
+
+
+def test_a_scan_is_told_when_it_is_certain_and_not_again() -> None:
+    assert states(reports(), finding(8), finding(9), finding(8)) == ["new", None, None]
+
+
+def test_a_scan_that_grows_is_told_at_powers_of_ten() -> None:
+    assert grows(range(8, 12_000)) == [8, 100, 1000, 10_000]
+
+
+def test_growth_by_a_leap_is_told_once() -> None:
+    assert grows([8, 5000, 5001, 5002]) == [8, 5000]
+
+
+def test_a_scan_that_was_repeated_in_between_is_still_told_when_it_has_grown_tenfold() -> None:
+    scans = reports()
+    assert states(scans, finding(8), finding(100, at=1), finding(150, at=62)) == ["new", "grown", "ongoing"]
+    assert states(scans, *(finding(weight, at=63) for weight in range(200, 1600, 100))).count("grown") == 1
+
+
+def test_another_type_is_told_once() -> None:
+    scans = reports()
+    told = states(scans, finding(), finding(scan_type="mixed"), finding(scan_type="fin"), finding())
+    assert told == ["new", "changed", "changed", None]
+
+
+def test_evidence_that_became_enough_is_told() -> None:
+    scans = reports()
+    assert states(scans, finding(bannable=False), finding(), finding(bannable=False)) == [
+        "new",
+        "changed",
+        None,
+    ]
+
+
+def test_a_scan_that_goes_on_is_told_once_a_minute() -> None:
+    scans = reports()
+    told = states(scans, *(finding(at=second) for second in range(200)))
+    assert [at for at, state in enumerate(told) if state] == [0, 60, 120, 180]
+    assert {state for state in told if state} == {"new", "ongoing"}
+
+
+def test_a_scan_has_ended_after_a_quiet_minute() -> None:
+    scans = reports()
+    states(scans, finding(), finding(at=10))
+    assert ended(scans, 69.9) == []
+    (report,) = ended(scans, 500)
+    assert (report.state, report.first_us, report.time_us) == ("ended", START_US, START_US + 70 * SECOND_US)
+    assert ended(scans, 1000) == []
+
+
+def test_what_comes_after_the_end_is_a_new_scan() -> None:
+    scans = reports()
+    states(scans, finding())
+    ended(scans, 60)
+    assert states(scans, finding(at=61)) == ["new"]
+
+
+def test_a_slow_scan_is_given_more_time() -> None:
+    scans = reports()
+    states(scans, finding(technique="slow"), finding(source=FRIEND))
+    assert [report.finding.record.source for report in ended(scans, 3599)] == [FRIEND]
+    (report,) = ended(scans, 3600)
+    assert (report.state, report.finding.record.source) == ("ended", SCANNER)
+
+
+def test_a_scan_that_slows_down_is_the_same_scan() -> None:
+    scans = reports()
+    assert states(scans, finding(), finding(technique="slow", at=30), finding(at=50)) == ["new", None, None]
+    assert [report.time_us for report in ended(scans, 5000)] == [START_US + 110 * SECOND_US]
+
+
+def test_ends_are_told_in_the_order_of_time() -> None:
+    scans = reports()
+    states(scans, finding(technique="slow"), *(finding(source=f"198.51.100.{n}", at=3570) for n in (1, 2)))
+    times = [report.time_us for report in ended(scans, 5000)]
+    assert times == sorted(times)
+    assert len(times) == 3
+
+
+def test_evidence_that_was_taken_back_ends_without_a_ban() -> None:
+    scans = reports()
+    one = finding(8)
+    states(scans, one)
+    grow(one.record, 7)
+    (report,) = ended(scans, 60)
+    assert (report.finding.bannable, report.finding.reason) == (False, "withdrawn")
+
+
+def test_evidence_that_still_stands_ends_as_it_began() -> None:
+    scans = reports()
+    one = finding(8)
+    states(scans, one)
+    (report,) = ended(scans, 60)
+    assert (report.finding.bannable, report.finding.reason) == (True, "ports_in_window")
+
+
+def test_a_source_that_was_forgotten_ends_silently() -> None:
+    scans = reports()
+    one = finding(8)
+    states(scans, one)
+    one.record.forgotten = True
+    assert ended(scans, 500) == []
+
+
+def test_a_touched_trap_has_no_end() -> None:
+    scans = reports()
+    assert states(scans, finding(technique="trap", weight=1)) == ["new"]
+    assert ended(scans, 500) == []
+
+
+def test_a_trap_and_a_scan_of_one_source_are_told_apart() -> None:
+    scans = reports()
+    assert states(scans, finding(technique="trap"), finding()) == ["new", "new"]
+
+
+def test_sources_are_told_apart() -> None:
+    scans = reports()
+    assert states(scans, finding(), finding(source=FRIEND), finding()) == ["new", "new", None]
+
+
+def test_directions_are_told_apart() -> None:
+    scans = reports()
+    outbound = finding()
+    record = dataclasses.replace(outbound.record, direction="outbound")
+    assert states(scans, finding(), outbound._replace(record=record)) == ["new", "new"]
+
+
+def test_scans_are_bounded_and_what_is_forgotten_is_counted() -> None:
+    scans = reports(max_scans=16)
+    for last in range(20):
+        states(scans, finding(source=f"203.0.113.{last}"))
+    assert scans.evicted == 4
+    assert len(ended(scans, 500)) == 16

@@ -1,0 +1,329 @@
+"""The running sensor over a capture that the test plays: signals, restarts, reloads, status lines."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+
+import pytest
+
+from portsentry_py import service as serving
+from portsentry_py.capture import Tools
+from portsentry_py.errors import CaptureError, ConfigError
+from portsentry_py.events import Event
+from portsentry_py.host import HostState
+from portsentry_py.machine import Interface
+from portsentry_py.service import Service
+from portsentry_py.settings import Capture, Settings, Traps
+from tests.build import HOST, SCANNER, US, lines, scans, statuses, strict, syn
+
+TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
+Step = Callable[[], list[str]]
+
+
+class Notes:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.flushes = 0
+        self.lost = 0
+
+    def write(self, event: Event) -> None:
+        """Remember it."""
+        self.events.append(event)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+        self.flushes += 1
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Played:
+    """A capture whose reads are the steps of the test; SIGTERM follows the last one."""
+
+    steps: Iterator[Step | str]
+    refusals: list[CaptureError]
+    started: list[tuple[list[Interface], frozenset[int]]]
+    last_words = "it fell over"
+
+    def __init__(
+        self, _tools: Tools, interfaces: list[Interface], served_udp: frozenset[int], _settings: Capture
+    ) -> None:
+        if self.refusals:
+            raise self.refusals.pop()
+        self.started.append((interfaces, served_udp))
+        self.ended: str | None = None
+        self.dropped = 0
+
+    def read(self, _timeout_seconds: float) -> list[str]:
+        """The next step: lines, or the word for a death."""
+        step = next(self.steps, None)
+        if step is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return []
+        if isinstance(step, str):
+            self.ended = step
+            return []
+        return step()
+
+    def stop(self) -> list[str]:
+        """What was still on its way, and what the kernel dropped."""
+        self.dropped = 5
+        return lines(syn(SCANNER, 9999, at=2))
+
+
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This test's machine and capture; the signal handlers of the test runner come back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    monkeypatch.setattr(serving, "LiveCapture", Played)
+    monkeypatch.setattr(serving, "host_state", lambda home, _decoys: HostState(own=US.own, home=home))
+    monkeypatch.setattr(Played, "refusals", [], raising=False)
+    monkeypatch.setattr(Played, "started", [], raising=False)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(*ports: int, at: float = 0) -> Step:
+    return lambda: lines(syn(SCANNER, *ports, at=at))
+
+
+def signalled(number: signal.Signals) -> Step:
+    def step() -> list[str]:
+        os.kill(os.getpid(), number)
+        return []
+
+    return step
+
+
+def ran(
+    *steps: Step | str, settings: Settings | None = None, reload: Callable[[], Settings] | None = None
+) -> Notes:
+    """Run a sensor over the steps, to its end."""
+    notes = Notes()
+    Played.steps = iter(steps)
+    now = settings or strict(interfaces=("eth7",))
+    Service(now, TOOLS, [notes], lambda _names: None, reload or (lambda: now)).run()
+    return notes
+
+
+def states(notes: Notes) -> list[tuple[str, str]]:
+    return [(status.state, status.reason) for status in statuses(notes.events)]
+
+
+def test_it_starts_says_what_it_sees_and_stops() -> None:
+    notes = ran(send(1, 2), send(3, 4, at=1))
+    assert states(notes) == [("started", "none"), ("stopped", "signal")]
+    assert [scan.verdict for scan in scans(notes.events)] == ["ban"]
+
+
+def test_what_is_on_its_way_when_it_stops_is_still_said() -> None:
+    notes = ran(send(1, 2, 3))
+    assert [scan.dest_port for scan in scans(notes.events)] == [9999]
+    assert statuses(notes.events)[-1].packets == 4
+    assert statuses(notes.events)[-1].packets_dropped == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it(number: signal.Signals) -> None:
+    assert states(ran(signalled(number), send(1)))[-1] == ("stopped", "signal")
+
+
+def test_the_capture_gets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = HostState(own=US.own, listening_udp=frozenset({53}))
+    monkeypatch.setattr(serving, "host_state", lambda _home, _decoys: host)
+    ran()
+    ((interfaces, served_udp),) = Played.started
+    assert [one.name for one in interfaces] == ["eth7"]
+    assert served_udp == {53}
+
+
+def test_without_interfaces_all_that_are_up_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "default_interfaces", lambda: ["eth0", "eth1"])
+    ran(settings=strict())
+    monkeypatch.setattr(serving, "default_interfaces", list)
+    ran(settings=strict())
+    assert [[one.name for one in interfaces] for interfaces, _ in Played.started] == [
+        ["eth0", "eth1"],
+        ["any"],
+    ]
+
+
+@pytest.mark.parametrize("reason", ["dumpcap_ended", "tshark_ended"])
+def test_a_dead_child_is_told_and_the_capture_restarted(
+    reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = ran(send(1, 2), reason, send(3, at=1))
+    assert states(notes) == [
+        ("started", "none"),
+        ("interrupted", reason),
+        ("restarted", reason),
+        ("stopped", "signal"),
+    ]
+    assert statuses(notes.events)[-1].restarts == 1
+    assert statuses(notes.events)[-1].packets_dropped == 10
+    assert "it fell over" in caplog.text
+    assert len(scans(notes.events)) == 1, "what was known before the restart still counts"
+
+
+def test_a_restart_is_tried_until_it_works(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "_FIRST_PAUSE_SECONDS", 0.01)
+
+    def refuse() -> list[str]:
+        Played.refusals = [CaptureError("no interface"), CaptureError("no interface")]
+        return []
+
+    notes = ran(refuse, "dumpcap_ended", send(1))
+    assert ("restarted", "dumpcap_ended") in states(notes)
+    assert caplog.text.count("no interface") == 2
+
+
+def test_a_signal_ends_the_waiting_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> list[str]:
+        Played.refusals = [CaptureError("no interface")] * 1000
+        return []
+
+    sleeps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+        if len(sleeps) > 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert states(ran(refuse, "dumpcap_ended"))[-1] == ("stopped", "signal")
+
+
+def test_a_capture_that_cannot_start_is_an_error() -> None:
+    Played.refusals = [CaptureError("no such interface")]
+    with pytest.raises(CaptureError, match="no such interface"):
+        ran()
+
+
+def test_a_reload_takes_the_configuration_as_it_is_now() -> None:
+    ignoring = strict(interfaces=("eth7",), ignore=(ip_network(f"{SCANNER}/32"),))
+    notes = ran(send(1, 2), signalled(signal.SIGHUP), send(3, 4, at=1), reload=lambda: ignoring)
+    assert ("reloaded", "signal") in states(notes)
+    assert [scan.verdict for scan in scans(notes.events)] == ["ignore"]
+
+
+def test_a_reload_of_a_broken_configuration_keeps_the_old_one(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Settings:
+        raise ConfigError("file:1: unknown key")
+
+    notes = ran(send(1, 2), signalled(signal.SIGHUP), send(3, 4, at=1), reload=broken)
+    assert "the old configuration stays in force: file:1: unknown key" in caplog.text
+    assert [scan.verdict for scan in scans(notes.events)] == ["ban"]
+    assert not any(state == "reloaded" for state, _ in states(notes))
+
+
+def test_a_reload_says_what_only_a_restart_changes(caplog: pytest.LogCaptureFixture) -> None:
+    ran(signalled(signal.SIGHUP), send(1), reload=lambda: strict(interfaces=("eth8",)))
+    assert "only at a restart" in caplog.text
+
+
+def test_sinks_that_lose_lines_are_told() -> None:
+    class Losing(Notes):
+        def write(self, event: Event) -> None:
+            super().write(event)
+            self.lost += 1
+
+    notes = Losing()
+    Played.steps = iter([])
+    now = strict(interfaces=("eth7",))
+    Service(now, TOOLS, [notes], lambda _names: None, lambda: now).run()
+    assert statuses(notes.events)[-1].lines_lost >= 1
+
+
+def test_time_goes_on_without_packets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet minute is told by the clock: the end of a scan, the waiting lines, the status."""
+    clock = [1000.0]
+
+    def pass_time() -> list[str]:
+        clock[0] += 100
+        return []
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    notes = ran(send(1, 2, 3, 4), pass_time, pass_time)
+    assert [scan.state for scan in scans(notes.events)][:2] == ["new", "ended"]
+    assert notes.flushes
+    assert states(notes).count(("running", "none")) == 1
+
+
+def test_addresses_of_ours_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [HostState(), HostState(own=frozenset({HOST}))]
+    monkeypatch.setattr(
+        serving, "host_state", lambda _home, _decoys: hosts.pop(0) if len(hosts) > 1 else hosts[0]
+    )
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def pass_time() -> list[str]:
+        clock[0] += 30
+        return []
+
+    notes = ran(pass_time, send(1, 2, 3, 4))
+    assert len(scans(notes.events)) >= 1
+
+
+def test_a_host_that_cannot_be_read_for_once_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def vanish(_home: object, _decoys: object) -> HostState:
+        raise FileNotFoundError(2, "/proc/1/net/tcp")
+
+    def break_it() -> list[str]:
+        monkeypatch.setattr(serving, "host_state", vanish)
+        return []
+
+    notes = ran(break_it, signalled(signal.SIGHUP), send(1, 2, 3, 4))
+    assert len(scans(notes.events)) >= 1
+
+
+@pytest.mark.parametrize(("good", "bad", "warned"), [(0, 101, True), (0, 100, False), (102, 101, False)])
+def test_a_sensor_that_understands_little_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, good: int, bad: int, warned: bool
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def minute() -> list[str]:
+        clock[0] += 100
+        return [*(["1.0\tx\t\ty\t6" + "\t" * 7] * bad), *lines(syn(SCANNER, *[22] * good))]
+
+    ran(minute, minute, minute)
+    assert ("could not be understood" in caplog.text) is warned
+
+
+def test_open_decoys_are_told_to_the_core_and_closed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[frozenset[int]] = []
+    closed: list[bool] = []
+
+    class Listening:
+        def __init__(self, ports: frozenset[int], banner: str) -> None:
+            assert banner == "hello"
+            self.ports = ports
+
+        def poll(self) -> None:
+            """Nobody comes."""
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def host(home: object, decoys: frozenset[int]) -> HostState:
+        assert home == ()
+        seen.append(decoys)
+        return HostState(own=US.own, decoys=decoys)
+
+    monkeypatch.setattr(serving, "TrapListener", Listening)
+    monkeypatch.setattr(serving, "host_state", host)
+    ran(settings=strict(interfaces=("eth7",), traps=Traps(tcp=frozenset({23}), listen=True, banner="hello")))
+    assert seen[0] == {23}
+    assert closed == [True]
