@@ -1,0 +1,1 @@
+"""End to end: real scanners, the real sensor and the real fail2ban, between network namespaces."""

@@ -1,0 +1,56 @@
+"""A fresh lab for every test: what one test bans, no other test meets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.tools import require_root, require_tool
+from tests.wire.jail import Jail
+from tests.wire.lab import Lab, opened
+from tests.wire.sensor import Sensor
+
+
+class StartSensor(Protocol):
+    """What the fixture of the same name gives."""
+
+    def __call__(self, *, copy: bool = False, **settings: Any) -> Sensor:
+        """Start the sensor on the target with these settings and wait until it captures."""
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Three hosts on a wire."""
+    require_root()
+    for tool in ("ip", "nft", "nmap", "tshark", "dumpcap", "fail2ban-server"):
+        require_tool(tool)
+    with opened() as made:
+        yield made
+
+
+@pytest.fixture
+def start_sensor(lab: Lab, tmp_path: Path) -> Iterator[StartSensor]:
+    """Start the sensor with settings that the test chooses."""
+    with ExitStack() as stack:
+
+        def start(*, copy: bool = False, **settings: Any) -> Sensor:
+            sensor = Sensor(lab.target, tmp_path, settings, copy=copy)
+            stack.callback(sensor.stop)
+            sensor.wait_until_ready()
+            return sensor
+
+        yield start
+
+
+@pytest.fixture
+def jail(lab: Lab, tmp_path: Path) -> Iterator[Jail]:
+    """Give fail2ban, reading the log of the sensor that the test starts."""
+    folder = tmp_path / "f2b"
+    folder.mkdir()
+    made = Jail(lab.target, folder, tmp_path / "portsentry.log")
+    yield made
+    made.stop()

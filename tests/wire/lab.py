@@ -1,0 +1,165 @@
+"""Three hosts on one switch, each a network namespace: scanner, visitor and target.
+
+Each host is in a network of its own, as strangers on the internet are; the addresses are those reserved for
+documentation. The switch is a namespace too, so that the machine's own firewall never sees this traffic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+PEERS = Path(__file__).with_name("peers.py")
+NAMESPACES = Path("/run/netns")
+IFACE = "eth0"
+
+
+@dataclass(frozen=True)
+class Host:
+    """One namespace; the first address of each family is the one it speaks from."""
+
+    role: str
+    ipv4: tuple[str, ...]
+    ipv6: tuple[str, ...]
+    started: list[subprocess.Popen[str]] = field(default_factory=list, compare=False)
+
+    @property
+    def namespace(self) -> str:
+        """The name carries our process id: test runs beside each other never meet."""
+        return f"pslab{os.getpid()}-{self.role}"
+
+    def inside(self, *command: str | Path) -> list[str]:
+        """Give the command line that runs `command` on this host.
+
+        Not `ip netns exec`: that remounts /sys, which a chroot does not allow.
+        """
+        return ["nsenter", f"--net={NAMESPACES / self.namespace}", "--", *map(str, command)]
+
+    def run(self, *command: str | Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; the caller judges the exit code."""
+        return subprocess.run(
+            self.inside(*command), capture_output=True, text=True, timeout=seconds, check=False
+        )
+
+    def start(
+        self, *command: str | Path, stdout: int = subprocess.DEVNULL, stderr: IO[str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start a command that ends with the lab at the latest."""
+        process = subprocess.Popen(
+            self.inside(*command), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True
+        )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what was started, and collect it."""
+        for process in self.started:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
+    def reaches(self, address: str, port: int, *, source: str | None = None) -> bool:
+        """Tell whether a TCP connection from this host to `port` is accepted."""
+        return self.connect(address, port, source=source).returncode == 0
+
+    def visit(self, host: Host, requests: int) -> subprocess.Popen[str]:
+        """Start a visit to `host`: HTTP requests in both families while an SSH-like session is held open."""
+        return self.start(
+            *(sys.executable, PEERS, "visit", str(requests), host.ipv4[0], host.ipv6[0]),
+            stdout=subprocess.PIPE,
+        )
+
+    def connect(
+        self, address: str, port: int, *, source: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Try one TCP connection, which is one SYN when the port is closed."""
+        return self.run(sys.executable, PEERS, "connect", address, str(port), *([source] if source else []))
+
+
+class Lab:
+    """The hosts by their role."""
+
+    def __init__(self) -> None:
+        self.switch = Host("switch", (), ())
+        self.target = Host("target", ("203.0.113.1",), ("2001:db8:113::1",))
+        self.scanner = Host("scanner", ("198.51.100.66", "198.51.100.67"), ("2001:db8:100::66",))
+        self.visitor = Host("visitor", ("192.0.2.10",), ("2001:db8:2::10",))
+        self.ends = (self.target, self.scanner, self.visitor)
+
+    def build(self) -> None:
+        """Make the namespaces and wire them up."""
+        for host in (*self.ends, self.switch):
+            _ip("netns", "add", host.namespace)
+            _ip("-n", host.namespace, "link", "set", "lo", "up")
+        switch = self.switch.namespace
+        _ip("-n", switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", switch, "link", "set", "br0", "up")
+        for host in self.ends:
+            name, port = host.namespace, f"to-{host.role}"
+            _ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", IFACE, "netns", name)
+            _ip("-n", switch, "link", "set", port, "master", "br0", "up")
+            _ip("-n", name, "link", "set", IFACE, "up")
+            for address in host.ipv4:
+                _ip("-n", name, "addr", "add", f"{address}/24", "dev", IFACE)
+            for address in host.ipv6:
+                # Without nodad the address would be unusable for the first second or two.
+                _ip("-n", name, "addr", "add", f"{address}/64", "dev", IFACE, "nodad")
+            # The others are on this wire, whatever their network: no router is needed.
+            for other in self.ends:
+                if other is not host:
+                    for address in (*other.ipv4, *other.ipv6):
+                        _ip("-n", name, "route", "add", address, "dev", IFACE)
+
+    def serve(self) -> None:
+        """Start the target's services, on ports 22 and 80 of both families."""
+        services = self.target.start(sys.executable, PEERS, "serve", stdout=subprocess.PIPE)
+        if services.stdout is None or services.stdout.readline() != "ready\n":
+            raise AssertionError("the target's services did not start")
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[Lab]:
+    """Give a lab that is taken down, with every process left in it, whatever happens meanwhile."""
+    sweep()
+    lab = Lab()
+    try:
+        lab.build()
+        lab.serve()
+        yield lab
+    finally:
+        for host in (*lab.ends, lab.switch):
+            host.end()
+            _remove(host.namespace)
+
+
+def sweep() -> None:
+    """Remove the hosts of test runs that were killed before they could clean up."""
+    for path in NAMESPACES.glob("pslab*-*"):
+        made_by = re.match(r"pslab(\d+)-", path.name)
+        if made_by and not Path("/proc", made_by[1]).exists():
+            _remove(path.name)
+
+
+def _remove(namespace: str) -> None:
+    inside = subprocess.run(
+        ["ip", "netns", "pids", namespace], capture_output=True, text=True, timeout=30, check=False
+    )
+    for pid in inside.stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, timeout=30, check=False)
+
+
+def _ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"ip {' '.join(words)}: {done.stderr.strip()}")

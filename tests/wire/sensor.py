@@ -1,0 +1,107 @@
+"""The real sensor on a host of the lab: start it, read its lines, look at its children."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from tests.tools import require_tool
+from tests.wire.lab import IFACE, Host
+from tests.wire.waiting import wait_for
+
+Line = dict[str, Any]
+
+CAPTURE_TOOLS = {"dumpcap", "tshark"}
+
+
+class Sensor:
+    """One `portsentry-py run`, with a configuration, a log and a diagnostics file of its own.
+
+    With `copy`, what its dumpcap hands over is kept in `captured`, by a dumpcap of ours that comes first on
+    the PATH: a second capture beside it would not do, because the kernel stamps each its own time,
+    microseconds apart.
+    """
+
+    def __init__(self, host: Host, folder: Path, settings: dict[str, Any], *, copy: bool) -> None:
+        self.captured = folder / "captured.pcapng"
+        self.log = folder / "portsentry.log"
+        self.config = folder / "portsentry.yaml"
+        self.diagnostics = folder / "stderr"
+        self.config.write_text(yaml.safe_dump(settings))
+        tools = folder / "tools"
+        tools.mkdir()
+        if copy:
+            _write_dumpcap(tools / "dumpcap", self.captured)
+        with self.diagnostics.open("w") as stderr:
+            self.process = host.start(
+                *("env", f"PATH={tools}:{os.environ['PATH']}"),
+                *(sys.executable, "-m", "portsentry_py", "run"),
+                *("-c", self.config, "-i", IFACE, "--log", self.log),
+                stderr=stderr,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return when the sensor says that it captures."""
+        self.wait_for_line("the sensor to start", event_type="status", state="started")
+
+    def lines(self, path: Path | None = None) -> list[Line]:
+        """Give every whole line of the log."""
+        text = (path or self.log).read_text() if (path or self.log).exists() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def matching(self, **wanted: object) -> list[Line]:
+        """Give the lines that have all the `wanted` values."""
+        return [line for line in self.lines() if all(line.get(k) == v for k, v in wanted.items())]
+
+    def wait_for_line(self, what: str, **wanted: object) -> Line:
+        """Wait for a line that has all the `wanted` values."""
+
+        def look() -> list[Line]:
+            if self.process.poll() is not None and not self.matching(**wanted):
+                raise AssertionError(f"the sensor ended before {what}\n{self.evidence()}")
+            return self.matching(**wanted)
+
+        return wait_for(look, f"{what}: {wanted}", evidence=self.evidence)[0]
+
+    def wait_for_diagnostics(self, text: str) -> None:
+        """Wait until the sensor has said something on stderr."""
+        wait_for(lambda: text in self.diagnostics.read_text(), repr(text), evidence=self.evidence)
+
+    def children(self) -> dict[str, psutil.Process]:
+        """Give the running capture tools by name; the sensor has one of each."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return {child.name(): child for child in found if child.name() in CAPTURE_TOOLS}
+
+    def stop(self, *, seconds: float = 30) -> int:
+        """End the sensor as systemd does, and give its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(seconds)
+        finally:
+            self.process.kill()
+
+    def evidence(self) -> str:
+        """Say what a person would look at first."""
+        log = self.log.read_text().splitlines()[-20:] if self.log.exists() else ["(no log)"]
+        return "\n".join(["-- stderr", self.diagnostics.read_text(), "-- log", *log])
+
+
+def _write_dumpcap(path: Path, copy: Path) -> None:
+    """Write a dumpcap that becomes the real one, under the same process id, with tee behind it."""
+    real = shlex.quote(require_tool("dumpcap"))
+    path.write_text(f'#!/bin/bash\nexec {real} "$@" > >(exec tee --append {shlex.quote(str(copy))})\n')
+    path.chmod(0o755)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Tell whether all have ended; a zombie has ended too."""
+    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
