@@ -1,0 +1,36 @@
+# The developers' chores. `make check` is what continuous integration runs.
+.PHONY: check test lint fix accuracy compare clean
+
+VENV := .venv/bin
+
+check:
+	.ci/run
+
+test:
+	./quickstart test
+
+lint: $(VENV)/ruff
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	shellcheck quickstart .ci/run
+
+fix: $(VENV)/ruff
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+# Scores the sensor over a directory of labelled captures; writes docs/accuracy.md and .json.
+accuracy: $(VENV)/python
+	$(VENV)/python -m tests.accuracy $(CAPTURES)
+
+# Lets sensors watch the same scans, in network namespaces, as root; writes docs/compare.md.
+# PEERS="--portsentry BINARY" lets portsentry take part.
+compare: $(VENV)/python
+	$(VENV)/python -m tests.compare $(PEERS)
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/ruff $(VENV)/python:
+	@echo "no Python environment yet: run ./quickstart test once" >&2; exit 1
