@@ -1,0 +1,36 @@
+"""Replays labelled captures, scores them, and writes docs/accuracy.md and docs/accuracy.json."""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.accuracy import index, report
+from tests.accuracy.score import score
+
+
+def main() -> int:
+    """Score every capture of a directory; 1 if anything that is scored is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.accuracy", description=__doc__)
+    parser.add_argument("captures", type=Path, help="directory with index.csv and the captures")
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs"), help="directory for the two files")
+    arguments = parser.parse_args()
+    captures = index.read(arguments.captures)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        scores = list(pool.map(score, captures))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "accuracy.md").write_text(report.markdown(scores), encoding="utf-8")
+    rows = [asdict(one) for one in scores]
+    (arguments.output / "accuracy.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    wrong = report.failures(scores)
+    for one in wrong:
+        print(one)
+    print(f"{len(scores)} captures, {len(wrong)} of the scored ones wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
