@@ -21,13 +21,15 @@ def kernel_filter(served_udp: Iterable[int], *, vlan: bool) -> str:
         vlan: whether the link can carry VLAN tags (Ethernet); other links refuse the keyword.
     """
     udp = " and ".join(["udp", *(f"not port {port}" for port in sorted(served_udp))])
+    # A load behind a packet's end rejects the packet, whatever stands after the `or`: fragments come first,
+    # or the first piece of `nmap -f` (8 bytes of TCP) would be lost at the load of the flags.
     parts = [
+        "(ip[6:2] & 0x3fff != 0)",
         f"(tcp[13] & {_MASK:#x} != {_ACK_ONLY:#x})",
         f"(ip6[6] = 6 and ip6[53] & {_MASK:#x} != {_ACK_ONLY:#x})",
         f"({udp})",
         "icmp",
         f"(ip6[6] = 58 and ip6[40] < {_FIRST_NEIGHBOUR_DISCOVERY})",
-        "(ip[6:2] & 0x3fff != 0)",
         "(" + " or ".join(f"ip6[6] = {number}" for number in _EXTENSIONS) + ")",
         "(ip and not tcp and not udp and not icmp)",
         "(ip6 and not ip6[6] = 6 and not ip6[6] = 17 and not ip6[6] = 58)",

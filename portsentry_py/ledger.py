@@ -41,8 +41,9 @@ class Make(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """The state of one pair: when it was last asked for, and whether it is sure that nobody answers."""
+    """The state of one pair: when it was asked for, and whether it is sure that nobody answers."""
 
+    first_us: int
     last_us: int
     scan_type: str
     settled: bool = False
@@ -215,7 +216,7 @@ class Ledger:
         self._find_twins(record, sighting, pair)
         attempt = record.unserved.get(pair)
         if attempt is None:
-            record.unserved[pair] = Attempt(sighting.time_us, sighting.scan_type)
+            record.unserved[pair] = Attempt(sighting.time_us, sighting.time_us, sighting.scan_type)
             record.targets[pair.target] += 1
             record.score += _points(sighting.port)
             self._entries += 1

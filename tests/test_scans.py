@@ -40,7 +40,7 @@ def grow(record: SourceRecord, weight: int) -> SourceRecord:
     while len(record.unserved) > weight:
         record.unserved.popitem()
     for port in range(len(record.unserved), weight):
-        record.unserved[Pair(HOST, "tcp", port)] = Attempt(START_US, "syn")
+        record.unserved[Pair(HOST, "tcp", port)] = Attempt(START_US, START_US, "syn")
     return record
 
 

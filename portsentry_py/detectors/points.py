@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from portsentry_py.detectors.base import PROBES, attempts_on_target, type_of
+from portsentry_py.detectors.base import MOST, PROBES, Attempts, type_of
 from portsentry_py.finding import Finding
 from portsentry_py.ledger import SourceRecord
 from portsentry_py.sighting import Sighting
 
 _FIRST_HIGH_PORT = 1024
+_ALWAYS_US = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Points:
     high_port: int = 1
     special: Mapping[int, int] = field(default_factory=dict)
     gap_us: int = 3_000_000
-    window_us: int = 1 << 62
+    window_us: int = _ALWAYS_US
 
 
 # scanlogd 2.2.8 params.h: 21 points, 3 and 1, three seconds between two ports. xt_psd is the same rule.
@@ -34,7 +35,10 @@ SOPHOS = Points(special={11: 10, 12: 10, 13: 10, 2000: 10}, window_us=300_000)
 
 
 class PointsDetector:
-    """Sums the points of the latest distinct TCP ports of one target."""
+    """Sums the points of a source's latest distinct TCP ports, whichever of our addresses it asked.
+
+    The pause is measured from one new port to the next; a port asked for again changes nothing.
+    """
 
     def __init__(self, points: Points) -> None:
         self._points = points
@@ -43,16 +47,25 @@ class PointsDetector:
         """See Detector."""
         if sighting.kind not in PROBES or sighting.direction != "inbound" or sighting.proto != "tcp":
             return None
-        points, later_us, score = self._points, sighting.time_us, 0
-        attempts = attempts_on_target(sighting, record, points.window_us)
-        for pair, attempt in attempts:
-            if abs(later_us - attempt.last_us) > points.gap_us:
-                break
-            later_us = attempt.last_us
-            score += points.special.get(pair.port, self._weight(pair.port))
-        if score < points.enough:
+        recent = record.recent(sighting.time_us, _ALWAYS_US, MOST)
+        newest_first = sorted(
+            (item for item in recent if item[0].proto == "tcp"), key=lambda item: -item[1].first_us
+        )
+        if self._score(newest_first) < self._points.enough:
             return None
-        return Finding("port_scan", sighting, record, type_of(attempts), True, "points")
+        return Finding("port_scan", sighting, record, type_of(newest_first), True, "points")
+
+    def _score(self, newest_first: Attempts) -> int:
+        points = self._points
+        ports: set[int] = set()
+        newest_us = later_us = newest_first[0][1].first_us if newest_first else 0
+        for pair, attempt in newest_first:
+            began_us = attempt.first_us
+            if later_us - began_us > points.gap_us or newest_us - began_us > points.window_us:
+                break
+            later_us = began_us
+            ports.add(pair.port)
+        return sum(points.special.get(port, self._weight(port)) for port in ports)
 
     def _weight(self, port: int) -> int:
         return self._points.low_port if port < _FIRST_HIGH_PORT else self._points.high_port

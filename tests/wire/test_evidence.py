@@ -111,6 +111,16 @@ def test_the_configuration_is_read_again_at_sighup(
     assert line["verdict"] == ("ignore" if good else "ban")
 
 
+@pytest.mark.parametrize("options", [["-sS", "-f"], ["-sX", "--mtu", "16"]], ids=["8 bytes", "16 bytes"])
+def test_fragments_hide_nothing(lab: Lab, start_sensor: StartSensor, options: list[str]) -> None:
+    sensor = start_sensor()
+
+    nmap(lab.scanner, *options, "-p", PORTS, lab.target.ipv4[0])
+
+    line = sensor.wait_for_line("the scan", src_ip=lab.scanner.ipv4[0], event_type="scan")
+    assert line["scan_type"] == ("xmas" if "-sX" in options else "syn")
+
+
 def test_every_technique_is_named_on_the_wire(lab: Lab, start_sensor: StartSensor) -> None:
     sensor = start_sensor()
     target = lab.target.ipv4[0]
