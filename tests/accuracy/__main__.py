@@ -22,7 +22,9 @@ def main() -> int:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         scores = list(pool.map(score, captures))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "accuracy.md").write_text(report.markdown(scores), encoding="utf-8")
+    peers = arguments.output / "compare.md"  # what `make compare` wrote
+    page = report.markdown(scores, peers.read_text(encoding="utf-8") if peers.exists() else "")
+    (arguments.output / "accuracy.md").write_text(page, encoding="utf-8")
     rows = [asdict(one) for one in scores]
     (arguments.output / "accuracy.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     wrong = report.failures(scores)

@@ -1,5 +1,6 @@
 """The scores as tables for docs/accuracy.md."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -21,8 +22,13 @@ scored.
 """
 
 
-def markdown(scores: Sequence[Score]) -> str:
-    """The whole page."""
+def markdown(scores: Sequence[Score], peers: str) -> str:
+    """The whole page.
+
+    Args:
+        scores: of every capture.
+        peers: the page that compares the sensor with its peers on the same packets; may be empty.
+    """
     positives = [one for one in scores if one.label == "positive"]
     parts = [_HEAD, _summary(scores), "## Scans, by type and strength\n", _by_type(positives)]
     parts += [
@@ -32,6 +38,8 @@ def markdown(scores: Sequence[Score]) -> str:
         _wrong(scores),
     ]
     parts += ["## Ambiguous, not scored\n", _ambiguous(scores)]
+    if peers:
+        parts.append(re.sub("^#", "##", peers, flags=re.MULTILINE))
     return "\n".join(parts).rstrip() + "\n"
 
 
