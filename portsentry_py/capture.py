@@ -267,11 +267,10 @@ def _shown(path: Path) -> str:
 
 
 def _pyshark_tshark() -> Any:
-    """Pyshark's finder of tools, imported late because it costs a third of a second."""
-    import pyshark.config  # noqa: PLC0415
+    """The finder of tools that pyshark has, imported late because it costs a third of a second."""
     from pyshark.tshark import tshark  # noqa: PLC0415
 
     # pyshark would take the path of tshark from a config.ini in the current directory: as root, a way to run
     # somebody else's program.
-    pyshark.config.fp_config_path = pyshark.config.pyshark_config_path
+    tshark.get_config = lambda: None
     return tshark

@@ -258,7 +258,8 @@ class FlowTable:
     def _stray(self, packet: Packet) -> None:
         """A segment with ACK that belongs to no flow that we know."""
         if packet.proto == TCP:
-            if self._is_home(packet.src) and packet.flags & SYN:
+            decoy = self.served.is_decoy("tcp", packet.src_port)
+            if self._is_home(packet.src) and packet.flags & SYN and not decoy:
                 # Nobody of ours sends a SYN-ACK from a port that is not served.
                 self.served.learn(packet.src, "tcp", packet.src_port)
             self._strays.put(_key(packet), packet)

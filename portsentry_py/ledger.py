@@ -55,8 +55,9 @@ class SourceRecord:
 
     `unserved` holds them in the order of their last probe. `refused` and `opened` are pairs that were
     refused, and that turned out to be served. `types` counts probes by scan type, `tools` by fingerprint,
-    `makes` by what the sender looks like; `proven` are makes that answered for themselves. `sessions` counts
-    connections that it really used. `decoy`: others sent the same probes; `tunnelled`: inside a tunnel.
+    `makes` by what the sender looks like; `proven` are makes that answered for themselves, at the ports
+    `proofs`. `sessions` counts connections that it really used. `decoy`: others sent the same probes;
+    `tunnelled`: they came inside a tunnel.
     """
 
     source: str
@@ -71,6 +72,7 @@ class SourceRecord:
     tools: Counter[str] = field(default_factory=Counter)
     makes: Counter[Make] = field(default_factory=Counter)
     proven: set[Make] = field(default_factory=set)
+    proofs: set[Pair] = field(default_factory=set)
     attempts: int = 0
     probes: int = 0
     score: int = 0
@@ -257,6 +259,8 @@ class Ledger:
         if record.unserved:
             if len(record.proven) < _MAX_MAKES:
                 record.proven.add(_make(sighting))
+            if len(record.proofs) < _MAX_MAKES:
+                record.proofs.add(Pair(sighting.target, sighting.proto, sighting.port))
         elif sighting.time_us - record.last_check_us >= _HABIT_US:
             record.last_check_us = sighting.time_us
             record.sessions += 1

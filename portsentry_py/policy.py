@@ -9,6 +9,8 @@ from portsentry_py.settings import Network, Networks
 
 # A scanner looks at a page or two; whoever used more connections is a guest whose name can be abused.
 _FRIEND_SESSIONS = 5
+# One proof may be a friend's own health check amid a forged scan; at two ports it is the scan's own.
+_FRIEND_PROOFS = 2
 
 
 class Policy:
@@ -53,8 +55,8 @@ class Policy:
 
     def _doubt(self, record: SourceRecord) -> str | None:
         """Why the source may be somebody whom others want to see banned."""
-        if record.sessions >= _FRIEND_SESSIONS or record.source in self._host.peers:
-            # Even if it seems to have proved the scan: what a proof is compared with can be guessed.
+        friend = record.sessions >= _FRIEND_SESSIONS or record.source in self._host.peers
+        if friend and not (record.verified and len(record.proofs) >= _FRIEND_PROOFS):
             return "friend"
         if record.verified:
             return None

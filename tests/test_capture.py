@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from portsentry_py.capture import (
@@ -179,10 +179,7 @@ def test_reading_that_is_given_up_leaves_no_process(tools: Tools, tmp_path: Path
 
 def processes() -> list[str]:
     """The command lines of our children."""
-    done = subprocess.run(
-        ["ps", "-o", "args=", "--ppid", str(os.getpid())], check=False, capture_output=True, text=True
-    )
-    return done.stdout.splitlines()
+    return [" ".join(child.cmdline()) for child in psutil.Process().children()]
 
 
 def fake(folder: Path, script: str) -> None:

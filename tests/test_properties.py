@@ -14,6 +14,7 @@ from zlib import crc32
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from portsentry_py.detectors.profiles import PROFILES
@@ -305,7 +306,7 @@ def held_within(engine: Engine, limits: Limits) -> None:
     assert len(engine._ration._sources) <= limits.max_sources
 
 
-@unhurried
+@hypothesis_settings(unhurried, max_examples=30)
 @given(st.data())
 def test_no_sequence_of_packets_makes_a_table_exceed_its_bound(data: st.DataObject) -> None:
     limits = Limits(max_sources=16, max_flows=64, max_attempts=64)
