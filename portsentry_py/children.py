@@ -117,14 +117,13 @@ class Pipeline:
         first = self._processes[0]
         told, deadline = 0.0, time.monotonic() + _STOP_SECONDS
         lines: list[str] = []
-        while not self.at_end and time.monotonic() < deadline:
+        # Until every pipe is closed: the output that we want, and the last words of both.
+        while self._selector.get_map() and time.monotonic() < deadline:
             # More than once: dumpcap has been seen to miss one on an idle interface.
             if first.poll() is None and time.monotonic() - told > _TELL_SECONDS:
                 told = time.monotonic()
                 first.send_signal(signal.SIGTERM)
             lines += self.read(_TELL_SECONDS)
-        while self._selector.get_map() and time.monotonic() < deadline:
-            lines += self.read(0.2)
         self.kill()
         return lines
 

@@ -16,8 +16,11 @@ class ConsoleSink:
         self.lost = 0
 
     def write(self, event: Event) -> None:
-        """Print one event."""
-        self._console.print(readable(event), soft_wrap=True)
+        """Print one event; a terminal that has gone away must not stop the log."""
+        try:
+            self._console.print(readable(event), soft_wrap=True)
+        except OSError:
+            self.lost += 1
 
     def flush(self) -> None:
         """Nothing waits here."""

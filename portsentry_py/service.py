@@ -65,6 +65,8 @@ class Service:
         self._stop = False
         self._hang_up = False
         self._restarts = 0
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._started = 0.0
         self._dropped = 0
         self._told: dict[str, int] = {}
 
@@ -123,6 +125,7 @@ class Service:
             self._settings.capture,
         )
         self._announce(names)
+        self._started = time.monotonic()
         return capture
 
     def _watch(self, capture: LiveCapture) -> str | None:
@@ -154,14 +157,16 @@ class Service:
         self._publish_lines(capture.stop())
         self._dropped += capture.dropped
         self._status("interrupted", reason)
-        pause = _FIRST_PAUSE_SECONDS
+        if time.monotonic() - self._started > _STABLE_SECONDS:
+            self._pause_seconds = _FIRST_PAUSE_SECONDS
         while not self._stop:
-            self._sleep(pause)
+            self._sleep(self._pause_seconds)
+            # Longer each time until a capture has run for a while: what ends at once must not spin.
+            self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
             try:
                 again = self._start()
             except PortsentryError as error:
                 _diagnostics.error("%s", error)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 continue
             self._restarts += 1
             self._status("restarted", reason)
@@ -218,7 +223,8 @@ class Service:
 
     @property
     def _lost(self) -> int:
-        return sum(sink.lost for sink in self._sinks)
+        """Lines that the log could not take; a terminal's do not matter."""
+        return self._sinks[0].lost
 
     def _status(self, state: str, reason: str) -> None:
         self._publish(

@@ -166,3 +166,13 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_first_child_that_would_run_on_is_ended_when_the_last_has_died() -> None:
+    pipeline = Pipeline([["sleep", "1000"], ["true"]], dict(os.environ))
+    while pipeline.ended is None:
+        pipeline.read(0.1)
+
+    pipeline.stop()
+
+    assert pipeline.exit_code(0) == -signal.SIGTERM  # asked at once, not killed at the deadline
