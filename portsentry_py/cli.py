@@ -199,8 +199,13 @@ def uninstall(root: Path) -> None:
 
 
 @fail2ban.command()
-def test() -> None:
-    """Feed sample lines to the real fail2ban-regex and say what matched."""
+@_root_option
+def test(root: Path) -> None:
+    """Feed sample lines to the real fail2ban-regex, say what matched and which installed files differ."""
+    for file in pack.pack_files():
+        installed = root / "etc/fail2ban" / file.target
+        if installed.exists() and installed.read_bytes() != file.content:
+            _output.print(f"note: {installed} differs from the shipped file that is tested.", markup=False)
     report = pack.test()
     table = Table("mode", "lines matched", "lines not matched", "verdict")
     for result in report.results:

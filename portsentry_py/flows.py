@@ -302,8 +302,12 @@ class FlowTable:
         """A FIN or RST with ACK of the initiator may prove that it received what we sent."""
         flow = self._flow(_key(packet))
         if flow is None:
-            if self._flow(_reverse(packet)) is None:
+            asked = self._flow(_reverse(packet))
+            if asked is None:
                 self._stray(packet)
+            elif asked.outcome in _UNANSWERED:
+                # Its SYN-ACK was not captured, but only who has answered closes a connection.
+                yield from self._answered(packet)
             return
         first = not flow.acknowledged
         flow.acknowledged = True

@@ -11,6 +11,7 @@ from portsentry_py.packet import FIN, ICMP, PSH, SYN, TCP, URG, Packet
 
 _ZMAP_IP_ID = 54_321
 _NMAP_WINDOWS = frozenset({1024, 2048, 3072, 4096})
+_NMAP_OS_TIMESTAMP = bytes.fromhex("080affffffff")
 _BARE_HEADER = 20
 _MSS_HEADER = 24
 _MSS_1460 = bytes.fromhex("020405b4")
@@ -57,6 +58,10 @@ def _nmap_stealth(packet: Packet) -> bool:
     )
 
 
+def _nmap_os(packet: Packet) -> bool:
+    return _NMAP_OS_TIMESTAMP in packet.options
+
+
 def _hping3(packet: Packet) -> bool:
     return packet.proto == TCP and packet.window == _HPING_WINDOW and packet.header_bytes == _BARE_HEADER
 
@@ -76,6 +81,7 @@ FINGERPRINTS: tuple[tuple[str, Callable[[Packet], bool], str], ...] = (
     ("masscan", _masscan, "masscan README: identification = address xor port xor sequence number"),
     ("nmap", _nmap_syn, "nmap 7, measured: window 1024 to 4096, MSS 1460 as the only option"),
     ("nmap", _nmap_stealth, "nmap 7, measured: FIN, NULL and Xmas probes with window 1024 and no option"),
+    ("nmap", _nmap_os, "nmap's manual, OS detection, T1 to T7: timestamp option with the value 0xffffffff"),
     ("unicornscan", _unicornscan, "unicornscan 0.4.7 default SYN: MSS, SACK, timestamps, window 16384"),
     ("hping3", _hping3, "hping3 default: window 512 and no option"),
 )

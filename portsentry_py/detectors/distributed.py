@@ -1,4 +1,4 @@
-"""Distributed scan: sources of one network cover the ports of a host together, each below the thresholds."""
+"""Distributed scan: sources cover the ports of a host together, each of them below the other thresholds."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -13,24 +13,25 @@ from portsentry_py.tables import BoundedTable
 
 
 @dataclass(slots=True)
-class _Network:
-    """Which port of the target each source of a network asked for last, and when."""
+class _Group:
+    """Which port of the target was asked for first by which source of the group, and when last."""
 
     ports: "OrderedDict[tuple[str, int], tuple[str, int]]" = field(default_factory=OrderedDict)
 
 
 class DistributedDetector:
-    """Counts distinct ports of one target over all sources of a /24 or /64.
+    """Counts distinct ports of one target over all sources of a /24 or /64, or of one tool's fingerprint.
 
-    No source may have more than half of them: that one would be a scanner by itself.
+    No source may have more than half of them: that one would be a scanner by itself. A source that sent a
+    lone packet is watched: that much can be forged in anybody's name.
     """
 
-    def __init__(self, settings: Distributed, max_networks: int) -> None:
+    def __init__(self, settings: Distributed, max_groups: int) -> None:
         self._min_ports = settings.min_ports
         self._max_ports = 2 * settings.min_ports
         self._min_sources = settings.min_sources
         self._window_us = settings.window_seconds * 1_000_000
-        self._networks: BoundedTable[tuple[str, str], _Network] = BoundedTable(max_networks)
+        self._groups: BoundedTable[tuple[str, str], _Group] = BoundedTable(max_groups)
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
@@ -38,28 +39,35 @@ class DistributedDetector:
             return None
         if sighting.kind not in PROBES | {Kind.ANSWERED}:
             return None
-        key = (network_of(sighting.source), sighting.target)
-        network = self._networks.touch(key)
-        if network is None:
-            network = _Network()
-            self._networks.put(key, network)
+        names = [network_of(sighting.source), record.tool]
+        together = [self._note(name, sighting) for name in names if name is not None]
+        if not any(together):
+            return None
+        bannable = len(record.unserved) > 1
+        return Finding("distributed", sighting, record, record.scan_type, bannable, "network_together")
+
+    def _note(self, name: str, sighting: Sighting) -> bool:
+        """Write the sighting into a group; whether the group scans together."""
+        key = (name, sighting.target)
+        group = self._groups.touch(key)
+        if group is None:
+            group = _Group()
+            self._groups.put(key, group)
         port = (sighting.proto, sighting.port)
         if sighting.kind is Kind.ANSWERED:
-            network.ports.pop(port, None)
-            return None
+            group.ports.pop(port, None)
+            return False
         # A port belongs to the first who asked for it: neighbours who all ask for the same are no scan.
-        source, _ = network.ports.get(port, (sighting.source, 0))
-        network.ports[port] = (source, sighting.time_us)
-        network.ports.move_to_end(port)
-        if len(network.ports) > self._max_ports:
-            network.ports.popitem(last=False)
-        if len(network.ports) < self._min_ports or not self._together(network, sighting):
-            return None
-        return Finding("distributed", sighting, record, record.scan_type, True, "network_together")
+        source, _ = group.ports.get(port, (sighting.source, 0))
+        group.ports[port] = (source, sighting.time_us)
+        group.ports.move_to_end(port)
+        if len(group.ports) > self._max_ports:
+            group.ports.popitem(last=False)
+        return len(group.ports) >= self._min_ports and self._together(group, sighting)
 
-    def _together(self, network: _Network, sighting: Sighting) -> bool:
+    def _together(self, group: _Group, sighting: Sighting) -> bool:
         counts: dict[str, int] = {}
-        for source, last_us in network.ports.values():
+        for source, last_us in group.ports.values():
             if abs(sighting.time_us - last_us) <= self._window_us:
                 counts[source] = counts.get(source, 0) + 1
         ports = sum(counts.values())

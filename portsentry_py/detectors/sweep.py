@@ -27,7 +27,7 @@ class SweepDetector:
         attempts = [
             (pair, attempt)
             for pair, attempt in attempts_on_hosts(sighting, record, self._window_us)
-            if attempt.settled or sighting.time_us - attempt.last_us >= _ROUND_TRIP_US
+            if attempt.settled or abs(sighting.time_us - attempt.last_us) >= _ROUND_TRIP_US
         ]
         hosts = {pair.target for pair, _ in attempts}
         if len(hosts) < self._min_hosts:

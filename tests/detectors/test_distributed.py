@@ -16,11 +16,17 @@ def together(events: list[Event]) -> list[ScanEvent]:
     return [scan for scan in scans(events) if scan.technique == "distributed"]
 
 
-def shared(*counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10) -> list[Sent]:
+def shared(
+    *counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, tool: bool = True
+) -> list[Sent]:
     """Each source asks for so many ports that no other asks for, slower than a port scan."""
     found, first = [], 2000
     for nth, (source, count) in enumerate(zip(sources, counts, strict=True)):
-        found.append(syn(source, *range(first, first + count), at=nth, every=every, seq=nth + 1))
+        ports = range(first, first + count)
+        if tool:  # the builder's raw SYNs look like nmap's
+            found.append(syn(source, *ports, at=nth, every=every, seq=nth + 1))
+        else:
+            found.append(connect(source, *ports, at=nth, every=every))
         first += count
     return in_time(*found)
 
@@ -62,8 +68,21 @@ def test_they_must_be_asked_within_ten_minutes(every: float, told: int) -> None:
 def test_sources_of_other_networks_do_not_count() -> None:
     far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
     far6 = ("2001:db8:bad:1::1", "2001:db8:bad:2::2", "2001:db8:bad:3::3")
-    assert together(watch(Settings(), shared(6, 6, 6, sources=far))) == []
-    assert together(watch(Settings(), shared(6, 6, 6, sources=far6))) == []
+    assert together(watch(Settings(), shared(6, 6, 6, sources=far, tool=False))) == []
+    assert together(watch(Settings(), shared(6, 6, 6, sources=far6, tool=False))) == []
+
+
+def test_sources_that_share_a_tools_fingerprint_count_wherever_they_are() -> None:
+    far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
+    found = together(watch(Settings(), shared(6, 6, 6, sources=far)))
+    assert {(scan.verdict, scan.tool) for scan in found} == {("ban", "nmap")}
+
+
+def test_a_lone_packet_of_a_tool_is_watched_amid_a_scan() -> None:
+    far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
+    late = syn(FRIEND, 4000, at=70, seq=9)
+    found = together(watch(Settings(), in_time(shared(6, 6, 6, sources=far), late)))
+    assert [scan.verdict for scan in found if scan.src_ip == FRIEND] == ["watch"]
 
 
 def test_neighbours_who_ask_for_the_same_are_no_scan() -> None:
