@@ -1,7 +1,9 @@
 """The command line: the only place that prints and exits. Each option is an environment variable as well."""
 
 import gc
+import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +23,8 @@ from portsentry_py.capture import find_tools
 from portsentry_py.check import check as check_all
 from portsentry_py.console import ConsoleSink
 from portsentry_py.errors import OutputError, PortsentryError, UsageError
+from portsentry_py.overview import look
+from portsentry_py.overview_view import render
 from portsentry_py.replay import Replay, Summary
 from portsentry_py.service import Service
 from portsentry_py.settings import Networks, Settings
@@ -29,7 +33,8 @@ from portsentry_py.sinks import ReaderGone, Sink, open_log
 F = TypeVar("F", bound=Callable[..., object])
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
-_output = Console(highlight=False, soft_wrap=True)
+# Tables are never so narrow that addresses are cut: a small terminal wraps their lines instead.
+_output = Console(highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size().columns, 140))
 
 
 def _config_option(command: F) -> F:
@@ -158,7 +163,8 @@ def replay(captures: tuple[Path, ...], config_path: Path | None, home: tuple[str
 def check(config_path: Path | None) -> None:
     """Look at configuration, tools, permissions, interface, log and jail: what is wrong, and the fix."""
     settings = config.load(config_path)
-    _output.print(f"ok    configuration: {config_path or config.DEFAULT_PATH}", markup=False)
+    used = config_path or (config.DEFAULT_PATH if config.DEFAULT_PATH.exists() else "no file, the defaults")
+    _output.print(f"ok    configuration: {used}", markup=False)
     failed: PortsentryError | None = None
     for result in check_all(settings):
         mark = "wrong" if result.error else "note " if result.warning else "ok   "
@@ -166,6 +172,34 @@ def check(config_path: Path | None) -> None:
         failed = failed or result.error
     if failed is not None:
         sys.exit(failed.exit_code)
+
+
+@cli.command()
+@_config_option
+@click.option(
+    "--log",
+    envvar="PORTSENTRY_LOG",
+    show_envvar=True,
+    help="Event log to read. Default: the configuration's.",
+)
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    envvar="PORTSENTRY_SOCKET",
+    show_envvar=True,
+    help="fail2ban's socket. Default: that of fail2ban's own configuration.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, envvar="PORTSENTRY_JSON", show_envvar=True, help="Print JSON."
+)
+def status(config_path: Path | None, log: str | None, socket: Path | None, as_json: bool) -> None:
+    """Show the sensor, its log, the jails with each ban's reason and time left, and the latest sources."""
+    found = look(log or config.load(config_path).log, socket)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+        return
+    for part in render(found):
+        _output.print(part)
 
 
 @cli.command()

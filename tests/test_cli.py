@@ -456,3 +456,19 @@ def test_an_interface_of_any_name_can_be_replayed(command: Command, tmp_path: Pa
     done = command("replay", path)
     assert done.code == 0
     assert done.out.isascii()
+
+
+def test_status_shows_what_the_log_says(command: Command, capture: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert command("replay", capture, "-o", log).code == 0
+
+    shown = command("status", "--log", log, "--json", "--socket", tmp_path / "none")
+
+    assert shown.code == 0, shown.err
+    found = json.loads(shown.out)
+    assert [source["src_ip"] for source in found["sources"]] == [SCANNER]
+    assert found["log"]["lines_unreadable"] == 0
+
+
+def test_status_without_a_log_is_65(command: Command, tmp_path: Path) -> None:
+    fails(command("status", "--log", tmp_path / "none"), 65, str(tmp_path / "none"))

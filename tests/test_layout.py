@@ -53,9 +53,13 @@ SHELL = {
     "config",
     "console",
     "errors",
+    "jail_state",
     "kernel_filter",
     "listener",
+    "log_reader",
     "machine",
+    "overview",
+    "overview_view",
     "pack",
     "pack_conflicts",
     "pack_samples",
@@ -92,7 +96,7 @@ OWNERS = {
     "pydantic": {"config"},
     "click": {"cli"},
     "psutil": {"machine"},
-    "rich": {"cli", "console"},
+    "rich": {"cli", "console", "overview_view"},
 }
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {
