@@ -3,11 +3,14 @@
 from portsentry_py.detectors.base import PROBES, SETTLED, attempts_on_hosts, type_of
 from portsentry_py.finding import Finding
 from portsentry_py.ledger import SourceRecord
+from portsentry_py.probes import STEALTH_TYPES
 from portsentry_py.settings import Sweep
 from portsentry_py.sighting import Sighting
 
-# A monitor asks fifty hosts at once, and the answers are on their way: what is younger does not count.
+# A monitor asks fifty hosts at once, and the answers are on their way: what is younger does not count ...
 _ROUND_TRIP_US = 200_000
+# ... but a monitor connects through an operating system, whose SYN carries its options.
+_RAW_TYPES = STEALTH_TYPES | {"syn"}
 
 
 class SweepDetector:
@@ -27,7 +30,9 @@ class SweepDetector:
         attempts = [
             (pair, attempt)
             for pair, attempt in attempts_on_hosts(sighting, record, self._window_us)
-            if attempt.settled or abs(sighting.time_us - attempt.last_us) >= _ROUND_TRIP_US
+            if attempt.settled
+            or attempt.scan_type in _RAW_TYPES
+            or abs(sighting.time_us - attempt.last_us) >= _ROUND_TRIP_US
         ]
         hosts = {pair.target for pair, _ in attempts}
         if len(hosts) < self._min_hosts:
