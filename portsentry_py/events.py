@@ -61,7 +61,9 @@ Reason = Literal[
 ]
 Outcome = Literal["refused", "unanswered", "answered", "served"]
 SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
-SensorReason = Literal["none", "dumpcap_ended", "tshark_ended", "signal", "end_of_input", "damaged_capture"]
+SensorReason = Literal[
+    "none", "dumpcap_ended", "tshark_ended", "interfaces_changed", "signal", "end_of_input", "damaged_capture"
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

@@ -63,11 +63,13 @@ def all_interfaces() -> list[str]:
 
 
 def default_interfaces() -> list[str]:
-    """Every interface that is up and not loopback."""
+    """Every interface that is up, not loopback, and no part of another: a bridge sees what its ports see."""
     return sorted(
         name
         for name, stats in psutil.net_if_stats().items()
-        if stats.isup and "loopback" not in stats.flags.split(",")
+        if stats.isup
+        and "loopback" not in stats.flags.split(",")
+        and not (_SYS_NET / name / "master").exists()
     )
 
 

@@ -67,6 +67,7 @@ class Service:
         self._restarts = 0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._started = 0.0
+        self._watched: frozenset[str] = frozenset()
         self._dropped = 0
         self._told: dict[str, int] = {}
 
@@ -125,6 +126,7 @@ class Service:
             self._settings.capture,
         )
         self._announce(names)
+        self._watched = frozenset(names)
         self._started = time.monotonic()
         return capture
 
@@ -146,14 +148,23 @@ class Service:
             if now - refreshed >= _HOST_SECONDS:
                 refreshed = now
                 self._refresh_host()
+                if self._unwatched():
+                    return "interfaces_changed"
             if now - told >= _STATUS_SECONDS:
                 told = now
                 self._status_if_changed()
         return None
 
+    def _unwatched(self) -> frozenset[str]:
+        """Interfaces that came up after the start, where all that are up shall be watched."""
+        if self._settings.interfaces or "any" in self._watched:
+            return frozenset()
+        return frozenset(default_interfaces()) - self._watched
+
     def _restart(self, capture: LiveCapture, reason: str) -> LiveCapture | None:
-        """A child has ended: say so, then try until the capture runs again or a signal comes."""
-        _diagnostics.error("%s (%s); restarting the capture.", reason.replace("_", " "), capture.last_words)
+        """The capture must be another: say so, then try until it runs again or a signal comes."""
+        why = ", ".join(sorted(self._unwatched())) or capture.last_words
+        _diagnostics.error("%s (%s); restarting the capture.", reason.replace("_", " "), why)
         self._publish_lines(capture.stop())
         self._dropped += capture.dropped
         self._status("interrupted", reason)

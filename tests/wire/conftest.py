@@ -11,14 +11,14 @@ import pytest
 
 from tests.tools import require_root, require_tool
 from tests.wire.jail import Jail
-from tests.wire.lab import Lab, opened
+from tests.wire.lab import IFACE, Lab, opened
 from tests.wire.sensor import Sensor
 
 
 class StartSensor(Protocol):
     """What the fixture of the same name gives."""
 
-    def __call__(self, *, copy: bool = False, **settings: Any) -> Sensor:
+    def __call__(self, *, copy: bool = False, iface: str = IFACE, **settings: Any) -> Sensor:
         """Start the sensor on the target with these settings and wait until it captures."""
 
 
@@ -37,8 +37,8 @@ def start_sensor(lab: Lab, tmp_path: Path) -> Iterator[StartSensor]:
     """Start the sensor with settings that the test chooses."""
     with ExitStack() as stack:
 
-        def start(*, copy: bool = False, **settings: Any) -> Sensor:
-            sensor = Sensor(lab.target, tmp_path, settings, copy=copy)
+        def start(*, copy: bool = False, iface: str = IFACE, **settings: Any) -> Sensor:
+            sensor = Sensor(lab.target, tmp_path, settings, copy=copy, iface=iface)
             stack.callback(sensor.stop)
             sensor.wait_until_ready()
             return sensor

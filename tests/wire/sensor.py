@@ -30,7 +30,9 @@ class Sensor:
     microseconds apart.
     """
 
-    def __init__(self, host: Host, folder: Path, settings: dict[str, Any], *, copy: bool) -> None:
+    def __init__(
+        self, host: Host, folder: Path, settings: dict[str, Any], *, copy: bool, iface: str = IFACE
+    ) -> None:
         self.captured = folder / "captured.pcapng"
         self.log = folder / "portsentry.log"
         self.config = folder / "portsentry.yaml"
@@ -44,7 +46,7 @@ class Sensor:
             self.process = host.start(
                 *("env", f"PATH={tools}:{os.environ['PATH']}"),
                 *(sys.executable, "-m", "portsentry_py", "run"),
-                *("-c", self.config, "-i", IFACE, "--log", self.log),
+                *("-c", self.config, *(("-i", iface) if iface else ()), "--log", self.log),
                 stderr=stderr,
             )
 

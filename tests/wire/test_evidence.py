@@ -145,3 +145,16 @@ def test_every_technique_is_named_on_the_wire(lab: Lab, start_sensor: StartSenso
         nmap(lab.scanner, option, "--send-ip", "-S", source, "-e", IFACE, "-p", ports, target)
         line = sensor.wait_for_line(f"{option}", src_ip=source, event_type="scan")
         assert line["scan_type"] == scan_type, option
+
+
+def test_an_interface_that_comes_up_later_is_watched_too(lab: Lab, start_sensor: StartSensor) -> None:
+    sensor = start_sensor(iface="")  # every one that is up
+    lab.target.run("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
+    lab.target.run("ip", "link", "set", "late0", "up")
+    lab.target.run("ip", "link", "set", "late1", "up")
+
+    sensor.wait_for_line("the other capture", event_type="status", state="restarted")
+
+    assert "late0" in sensor.diagnostics.read_text()
+    nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
+    sensor.wait_for_line("the scan", src_ip=lab.scanner.ipv4[0], event_type="scan", verdict="ban")
