@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy compare clean
+.PHONY: check test lint fix accuracy compare f2b-matrix clean
 
 VENV := .venv/bin
 
@@ -27,6 +27,11 @@ accuracy: $(VENV)/python
 # PEERS="--portsentry BINARY" lets portsentry take part.
 compare: $(VENV)/python
 	$(VENV)/python -m tests.compare $(PEERS)
+
+# Tries the jail pack with Debian's fail2ban and the source trees FAIL2BAN="TREE TREE", with every firewall, in
+# network namespaces, as root; writes the table of docs/fail2ban.md.
+f2b-matrix: $(VENV)/python
+	$(VENV)/python -m tests.jail.matrix $(FAIL2BAN) -o docs
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .ruff_cache

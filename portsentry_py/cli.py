@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -22,9 +23,17 @@ from portsentry_py import __version__, config, pack
 from portsentry_py.capture import find_tools
 from portsentry_py.check import check as check_all
 from portsentry_py.console import ConsoleSink
-from portsentry_py.errors import OutputError, PortsentryError, UsageError
+from portsentry_py.errors import (
+    CaptureError,
+    ConfigError,
+    OutputError,
+    PermissionDenied,
+    PortsentryError,
+    UsageError,
+)
 from portsentry_py.overview import look
 from portsentry_py.overview_view import render
+from portsentry_py.pack_ban import ban_and_unban
 from portsentry_py.replay import Replay, Summary
 from portsentry_py.service import Service
 from portsentry_py.settings import Networks, Settings
@@ -219,7 +228,7 @@ def fail2ban() -> None:
 def install(root: Path) -> None:
     """Copy filter and jails to /etc/fail2ban; a file that you changed is kept and the difference shown."""
     _show(pack.install(root))
-    for sentence in pack.conflicts(root):
+    for sentence in pack.conflicts(root, os.environ.get("SSH_CONNECTION", "")):
         _output.print(f"note: {sentence}", markup=False)
     _output.print("arm it with: fail2ban-client reload")
 
@@ -235,7 +244,10 @@ def uninstall(root: Path) -> None:
 @fail2ban.command()
 @_root_option
 def test(root: Path) -> None:
-    """Feed sample lines to the real fail2ban-regex, say what matched and which installed files differ."""
+    """Feed sample lines to the real fail2ban-regex and say what matched; ban and unban an address for a test.
+
+    The address is one reserved for documentation (192.0.2.1); the rule is looked for in the kernel.
+    """
     for file in pack.pack_files():
         installed = root / "etc/fail2ban" / file.target
         if installed.exists() and installed.read_bytes() != file.content:
@@ -248,6 +260,12 @@ def test(root: Path) -> None:
     _output.print(table)
     if not report.ok:
         raise PortsentryError("the filter does not match what it must; reinstall portsentry-py and fail2ban.")
+    try:
+        proof = ban_and_unban()
+    except (CaptureError, ConfigError, PermissionDenied) as error:
+        _output.print(f"no ban was tried: {error}", markup=False)
+    else:
+        _output.print(f"banned {proof.address}, found it in {', '.join(proof.rules)}, and unbanned it: gone")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The fail2ban jail pack: puts its files below /etc/fail2ban, takes them away, and proves that they work.
 
-Nothing here bans, restarts or reloads anything, and a file that the operator changed is never overwritten.
+Nothing here restarts or reloads anything, and a file that the operator changed is never overwritten. What
+`test_ban` bans is an address that belongs to no one.
 """
 
 import difflib
@@ -18,7 +19,10 @@ from pathlib import Path
 from typing import Literal
 
 from portsentry_py import pack_samples
-from portsentry_py.errors import OutputError, PermissionDenied
+from portsentry_py.errors import (
+    OutputError,
+    PermissionDenied,
+)
 from portsentry_py.pack_conflicts import LOG, conflicts, jail_files
 from portsentry_py.pack_samples import MODES, ModeResult, TestReport
 

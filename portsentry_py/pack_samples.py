@@ -12,7 +12,8 @@ from pathlib import Path
 from portsentry_py.errors import CaptureError
 
 FILTER = "portsentry-py"
-MODES = ("normal", "strict", "aggressive", "scan", "trap", "sweep", "slow")
+MODES = ("normal", "strict", "aggressive", "scan", "trap", "sweep", "slow", "network")
+NETWORK_MODE = "network"
 PARTS = ("trap", "sweep", "slow")
 TECHNIQUES = ("port_scan", "sweep", "slow", "distributed", "stealth", "outbound")
 TIMEOUT_SECONDS = 60
@@ -20,16 +21,21 @@ TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Sample:
-    """One log line, the address that it could bring about a ban of, and the modes that must match it.
+    """One log line, what it could bring about a ban of, and the modes that must match it.
 
-    Every sample has an address of its own: what fail2ban-regex prints then says which line matched and,
-    at once, that nothing else in the line was taken for the source.
+    Every sample has an address and a network of its own: what fail2ban-regex prints then says which line
+    matched and, at once, that nothing else in the line was taken for the source.
     """
 
     name: str
     address: str
     line: str
     modes: frozenset[str] = frozenset()
+    network: str = ""
+
+    def banned_in(self, mode: str) -> str:
+        """What a match in this mode bans."""
+        return self.network if mode == NETWORK_MODE else self.address
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ def event_line(
     direction: str = "inbound",
     spaced: bool = False,
     timestamp: str = "2026-11-20T08:41:57.408980Z",
+    network: str = "203.0.113.0/24",
 ) -> str:
     """Writes a line as the sensor does, or wrong in the way that the arguments say."""
     keys: dict[str, object] = {
@@ -86,7 +93,7 @@ def event_line(
         "dest_port": 23,
         "ports_sample": [21, 22, 23],
         "first_seen": "2026-11-20T08:41:50.000000Z",
-        "src_net": "203.0.113.0/24",
+        "src_net": network,
         "schema": 1,
     }
     return json.dumps(keys, separators=(", ", ": ") if spaced else (",", ":"))
@@ -98,16 +105,25 @@ def modes_for(event_type: str, verdict: str, verified: bool, technique: str) -> 
         return frozenset()
     if verdict == "watch":
         return frozenset({"aggressive"})
-    part = technique if technique in PARTS else "scan"
-    return frozenset({"normal", "aggressive", part} | ({"strict"} if verified else set()))
+    modes = {"normal", "aggressive", technique if technique in PARTS else "scan"}
+    if verified:
+        modes.add("strict")
+    if technique == "distributed":
+        modes.add(NETWORK_MODE)
+    return frozenset(modes)
 
 
 def samples() -> list[Sample]:
     """All lines: every class that the sensor writes, over IPv4 and IPv6, and those made to deceive."""
-    return [*_classes("203.0.113.%d"), *_classes("2001:db8::%x"), *_hostile()]
+    return [
+        *_classes("203.0.113.%d", "198.18.%d.0/24"),
+        *_classes("2001:db8::%x", "2001:db8:0:%x::/64"),
+        *_hostile(),
+        *_hostile_networks(),
+    ]
 
 
-def _classes(address_format: str) -> Iterator[Sample]:
+def _classes(address_format: str, network_format: str) -> Iterator[Sample]:
     decided = ("ban", "watch", "ignore")
     classes = [
         *product(("scan",), decided, (False, True), TECHNIQUES),
@@ -115,12 +131,13 @@ def _classes(address_format: str) -> Iterator[Sample]:
         *product(("connection",), ("none",), (False, True), ("none",)),
     ]
     for number, (event_type, verdict, verified, technique) in enumerate(classes, start=1):
-        address = address_format % number
+        address, network = address_format % number, network_format % number
         yield Sample(
             " ".join((event_type, verdict, "verified" if verified else "unverified", technique, address)),
             address,
-            event_line(address, event_type, verdict, verified=verified, technique=technique),
+            event_line(address, event_type, verdict, verified=verified, technique=technique, network=network),
             modes_for(event_type, verdict, verified, technique),
+            network,
         )
 
 
@@ -172,6 +189,30 @@ def _hostile() -> Iterator[Sample]:
     )
 
 
+def _hostile_networks() -> Iterator[Sample]:
+    """Lines of a distributed scan, with networks that no sensor of ours would write."""
+    baits = {
+        "wider than a /24": "192.0.2.0/8",
+        "everything": "0.0.0.0/0",
+        "everything over IPv6": "::/0",
+        "wider than a /64": "2001:db8::/32",
+        "an address": "192.0.2.9",
+        "mapped into IPv6": "::ffff:c000:200/64",
+        "a host name": "scanner.example/24",
+        "in brackets": "[192.0.2.0]/24",
+        "a shell command": "$(reboot)/24",
+    }
+    for number, (name, bait) in enumerate(baits.items(), start=1):
+        source = f"198.51.100.{100 + number}"
+        line = event_line(source, technique="distributed", network=bait)
+        modes = modes_for("scan", "ban", False, "distributed") - {NETWORK_MODE}
+        yield Sample(f"network {name}", source, line, modes, bait)
+    two = event_line("198.51.100.121", technique="distributed", network="198.19.1.0/24")
+    two = two.replace(',"schema"', ',"src_net":"198.19.2.0/24","schema"')
+    modes = modes_for("scan", "ban", False, "distributed")
+    yield Sample("first of several networks", "198.51.100.121", two, modes, "198.19.1.0/24")
+
+
 def run(mode: str, files: Iterable[tuple[str, bytes]], lines: Iterable[Sample]) -> ModeResult:
     """Feeds the lines to the real `fail2ban-regex`, with the filter as it would be once installed.
 
@@ -192,15 +233,15 @@ def run(mode: str, files: Iterable[tuple[str, bytes]], lines: Iterable[Sample]) 
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
         found = _addresses_found(folder, log, f"{FILTER}[mode={mode}]")
-    matched = tuple(sample.name for sample in lines if sample.address in found)
-    foreign = found - {sample.address for sample in lines}
+    hit = {sample.name for sample in lines if sample.banned_in(mode) in found}
+    foreign = found - {sample.banned_in(mode) for sample in lines}
     return ModeResult(
         mode,
-        matched=matched,
-        unmatched=tuple(sample.name for sample in lines if sample.address not in found),
-        missed=tuple(s.name for s in lines if mode in s.modes and s.address not in found),
+        matched=tuple(sample.name for sample in lines if sample.name in hit),
+        unmatched=tuple(sample.name for sample in lines if sample.name not in hit),
+        missed=tuple(sample.name for sample in lines if mode in sample.modes and sample.name not in hit),
         wrong=(
-            *(s.name for s in lines if mode not in s.modes and s.address in found),
+            *(sample.name for sample in lines if mode not in sample.modes and sample.name in hit),
             *(f"address {address}" for address in sorted(foreign)),
         ),
     )

@@ -38,11 +38,11 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         checking, "find_tools", lambda: Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
     )
     monkeypatch.setattr(checking, "LiveCapture", Capturing)
-    monkeypatch.setattr(checking, "interface_names", lambda _: ["eth0", "lo"])
+    monkeypatch.setattr(checking, "interface_names", lambda *_: ["eth0", "lo"])
     monkeypatch.setattr(checking, "default_interfaces", lambda: ["eth0"])
     monkeypatch.setattr(checking, "all_interfaces", lambda: ["eth0", "lo", "any"])
     monkeypatch.setattr(checking, "_FAIL2BAN", tmp_path / "fail2ban")
-    monkeypatch.setattr(pack, "conflicts", lambda _: [])
+    monkeypatch.setattr(pack, "conflicts", lambda *_: [])
 
 
 def results(**changes: object) -> dict[str, Result]:
@@ -76,13 +76,13 @@ def test_an_interface_that_is_not_there_is_told() -> None:
 
 
 def test_an_interface_that_tshark_alone_knows_may_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "interface_names", lambda _: ["eth0", "randpkt"])
+    monkeypatch.setattr(checking, "interface_names", lambda *_: ["eth0", "randpkt"])
     assert results(interfaces=("randpkt",))["capture"].error is None
 
 
 def test_a_machine_with_loopback_alone_is_watched_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "default_interfaces", list)
-    monkeypatch.setattr(checking, "interface_names", lambda _: [])
+    monkeypatch.setattr(checking, "interface_names", lambda *_: [])
     found = results()
     assert found["interfaces"].warning
     assert "any" in found["capture"].text
@@ -126,6 +126,6 @@ def test_an_armed_jail_that_reads_another_log_is_told(
     told = [result.text for result in check(Settings(log="-")) if result.name == "jail"]
     assert "installed" in told[0]
     assert "set logpath" in told[1]
-    monkeypatch.setattr(pack, "conflicts", lambda _: ["something is in the way."])
+    monkeypatch.setattr(pack, "conflicts", lambda *_: ["something is in the way."])
     told = [result.text for result in check(Settings()) if result.name == "jail"]
     assert told[1:] == ["something is in the way."]

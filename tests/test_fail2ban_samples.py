@@ -66,6 +66,7 @@ def test_fail2bans_own_runner_accepts_the_samples(fail2ban_tree: Path) -> None:
     ("truth", "lie"),
     [
         ('"host": "203.0.113.9"', '"host": "203.0.113.8"'),
+        ('"host": "203.0.113.0/24"', '"host": "203.0.113.0"'),
         ('"dport": "23"', '"dport": "24"'),
         ('"match": true', '"match": false'),
         (

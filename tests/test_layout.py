@@ -61,6 +61,7 @@ SHELL = {
     "overview",
     "overview_view",
     "pack",
+    "pack_ban",
     "pack_conflicts",
     "pack_samples",
     "protected",
@@ -111,6 +112,7 @@ TESTED_ELSEWHERE = {
     "status": "one line, in test_service and test_contract",
     "detectors": "holds no code",
     "detectors.base": "what the detectors share, seen in the test of each",
+    "pack_ban": "in test_pack and tests/jail",
     "pack_conflicts": "in test_pack",
     "pack_samples": "in test_pack",
 }

@@ -13,11 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py import pack, pack_samples
-from portsentry_py.errors import CaptureError, OutputError, PermissionDenied
+from portsentry_py import pack, pack_ban, pack_samples
+from portsentry_py.errors import CaptureError, OutputError, PermissionDenied, PortsentryError, UsageError
 from tests.tools import require_tool
 
-TARGETS = {"filter.d/portsentry-py.conf", "jail.d/portsentry-py.conf"}
+TARGETS = [
+    "action.d/portsentry-py-command.conf",
+    "action.d/portsentry-py-ipset-net.conf",
+    "action.d/portsentry-py-nft-net.conf",
+    "filter.d/portsentry-py.conf",
+    "jail.d/portsentry-py.conf",
+]
+VERSION = "usr/lib/python3/dist-packages/fail2ban/version.py"
 
 
 @pytest.fixture
@@ -25,6 +32,13 @@ def root(tmp_path: Path) -> Path:
     """Make the tree of a system that has fail2ban."""
     for folder in pack.FOLDERS:
         (tmp_path / "etc/fail2ban" / folder).mkdir(parents=True)
+    (tmp_path / VERSION).parent.mkdir(parents=True)
+    (tmp_path / VERSION).write_text('version = "1.0.2"\n')
+    (tmp_path / "etc/fail2ban/action.d/nftables.conf").touch()
+    (tmp_path / "etc/fail2ban/jail.conf").write_text(
+        "[DEFAULT]\nenabled = false\nbanaction_allports = nftables[type=allports]\n"
+        "[portsentry]\nlogpath = /var/lib/portsentry/portsentry.history\n"
+    )
     return tmp_path
 
 
@@ -45,7 +59,7 @@ def everything_below(root: Path) -> dict[Path, bytes]:
 
 
 def test_the_pack_ships_the_filter_before_the_jail_that_needs_it() -> None:
-    assert [file.target for file in pack.pack_files()] == sorted(TARGETS)
+    assert [file.target for file in pack.pack_files()] == TARGETS
 
 
 def test_fresh_install_writes_log_and_files_with_the_right_modes(root: Path) -> None:
@@ -55,7 +69,12 @@ def test_fresh_install_writes_log_and_files_with_the_right_modes(root: Path) -> 
     finally:
         os.umask(old_umask)
 
-    assert actions(outcomes) == {"log": "created", "filter.d": "installed", "jail.d": "installed"}
+    assert actions(outcomes) == {
+        "log": "created",
+        "action.d": "installed",
+        "filter.d": "installed",
+        "jail.d": "installed",
+    }
     for file in pack.pack_files():
         path = root / "etc/fail2ban" / file.target
         assert path.read_bytes() == file.content
@@ -114,7 +133,12 @@ def install_an_older_version(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_older_file_of_ours_is_upgraded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_an_older_version(root, monkeypatch)
 
-    assert actions(pack.install(root)) == {"log": "unchanged", "filter.d": "upgraded", "jail.d": "upgraded"}
+    assert actions(pack.install(root)) == {
+        "log": "unchanged",
+        "action.d": "upgraded",
+        "filter.d": "upgraded",
+        "jail.d": "upgraded",
+    }
     assert b"[portsentry]" in jail(root).read_bytes()
 
 
@@ -143,10 +167,11 @@ def test_an_older_file_is_recognized_after_an_install_that_kept_it_from_being_re
 
 
 def test_uninstall_leaves_only_the_log(root: Path) -> None:
+    before = set(everything_below(root))
     pack.install(root)
 
-    assert actions(pack.uninstall(root)) == {"filter.d": "removed", "jail.d": "removed"}
-    assert list(everything_below(root)) == [root / "var/log/portsentry.log"]
+    assert set(actions(pack.uninstall(root)).values()) == {"removed"}
+    assert set(everything_below(root)) - before == {root / "var/log/portsentry.log"}
 
 
 def test_uninstall_keeps_a_changed_jail_and_the_filter_that_it_needs(root: Path) -> None:
@@ -154,26 +179,38 @@ def test_uninstall_keeps_a_changed_jail_and_the_filter_that_it_needs(root: Path)
     with jail(root).open("a") as file:
         file.write("bantime = 1d\n")
 
-    changed, needed = pack.uninstall(root)
+    outcomes = {outcome.path.name: outcome for outcome in pack.uninstall(root)[1:]}
 
-    assert (changed.action, needed.action) == ("kept", "kept")
-    assert "-bantime = 1d" in changed.diff
-    assert str(jail(root)) in needed.note
+    for name in ("portsentry-py.conf", "portsentry-py-nft-net.conf"):
+        assert outcomes[name].action == "kept"
+    assert str(jail(root)) in outcomes["portsentry-py.conf"].note
+    assert outcomes["portsentry-py-command.conf"].action == "removed"
     assert fail2ban_filter(root).exists()
+
+
+def test_uninstall_shows_what_was_changed(root: Path) -> None:
+    pack.install(root)
+    with jail(root).open("a") as file:
+        file.write("bantime = 1d\n")
+
+    changed = pack.uninstall(root)[0]
+
+    assert changed.action == "kept"
+    assert "-bantime = 1d" in changed.diff
 
 
 def test_uninstall_keeps_the_filter_that_the_operators_own_jail_uses(root: Path) -> None:
     pack.install(root)
     (root / "etc/fail2ban/jail.local").write_text("[mine]\nfilter = portsentry-py[mode=strict]\n")
 
-    assert actions(pack.uninstall(root)) == {"jail.d": "removed", "filter.d": "kept"}
+    assert actions(pack.uninstall(root)) == {"jail.d": "removed", "filter.d": "kept", "action.d": "removed"}
 
 
 def test_a_mere_comment_about_the_filter_does_not_keep_it(root: Path) -> None:
     pack.install(root)
     (root / "etc/fail2ban/jail.local").write_text("# portsentry-py was here\n[sshd]\nenabled = true\n")
 
-    assert actions(pack.uninstall(root)) == {"jail.d": "removed", "filter.d": "removed"}
+    assert set(actions(pack.uninstall(root)).values()) == {"removed"}
 
 
 def test_uninstall_of_nothing_reports_nothing(root: Path) -> None:
@@ -212,7 +249,6 @@ def test_without_permission_the_error_says_so(root: Path, monkeypatch: pytest.Mo
 
 def test_no_conflicts_on_a_plain_system(root: Path) -> None:
     pack.install(root)
-    (root / "etc/fail2ban/jail.conf").write_text("[portsentry]\nlogpath = /var/lib/portsentry/history\n")
     (root / "etc/fail2ban/jail.local").write_text(
         "[DEFAULT]\nbackend = systemd\nmode = ddos\n[portsentry]\nmode = strict\nbantime = 1d\n"
         "logpath = %(known/logpath)s\n  /var/log/other.log\n"
@@ -232,6 +268,8 @@ def test_no_conflicts_on_a_plain_system(root: Path) -> None:
         ("jail.local", "bantime = 1d\n", "cannot be read"),
         ("jail.d/portsentry.local", "[portsentry]\nfilter = portsentry\n", "belongs to portsentry 2.x"),
         ("../../usr/sbin/portsentry", "", "another portsentry"),
+        ("filter.d/portsentry-py.local", "", "overrides our portsentry-py.conf"),
+        ("action.d/portsentry-py-command.local", "", "overrides our portsentry-py-command.conf"),
     ],
 )
 def test_each_conflict_is_one_sentence(root: Path, file: str, content: str, complaint: str) -> None:
@@ -248,8 +286,70 @@ def test_each_conflict_is_one_sentence(root: Path, file: str, content: str, comp
     assert "\n" not in sentence
 
 
+def test_a_fail2ban_that_is_too_old_or_absent_is_a_conflict(root: Path) -> None:
+    pack.install(root)
+    (root / VERSION).write_text('version = "0.10.2"\n')
+
+    (sentence,) = pack.conflicts(root)
+    assert sentence.startswith("fail2ban 0.10.2 is too old for the filter")
+    (root / VERSION).write_text('version = "0.11.2"\n')
+    assert pack.conflicts(root) == []
+    (root / VERSION).unlink()
+    (sentence,) = pack.conflicts(root)
+    assert sentence.startswith("fail2ban is not installed below")
+
+
+@pytest.mark.parametrize(
+    ("local", "missing"),
+    [
+        ("[DEFAULT]\nbanaction_allports = nftable[type=allports]\n", "[portsentry] is nftable,"),
+        ("[portsentry]\nbanaction = pf\n", "[portsentry] is pf,"),
+        ("[portsentry]\nbanaction = %(mine)s\nmine = ufw\n", "[portsentry] is ufw,"),
+        ("[portsentry-net]\nenabled = true\nbanaction = ipset-net\n", "[portsentry-net] is ipset-net,"),
+        ("[portsentry-net]\nbanaction = ipset-net\n", ""),
+        ("[portsentry]\nenabled = no\nbanaction = pf\n", ""),
+        ("[portsentry]\nbanaction = portsentry-py-nft-net\n", ""),
+    ],
+)
+def test_a_banaction_that_is_not_there_is_a_conflict(root: Path, local: str, missing: str) -> None:
+    pack.install(root)
+    (root / "etc/fail2ban/jail.local").write_text(local)
+
+    found = pack.conflicts(root)
+
+    assert len(found) == bool(missing)
+    assert missing in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("ignoreip", "ssh_connection", "named"),
+    [
+        ("", "198.51.100.7 50000 192.0.2.1 22", "198.51.100.7"),
+        ("127.0.0.1/8 ::1", "2001:db8::7 50000 2001:db8::1 22", "2001:db8::7"),
+        ("198.51.100.0/25", "::ffff:198.51.100.200 1 ::1 22", "198.51.100.200"),
+        ("host.example", "198.51.100.7 50000 192.0.2.1 22", "198.51.100.7"),
+        ("127.0.0.1/8, 198.51.100.0/24", "198.51.100.7 50000 192.0.2.1 22", ""),
+        ("%(mine)s ::1", "198.51.100.7 50000 192.0.2.1 22", ""),
+        ("fe80::/10", "fe80::7%eth0 50000 fe80::1%eth0 22", ""),
+        ("", "", ""),
+        ("", "nonsense", ""),
+    ],
+)
+def test_whoever_is_logged_in_should_be_in_ignoreip(
+    root: Path, ignoreip: str, ssh_connection: str, named: str
+) -> None:
+    pack.install(root)
+    (root / "etc/fail2ban/jail.local").write_text(f"[DEFAULT]\nmine = 198.51.100.7\nignoreip = {ignoreip}\n")
+
+    found = pack.conflicts(root, ssh_connection)
+
+    assert [f"logged in from {named}," in sentence for sentence in found] == [True] * bool(named)
+
+
 def shipped() -> list[tuple[str, bytes]]:
-    return [(file.target, file.content) for file in pack.pack_files()]
+    return [
+        (file.target, file.content) for file in pack.pack_files() if not file.target.startswith("action.d")
+    ]
 
 
 def test_every_mode_of_the_filter_matches_exactly_what_it_must() -> None:
@@ -258,7 +358,7 @@ def test_every_mode_of_the_filter_matches_exactly_what_it_must() -> None:
     report = pack.test()
 
     assert [result.mode for result in report.results] == list(pack_samples.MODES)
-    assert [(result.missed, result.wrong) for result in report.results] == [((), ())] * 7
+    assert [(result.missed, result.wrong) for result in report.results] == [((), ())] * 8
     assert report.ok
     assert all(result.matched and result.unmatched for result in report.results)
 
@@ -283,7 +383,7 @@ def test_a_misspelled_mode_matches_nothing(mode: str) -> None:
     ("kept", "lost"),
     [
         (r"failregex = ^\{", r"failregex = \{"),
-        ("%(_canonical)s<ADDR>", "<SUBNET>"),
+        ('%(_canonical)s[\\da-f.:]+"', '[\\w.:/]+"'),
         ("(?![0:]*ffff:)", ""),
         (r"(?=[\da-f.:]{2,39}\")(?![0:]*ffff:)".replace('\\"', '"'), "(?!::ffff:)"),
         ("%(_no_technique_of_ours)s", ""),
@@ -292,6 +392,8 @@ def test_a_misspelled_mode_matches_nothing(mode: str) -> None:
         ("<_verdict-<mode>>", r"\w+"),
         ('"source_verified":<_verified-<mode>>', '"source_verified":\\w+'),
         ("(?:scan|trap)", r"\w+"),
+        ("%(_one_net)s", ""),
+        ("_technique-network    = distributed", r"_technique-network = \w+"),
         ("%%z", ""),
         (r'\{"timestamp":"",', r"\{.*"),
     ],
@@ -304,7 +406,9 @@ def test_the_samples_notice_a_weaker_filter(kept: str, lost: str) -> None:
     weaker = [(shipped()[0][0], filter_text.replace(kept, lost).encode())]
 
     lines = pack_samples.samples()
-    results = [pack_samples.run(mode, weaker, lines) for mode in ("normal", "aggressive", "strict")]
+    results = [
+        pack_samples.run(mode, weaker, lines) for mode in ("normal", "aggressive", "strict", "network")
+    ]
     assert any(not result.ok for result in results)
 
 
@@ -320,6 +424,51 @@ def test_the_lines_begin_as_the_contract_says() -> None:
         "scan_type",
         "technique",
     ]
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860::8", "scanner.example", "192.0.2.0/24"])
+def test_nobody_is_banned_for_a_test(address: str) -> None:
+    with pytest.raises(UsageError, match="not a documentation address"):
+        pack_ban.ban_and_unban(address)
+
+
+def fake_client(folder: Path, said: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "fail2ban-client"
+    path.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit {code}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "sentence"),
+    [
+        ("Failed to access socket path: x. Is fail2ban running?", CaptureError, "systemctl start fail2ban"),
+        ("Permission denied to socket: x, (you must be root)", PermissionDenied, "run this as root"),
+    ],
+)
+def test_a_server_that_does_not_answer_has_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, error: type[PortsentryError], sentence: str
+) -> None:
+    fake_client(tmp_path, said, 255, monkeypatch)
+
+    with pytest.raises(error, match=sentence):
+        pack_ban.ban_and_unban()
+
+
+def test_without_fail2ban_client_the_error_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    with pytest.raises(CaptureError, match="apt-get install fail2ban"):
+        pack_ban.ban_and_unban()
+
+
+def test_a_ban_without_a_rule_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_client(tmp_path, "", 0, monkeypatch)
+    monkeypatch.setattr(pack_ban, "LISTINGS", (("fail2ban-client",),))
+    monkeypatch.setattr(pack_ban, "BAN_SECONDS", 0.1)
+
+    with pytest.raises(PortsentryError, match="the kernel has no rule about it"):
+        pack_ban.ban_and_unban()
 
 
 def test_without_fail2ban_regex_the_error_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +492,7 @@ def test_every_jail_states_what_the_operators_defaults_must_not_change(tmp_path:
     shutil.copytree("/etc/fail2ban", etc)
     pack.install(tmp_path)
     log = tmp_path / "var/log/portsentry.log"
-    jails = [f"portsentry-{part}" for part in ("trap", "sweep", "slow", "strict")]
+    jails = [f"portsentry-{part}" for part in ("trap", "sweep", "slow", "strict", "net")]
     (etc / "jail.local").write_text(
         f"[DEFAULT]\nbackend = systemd\nmode = ddos\nmaxretry = 9\n[portsentry]\nlogpath = {log}\n"
         + "".join(f"[{name}]\nenabled = true\n" for name in jails)
@@ -364,7 +513,7 @@ def test_every_jail_states_what_the_operators_defaults_must_not_change(tmp_path:
 
 def test_only_the_jail_portsentry_is_enabled_as_shipped() -> None:
     parser = configparser.RawConfigParser()
-    parser.read_string(pack.pack_files()[1].content.decode())
+    parser.read_string(pack.pack_files()[-1].content.decode())
 
     assert {name: parser[name]["enabled"] for name in parser.sections()} == {
         "portsentry": "true",
@@ -372,6 +521,7 @@ def test_only_the_jail_portsentry_is_enabled_as_shipped() -> None:
         "portsentry-sweep": "false",
         "portsentry-slow": "false",
         "portsentry-strict": "false",
+        "portsentry-net": "false",
     }
     forbidden = {"bantime", "findtime", "ignoreip", "action"}
     assert not any(forbidden & set(parser[name]) for name in parser.sections())

@@ -1,0 +1,1 @@
+"""The jail pack in real fail2ban servers, with real firewalls, between network namespaces."""
