@@ -290,8 +290,18 @@ class FlowTable:
         stray = self._strays.touch(key)
         if stray is None:
             stray = Packet(
-                reset.time_us, reset.dst, reset.src, TCP, reset.dest_port, reset.src_port, ACK, ack=reset.seq
-            )._replace(vlan=reset.vlan, in_iface=reset.in_iface, tunnelled=reset.tunnelled)
+                reset.time_us,
+                reset.dst,
+                reset.src,
+                TCP,
+                reset.dest_port,
+                reset.src_port,
+                ACK,
+                ack=reset.seq,
+                vlan=reset.vlan,
+                in_iface=reset.in_iface,
+                tunnelled=reset.tunnelled,
+            )
         if stray.flags & SYN or looks_like_a_reply(stray) or not self._is_home(reset.src):
             return
         for sighting in self._attempt(stray, "maimon" if stray.flags & FIN else "ack"):

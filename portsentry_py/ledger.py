@@ -103,11 +103,8 @@ class SourceRecord:
 
     @property
     def scan_type(self) -> str:
-        """The one type of its probes, or `mixed` where none makes up nine in ten of them."""
-        if not self.types:
-            return "unknown"
-        name, count = self.types.most_common(1)[0]
-        return name if count * 10 >= _TYPE_SHARE * self.types.total() else "mixed"
+        """What most of its probes are."""
+        return prevailing(self.types)
 
     @property
     def tool(self) -> str | None:
@@ -294,6 +291,14 @@ class Ledger:
 def _other_than(record: SourceRecord, table: BoundedTable[tuple[str, str], SourceRecord]) -> bool:
     oldest = table.oldest()
     return oldest is not None and oldest[1] is not record
+
+
+def prevailing(types: Counter[str]) -> str:
+    """The one scan type among these, or `mixed` where none makes up nine in ten of them."""
+    if not types:
+        return "unknown"
+    name, count = types.most_common(1)[0]
+    return name if count * 10 >= _TYPE_SHARE * types.total() else "mixed"
 
 
 def _make(sighting: Sighting) -> Make:

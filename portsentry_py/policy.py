@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from portsentry_py.finding import Finding
-from portsentry_py.host import HostState, parsed, within
+from portsentry_py.host import HostState, is_unicast, parsed, within
 from portsentry_py.ledger import SourceRecord
 from portsentry_py.settings import Network, Networks
 
@@ -79,12 +79,6 @@ class Policy:
         if reason is not None:
             return reason
         address = parsed(source)
-        if (
-            address.is_multicast
-            or address.is_unspecified
-            or address.is_loopback
-            or address.is_link_local
-            or source == "255.255.255.255"
-        ):
+        if not is_unicast(source) or address.is_loopback or address.is_link_local:
             return "not_bannable"
         return None

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Protocol
 
 from portsentry_py.finding import Finding
-from portsentry_py.ledger import Attempt, Pair, SourceRecord
+from portsentry_py.ledger import Attempt, Pair, SourceRecord, prevailing
 from portsentry_py.services import is_swept_port
 from portsentry_py.sighting import Kind, Sighting
 
@@ -53,6 +53,5 @@ def attempts_on_hosts(sighting: Sighting, record: SourceRecord, window_us: int) 
 
 
 def type_of(attempts: Attempts) -> str:
-    """The one type of these attempts, or `mixed` where none makes up nine in ten of them."""
-    name, count = Counter(attempt.scan_type for _, attempt in attempts).most_common(1)[0]
-    return name if count * 10 >= 9 * len(attempts) else "mixed"
+    """What most of these attempts are."""
+    return prevailing(Counter(attempt.scan_type for _, attempt in attempts))

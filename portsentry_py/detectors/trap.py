@@ -6,6 +6,8 @@ from portsentry_py.ledger import SourceRecord
 from portsentry_py.settings import Traps
 from portsentry_py.sighting import Kind, Sighting
 
+# An open decoy's answer ends a touch; an acknowledgement of it is proof.
+_TOUCHES = SETTLED | {Kind.TRAPPED}
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 
 
@@ -19,14 +21,12 @@ class TrapDetector:
     def __init__(self, settings: Traps) -> None:
         self._ports = {"tcp": settings.tcp, "udp": settings.udp}
         self._ban_at = 1 if settings.ban_on == "first" else 2
-        # An open decoy's answer ends a touch; an acknowledgement of it is proof.
-        self._touches = SETTLED | {Kind.TRAPPED}
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
         if sighting.direction != "inbound" or sighting.port not in self._ports.get(sighting.proto, ()):
             return None
-        if sighting.kind in self._touches:
+        if sighting.kind in _TOUCHES:
             record.trap_touches += 1
         elif sighting.kind in _PROOFS and record.trap_touches:
             record.trap_answered = True
