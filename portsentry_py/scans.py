@@ -1,8 +1,8 @@
 """Findings in, reports out: which of the findings about a scan deserve a line.
 
-A scan is reported when it is certain, when it has grown tenfold, when its type or its verdict changes,
-once in a while as long as it goes on (a line may have been lost in a rotation, a ban may have expired),
-and when it has ended. A banned scanner is still seen on the wire and must not flood fail2ban.
+A scan is reported when it is certain, when its evidence becomes enough for a ban, more and more rarely while
+it goes on (a line may have been lost in a rotation, a ban may have expired), and when it has ended. A banned
+scanner is still seen on the wire: whatever it does, it must not fill fail2ban's log with "already banned".
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,9 @@ from portsentry_py.tables import BoundedTable
 
 _ScanKey = tuple[str, str, bool]
 
+# The wait between two lines doubles up to this many times the first: still well within usual ban times.
+_LONGEST_WAIT = 4
+
 
 class Report(NamedTuple):
     """A finding that becomes a line, and why now."""
@@ -27,13 +30,30 @@ class Report(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Pace:
+    """How often one source is spoken of while it goes on."""
+
+    said_us: int
+    wait_us: int
+    longest_us: int
+
+    def take(self, now_us: int) -> bool:
+        """Whether it is time for a line, which makes the next wait longer."""
+        if now_us - self.said_us < self.wait_us:
+            return False
+        self.said_us = now_us
+        self.wait_us = min(2 * self.wait_us, self.longest_us)
+        return True
+
+
+@dataclass(slots=True)
 class _Scan:
     """What was said about one scan so far."""
 
     first_us: int
     last: Finding
     first_weight: int
-    said_us: int
+    pace: _Pace
     said_types: set[str]
     said_bannable: bool
     next_weight: int
@@ -61,14 +81,15 @@ class ScanReports:
         key = _key(finding)
         scan = self._fast.pop(key) or self._slow.pop(key)
         if scan is None:
-            scan = _Scan(self._began_us(finding), finding, finding.weight, now_us, set(), finding.bannable, 0)
+            first_us, pace = self._began_us(finding), self._pace(key, now_us)
+            scan = _Scan(first_us, finding, finding.weight, pace, set(), finding.bannable, 0)
             state: str | None = "new"
         else:
             scan.last = finding
             state = self._state(scan, finding)
         (self._slow if finding.technique == "slow" else self._fast).put(key, scan)
         if state is not None:
-            scan.said_us = now_us
+            scan.pace.said_us = now_us
             scan.said_types.add(finding.scan_type)
             scan.said_bannable = scan.said_bannable or finding.bannable
             if state in {"new", "grown"}:
@@ -108,14 +129,22 @@ class ScanReports:
             began_us = attempt.last_us
         return finding.record.first_us
 
-    def _state(self, scan: _Scan, finding: Finding) -> str | None:
-        if finding.scan_type not in scan.said_types or (finding.bannable and not scan.said_bannable):
+    def _pace(self, key: _ScanKey, now_us: int) -> _Pace:
+        """A source that scans and touches decoys is one source: its two stories share one pace."""
+        source, direction, trap = key
+        other = (source, direction, not trap)
+        told = self._fast.peek(other) or self._slow.peek(other)
+        return told.pace if told else _Pace(now_us, self._repeat_us, _LONGEST_WAIT * self._repeat_us)
+
+    @staticmethod
+    def _state(scan: _Scan, finding: Finding) -> str | None:
+        if finding.bannable and not scan.said_bannable:
             return "changed"
-        if finding.weight >= scan.next_weight:
-            return "grown"
-        if finding.sighting.time_us - scan.said_us >= self._repeat_us:
-            return "ongoing"
-        return None
+        if not scan.pace.take(finding.sighting.time_us):
+            return None
+        if finding.scan_type not in scan.said_types:
+            return "changed"
+        return "grown" if finding.weight >= scan.next_weight else "ongoing"
 
 
 def _due(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, _Scan] | None:

@@ -132,7 +132,9 @@ class Detectors:
 class Lines:
     """How often lines are written."""
 
-    repeat_seconds: int = number(60, "a scan that goes on is logged again after this time", 10, 3600)
+    repeat_seconds: int = number(
+        60, "a scan that goes on is logged again after this time, then twice, then four times it", 10, 3600
+    )
     quiet_seconds: int = number(60, "a scan has ended after this time without a probe", 10, 3600)
     slow_quiet_seconds: int = number(21_600, "a slow scan has ended after this time", 60, 604_800)
     per_source_per_minute: int = number(10, "connection lines of one source in a minute", 1, 10_000)

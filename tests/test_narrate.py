@@ -62,7 +62,7 @@ def test_attempts_on_served_ports_are_told_among_the_attempts() -> None:
 
 
 def test_the_sample_is_the_latest_sixteen_ports_sorted() -> None:
-    events = scans(watch(strict(traps=NO_TRAPS), syn(SCANNER, *range(200, 0, -1))))
+    events = scans(watch(strict(traps=NO_TRAPS), syn(SCANNER, *range(200, 100, -1), every=0.63)))
     grown = events[-1]
     assert (grown.state, grown.ports) == ("grown", 100)
     assert grown.ports_sample == tuple(range(101, 117))
@@ -91,7 +91,7 @@ def test_a_scan_of_several_types_is_mixed() -> None:
 
 
 def test_all_lines_of_one_scan_have_one_id() -> None:
-    first = syn(SCANNER, *range(1, 200))
+    first = syn(SCANNER, *range(1, 200), every=0.63)
     second = syn(SCANNER, *range(300, 310), at=10 * 3600)
     events = scans(watch(strict(traps=NO_TRAPS), first, second))
     ids = [event.event_id for event in events]

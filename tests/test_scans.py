@@ -57,39 +57,36 @@ def ended(scans: ScanReports, at: float) -> list[Report]:
     return list(scans.advance(START_US + round(at * SECOND_US)))
 
 
-def grows(weights: Iterable[int], every: float = 0.001) -> list[int]:
-    """The weights at which a growing scan is told."""
+def told_at(findings: Iterable[tuple[float, Finding]]) -> list[tuple[float, str]]:
+    """When, and as what, a scan is told, of which these are the findings and their seconds."""
     scans = reports()
-    told = []
-    record = finding(0).record
-    for nth, weight in enumerate(weights):
-        grow(record, weight)
-        told += [weight for _ in scans.observe(finding(record=record, at=nth * every))]
-    return told
+    return [(at, report.state) for at, one in findings for report in scans.observe(one)]
 
 
 def test_a_scan_is_told_when_it_is_certain_and_not_again() -> None:
     assert states(reports(), finding(8), finding(9), finding(8)) == ["new", None, None]
 
 
-def test_a_scan_that_grows_is_told_at_powers_of_ten() -> None:
-    assert grows(range(8, 12_000)) == [8, 100, 1000, 10_000]
-
-
-def test_growth_by_a_leap_is_told_once() -> None:
-    assert grows([8, 5000, 5001, 5002]) == [8, 5000]
-
-
-def test_a_scan_that_was_repeated_in_between_is_still_told_when_it_has_grown_tenfold() -> None:
+def test_growth_and_another_type_wait_for_the_next_line() -> None:
     scans = reports()
-    assert states(scans, finding(8), finding(100, at=1), finding(150, at=62)) == ["new", "grown", "ongoing"]
-    assert states(scans, *(finding(weight, at=63) for weight in range(200, 1600, 100))).count("grown") == 1
+    assert states(scans, finding(8), finding(5000, at=1, scan_type="fin"), finding(5000, at=59)) == [
+        "new",
+        None,
+        None,
+    ]
+    assert states(scans, finding(5000, at=60)) == ["grown"]
+
+
+def test_growth_is_told_once_for_each_power_of_ten() -> None:
+    scans = reports()
+    told = states(scans, finding(8), finding(100, at=60), finding(999, at=180), finding(1000, at=420))
+    assert told == ["new", "grown", "ongoing", "grown"]
 
 
 def test_another_type_is_told_once() -> None:
     scans = reports()
-    told = states(scans, finding(), finding(scan_type="mixed"), finding(scan_type="fin"), finding())
-    assert told == ["new", "changed", "changed", None]
+    told = states(scans, finding(), finding(scan_type="fin", at=60), finding(scan_type="fin", at=180))
+    assert told == ["new", "changed", "ongoing"]
 
 
 def test_evidence_that_became_enough_is_told() -> None:
@@ -101,11 +98,30 @@ def test_evidence_that_became_enough_is_told() -> None:
     ]
 
 
-def test_a_scan_that_goes_on_is_told_once_a_minute() -> None:
+def test_a_scan_that_goes_on_is_told_more_and_more_rarely_but_never_forgotten() -> None:
+    told = told_at((second, finding(at=second)) for second in range(1200))
+    assert told == [(0, "new"), *((at, "ongoing") for at in (60, 180, 420, 660, 900, 1140))]
+
+
+def test_whatever_a_banned_source_does_it_is_not_told_more_often() -> None:
+    types = ("syn", "fin", "null", "xmas", "udp")
     scans = reports()
-    told = states(scans, *(finding(at=second) for second in range(200)))
-    assert [at for at, state in enumerate(told) if state] == [0, 60, 120, 180]
-    assert {state for state in told if state} == {"new", "ongoing"}
+    told = []
+    for second in range(600):
+        for technique in ("port_scan", "trap"):
+            record = finding(8 + 100 * second, technique=technique)
+            changed = record._replace(scan_type=types[second % 5])
+            at = changed._replace(sighting=changed.sighting._replace(time_us=START_US + second * SECOND_US))
+            told += [(second, technique) for _ in scans.observe(at)]
+    assert len(told) == 5
+    assert told[:2] == [(0, "port_scan"), (0, "trap")]
+
+
+def test_a_source_that_scans_and_touches_traps_has_one_pace() -> None:
+    trap = [(second, finding(at=second, technique="trap")) for second in range(1, 200, 2)]
+    scan = [(second, finding(at=second)) for second in range(0, 200, 2)]
+    both = sorted(trap + scan, key=lambda one: one[0])
+    assert told_at(both) == [(0, "new"), (1, "new"), (61, "ongoing"), (181, "ongoing")]
 
 
 def test_a_scan_has_ended_after_a_quiet_minute() -> None:
