@@ -3,18 +3,28 @@
 import configparser
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from portsentry_py.pack_jails import Jails
 from portsentry_py.pack_samples import FILTER, MODES
 
 LOG = "var/log/portsentry.log"
 JAIL = "portsentry"
-_TRUE = {"1", "true", "yes", "on"}
 _ACTION_ENDS = (".conf", ".local", ".py")
-_MAX_DEPTH = 5
+# What the stock actions of these names run.
+_PROGRAMS = {
+    "nft": "nft",
+    "iptables": "iptables",
+    "ipset": "ipset",
+    "firewallcmd": "firewall-cmd",
+    "ufw": "ufw",
+}
+_PROGRAM_PLACES = ("usr/sbin", "usr/bin", "sbin", "bin", "usr/local/sbin", "usr/local/bin")
+_LOG_TAIL_BYTES = 1 << 20
 C_DAEMONS = ("usr/sbin/portsentry", "usr/local/sbin/portsentry")
 # The first with <ADDR>, which the filter needs.
 OLDEST_FAIL2BAN = (0, 11)
@@ -30,7 +40,16 @@ def conflicts(root: Path, ssh_connection: str = "") -> list[str]:
         ssh_connection: what SSH_CONNECTION holds where the operator types, if they came over SSH.
     """
     etc = root / "etc/fail2ban"
-    found = [*_fail2ban_itself(root), *_overrides(etc), *_banactions(etc), *_operator(etc, ssh_connection)]
+    jails = Jails(etc)
+    found = [
+        *_fail2ban_itself(root),
+        *_overrides(etc),
+        *_logs(root, jails),
+        *_backends(jails),
+        *_banactions(root, jails),
+        *_failed_bans(root),
+        *_operator(etc, jails, ssh_connection),
+    ]
     classic = etc / "jail.d/portsentry.local"
     if classic.exists():
         found.append(f"{classic} belongs to portsentry 2.x and overrides our jail [portsentry]: remove it.")
@@ -70,23 +89,63 @@ def _overrides(etc: Path) -> Iterator[str]:
             yield f"{path} overrides our {shipped}, which is tested only as shipped: remove it, or test it."
 
 
-def _banactions(etc: Path) -> Iterator[str]:
+def _logs(root: Path, jails: Jails) -> Iterator[str]:
+    """Looks for logs whose absence keeps fail2ban, with all its jails, from starting."""
+    logs = [log for jail in jails.ours() for log in jails.value(jail, "logpath").split() if log[0] == "/"]
+    for log in dict.fromkeys(logs):
+        if not re.search(r"[*?[]", log) and not (root / log[1:]).exists():
+            yield f"{root / log[1:]} does not exist, and fail2ban before 1.1.1 starts no jail without it: `touch` it."
+
+
+def _backends(jails: Jails) -> Iterator[str]:
+    """Looks for jails of the operator's own that trust a [DEFAULT] which reads the journal."""
+    for jail in jails.ours():
+        backend = jails.value(jail, "backend").strip()
+        if backend.startswith("systemd"):
+            yield f"the backend of [{jail}] is {backend}, which never reads our log: set it to auto."
+
+
+def _banactions(root: Path, jails: Jails) -> Iterator[str]:
     """Looks for enabled jails of ours whose bans would go nowhere."""
-    settings = _merged(etc)
-    for jail in settings:
-        section = settings[jail]
-        if jail.split("-")[0] != JAIL or section.get("enabled", "").strip().lower() not in _TRUE:
-            continue
-        for line in _resolved(settings, jail, "banaction").splitlines():
+    etc = root / "etc/fail2ban"
+    for jail in jails.ours():
+        for line in jails.value(jail, "banaction").splitlines():
             action = re.match(r"[\w.-]+", line.strip())
-            if action and not any((etc / f"action.d/{action[0]}{end}").exists() for end in _ACTION_ENDS):
+            if action is None:
+                continue
+            if not any((etc / f"action.d/{action[0]}{end}").exists() for end in _ACTION_ENDS):
                 yield (
                     f"the banaction of [{jail}] is {action[0]}, and there is no "
                     f"{etc}/action.d/{action[0]}.conf: correct it, or nothing is banned."
                 )
+                continue
+            for program in (program for start, program in _PROGRAMS.items() if start in action[0]):
+                if not any((root / place / program).exists() for place in _PROGRAM_PLACES):
+                    yield (
+                        f"the banaction of [{jail}] is {action[0]}, which needs `{program}`, and it is not "
+                        f"installed below {root}: install it or choose another, or nothing is banned."
+                    )
 
 
-def _operator(etc: Path, ssh_connection: str) -> Iterator[str]:
+def _failed_bans(root: Path) -> Iterator[str]:
+    """Looks in fail2ban's log for bans since its start that it lists and that have no rule."""
+    log = root / "var/log/fail2ban.log"
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return
+    since = text[max(0, text.rfind("Starting Fail2ban")) :]
+    failed = re.findall(rf"ERROR\s+Failed to execute ban jail '({JAIL}[\w-]*)' action '([\w-]+)'", since)
+    for (jail, action), count in Counter(failed).items():
+        yield (
+            f"fail2ban could not carry out {count} bans of [{jail}] by {action} since it started ({log}): "
+            "correct its banaction, then run `portsentry-py fail2ban test`."
+        )
+
+
+def _operator(etc: Path, jails: Jails, ssh_connection: str) -> Iterator[str]:
     """Says whether who types this could be banned by an innocent mistake."""
     words = ssh_connection.split()
     if not words:
@@ -94,7 +153,7 @@ def _operator(etc: Path, ssh_connection: str) -> Iterator[str]:
     with suppress(ValueError):
         address = ip_address(words[0].partition("%")[0])
         address = getattr(address, "ipv4_mapped", None) or address
-        for text in re.split(r"[\s,]+", _resolved(_merged(etc), JAIL, "ignoreip")):
+        for text in re.split(r"[\s,]+", jails.value(JAIL, "ignoreip")):
             with suppress(ValueError):
                 if address in ip_network(text, strict=False):
                     return
@@ -102,31 +161,6 @@ def _operator(etc: Path, ssh_connection: str) -> Iterator[str]:
             f"you are logged in from {address}, which is not in ignoreip and could be banned: "
             f"add it to ignoreip below [DEFAULT] in {etc}/jail.local."
         )
-
-
-def _merged(etc: Path) -> configparser.RawConfigParser:
-    """Reads all jail files in fail2ban's order; one that cannot be read has a sentence of its own."""
-    merged = configparser.RawConfigParser(strict=False, allow_no_value=True)
-    ordered = [
-        etc / "jail.conf",
-        *sorted(etc.glob("jail.d/*.conf")),
-        etc / "jail.local",
-        *sorted(etc.glob("jail.d/*.local")),
-    ]
-    for path in ordered:
-        with suppress(configparser.Error, OSError):
-            merged.read_string(path.read_text("utf-8", "replace"))
-    return merged
-
-
-def _resolved(settings: configparser.RawConfigParser, jail: str, key: str) -> str:
-    """Gives a value with the references in it replaced, as far as they are plain ones."""
-    if jail not in settings:
-        return settings.defaults().get(key) or ""
-    value = settings[jail].get(key) or ""
-    for _depth in range(_MAX_DEPTH):
-        value = re.sub(r"%\((\w+)\)s", lambda found: settings[jail].get(found[1]) or "", value)
-    return value
 
 
 def _complaints(path: Path) -> Iterator[str]:
@@ -147,8 +181,6 @@ def _complaints(path: Path) -> Iterator[str]:
         yield f"gives [portsentry] another filter ({jail_filter}): give that jail another name."
     if f"/{LOG}" not in settings.get("logpath", f"/{LOG}").split():
         yield f"gives [portsentry] a logpath without /{LOG}: remove it, unless the sensor writes there."
-    if settings.get("backend", "").strip().startswith("systemd"):
-        yield "sets backend = systemd in [portsentry], which never reads our log: remove it."
     mode = settings.get("mode", "normal").strip()
     if mode.lower() not in MODES:
         yield f"sets mode = {mode} in [portsentry], which bans nobody: use one of {', '.join(MODES)}."

@@ -63,6 +63,7 @@ SHELL = {
     "pack",
     "pack_ban",
     "pack_conflicts",
+    "pack_jails",
     "pack_samples",
     "protected",
     "replay",

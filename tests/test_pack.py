@@ -35,6 +35,9 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / VERSION).parent.mkdir(parents=True)
     (tmp_path / VERSION).write_text('version = "1.0.2"\n')
     (tmp_path / "etc/fail2ban/action.d/nftables.conf").touch()
+    for program in ("nft", "ipset"):
+        (tmp_path / "usr/sbin" / program).parent.mkdir(exist_ok=True)
+        (tmp_path / "usr/sbin" / program).touch()
     (tmp_path / "etc/fail2ban/jail.conf").write_text(
         "[DEFAULT]\nenabled = false\nbanaction_allports = nftables[type=allports]\n"
         "[portsentry]\nlogpath = /var/lib/portsentry/portsentry.history\n"
@@ -249,9 +252,10 @@ def test_without_permission_the_error_says_so(root: Path, monkeypatch: pytest.Mo
 
 def test_no_conflicts_on_a_plain_system(root: Path) -> None:
     pack.install(root)
+    (root / "var/log/fail2ban.log").touch()
     (root / "etc/fail2ban/jail.local").write_text(
         "[DEFAULT]\nbackend = systemd\nmode = ddos\n[portsentry]\nmode = strict\nbantime = 1d\n"
-        "logpath = %(known/logpath)s\n  /var/log/other.log\n"
+        "logpath = %(known/logpath)s\n  /var/log/fail2ban.log\n"
     )
 
     assert pack.conflicts(root) == []
@@ -261,9 +265,8 @@ def test_no_conflicts_on_a_plain_system(root: Path) -> None:
     ("file", "content", "complaint"),
     [
         ("jail.local", "[portsentry]\nfilter = portsentry\n", "another filter (portsentry)"),
-        ("jail.d/zz.local", "[portsentry]\nlogpath = /var/log/x.log\n", "a logpath without"),
+        ("jail.d/zz.local", "[portsentry]\nlogpath = /var/log/fail2ban.log\n", "a logpath without"),
         ("jail.d/old.conf", "[portsentry]\nenabled = true\nfilter = portsentry\n", "another filter"),
-        ("jail.local", "[portsentry]\nbackend = systemd\n", "backend = systemd"),
         ("jail.local", "[portsentry]\nmode = agressive\n", "mode = agressive"),
         ("jail.local", "bantime = 1d\n", "cannot be read"),
         ("jail.d/portsentry.local", "[portsentry]\nfilter = portsentry\n", "belongs to portsentry 2.x"),
@@ -274,6 +277,7 @@ def test_no_conflicts_on_a_plain_system(root: Path) -> None:
 )
 def test_each_conflict_is_one_sentence(root: Path, file: str, content: str, complaint: str) -> None:
     pack.install(root)
+    (root / "var/log/fail2ban.log").touch()
     path = root / "etc/fail2ban" / file
     path.resolve().parent.mkdir(parents=True, exist_ok=True)
     path.resolve().write_text(content)
@@ -309,16 +313,59 @@ def test_a_fail2ban_that_is_too_old_or_absent_is_a_conflict(root: Path) -> None:
         ("[portsentry-net]\nbanaction = ipset-net\n", ""),
         ("[portsentry]\nenabled = no\nbanaction = pf\n", ""),
         ("[portsentry]\nbanaction = portsentry-py-nft-net\n", ""),
+        ("[portsentry]\nbanaction = nftables\n  nftables[type=allports]\n", ""),
+        ("[portsentry]\nbanaction = iptables-ipset\n", "iptables-ipset, which needs `iptables`,"),
     ],
 )
 def test_a_banaction_that_is_not_there_is_a_conflict(root: Path, local: str, missing: str) -> None:
     pack.install(root)
     (root / "etc/fail2ban/jail.local").write_text(local)
+    (root / "etc/fail2ban/action.d/iptables-ipset.conf").touch()
 
     found = pack.conflicts(root)
 
     assert len(found) == bool(missing)
     assert missing in "".join(found)
+
+
+@pytest.mark.parametrize("place", ["[portsentry]\nbackend = systemd\n", "[mine]\n"])
+def test_a_jail_on_our_log_that_reads_the_journal_is_a_conflict(root: Path, place: str) -> None:
+    pack.install(root)
+    (root / "etc/fail2ban/jail.local").write_text(
+        f"[DEFAULT]\nbackend = systemd\n{place}enabled = true\nfilter = portsentry-py[mode=trap]\n"
+    )
+
+    (sentence,) = pack.conflicts(root)
+
+    assert "is systemd, which never reads our log: set it to auto." in sentence
+
+
+def test_a_missing_log_is_a_conflict_because_fail2ban_does_not_start(root: Path) -> None:
+    pack.install(root)
+    (root / "var/log/portsentry.log").unlink()
+
+    (sentence,) = pack.conflicts(root)
+
+    assert sentence.startswith(
+        f"{root}/var/log/portsentry.log does not exist, and fail2ban before 1.1.1 starts no"
+    )
+
+
+def test_bans_that_failed_since_fail2ban_started_are_a_conflict(root: Path) -> None:
+    pack.install(root)
+    log = root / "var/log/fail2ban.log"
+    failed = (
+        "2026-11-20 08:00:00,000 fail2ban.actions [9]: ERROR   "
+        "Failed to execute ban jail 'portsentry' action 'nftables-tcp' info ...\n"
+    )
+    log.write_text(3 * failed)
+    (sentence,) = pack.conflicts(root)
+    assert "could not carry out 3 bans of [portsentry] by nftables-tcp" in sentence
+
+    log.write_text(
+        3 * failed + "2026-11-20 09:00:00,000 fail2ban.server [9]: INFO    Starting Fail2ban v1.0.2\n"
+    )
+    assert pack.conflicts(root) == []
 
 
 @pytest.mark.parametrize(
