@@ -94,7 +94,10 @@ def _logs(root: Path, jails: Jails) -> Iterator[str]:
     logs = [log for jail in jails.ours() for log in jails.value(jail, "logpath").split() if log[0] == "/"]
     for log in dict.fromkeys(logs):
         if not re.search(r"[*?[]", log) and not (root / log[1:]).exists():
-            yield f"{root / log[1:]} does not exist, and fail2ban before 1.1.1 starts no jail without it: `touch` it."
+            yield (
+                f"{root / log[1:]} does not exist, and fail2ban before 1.1.1 starts no jail without it: "
+                "`touch` it."
+            )
 
 
 def _backends(jails: Jails) -> Iterator[str]:

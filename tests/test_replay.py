@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -100,3 +102,19 @@ def test_the_summary_counts_what_was_said(tmp_path: Path) -> None:
     assert one.summary.verdicts["ban"] >= 1
     assert list(one.summary.sources) == [SCANNER]
     assert progress == [1000, 2000]
+
+
+def test_no_heuristic_of_tsharks_takes_a_segment_for_something_else(tmp_path: Path) -> None:
+    """With its TCP dissector off, what looked like CARP, STT or TAPA to tshark had no layer 4 for us."""
+    chance = Random(1)  # noqa: S311 - a seed, so that each run tries the same
+    carp = [
+        replace(probe, payload=b"\x21\x87" + probe.payload[2:]) for probe in syn(SCANNER, *range(7, 2000, 4))
+    ]
+    stt = [replace(probe, payload=chance.randbytes(2) + b"\x1d\x2f" + probe.payload[4:]) for probe in carp]
+    noise = [
+        replace(probe, payload=chance.randbytes(12) + b"\x50\x02" + chance.randbytes(6))
+        for probe in syn(SCANNER, *range(2000, 22_000))
+    ]
+    *_, last = player().events([pcap(tmp_path, "x.pcap", carp, stt, noise)])
+    (status,) = statuses([last])
+    assert (status.packets, status.packets_malformed) == (len(carp + stt + noise), 0)
