@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy compare f2b-matrix clean
+.PHONY: check test lint fix accuracy compare f2b-matrix ban-time clean
 
 VENV := .venv/bin
 
@@ -32,6 +32,11 @@ compare: $(VENV)/python
 # network namespaces, as root; writes the table of docs/fail2ban.md.
 f2b-matrix: $(VENV)/python
 	$(VENV)/python -m tests.jail.matrix $(FAIL2BAN) -o docs
+
+# How long a ban takes, with Debian's fail2ban, in network namespaces, as root; writes into docs/fail2ban.md.
+# Takes a quarter of an hour, most of it for a scanner that goes on after its ban.
+ban-time: $(VENV)/python
+	$(VENV)/python -m tests.jail.ban_time -o docs
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .ruff_cache

@@ -91,11 +91,11 @@ def table(found: list[Row]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def put_in(page: str, new_table: str) -> str:
-    """Give the page with its table replaced."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{new_table}\n{END}{after}"
+def put_in(page: str, new: str, begin: str = BEGIN, end: str = END) -> str:
+    """Give the page with what stands between two marks replaced."""
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{new}\n{end}{after}"
 
 
 def _first(error: AssertionError) -> str:

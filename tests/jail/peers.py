@@ -1,13 +1,16 @@
-"""The UDP programs that run on the lab's hosts: `echo` and `ask`. Standard library only."""
+"""Programs that run on the lab's hosts: `echo` and `ask` over UDP, and `swarm`, many scanners in one."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import sys
+import time
+from collections import deque
 
 PORT = 7007
 PATIENCE_SECONDS = 1.0
+SWARM_PER_SECOND = 1000
 
 
 def _echo() -> int:
@@ -36,5 +39,23 @@ def _ask(address: str, source: str) -> int:
     return 1
 
 
+def _swarm(target: str, ports: str, *sources: str) -> int:
+    """Try one port after the other, from all the sources in turn."""
+    begun = time.monotonic()
+    open_sockets: deque[socket.socket] = deque()
+    attempts = ((port, source) for port in range(2000, 2000 + int(ports)) for source in sources)
+    for number, (port, source) in enumerate(attempts):
+        client = socket.socket()
+        client.setblocking(False)
+        client.bind((source, 0))
+        client.connect_ex((target, port))
+        open_sockets.append(client)
+        if len(open_sockets) > len(sources):
+            open_sockets.popleft().close()  # refused long ago, or never answered
+        time.sleep(max(0.0, begun + number / SWARM_PER_SECOND - time.monotonic()))
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(_echo() if sys.argv[1] == "echo" else _ask(*sys.argv[2:]))
+    role, *words = sys.argv[1:]
+    sys.exit(_echo() if role == "echo" else _ask(*words) if role == "ask" else _swarm(*words))

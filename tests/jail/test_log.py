@@ -18,6 +18,9 @@ pytestmark = pytest.mark.wire
 BURST = 300
 # fail2ban takes a truncated log for one that was cut only if it has not grown past the old end meanwhile.
 ROTATED_AT = 200
+BACKENDS = pytest.mark.parametrize(
+    "backend", ["", "[portsentry]\nbackend = polling\n"], ids=["auto", "polling"]
+)
 
 
 def addresses(count: int) -> list[str]:
@@ -43,10 +46,11 @@ def copytruncate(log: Path) -> None:
 
 
 @pytest.mark.parametrize("rotate", [create, copytruncate])
+@BACKENDS
 def test_a_rotation_in_a_burst_loses_no_ban(
-    start_server: StartServer, rotate: Callable[[Path], None]
+    start_server: StartServer, rotate: Callable[[Path], None], backend: str
 ) -> None:
-    server = start_server(NFTABLES)
+    server = start_server(NFTABLES + backend)
 
     for number, address in enumerate(addresses(BURST)):
         if number == ROTATED_AT:
@@ -65,8 +69,11 @@ def test_a_rotation_in_a_burst_loses_no_ban(
     assert server.errors() == []
 
 
-def test_a_stop_a_restart_and_a_reload_lose_no_ban_and_repeat_none(start_server: StartServer) -> None:
-    server = start_server(NFTABLES)
+@BACKENDS
+def test_a_stop_a_restart_and_a_reload_lose_no_ban_and_repeat_none(
+    start_server: StartServer, backend: str
+) -> None:
+    server = start_server(NFTABLES + backend)
     before, meanwhile, after = addresses(60)[:20], addresses(60)[20:40], addresses(60)[40:]
     server.write(*map(scan_line, before))
     server.wait_for_bans(before)
