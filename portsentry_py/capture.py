@@ -155,8 +155,8 @@ class LiveCapture:
         return early + self._pipeline.stop()
 
 
-def replay_lines(tools: Tools, path: Path) -> Iterator[str]:
-    """The lines of a capture file.
+def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
+    """The lines of a capture file, as many at a time as there are.
 
     Raises:
         InputError: it is missing, empty, or no capture at all.
@@ -171,7 +171,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[str]:
             lines = pipeline.read(1.0)
             count += len(lines)
             any_line = any_line or bool(lines)
-            yield from lines
+            yield lines
             if count > limit:
                 raise DamagedCapture(
                     f"{_shown(path)}: more than {limit} packets in {path.stat().st_size} compressed bytes, "
@@ -180,7 +180,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[str]:
         lines = pipeline.stop()
     finally:
         pipeline.kill()
-    yield from lines
+    yield lines
     code = pipeline.exit_code(0)
     if code == 0:
         return

@@ -26,13 +26,14 @@ COLUMNS = (
             " or ipv6.fraghdr.nxt or ah.next_header:0:U"
         ),
     ),
-    ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
-    ("id", "%Cus:ip.id:0:U"),
     ("offset", "%Cus:ip.frag_offset or ipv6.fraghdr.offset:0:U"),
     ("more", "%Cus:ip.flags.mf or ipv6.fraghdr.more:0:U"),
     ("whole", "%Cus:ip.reassembled.length or ipv6.reassembled.length:0:U"),
     ("vlan", "%Cus:vlan.id:0:U"),
     ("iface", "%Cus:frame.interface_name:0:U"),
+    ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
+    # Last, because it alone differs from packet to packet: gate.py compares all between as one.
+    ("id", "%Cus:ip.id:0:U"),
 )
 
 
@@ -47,19 +48,30 @@ class Discard(enum.Enum):
 
 # 9999-12-31, the last day that the log's date can show; pcapng can carry later ones.
 _MAX_TIME_US = 253_402_300_799_000_000
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
 _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
+_TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
 _IPV4_HEADER = 20
 _IPV6_HEADER = 40
 _ICMP_ERRORS = {3, 4, 5, 11, 12}
 _ICMPV6_LAST_ERROR = 127
 
 
-@lru_cache(maxsize=65536)
 def canonical_address(text: str) -> str:
     """The canonical form of an IP address, the same on every Python; raises ValueError if it is none."""
+    if ":" in text:
+        return _canonical_ipv6(text)
+    if _IPV4.fullmatch(text) is None:
+        raise ValueError(text)
+    return text
+
+
+@lru_cache(maxsize=65536)
+def _canonical_ipv6(text: str) -> str:
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return f"::ffff:{address.ipv4_mapped}"
@@ -83,50 +95,38 @@ def decode(line: str) -> Packet | Discard:
 
 def _decode(line: str) -> Packet | Discard:
     cells = [cell.strip() for cell in line.rstrip("\n").split("\t")]
-    time, src, data, dst, protos, ttls, ids, offsets, more, whole, vlans, iface = cells[:12]
+    time, src, data, dst, protos, offsets, more, whole, vlans, iface, ttls, ids = cells[:12]
     if not protos:
         return Discard.NOT_IP
     if not whole and (_any_set(offsets) or _any_set(more)):
         return Discard.FRAGMENT
     chain = protos.split(",")
     proto = int(chain[-1])
-    base = Packet(
+    # tshark 4.0 prints bytes without colons and cuts them after 36, 4.4 prints them all with colons.
+    payload = bytes.fromhex(data.rsplit(",", 1)[-1].rstrip("….").replace(":", ""))
+    src_port = dest_port = flags = seq = ack = window = header_bytes = 0
+    options, quoted = b"", None
+    if proto == TCP:
+        src_port, dest_port, seq, ack, offset, flags, window = _TCP_HEADER.unpack_from(payload)
+        if flags & _FLAGS_OF_ESTABLISHED == ACK:
+            return Discard.ESTABLISHED
+        header_bytes = (offset >> 4) * 4
+        if header_bytes < 20:  # noqa: PLR2004 - RFC 9293: five words at least
+            return Discard.MALFORMED
+        options = payload[20:header_bytes]
+    elif proto in {UDP, SCTP}:
+        src_port, dest_port = struct.unpack_from("!HH", payload)
+        flags = payload[12] if proto == SCTP else 0  # RFC 9260 section 3.2: type of the first chunk
+    elif proto in {ICMP, ICMPV6}:
+        src_port, dest_port, quoted = payload[0], payload[1], _quoted(proto, payload)
+    elif chain[-1] in _IPV6_EXTENSIONS:
+        # An extension header that leads nowhere: nothing that a host would answer.
+        return Discard.MALFORMED
+    return Packet(
         time_us=_time_us(time),
         src=canonical_address(src),
         dst=canonical_address(dst),
         proto=proto,
-        ttl=int(ttls.rsplit(",", 1)[-1] or 0),
-        # IPv6 has no identification: in 6in4 the column holds the outer packet's.
-        ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1] or "0", 16),
-        vlan=int(vlans.rsplit(",", 1)[-1] or 0),
-        in_iface=_iface(iface),
-        tunnelled=len(chain) > 1 and any(number in _TUNNELS for number in chain[:-1]),
-    )
-    # tshark 4.0 prints bytes without colons and cuts them after 36, 4.4 prints them all with colons.
-    payload = bytes.fromhex(data.split(",")[-1].rstrip("….").replace(":", ""))
-    if proto == TCP:
-        return _tcp(base, payload)
-    if proto in {UDP, SCTP}:
-        src_port, dest_port = struct.unpack_from("!HH", payload)
-        chunk = payload[12] if proto == SCTP else 0  # RFC 9260 section 3.2: type of the first chunk
-        return base._replace(src_port=src_port, dest_port=dest_port, flags=chunk)
-    if proto in {ICMP, ICMPV6}:
-        return base._replace(src_port=payload[0], dest_port=payload[1], quoted=_quoted(proto, payload))
-    if chain[-1] in _IPV6_EXTENSIONS:
-        # An extension header that leads nowhere: nothing that a host would answer.
-        return Discard.MALFORMED
-    return base
-
-
-def _tcp(base: Packet, payload: bytes) -> Packet | Discard:
-    src_port, dest_port, seq, ack, offset, flags = struct.unpack_from("!HHIIBB", payload)
-    if flags & _FLAGS_OF_ESTABLISHED == ACK:
-        return Discard.ESTABLISHED
-    header_bytes = (offset >> 4) * 4
-    if header_bytes < 20:  # noqa: PLR2004 - RFC 9293: five words at least
-        return Discard.MALFORMED
-    window = int.from_bytes(payload[14:16], "big")
-    return base._replace(
         src_port=src_port,
         dest_port=dest_port,
         flags=flags,
@@ -134,7 +134,14 @@ def _tcp(base: Packet, payload: bytes) -> Packet | Discard:
         ack=ack,
         window=window,
         header_bytes=header_bytes,
-        options=payload[20:header_bytes],
+        options=options,
+        ttl=int(ttls.rsplit(",", 1)[-1] or 0),
+        # IPv6 has no identification: in 6in4 the column holds the outer packet's.
+        ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1] or "0", 16),
+        vlan=int(vlans.rsplit(",", 1)[-1] or 0),
+        in_iface=_iface(iface),
+        tunnelled=len(chain) > 1 and any(number in _TUNNELS for number in chain[:-1]),
+        quoted=quoted,
     )
 
 

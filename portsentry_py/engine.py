@@ -1,12 +1,14 @@
 """The pure pipe: a line of tshark in, events out. The same lines give the same events, live or replayed."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from portsentry_py.decode import Discard, decode
 from portsentry_py.detectors.profiles import registry
+from portsentry_py.detectors.trap import TrapDetector
 from portsentry_py.events import Event
 from portsentry_py.flows import FlowTable
+from portsentry_py.gate import NEVER_US, Counted, Gate
 from portsentry_py.host import HostState
 from portsentry_py.ledger import Ledger
 from portsentry_py.narrate import connection_event, evidence_event
@@ -24,7 +26,7 @@ _CONNECTION_KINDS = {
 
 
 class Engine:
-    """decode → flows → ledger → detectors → scans → policy → events.
+    """gate → decode → flows → ledger → detectors → scans → policy → events.
 
     Args:
         settings: the configuration.
@@ -36,6 +38,9 @@ class Engine:
         self._ledger = Ledger(settings.limits)
         self._scans = ScanReports(settings.lines, settings.limits.max_sources)
         self._ration = Ration(settings.lines, settings.limits.max_sources)
+        self._gate = Gate(
+            settings.limits, self._ledger.knows, self._flows.is_home, self._is_special, self._write_down
+        )
         self._host = host
         self._suppressed_before = 0
         self._discarded: Counter[Discard] = Counter()
@@ -45,7 +50,14 @@ class Engine:
 
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; flows and sources are kept, and so are the limits and the rations."""
-        self._detectors = registry(settings)
+        self._detectors = detectors = registry(settings)
+        self._asked = {
+            (kind, direction): tuple(
+                one for one in detectors if kind in one.kinds and one.direction == direction
+            )
+            for kind in Kind
+            for direction in ("inbound", "outbound")
+        }
         self._policy = Policy(settings.ignore, self._flows.server)
         self._connection_kinds = _CONNECTION_KINDS[settings.connections]
         self._flows.served.set_named(settings.served)
@@ -57,10 +69,16 @@ class Engine:
         self._flows.set_host(host)
         self._policy.set_host(host)
 
-    def feed(self, line: str) -> Iterator[Event]:
-        """One line of tshark's columns."""
+    def feed(self, lines: Iterable[str]) -> Iterator[Event]:
+        """Lines of tshark's columns, in order."""
+        admit = self._gate.admit
+        for line in lines:
+            self._packets += 1
+            for admitted in admit(line):
+                yield from self._take(admitted)
+
+    def _take(self, line: str) -> Iterator[Event]:
         packet = decode(line)
-        self._packets += 1
         if isinstance(packet, Discard):
             self._discarded[packet] += 1
             return
@@ -71,8 +89,14 @@ class Engine:
 
     def advance(self, now_us: int) -> Iterator[Event]:
         """Time has come to `now_us` without a packet."""
+        # All in the order of time, so that a tick between two packets changes nothing.
+        while self._gate.next_us <= now_us:
+            yield from self._settle(self._gate.next_us)
+            self._gate.hand_over()
+        yield from self._settle(now_us)
+
+    def _settle(self, now_us: int) -> Iterator[Event]:
         for sighting in self._flows.advance(now_us):
-            # In the order of time, so that a tick between two packets changes nothing.
             yield from self._end_scans(sighting.time_us)
             yield from self._observe(sighting)
         yield from self._end_scans(now_us)
@@ -83,6 +107,8 @@ class Engine:
 
     def finish(self) -> Iterator[Event]:
         """The input has ended: attempts that are still unanswered are counted as such."""
+        while self._gate.next_us != NEVER_US:
+            self._gate.hand_over()
         for sighting in self._flows.finish():
             yield from self._observe(sighting)
 
@@ -91,6 +117,7 @@ class Engine:
         return {
             "packets": self._packets,
             "packets_malformed": self._discarded[Discard.MALFORMED],
+            "packets_held": self._gate.held,
             "lines_suppressed": self._ration.suppressed,
             "sources_evicted": self._ledger.evicted,
             "flows_evicted": self._flows.evicted,
@@ -101,13 +128,47 @@ class Engine:
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
         named = False
-        for detector in self._detectors:
+        hushed = self._scans.hushed_until(sighting)
+        if (
+            hushed
+            and sighting.kind is Kind.PROBE
+            and sighting.proto == "tcp"
+            and sighting.direction == "inbound"
+        ):
+            self._gate.count(sighting.source, hushed)
+        for detector in self._asked[sighting.kind, sighting.direction]:
+            # Nothing that it could find would make a line now; but touches of decoys are counted.
+            if hushed and not isinstance(detector, TrapDetector):
+                continue
             finding = detector.observe(sighting, record)
             if finding is None or (named and finding.technique != "trap"):
                 continue
             named = named or finding.technique != "trap"  # the first to speak names the scan
             for report in self._scans.observe(finding):
                 yield self._event(report)
+
+    def _is_special(self, target: str, port: int) -> bool:
+        decoy = any(isinstance(one, TrapDetector) and one.watches("tcp", port) for one in self._detectors)
+        return decoy or self._flows.served(target, "tcp", port)
+
+    def _write_down(self, counted: Counted) -> None:
+        """What the gate counted of a source comes into its record, all of it like the last of its probes."""
+        packet = decode(counted.line)
+        if isinstance(packet, Discard):
+            self._discarded[packet] += sum(counted.probes.values())
+            return
+        self.last_us = max(self.last_us, packet.time_us)
+        self._ration.suppressed += len(counted.probes)
+        sighting = self._flows.probe(packet, packet.dst, packet.dest_port)
+        self._scans.hushed_until(sighting)
+        for key, times in counted.probes.items():
+            port, target = int(key[0], 16), key[1]
+            if self._flows.served(target, "tcp", port):
+                continue  # as an answer has told since
+            sighting = self._flows.probe(packet, target, port)
+            self._ledger.note(sighting, times)
+            if key in counted.refused:
+                self._ledger.note(sighting._replace(kind=Kind.REFUSED))
 
     def _event(self, report: Report) -> Event:
         verdict, reason = self._policy.verdict(report.finding)

@@ -169,6 +169,9 @@ class StatusEvent(Event):
     packets: int = _key("packets that reached the core since the start", unit="packets")
     packets_dropped: int = _key("packets that the kernel dropped for want of room", unit="packets")
     packets_malformed: int = _key("packets that could not be understood", unit="packets")
+    packets_held: int = _key(
+        "first packets of sources that came in a flood and sent no second", unit="packets"
+    )
     lines_suppressed: int = _key("connection lines held back since the start", unit="lines")
     lines_lost: int = _key("lines that could not be written since the start", unit="lines")
     sources_evicted: int = _key("sources forgotten because a table was full", unit="sources")

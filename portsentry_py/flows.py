@@ -259,7 +259,7 @@ class FlowTable:
         """A segment with ACK that belongs to no flow that we know."""
         if packet.proto == TCP:
             decoy = self.served.is_decoy("tcp", packet.src_port)
-            if self._is_home(packet.src) and packet.flags & SYN and not decoy:
+            if self.is_home(packet.src) and packet.flags & SYN and not decoy:
                 # Nobody of ours sends a SYN-ACK from a port that is not served.
                 self.served.learn(packet.src, "tcp", packet.src_port)
             self._strays.put(_key(packet), packet)
@@ -302,7 +302,7 @@ class FlowTable:
                 in_iface=reset.in_iface,
                 tunnelled=reset.tunnelled,
             )
-        if stray.flags & SYN or looks_like_a_reply(stray) or not self._is_home(reset.src):
+        if stray.flags & SYN or looks_like_a_reply(stray) or not self.is_home(reset.src):
             return
         for sighting in self._attempt(stray, "maimon" if stray.flags & FIN else "ack"):
             yield sighting._replace(time_us=reset.time_us)
@@ -338,15 +338,31 @@ class FlowTable:
     def _table(self, direction: str) -> BoundedTable[FlowKey, Flow]:
         return self._outbound if direction == "outbound" else self._inbound
 
-    def _is_home(self, address: str) -> bool:
+    def is_home(self, address: str) -> bool:
+        """Whether a canonical address is ours, or may be for all that a replay was told."""
         host = self._host
         return not host.home_known or address in host.own or within(address, host.home)
 
     def _direction(self, packet: Packet) -> str | None:
         """`inbound` to us, `outbound` from us to others, None if it is not about us."""
-        if self._is_home(packet.dst):
+        if self.is_home(packet.dst):
             return "inbound"
-        return "outbound" if self._is_home(packet.src) else None
+        return "outbound" if self.is_home(packet.src) else None
+
+    def probe(self, packet: Packet, target: str, port: int) -> Sighting:
+        """A TCP probe of that host and port which is known by its fellow alone."""
+        return Sighting(
+            kind=Kind.PROBE,
+            time_us=packet.time_us,
+            source=packet.src,
+            target=target,
+            port=port,
+            proto="tcp",
+            scan_type=tcp_type(packet),
+            direction="inbound",
+            packet=packet,
+            home_known=self._host.home_known,
+        )
 
     def _about(self, flow: Flow, kind: Kind, time_us: int) -> Sighting:
         probe = flow.probe

@@ -47,7 +47,9 @@ def within(address: str, networks: Iterable[object]) -> bool:
 @lru_cache(maxsize=65536)
 def network_of(address: str) -> str:
     """The network that an address is taken to share with its neighbours: /24 or /64."""
-    return str(ip_network((address, 64 if ":" in address else 24), strict=False))
+    if ":" in address:
+        return str(ip_network((address, 64), strict=False))
+    return f"{address[: address.rindex('.')]}.0/24"
 
 
 @lru_cache(maxsize=65536)

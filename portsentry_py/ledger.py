@@ -156,8 +156,17 @@ class Ledger:
         """Attempts held over all sources."""
         return self._entries
 
-    def note(self, sighting: Sighting) -> SourceRecord:
+    def knows(self, source: str) -> bool:
+        """Whether there is a record of what the source tried here."""
+        key = (source, "inbound")
+        return key in self._known or key in self._newcomers
+
+    def note(self, sighting: Sighting, times: int = 1) -> SourceRecord:
         """Write a sighting into its source's record.
+
+        Args:
+            sighting: what was seen.
+            times: how often, if it is a probe.
 
         Returns:
             The record, as it is after the sighting.
@@ -165,10 +174,10 @@ class Ledger:
         record = self._record(sighting)
         kind = sighting.kind
         if kind in _ATTEMPTS:
-            record.attempts += 1
+            record.attempts += times
             record.last_us = sighting.time_us
         if kind in {Kind.PROBE, Kind.AGAIN}:
-            self._probe(record, sighting)
+            self._probe(record, sighting, times)
         elif kind in {Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}:
             self._settle(record, sighting)
         elif kind in {Kind.ANSWERED, Kind.SERVED}:
@@ -201,16 +210,16 @@ class Ledger:
         for content in (record.unserved, record.targets, record.refused, record.opened):
             content.clear()
 
-    def _probe(self, record: SourceRecord, sighting: Sighting) -> None:
-        record.probes += 1
-        record.types[sighting.scan_type] += 1
+    def _probe(self, record: SourceRecord, sighting: Sighting, times: int) -> None:
+        record.probes += times
+        record.types[sighting.scan_type] += times
         record.tunnelled = record.tunnelled or sighting.packet.tunnelled
         make = _make(sighting)
         if make in record.makes or len(record.makes) < _MAX_MAKES:
-            record.makes[make] += 1
+            record.makes[make] += times
         tool = tool_of(sighting.packet)
         if tool is not None:
-            record.tools[tool] += 1
+            record.tools[tool] += times
         pair = Pair(sighting.target, sighting.proto, sighting.port)
         self._find_twins(record, sighting, pair)
         attempt = record.unserved.get(pair)

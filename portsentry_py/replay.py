@@ -12,8 +12,6 @@ from portsentry_py.host import HostState
 from portsentry_py.settings import Networks, Settings
 from portsentry_py.status import status_event
 
-_PROGRESS_PACKETS = 1000
-
 
 @dataclass
 class Summary:
@@ -72,11 +70,10 @@ class Replay:
 
     def _file(self, path: Path) -> Iterator[Event]:
         try:
-            for line in replay_lines(self._tools, path):
-                self.summary.packets += 1
-                if self.summary.packets % _PROGRESS_PACKETS == 0:
-                    self._progress(path, self.summary.packets)
-                yield from self._engine.feed(line)
+            for lines in replay_lines(self._tools, path):
+                yield from self._engine.feed(lines)
+                self.summary.packets += len(lines)
+                self._progress(path, self.summary.packets)
         except DamagedCapture as error:
             self.summary.damage.append(str(error))
             yield status_event(self._engine, self._engine.last_us, "damaged", "damaged_capture")

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import NamedTuple
 
+from portsentry_py.detectors.base import PROBES
 from portsentry_py.finding import Finding
 from portsentry_py.settings import Lines
+from portsentry_py.sighting import Sighting
 from portsentry_py.tables import BoundedTable
 
 _ScanKey = tuple[str, str, bool]
@@ -37,9 +39,13 @@ class _Pace:
     wait_us: int
     longest_us: int
 
+    def due(self, now_us: int) -> bool:
+        """Whether it is time for a line."""
+        return now_us - self.said_us >= self.wait_us
+
     def take(self, now_us: int) -> bool:
         """Whether it is time for a line, which makes the next wait longer."""
-        if now_us - self.said_us < self.wait_us:
+        if not self.due(now_us):
             return False
         self.said_us = now_us
         self.wait_us = min(2 * self.wait_us, self.longest_us)
@@ -52,6 +58,7 @@ class _Scan:
 
     first_us: int
     last: Finding
+    latest: Sighting
     first_weight: int
     pace: _Pace
     said_types: set[str]
@@ -82,10 +89,12 @@ class ScanReports:
         scan = self._fast.pop(key) or self._slow.pop(key)
         if scan is None:
             first_us, pace = self._began_us(finding), self._pace(key, now_us)
-            scan = _Scan(first_us, finding, finding.weight, pace, set(), finding.bannable, 0)
+            scan = _Scan(
+                first_us, finding, finding.sighting, finding.weight, pace, set(), finding.bannable, 0
+            )
             state: str | None = "new"
         else:
-            scan.last = finding
+            scan.last, scan.latest = finding, finding.sighting
             state = self._state(scan, finding)
         (self._slow if finding.technique == "slow" else self._fast).put(key, scan)
         if state is not None:
@@ -95,6 +104,21 @@ class ScanReports:
             if state in {"new", "grown"}:
                 scan.next_weight = _next_power_of_ten(10 * finding.weight)
             yield Report(state, now_us, scan.first_us, finding)
+
+    def hushed_until(self, sighting: Sighting) -> int | None:
+        """Until when its source can make no line: it scans, may be banned, and was just spoken of. Else None.
+
+        It need not be looked at until then: that it goes on is noted here. The time is in microseconds since
+        1970, and so near that the end of the scan cannot come before it.
+        """
+        key = (sighting.source, sighting.direction, False)
+        scan = self._fast.peek(key) or self._slow.peek(key)
+        if scan is None or not scan.said_bannable or scan.pace.due(sighting.time_us):
+            return None
+        if sighting.kind in PROBES:
+            scan.latest = sighting
+            (self._slow if scan.last.technique == "slow" else self._fast).touch(key)
+        return min(scan.pace.said_us + scan.pace.wait_us, scan.latest.time_us + self._quiet_us // 2)
 
     def advance(self, now_us: int) -> Iterator[Report]:
         """Time has come to `now_us`: scans that have been quiet for long enough have ended."""
@@ -111,12 +135,14 @@ class ScanReports:
     def _ended(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
         while (due := _due(scans, quiet_us, now_us)) is not None:
             key, scan = due
-            ended_us = scan.last.sighting.time_us + quiet_us
+            ended_us = scan.latest.time_us + quiet_us
             scans.pop(key)
             # A touch has no end; of a source that the ledger has forgotten there is nothing left to tell.
             if scan.last.technique != "trap" and not scan.last.record.forgotten:
                 withdrawn = scan.last.weight < scan.first_weight
-                finding = scan.last._replace(bannable=False, reason="withdrawn") if withdrawn else scan.last
+                finding = scan.last._replace(sighting=scan.latest)
+                if withdrawn:
+                    finding = finding._replace(bannable=False, reason="withdrawn")
                 yield Report("ended", ended_us, scan.first_us, finding)
 
     def _began_us(self, finding: Finding) -> int:
@@ -150,7 +176,7 @@ class ScanReports:
 def _due(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, _Scan] | None:
     """The scan that was quiet for longest, if that is long enough."""
     oldest = scans.oldest()
-    if oldest is None or oldest[1].last.sighting.time_us + quiet_us > now_us:
+    if oldest is None or oldest[1].latest.time_us + quiet_us > now_us:
         return None
     return oldest
 

@@ -203,9 +203,8 @@ class Service:
             self._engine.set_host(self._host)
 
     def _publish_lines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            for event in self._engine.feed(line):
-                self._publish(event)
+        for event in self._engine.feed(lines):
+            self._publish(event)
 
     def _publish(self, event: Event) -> None:
         for sink in self._sinks:

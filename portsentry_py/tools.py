@@ -5,6 +5,7 @@ names, it never decides.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from portsentry_py.packet import FIN, ICMP, PSH, SYN, TCP, URG, Packet
@@ -20,6 +21,7 @@ _UNICORNSCAN_WINDOW = 16_384
 _UNICORNSCAN_OPTIONS = bytes.fromhex("020405b40402080a")
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> int:
     """An IPv4 address as a number; 0 for IPv6, whose addresses no tool folds into 32 bits."""
     return 0 if ":" in text else int(ip_address(text))

@@ -327,7 +327,7 @@ def watch(engine_or_settings: Engine | Settings, *traffic: Traffic) -> list[Even
     where it is, and its input has not ended.
     """
     engine = engine_or_settings if isinstance(engine_or_settings, Engine) else Engine(engine_or_settings, US)
-    said = [event for text in lines(*traffic) for event in engine.feed(text)]
+    said = list(engine.feed(lines(*traffic)))
     if engine is not engine_or_settings:
         said += engine.finish()
     return said

@@ -63,7 +63,7 @@ def traffic() -> list[Sent]:
 
 
 def read(tools: Tools, path: Path) -> list[Packet]:
-    found = [decode(text) for text in replay_lines(tools, path)]
+    found = [decode(text) for lines in replay_lines(tools, path) for text in lines]
     packets = [packet for packet in found if isinstance(packet, Packet)]
     assert len(packets) == len(found)
     return packets
@@ -107,10 +107,10 @@ def test_any_name_will_do(tools: Tools, tmp_path: Path, monkeypatch: pytest.Monk
 
 def until_damage(tools: Tools, path: Path) -> tuple[list[str], str]:
     """The lines before the damage, and what is said about it."""
-    lines: list[str] = []
+    some: list[list[str]] = []
     with pytest.raises(DamagedCapture) as caught:
-        lines.extend(replay_lines(tools, path))  # what came before stays in the list
-    return lines, str(caught.value)
+        some.extend(replay_lines(tools, path))  # what came before stays in the list
+    return [line for lines in some for line in lines], str(caught.value)
 
 
 @pytest.mark.parametrize("kept", [-1, -40, SIZE_OF_HEADER + 16 + 20])

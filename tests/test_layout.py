@@ -24,6 +24,7 @@ CORE = (
     "schema",
     "host",
     "decode",
+    "gate",
     "sighting",
     "probes",
     "served",

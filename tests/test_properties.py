@@ -345,9 +345,9 @@ def test_no_line_of_columns_makes_the_engine_raise(rows: list[dict[str, str]], h
     assert len(log_lines(events)) == len(events)
 
 
-LIMITS = Limits(max_sources=50, max_flows=200, max_attempts=400)
+LIMITS = Limits(max_sources=50, max_flows=200, max_attempts=400, max_held=200)
 # Every entry of a limit may cost a few: a flow its key and its deadline, an attempt its refusal.
-MOST_HELD = 4 * (2 * LIMITS.max_sources + 2 * LIMITS.max_flows + LIMITS.max_attempts) + 500
+MOST_HELD = LIMITS.max_held + 4 * (2 * LIMITS.max_sources + 2 * LIMITS.max_flows + LIMITS.max_attempts) + 500
 # A network of sources holds twice the ports that make it a scanner; a source, what it found to be served.
 MOST_HELD += LIMITS.max_sources * 2 * Settings().detectors.distributed.min_ports
 MOST_OPENED = 2 * LIMITS.max_sources * 256

@@ -9,7 +9,7 @@ from portsentry_py.finding import Finding
 from portsentry_py.ledger import Attempt, Pair, SourceRecord
 from portsentry_py.scans import Report, ScanReports
 from portsentry_py.settings import Lines
-from portsentry_py.sighting import Kind
+from portsentry_py.sighting import Kind, Sighting
 from tests.build import FRIEND, HOST, SCANNER, SECOND_US, START_US
 from tests.test_ledger import sighting
 
@@ -216,3 +216,33 @@ def test_scans_are_bounded_and_what_is_forgotten_is_counted() -> None:
         states(scans, finding(source=f"203.0.113.{last}"))
     assert scans.evicted == 4
     assert len(ended(scans, 500)) == 16
+
+
+def at(second: float, kind: Kind = Kind.PROBE) -> Sighting:
+    return sighting(kind, 22, source=SCANNER, at=second)
+
+
+def test_a_source_that_was_just_told_of_need_not_be_looked_at() -> None:
+    scans = reports()
+    assert scans.hushed_until(at(0)) is None
+    states(scans, finding())
+    assert scans.hushed_until(at(10)) == START_US + 40 * SECOND_US
+    assert scans.hushed_until(at(59)) == START_US + 60 * SECOND_US
+    assert scans.hushed_until(at(60)) is None
+    assert scans.hushed_until(sighting(Kind.PROBE, 22, source=FRIEND, at=1)) is None
+
+
+def test_a_source_that_may_yet_be_banned_is_looked_at() -> None:
+    scans = reports()
+    states(scans, finding(bannable=False), finding(technique="trap"))
+    assert scans.hushed_until(at(1)) is None
+
+
+def test_what_is_not_looked_at_goes_on_all_the_same() -> None:
+    scans = reports()
+    states(scans, finding())
+    assert scans.hushed_until(at(50))
+    assert scans.hushed_until(at(55, Kind.REFUSED))
+    assert ended(scans, 109) == []
+    (report,) = ended(scans, 110)
+    assert (report.time_us, report.finding.sighting) == (START_US + 110 * SECOND_US, at(50))

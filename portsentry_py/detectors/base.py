@@ -18,8 +18,12 @@ class Detector(Protocol):
     """Says when a source's record shows its technique.
 
     Pure: no clock, no I/O, no logging; `sighting.time_us` is now. It answers at every sighting for which
-    the evidence holds; how often that becomes a line is decided behind it.
+    the evidence holds; how often that becomes a line is decided behind it. `kinds` are the sightings that
+    it is asked at, and `direction` whose attempts it judges.
     """
+
+    kinds: frozenset[Kind]
+    direction: str
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """Judge the record after `sighting` was written into it."""

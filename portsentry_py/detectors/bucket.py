@@ -14,9 +14,12 @@ _ALWAYS_US = 1 << 62
 class BucketDetector:
     """Replays the latest distinct TCP ports of one target through the bucket."""
 
+    kinds = PROBES
+    direction = "inbound"
+
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES or sighting.direction != "inbound" or sighting.proto != "tcp":
+        if sighting.proto != "tcp":
             return None
         attempts = attempts_on_target(sighting, record, _ALWAYS_US)
         level, before_us = 0.0, 0

@@ -26,6 +26,9 @@ class DistributedDetector:
     lone packet is watched: that much can be forged in anybody's name.
     """
 
+    kinds = PROBES | {Kind.ANSWERED}
+    direction = "inbound"
+
     def __init__(self, settings: Distributed, max_groups: int) -> None:
         self._min_ports = settings.min_ports
         self._max_ports = 2 * settings.min_ports
@@ -35,9 +38,7 @@ class DistributedDetector:
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.direction != "inbound" or sighting.proto not in {"tcp", "udp"}:
-            return None
-        if sighting.kind not in PROBES | {Kind.ANSWERED}:
+        if sighting.proto not in {"tcp", "udp"}:
             return None
         names = [network_of(sighting.source), record.tool]
         together = [self._note(name, sighting) for name in names if name is not None]

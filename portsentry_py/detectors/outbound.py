@@ -10,14 +10,15 @@ from portsentry_py.sighting import Sighting
 class OutboundDetector:
     """Counts what stayed without an answer: distinct (host, port) pairs within a window."""
 
+    kinds = SETTLED
+    direction = "outbound"
+
     def __init__(self, settings: Outbound) -> None:
         self._min_pairs = settings.min_pairs
         self._window_us = settings.window_seconds * 1_000_000
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in SETTLED or sighting.direction != "outbound":
-            return None
         if len(record.unserved) < self._min_pairs:
             return None
         attempts = attempts_on_hosts(sighting, record, self._window_us)

@@ -16,10 +16,11 @@ class PacketsDetector:
     psad wants a port range of at least one (PORT_RANGE_SCAN_THRESHOLD), that is two ports.
     """
 
+    kinds = PROBES
+    direction = "inbound"
+
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES or sighting.direction != "inbound":
-            return None
         if record.probes < _FIRST_LEVEL or len(record.unserved) < 2:  # noqa: PLR2004 - a range
             return None
         bannable = record.probes >= _BANNED_LEVEL

@@ -40,12 +40,15 @@ class PointsDetector:
     The pause is measured from one new port to the next; a port asked for again changes nothing.
     """
 
+    kinds = PROBES
+    direction = "inbound"
+
     def __init__(self, points: Points) -> None:
         self._points = points
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES or sighting.direction != "inbound" or sighting.proto != "tcp":
+        if sighting.proto != "tcp":
             return None
         recent = record.recent(sighting.time_us, _ALWAYS_US, MOST)
         newest_first = sorted(

@@ -18,6 +18,9 @@ class PortScanDetector:
         types: the scan types that count; None for all.
     """
 
+    kinds = PROBES
+    direction = "inbound"
+
     def __init__(self, settings: PortScan, types: frozenset[str] | None = None) -> None:
         self._types = types
         self._min_ports = settings.min_ports
@@ -26,8 +29,6 @@ class PortScanDetector:
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES or sighting.direction != "inbound":
-            return None
         if self._types is not None and sighting.scan_type not in self._types:
             return None
         enough = self._min_protocols if sighting.proto == "ip" else self._min_ports

@@ -26,13 +26,14 @@ HIGH = Rejects(600, 200, 5, 10)
 class RejectsDetector:
     """So many refusals over so many ports, or so many attempts at all (0: never)."""
 
+    kinds = PROBES | SETTLED
+    direction = "inbound"
+
     def __init__(self, rejects: Rejects) -> None:
         self._limits = rejects
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES | SETTLED or sighting.direction != "inbound":
-            return None
         limits = self._limits
         window_us, most = limits.window_seconds * 1_000_000, max(MOST, limits.scans)
         attempts = attempts_on_target(sighting, record, window_us, most)

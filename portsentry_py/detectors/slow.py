@@ -25,14 +25,15 @@ _ALWAYS_US = 1 << 62
 class SlowDetector:
     """Sequential hypothesis test with detection probability 0.99 and false-positive probability `alpha`."""
 
+    kinds = PROBES
+    direction = "inbound"
+
     def __init__(self, settings: Slow) -> None:
         self._enough = log2(0.99 / settings.alpha)
         self._least_us = settings.min_seconds * 1_000_000
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES or sighting.direction != "inbound":
-            return None
         if abs(sighting.time_us - record.first_us) < self._least_us:
             return None
         attempts = attempts_on_hosts(sighting, record, _ALWAYS_US)

@@ -11,14 +11,15 @@ from portsentry_py.sighting import Sighting
 class StealthDetector:
     """Needs few packets, because no honest one looks like this; but a lone one can be forged or broken."""
 
+    kinds = PROBES
+    direction = "inbound"
+
     def __init__(self, settings: Stealth) -> None:
         self._min_ports = settings.min_ports
         self._window_us = settings.window_seconds * 1_000_000
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES or sighting.direction != "inbound":
-            return None
         if sighting.scan_type not in STEALTH_TYPES:
             return None
         recent = record.recent(sighting.time_us, self._window_us, MOST)

@@ -16,6 +16,9 @@ _RAW_TYPES = STEALTH_TYPES | {"syn"}
 class SweepDetector:
     """Counts distinct (host, port) pairs over several hosts, whatever their mixture."""
 
+    kinds = PROBES | SETTLED
+    direction = "inbound"
+
     def __init__(self, settings: Sweep) -> None:
         self._min_hosts = settings.min_hosts
         self._min_pairs = settings.min_pairs
@@ -23,8 +26,6 @@ class SweepDetector:
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.kind not in PROBES | SETTLED or sighting.direction != "inbound":
-            return None
         if len(record.targets) < self._min_hosts:
             return None
         attempts = [

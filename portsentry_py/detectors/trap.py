@@ -18,17 +18,24 @@ class TrapDetector:
     where the operator chose the peers' behaviour. A touch counts once it is known that nobody serves it.
     """
 
+    kinds = _TOUCHES | _PROOFS
+    direction = "inbound"
+
     def __init__(self, settings: Traps) -> None:
         self._ports = {"tcp": settings.tcp, "udp": settings.udp}
         self._ban_at = 1 if settings.ban_on == "first" else 2
 
+    def watches(self, proto: str, port: int) -> bool:
+        """Whether that is a decoy port."""
+        return port in self._ports.get(proto, ())
+
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.direction != "inbound" or sighting.port not in self._ports.get(sighting.proto, ()):
+        if not self.watches(sighting.proto, sighting.port):
             return None
         if sighting.kind in _TOUCHES:
             record.trap_touches += 1
-        elif sighting.kind in _PROOFS and record.trap_touches:
+        elif record.trap_touches:
             record.trap_answered = True
         else:
             return None

@@ -1,0 +1,200 @@
+"""The hot path: what a flood is made of, and what is known already, is stopped here before it costs much.
+
+A forged flood has a new source in every packet, and no detector has anything to say of one packet. So when
+many come, the first packet of an unknown source waits for its second, as the line that it is, in a table with
+a bound. Whoever sends another is let in with all that was kept, in its order: a scanner in the flood loses
+nothing.
+
+A scanner that was just told of can make no line for a while, whatever it sends. Its probes are counted by the
+port that they ask for, and written into its record together.
+
+What counts here is packets a second: lookups before conversions, and nothing is called that need not be.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from portsentry_py.decode import COLUMNS
+from portsentry_py.packet import ACK, RST
+from portsentry_py.settings import Limits
+
+_MOST_PLAIN = 4096
+# The probe, our answer, and once more each: what is kept of one source.
+_MOST_BYTES = 1200
+# Position of the TCP flags in the hex of layer 4.
+_FLAGS = slice(26, 28)
+_SRC_PORT, _DEST_PORT = slice(0, 4), slice(4, 8)
+_REFUSALS = frozenset({"04", "14"})  # RST; RST and ACK
+# A scanner's probes are written into its record when they ask for so many ports, or when its time is up.
+_MOST_COUNTED = 4096
+_MOST_TOLD = 1024
+# Time may run backwards, by a wrong clock or in a capture: what is further back is looked at.
+_LONGEST_SECONDS = 3600.0
+NEVER_US = 1 << 63
+_OPENING = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))
+_NOTHING: tuple[str, ...] = ()
+_NUMBERS_OF_WHOLE = frozenset({"", "0", "False", "Not set"})
+
+
+@dataclass(slots=True)
+class Counted:
+    """The probes of a source that was just told of, by (port in hex, host), and which were refused."""
+
+    until_us: int
+    until: float
+    line: str = ""
+    probes: dict[tuple[str, str], int] = field(default_factory=dict)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+
+
+class Gate:
+    """Says which lines of tshark's are to be looked at now.
+
+    Args:
+        limits: `new_sources_per_second` are let in at once, `max_held` lines of others are kept.
+        knows: whether a source has a record.
+        is_home: whether an address is ours.
+        is_special: whether each probe of a TCP port of ours must be looked at: it is served, or a decoy.
+        take: is given what was counted of a source when that is over.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        knows: Callable[[str], bool],
+        is_home: Callable[[str], bool],
+        is_special: Callable[[str, int], bool],
+        take: Callable[[Counted], None],
+    ) -> None:
+        self._per_second = limits.new_sources_per_second
+        self._tokens = self._burst = 2.0 * limits.new_sources_per_second
+        self._filled = 0.0
+        self._most = limits.max_held // 2
+        self._knows = knows
+        self._is_home = is_home
+        self._is_special = is_special
+        self._take = take
+        self._told: dict[str, Counted] = {}
+        self._counted = 0
+        self.next_us = NEVER_US
+        """When what was counted of a source has to be handed over next."""
+        # Two generations: when the younger is full, the elder goes as a whole, at no cost for each.
+        self._younger: dict[str, str] = {}
+        self._elder: dict[str, str] = {}
+        self._plain: dict[str, bool] = {}
+        self.held = 0
+        """Packets that were kept back and not let in since, forgotten ones included."""
+
+    def admit(self, line: str) -> tuple[str, ...]:
+        """The lines to look at now: this one, with those kept before if its source had to wait, or none."""
+        try:
+            time, src, data, dst, tail = line.split("\t", 4)
+        except ValueError:
+            return (line,)
+        plain = self._plain.get(tail[: tail.rfind("\t")])
+        if plain is None:
+            plain = self._learn(tail)
+        if not plain:
+            return (line,)
+        src, dst = src.strip(), dst.strip()
+        if self._told and self._count(time, src, data, dst, line):
+            return _NOTHING
+        kept = self._younger.pop(src, None) or self._elder.pop(src, None)
+        if kept is not None:
+            lines = (*kept.split("\n"), line)
+            self.held -= len(lines) - 1
+            return lines
+        for table in (self._younger, self._elder):
+            if dst in table:
+                return self._keep_answer(table, dst, line)
+        if data[_FLAGS] not in _OPENING or self._knows(src) or not self._is_home(dst) or self._let_in(time):
+            return (line,)
+        self._younger[src] = line
+        self.held += 1
+        if len(self._younger) >= self._most:
+            self._elder, self._younger = self._younger, {}
+        return _NOTHING
+
+    def count(self, source: str, until_us: int) -> None:
+        """From now on, until that time, the probes of a source are only counted."""
+        if source not in self._told and len(self._told) < _MOST_TOLD:
+            self._told[source] = Counted(until_us, until_us / 1e6)
+            self.next_us = min(self.next_us, until_us)
+
+    def hand_over(self) -> None:
+        """The time is `next_us`: what was counted until then goes into the records."""
+        for source in [one for one, counted in self._told.items() if counted.until_us <= self.next_us]:
+            self._end(source)
+        self.next_us = min((counted.until_us for counted in self._told.values()), default=NEVER_US)
+
+    def _end(self, source: str) -> None:
+        counted = self._told.pop(source)
+        self._counted -= len(counted.probes)
+        if counted.probes:
+            self._take(counted)
+
+    def _count(self, time: str, src: str, data: str, dst: str, line: str) -> bool:
+        """Whether this is a probe of a source that was just told of, or our refusal of one: now counted."""
+        counted = self._told.get(src)
+        flags = data[_FLAGS]
+        if counted is None:
+            counted = self._told.get(dst)
+            if counted is None or flags not in _REFUSALS:
+                return False
+            key = (data[_SRC_PORT], src)
+            if key in counted.probes:
+                counted.refused.add(key)
+            return key in counted.probes
+        if flags not in _OPENING or not 0 <= counted.until - _seconds(time) < _LONGEST_SECONDS:
+            return False
+        key = (data[_DEST_PORT], dst)
+        times = counted.probes.get(key, 0)
+        if not times:
+            if not self._is_home(dst) or self._is_special(dst, int(key[0], 16)):
+                return False
+            self._counted += 1
+        counted.probes[key] = times + 1
+        counted.line = line
+        if len(counted.probes) >= _MOST_COUNTED or self._counted >= self._most:
+            self._end(src)
+        return True
+
+    def _keep_answer(self, table: dict[str, str], source: str, line: str) -> tuple[str, ...]:
+        """Our answer to a source that waits: it belongs behind its probe."""
+        kept = table[source]
+        if len(kept) < _MOST_BYTES:
+            table[source] = f"{kept}\n{line}"
+        self.held += 1
+        return _NOTHING
+
+    def _let_in(self, time: str) -> bool:
+        """Whether one more unknown source may come in at once. Time that runs backwards brings nothing."""
+        now = _seconds(time)
+        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._filled) * self._per_second)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _learn(self, tail: str) -> bool:
+        """Whether such lines are of whole TCP segments outside of tunnels, which is all that waits here."""
+        if len(self._plain) >= _MOST_PLAIN:
+            self._plain.clear()
+        cells = [cell.strip() for cell in tail.split("\t")]
+        plain = (
+            len(cells) == len(COLUMNS) - 4
+            and cells[0] == "6"
+            and {cells[1], cells[2]} <= _NUMBERS_OF_WHOLE
+            and not cells[3]
+        )
+        self._plain[tail[: tail.rfind("\t")]] = plain
+        return plain
+
+
+def _seconds(time: str) -> float:
+    """A time that cannot be read is the beginning of time: such a line comes to nothing anyway."""
+    try:
+        return float(time)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,249 @@
+"""Who waits in a flood, and that a scanner loses nothing by it."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portsentry_py.engine import Engine
+from portsentry_py.events import EvidenceEvent
+from portsentry_py.gate import NEVER_US, Counted, Gate
+from portsentry_py.host import HostState
+from portsentry_py.settings import TRAP_TCP, Limits, Settings
+from tests.build import (
+    HOST,
+    HOST6,
+    SCANNER,
+    US,
+    Sent,
+    evidence,
+    fin,
+    fin_ack,
+    fragments,
+    in_time,
+    in_tunnel,
+    lines,
+    micros,
+    refused,
+    rst,
+    rst_ack,
+    syn,
+    syn_ack,
+    udp,
+    visit,
+    watch,
+)
+from tests.scenario_make import SCENARIOS
+
+# Two sources come in at once; then one in a second.
+LIMITS = Limits(new_sources_per_second=1, max_held=64)
+SMALL = Settings(limits=LIMITS)
+SERVED_PORT = 80
+
+
+def strangers(count: int, *, every: float = 0.001, at: float = 0.0) -> list[Sent]:
+    """One SYN from each of so many sources."""
+    return [
+        syn(f"198.18.{number // 250}.{number % 250 + 1}", 80, at=at + number * every)[0]
+        for number in range(count)
+    ]
+
+
+def gate(*known: str, limits: Limits = LIMITS) -> Gate:
+    """A gate whose host is HOST and HOST6, and which is as closed as it gets."""
+    made = Gate(
+        limits,
+        knows=lambda source: source in known,
+        is_home=lambda address: address in {HOST, HOST6},
+        is_special=lambda _target, port: port == SERVED_PORT,
+        take=lambda _counted: None,
+    )
+    for line in lines(*strangers(2)):
+        assert made.admit(line) == (line,)
+    return made
+
+
+def test_in_a_flood_a_first_packet_waits_for_the_second() -> None:
+    made = gate()
+    first, second, third = lines(*syn(SCANNER, 1, 2, 3, every=0.001))
+    assert made.admit(first) == ()
+    assert made.held == 1
+    assert made.admit(second) == (first, second)
+    assert made.held == 0
+    # By now the source is known to the ledger, which this test does not have.
+    assert made.admit(third) == ()
+
+
+def test_our_answers_wait_behind_the_probe() -> None:
+    made = gate()
+    (probe,) = syn(SCANNER, 80)
+    answer, end = syn_ack(probe), fin_ack(probe, after=0.5)
+    assert made.admit(probe.line) == made.admit(answer.line) == ()
+    assert made.admit(end.line) == (probe.line, answer.line, end.line)
+    assert made.held == 0
+
+
+def test_answers_without_end_are_not_kept_and_yet_counted() -> None:
+    made = gate()
+    (probe,) = syn(SCANNER, 80)
+    for line in [probe.line, *[syn_ack(probe).line] * 50]:
+        assert made.admit(line) == ()
+    assert made.held == 51
+    assert len(made.admit(probe.line)) < 20
+
+
+def test_so_many_sources_come_in_each_second() -> None:
+    made = gate()
+    admitted = [line for line in lines(*strangers(100, at=10, every=0.1)) if made.admit(line)]
+    assert len(admitted) == 2 + 9
+
+
+def test_time_that_runs_backwards_lets_nobody_in() -> None:
+    made = gate()
+    assert [made.admit(line) for line in lines(*strangers(3, at=-3600))] == [()] * 3
+
+
+def test_known_sources_and_others_packets_do_not_wait() -> None:
+    made = gate(SCANNER)
+    (probe,) = syn(SCANNER, 80)
+    others = syn("198.18.0.9", 80, dst="192.0.2.99")[0]
+    for sent in (probe, rst_ack(probe), syn_ack(probe), others):
+        assert made.admit(sent.line) == (sent.line,)
+
+
+def test_only_whole_tcp_segments_outside_of_tunnels_wait() -> None:
+    made = gate()
+    (probe,) = syn(SCANNER, 80)
+    pieces = fragments(probe, ip_id=7)[:-1]
+    for sent in (*udp(SCANNER, 161), in_tunnel(probe, SCANNER), *pieces):
+        assert made.admit(sent.line) == (sent.line,)
+    assert made.admit(dataclasses.replace(probe, vlan=7).line) == ()
+
+
+def test_who_waits_is_bounded_and_the_eldest_go() -> None:
+    made = gate()
+    crowd = lines(*strangers(1000, every=0.0001))
+    for line in crowd:
+        made.admit(line)
+    waiting = [line for line in reversed(crowd) if len(made.admit(line)) > 1]
+    assert 0 < len(waiting) <= LIMITS.max_held
+    assert crowd[2] not in waiting
+
+
+@given(st.text(), st.lists(st.text()))
+def test_no_line_is_too_strange(text: str, cells: list[str]) -> None:
+    for line in (text, "\t".join(cells)):
+        made = gate()
+        assert made.admit(line) in ((line,), ())
+
+
+def said(settings: Settings, *traffic: Sent) -> set[tuple[str, str, str]]:
+    events = watch(Engine(settings, US), list(traffic))
+    return {(one.src_ip, one.technique, one.verdict) for one in evidence(events)}
+
+
+def test_a_scan_in_a_flood_is_told_as_without() -> None:
+    scan = refused(syn(SCANNER, *range(20, 60), at=1, every=0.01))
+    assert said(SMALL, *in_time(strangers(5000), scan)) == said(Settings(), *scan)
+
+
+def test_a_visit_in_a_flood_makes_a_friend_as_without() -> None:
+    flood = strangers(5000)
+    calls = visit(SCANNER, *[80] * 9, at=1)
+    probes = refused(syn(SCANNER, *range(20, 60), at=6, every=0.001))
+    assert said(SMALL, *in_time(flood, calls, probes)) == said(Settings(), *calls, *probes)
+
+
+# One packet from each source of a network is all that a distributed scan needs, and all that a flood has.
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"distributed_scan", "scan_in_a_flood"}))
+def test_no_scenario_loses_a_verdict_at_the_gate(name: str) -> None:
+    def verdicts(limits: Limits) -> set[tuple[str, str]]:
+        scenario = SCENARIOS[name]
+        host = HostState(home=tuple(map(ip_network, scenario.home.split())), home_known=bool(scenario.home))
+        engine = Engine(Settings(limits=limits), host)
+        events = [*watch(engine, scenario.traffic()), *engine.finish()]
+        return {(one.src_ip, one.verdict) for one in events if isinstance(one, EvidenceEvent)}
+
+    assert verdicts(Limits(new_sources_per_second=1)) == verdicts(Limits(new_sources_per_second=100_000))
+
+
+def told(*, until: float = 30) -> tuple[Gate, list[Counted]]:
+    """A gate that counts the probes of SCANNER, and what it hands over."""
+    taken: list[Counted] = []
+    made = Gate(
+        Limits(),
+        knows=lambda source: source == SCANNER,
+        is_home=lambda address: address in {HOST, HOST6},
+        is_special=lambda _target, port: port == SERVED_PORT,
+        take=taken.append,
+    )
+    made.count(SCANNER, micros(until))
+    return made, taken
+
+
+def test_a_source_that_was_told_of_is_counted_by_port() -> None:
+    made, taken = told()
+    probes = [*syn(SCANNER, 22, 23, 22, at=1), *fin(SCANNER, 24)]
+    for sent in refused(probes):
+        assert made.admit(sent.line) == ()
+    assert made.next_us == micros(30)
+    assert taken == []
+    made.hand_over()
+    assert made.next_us == NEVER_US
+    (counted,) = taken
+    assert counted.probes == {("0016", HOST): 2, ("0017", HOST): 1, ("0018", HOST): 1}
+    assert counted.refused == set(counted.probes)
+    assert made.admit(probes[0].line) == (probes[0].line,)
+
+
+def test_what_could_change_the_verdict_is_looked_at_all_the_same() -> None:
+    made, _ = told()
+    (served,) = syn(SCANNER, SERVED_PORT)
+    (probe,) = syn(SCANNER, 22)
+    others = [
+        served,
+        syn_ack(served),
+        fin_ack(served),
+        *udp(SCANNER, 22),
+        syn_ack(probe),
+        rst(probe),
+        syn(SCANNER, 22, dst="192.0.2.99")[0],
+        probe.at(31),
+        probe.at(-7200),
+        rst_ack(syn(SCANNER, 99)[0]),
+    ]
+    for sent in others:
+        assert made.admit(sent.line) == (sent.line,)
+
+
+def test_counting_ends_early_when_there_are_many_ports_and_with_the_input() -> None:
+    made, taken = told()
+    for sent in syn(SCANNER, *range(1, 5000), every=0.001):
+        made.admit(sent.line)
+    assert [len(counted.probes) for counted in taken] == [4096]
+    made.count(SCANNER, micros(30))
+    made.admit(syn(SCANNER, 6000)[0].line)
+    made.hand_over()
+    assert len(taken[1].probes) == 1
+
+
+def whole(seconds: float, *, looked_at: bool) -> EvidenceEvent:
+    """The line about the end of a long scan, with or without the gate's counting."""
+    engine = Engine(Settings(), US)
+    if looked_at:
+        engine._gate.count = lambda *_: None  # type: ignore[method-assign]
+    ports = [port for port in range(100, 3000) if port not in TRAP_TCP]
+    scan = refused(syn(SCANNER, *ports, every=seconds / len(ports)))
+    events = [*watch(engine, scan), *engine.advance(micros(seconds + 200))]
+    (last,) = [event for event in evidence(events) if event.state == "ended"]
+    return last
+
+
+@pytest.mark.parametrize("seconds", [1, 20, 200])
+def test_a_scan_that_was_counted_ends_with_the_same_numbers(seconds: float) -> None:
+    counted, looked_at = (dataclasses.asdict(whole(seconds, looked_at=one)) for one in (False, True))
+    assert counted == looked_at
