@@ -93,4 +93,17 @@ def tool_of(packet: Packet) -> str | None:
     """The tool whose fingerprint the probe carries, None where none is known."""
     if packet.proto not in {TCP, ICMP}:
         return "zmap" if packet.ip_id == _ZMAP_IP_ID else None
-    return next((name for name, rule, _ in FINGERPRINTS if rule(packet)), None)
+    # The tools whose mark differs from probe to probe; the marks of the others are alike in all of them.
+    if _mirai(packet):
+        return "mirai"
+    if _zmap(packet):
+        return "zmap"
+    if _masscan(packet):
+        return "masscan"
+    return _by_make(packet.proto, packet.flags, packet.window, packet.header_bytes, packet.options)
+
+
+@lru_cache(maxsize=4096)
+def _by_make(proto: int, flags: int, window: int, header_bytes: int, options: bytes) -> str | None:
+    probe = Packet(0, "", "", proto, flags=flags, window=window, header_bytes=header_bytes, options=options)
+    return next((name for name, rule, _ in FINGERPRINTS if rule(probe)), None)
