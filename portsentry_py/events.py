@@ -38,6 +38,7 @@ Reason = Literal[
     "impossible_flags",
     "likelihood",
     "network_together",
+    "tool_together",
     "withdrawn",
     "points",
     "packets",

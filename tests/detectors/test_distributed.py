@@ -74,14 +74,15 @@ def test_sources_of_other_networks_do_not_count() -> None:
 
 def test_sources_that_share_a_tools_fingerprint_count_wherever_they_are() -> None:
     far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
-    found = together(watch(Settings(), shared(6, 6, 6, sources=far)))
-    assert {(scan.verdict, scan.tool) for scan in found} == {("ban", "nmap")}
+    found = together(watch(Settings(), shared(6, 6, 6, sources=far, every=8)))
+    assert {(one.verdict, one.reason, one.tool) for one in found} == {("watch", "tool_together", "nmap")}
+    assert together(watch(Settings(), shared(6, 6, 6, sources=far, every=15))) == []
 
 
 def test_a_lone_packet_of_a_tool_is_watched_amid_a_scan() -> None:
     far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
-    late = syn(FRIEND, 4000, at=70, seq=9)
-    found = together(watch(Settings(), in_time(shared(6, 6, 6, sources=far), late)))
+    late = syn(FRIEND, 4000, at=45, seq=9)
+    found = together(watch(Settings(), in_time(shared(6, 6, 6, sources=far, every=8), late)))
     assert [scan.verdict for scan in found if scan.src_ip == FRIEND] == ["watch"]
 
 
