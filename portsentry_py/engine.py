@@ -50,7 +50,10 @@ class Engine:
 
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; flows and sources are kept, and so are the limits and the rations."""
-        self._detectors = detectors = registry(settings)
+        detectors = registry(settings)
+        self._decoys = frozenset[int]().union(
+            *(one.tcp for one in detectors if isinstance(one, TrapDetector))
+        )
         self._asked = {
             (kind, direction): tuple(
                 one for one in detectors if kind in one.kinds and one.direction == direction
@@ -67,6 +70,7 @@ class Engine:
         """Take what is known of the host now."""
         self._host = host
         self._flows.set_host(host)
+        self._gate.set_host()
         self._policy.set_host(host)
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
@@ -148,8 +152,7 @@ class Engine:
                 yield self._event(report)
 
     def _is_special(self, target: str, port: int) -> bool:
-        decoy = any(isinstance(one, TrapDetector) and one.watches("tcp", port) for one in self._detectors)
-        return decoy or self._flows.served(target, "tcp", port)
+        return port in self._decoys or self._flows.served(target, "tcp", port)
 
     def _write_down(self, counted: Counted) -> None:
         """What the gate counted of a source comes into its record, all of it like the last of its probes."""

@@ -69,9 +69,11 @@ class Gate:
         self._per_second = limits.new_sources_per_second
         self._tokens = self._burst = 2.0 * limits.new_sources_per_second
         self._filled = 0.0
+        self._closed_until = ""
         self._most = limits.max_held // 2
         self._knows = knows
-        self._is_home = is_home
+        self._ask_home = is_home
+        self._homes: dict[str, bool] = {}
         self._is_special = is_special
         self._take = take
         self._told: dict[str, Counted] = {}
@@ -99,21 +101,45 @@ class Gate:
         src, dst = src.strip(), dst.strip()
         if self._told and self._count(time, src, data, dst, line):
             return _NOTHING
-        kept = self._younger.pop(src, None) or self._elder.pop(src, None)
-        if kept is not None:
-            lines = (*kept.split("\n"), line)
-            self.held -= len(lines) - 1
-            return lines
-        for table in (self._younger, self._elder):
-            if dst in table:
-                return self._keep_answer(table, dst, line)
-        if data[_FLAGS] not in _OPENING or self._knows(src) or not self._is_home(dst) or self._let_in(time):
+        younger, elder = self._younger, self._elder
+        if src in younger or src in elder:
+            return self._release(src, line)
+        if dst in younger or dst in elder:
+            return self._keep_answer(younger if dst in younger else elder, dst, line)
+        if (
+            data[_FLAGS] not in _OPENING
+            or self._knows(src)
+            or not self._is_home(dst)
+            # As text, while there is nothing to give: most packets of a flood come to a closed gate.
+            or (
+                not (time < self._closed_until and len(time) == len(self._closed_until))
+                and self._let_in(time)
+            )
+        ):
             return (line,)
-        self._younger[src] = line
+        younger[src] = line
         self.held += 1
-        if len(self._younger) >= self._most:
-            self._elder, self._younger = self._younger, {}
+        if len(younger) >= self._most:
+            self._elder, self._younger = younger, {}
         return _NOTHING
+
+    def _release(self, source: str, line: str) -> tuple[str, ...]:
+        kept = self._younger.pop(source, None) or self._elder.pop(source)
+        lines = (*kept.split("\n"), line)
+        self.held -= len(lines) - 1
+        return lines
+
+    def set_host(self) -> None:
+        """The host is another: what is ours has to be asked again."""
+        self._homes.clear()
+
+    def _is_home(self, address: str) -> bool:
+        home = self._homes.get(address)
+        if home is None:
+            if len(self._homes) >= _MOST_PLAIN:
+                self._homes.clear()
+            home = self._homes[address] = self._ask_home(address)
+        return home
 
     def count(self, source: str, until_us: int) -> None:
         """From now on, until that time, the probes of a source are only counted."""
@@ -173,6 +199,9 @@ class Gate:
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._filled) * self._per_second)
         self._filled = now
         if self._tokens < 1:
+            # Rounded down: the time at which there is one more is not missed.
+            wait = (1 - self._tokens) / self._per_second
+            self._closed_until = f"{now + wait - 1e-6:.6f}".ljust(len(time), "0")
             return False
         self._tokens -= 1
         return True

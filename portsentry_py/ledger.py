@@ -159,7 +159,7 @@ class Ledger:
     def knows(self, source: str) -> bool:
         """Whether there is a record of what the source tried here."""
         key = (source, "inbound")
-        return key in self._known or key in self._newcomers
+        return self._known.holds(key) or self._newcomers.holds(key)
 
     def note(self, sighting: Sighting, times: int = 1) -> SourceRecord:
         """Write a sighting into its source's record.

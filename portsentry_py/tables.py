@@ -21,6 +21,8 @@ class BoundedTable(Generic[K, V]):
         self._entries: OrderedDict[K, V] = OrderedDict()
         self._on_evict = on_evict
         self.evicted = 0
+        self.holds = self._entries.__contains__
+        """Whether there is such an entry: for the hot path, which cannot afford a call into Python."""
 
     def __len__(self) -> int:
         return len(self._entries)
