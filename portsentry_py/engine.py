@@ -111,10 +111,12 @@ class Engine:
 
     def finish(self) -> Iterator[Event]:
         """The input has ended: attempts that are still unanswered are counted as such."""
+        for sighting in self._flows.finish():
+            while self._gate.next_us <= sighting.time_us:
+                self._gate.hand_over()
+            yield from self._observe(sighting)
         while self._gate.next_us != NEVER_US:
             self._gate.hand_over()
-        for sighting in self._flows.finish():
-            yield from self._observe(sighting)
 
     def counts(self) -> dict[str, int]:
         """What the status line tells of the core, under the line's own names."""

@@ -162,17 +162,17 @@ class Gate:
     def _count(self, time: str, src: str, data: str, dst: str, line: str) -> bool:
         """Whether this is a probe of a source that was just told of, or our refusal of one: now counted."""
         counted = self._told.get(src)
-        flags = data[_FLAGS]
-        if counted is None:
-            counted = self._told.get(dst)
-            if counted is None or flags not in _REFUSALS:
-                return False
+        ours = counted is None
+        counted = counted or self._told.get(dst)
+        if counted is None or data[_FLAGS] not in (_REFUSALS if ours else _OPENING):
+            return False
+        if not 0 <= counted.until - _seconds(time) < _LONGEST_SECONDS:
+            return False
+        if ours:
             key = (data[_SRC_PORT], src)
             if key in counted.probes:
                 counted.refused.add(key)
             return key in counted.probes
-        if flags not in _OPENING or not 0 <= counted.until - _seconds(time) < _LONGEST_SECONDS:
-            return False
         key = (data[_DEST_PORT], dst)
         times = counted.probes.get(key, 0)
         if not times:

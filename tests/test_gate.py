@@ -204,6 +204,8 @@ def test_what_could_change_the_verdict_is_looked_at_all_the_same() -> None:
     made, _ = told()
     (served,) = syn(SCANNER, SERVED_PORT)
     (probe,) = syn(SCANNER, 22)
+    (early,) = syn(SCANNER, 23)
+    assert made.admit(early.line) == ()
     others = [
         served,
         syn_ack(served),
@@ -215,6 +217,7 @@ def test_what_could_change_the_verdict_is_looked_at_all_the_same() -> None:
         probe.at(31),
         probe.at(-7200),
         rst_ack(syn(SCANNER, 99)[0]),
+        rst_ack(early, after=31),
     ]
     for sent in others:
         assert made.admit(sent.line) == (sent.line,)
