@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy compare f2b-matrix ban-time clean
+.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench clean
 
 VENV := .venv/bin
 
@@ -32,6 +32,16 @@ compare: $(VENV)/python
 # network namespaces, as root; writes the table of docs/fail2ban.md.
 f2b-matrix: $(VENV)/python
 	$(VENV)/python -m tests.jail.matrix $(FAIL2BAN) -o docs
+
+# Lets an ordinary host live through a day in an hour, in network namespaces, as root; writes docs/ordinary.md.
+# CAPTURES=DIR plays labelled innocent captures to it too.
+ordinary: $(VENV)/python
+	$(VENV)/python -m tests.ordinary $(if $(CAPTURES),--captures $(CAPTURES)) -o docs
+
+# Measures speed, loss, memory and delay, in network namespaces, as root; writes docs/performance.md.
+# PEERS="--portsentry BINARY --peer NAME=COMMAND" lets others take part.
+bench: $(VENV)/python
+	$(VENV)/python -m tests.bench $(PEERS) -o docs
 
 # How long a ban takes, with Debian's fail2ban, in network namespaces, as root; writes into docs/fail2ban.md.
 # Takes a quarter of an hour, most of it for a scanner that goes on after its ban.

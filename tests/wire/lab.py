@@ -98,26 +98,26 @@ class Lab:
     def build(self) -> None:
         """Make the namespaces and wire them up."""
         for host in (*self.ends, self.switch):
-            _ip("netns", "add", host.namespace)
-            _ip("-n", host.namespace, "link", "set", "lo", "up")
+            ip("netns", "add", host.namespace)
+            ip("-n", host.namespace, "link", "set", "lo", "up")
         switch = self.switch.namespace
-        _ip("-n", switch, "link", "add", "br0", "type", "bridge")
-        _ip("-n", switch, "link", "set", "br0", "up")
+        ip("-n", switch, "link", "add", "br0", "type", "bridge")
+        ip("-n", switch, "link", "set", "br0", "up")
         for host in self.ends:
             name, port = host.namespace, f"to-{host.role}"
-            _ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", IFACE, "netns", name)
-            _ip("-n", switch, "link", "set", port, "master", "br0", "up")
-            _ip("-n", name, "link", "set", IFACE, "up")
+            ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", IFACE, "netns", name)
+            ip("-n", switch, "link", "set", port, "master", "br0", "up")
+            ip("-n", name, "link", "set", IFACE, "up")
             for address in host.ipv4:
-                _ip("-n", name, "addr", "add", f"{address}/24", "dev", IFACE)
+                ip("-n", name, "addr", "add", f"{address}/24", "dev", IFACE)
             for address in host.ipv6:
                 # Without nodad the address would be unusable for the first second or two.
-                _ip("-n", name, "addr", "add", f"{address}/64", "dev", IFACE, "nodad")
+                ip("-n", name, "addr", "add", f"{address}/64", "dev", IFACE, "nodad")
             # The others are on this wire, whatever their network: no router is needed.
             for other in self.ends:
                 if other is not host:
                     for address in (*other.ipv4, *other.ipv6):
-                        _ip("-n", name, "route", "add", address, "dev", IFACE)
+                        ip("-n", name, "route", "add", address, "dev", IFACE)
 
     def serve(self) -> None:
         """Start the target's services, on ports 22 and 80 of both families."""
@@ -138,7 +138,7 @@ def opened() -> Iterator[Lab]:
     finally:
         for host in (*lab.ends, lab.switch):
             host.end()
-            _remove(host.namespace)
+            remove(host.namespace)
 
 
 def sweep() -> None:
@@ -146,10 +146,11 @@ def sweep() -> None:
     for path in NAMESPACES.glob("pslab*-*"):
         made_by = re.match(r"pslab(\d+)-", path.name)
         if made_by and not Path("/proc", made_by[1]).exists():
-            _remove(path.name)
+            remove(path.name)
 
 
-def _remove(namespace: str) -> None:
+def remove(namespace: str) -> None:
+    """Take a host down, with every process in it."""
     inside = subprocess.run(
         ["ip", "netns", "pids", namespace], capture_output=True, text=True, timeout=30, check=False
     )
@@ -159,7 +160,8 @@ def _remove(namespace: str) -> None:
     subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, timeout=30, check=False)
 
 
-def _ip(*words: str) -> None:
+def ip(*words: str) -> None:
+    """Set up the network; anything but success is a failure."""
     done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=30, check=False)
     if done.returncode != 0:
         raise AssertionError(f"ip {' '.join(words)}: {done.stderr.strip()}")

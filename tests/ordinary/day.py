@@ -1,0 +1,51 @@
+"""A day of 24 hours, lived in so many minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+HOURS = 24
+_FEWEST = 2
+
+
+def dice(name: str) -> random.Random:
+    """Give chances that fall alike in every run."""
+    return random.Random(name)  # noqa: S311 - repeatable on purpose, nothing is secret
+
+
+@dataclass(frozen=True)
+class Day:
+    """When it began, by the wall clock, and how long it takes."""
+
+    start: float
+    minutes: float
+
+    def seconds(self, hours: float) -> float:
+        """Give the real seconds that so many hours of the day take."""
+        return hours * self.minutes * 60 / HOURS
+
+    def hour(self, moment: float) -> float:
+        """Give the hour of the day at a moment of the wall clock."""
+        return (moment - self.start) / self.seconds(1)
+
+    def left(self, hour: float) -> float:
+        """Give the real seconds until that hour; none if it is past."""
+        return max(0.0, self.start + self.seconds(hour) - time.time())
+
+    def times(self, in_an_hour: int, fewest: int = _FEWEST) -> int:
+        """Give how often to do what a day of one real hour does `in_an_hour` times."""
+        return max(fewest, round(in_an_hour * self.minutes / 60))
+
+    async def until(self, hour: float) -> None:
+        """Sleep until that hour."""
+        await asyncio.sleep(self.left(hour))
+
+    async def spread(self, first: float, last: float, count: int) -> AsyncIterator[int]:
+        """Count up to `count`, each number at its time between the two hours."""
+        for number in range(count):
+            await self.until(first + (last - first) * number / count)
+            yield number
