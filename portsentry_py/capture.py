@@ -26,6 +26,8 @@ _INSTALL = "install it with: apt-get install tshark"
 _GZIP = b"\x1f\x8b"
 _ALWAYS_ALLOWED_PACKETS = 500_000
 _START_SECONDS = 15.0
+# A capture stops within ten seconds, and may have been that far behind.
+_LONGEST_OVERLAP_SECONDS = 60.0
 # pcap in both byte orders and resolutions, pcapng, gzip.
 _MAGIC = tuple(
     bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a", "1f8b")
@@ -117,6 +119,7 @@ class LiveCapture:
                 self._pipeline.stop()
                 raise self._refusal(names)
         self._early = early
+        self._follows: float | None = None
 
     def _refusal(self, names: str) -> CaptureError | PermissionDenied:
         said = self._pipeline.said(0)
@@ -128,7 +131,25 @@ class LiveCapture:
     def read(self, timeout_seconds: float) -> list[str]:
         """Lines of columns, waiting at most so long."""
         early, self._early = self._early, []
-        return early + self._pipeline.read(0 if early else timeout_seconds)
+        lines = early + self._pipeline.read(0 if early else timeout_seconds)
+        return self._not_seen_before(lines) if self._follows is not None else lines
+
+    @property
+    def tshark_pid(self) -> int:
+        """The process number of tshark."""
+        return self._pipeline.pid(1)
+
+    def follow(self, last_line: str) -> None:
+        """Another capture of the same has ended with that line: what it gave is not given again."""
+        self._follows = _time_of(last_line)
+
+    def _not_seen_before(self, lines: list[str]) -> list[str]:
+        for position, line in enumerate(lines):
+            # Both heard the same packets while both ran. A clock that was set back is not waited for.
+            if not 0 <= (self._follows or 0.0) - _time_of(line) < _LONGEST_OVERLAP_SECONDS:
+                self._follows = None
+                return lines[position:]
+        return []
 
     @property
     def ended(self) -> str | None:
@@ -153,6 +174,13 @@ class LiveCapture:
         """Stop capturing; returns the lines of what was captured before."""
         early, self._early = self._early, []
         return early + self._pipeline.stop()
+
+
+def _time_of(line: str) -> float:
+    try:
+        return float(line.split("\t", 1)[0])
+    except ValueError:
+        return 0.0
 
 
 def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:

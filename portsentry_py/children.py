@@ -82,6 +82,10 @@ class Pipeline:
         """The last lines that the child wrote to stderr."""
         return self._said[position].decode("utf-8", "replace").splitlines()
 
+    def pid(self, position: int) -> int:
+        """The child's process number."""
+        return self._processes[position].pid
+
     def exit_code(self, position: int) -> int | None:
         """The child's exit code, None while it runs."""
         return self._processes[position].poll()

@@ -178,6 +178,7 @@ class StatusEvent(Event):
     sources_evicted: int = _key("sources forgotten because a table was full", unit="sources")
     flows_evicted: int = _key("flows forgotten because a table was full", unit="flows")
     restarts: int = _key("times that the capture was restarted", unit="restarts")
+    renewals: int = _key("times that a fresh tshark took over from one that had grown", unit="renewals")
     schema: int = SCHEMA_VERSION
 
 

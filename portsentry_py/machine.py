@@ -129,6 +129,14 @@ def _is_loopback(address: str) -> bool:
     return ip_address(address.partition("%")[0]).is_loopback
 
 
+def memory_of(pid: int) -> int:
+    """The bytes of memory that a process occupies; 0 if there is no such process."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
 def describe(names: Iterable[str]) -> list[Interface]:
     """The interfaces of these names."""
     return [interface(name) for name in names]

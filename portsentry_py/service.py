@@ -14,7 +14,7 @@ from portsentry_py.engine import Engine
 from portsentry_py.errors import PortsentryError
 from portsentry_py.events import Event
 from portsentry_py.listener import TrapListener
-from portsentry_py.machine import default_interfaces, describe, host_state
+from portsentry_py.machine import default_interfaces, describe, host_state, memory_of
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
 from portsentry_py.status import status_event
@@ -25,12 +25,16 @@ _READ_SECONDS = 0.25  # how soon a dead child or a signal is noticed
 _TICK_SECONDS = 1.0
 _HOST_SECONDS = 10.0
 _STATUS_SECONDS = 60.0
+_OVERLAP_SECONDS = 1.0  # four times dumpcap's read timer
+_SETTLED_SECONDS = 2.0  # after these, tshark has loaded what it needs for its work
 # Packets reach us up to half a second after the clock that ticks here; a tick must not overtake them.
 _TICK_LAG_US = 3_000_000
 _MANY_PACKETS = 100
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
+_GROWN = "tshark_grown"
+_MIB = 1 << 20
 
 
 class Service:
@@ -69,6 +73,9 @@ class Service:
         self._started = 0.0
         self._watched: frozenset[str] = frozenset()
         self._dropped = 0
+        self._renewals = 0
+        self._fresh_bytes = 0
+        self._last_line = ""
         self._told: dict[str, int] = {}
 
     def run(self) -> None:
@@ -87,7 +94,10 @@ class Service:
                 reason = self._watch(capture)
                 if reason is None:
                     break
-                capture = self._restart(capture, reason) or capture
+                if reason == _GROWN:
+                    capture = self._renew(capture)
+                else:
+                    capture = self._restart(capture, reason) or capture
         finally:
             self._listener.close()
             self._publish_lines(capture.stop())
@@ -117,7 +127,33 @@ class Service:
         self._refresh_host()
         self._status("reloaded", "signal")
 
-    def _start(self) -> LiveCapture:
+    def _has_grown(self, capture: LiveCapture, now: float) -> bool:
+        """Whether tshark should be replaced; it remembers every address, and a flood has millions."""
+        size = memory_of(capture.tshark_pid)
+        if now - self._started < _SETTLED_SECONDS:
+            self._fresh_bytes = size
+        return size - self._fresh_bytes > self._settings.capture.tshark_growth_mib * _MIB
+
+    def _renew(self, capture: LiveCapture) -> LiveCapture:
+        """Let a fresh capture take over: it runs before the old one stops, so no packet is missed."""
+        try:
+            fresh = self._start(announce=False)
+        except PortsentryError as error:
+            _diagnostics.error("tshark has grown, and a fresh one does not start: %s", error)
+            self._fresh_bytes = memory_of(capture.tshark_pid)  # tried again when it has grown as much again
+            return capture
+        # What dumpcap has not fetched from the kernel when it is told to end is lost: the old one goes on
+        # until it has given what came before the fresh one's beginning.
+        both_until = time.monotonic() + _OVERLAP_SECONDS
+        while time.monotonic() < both_until and capture.ended is None:
+            self._publish_lines(capture.read(_READ_SECONDS))
+        self._publish_lines(capture.stop())
+        self._dropped += capture.dropped
+        fresh.follow(self._last_line)
+        self._renewals += 1
+        return fresh
+
+    def _start(self, *, announce: bool = True) -> LiveCapture:
         names = list(self._settings.interfaces) or default_interfaces() or ["any"]
         capture = LiveCapture(
             self._tools,
@@ -125,7 +161,8 @@ class Service:
             self._host.listening_udp | self._settings.served.udp,
             self._settings.capture,
         )
-        self._announce(names)
+        if announce:
+            self._announce(names)
         self._watched = frozenset(names)
         self._started = time.monotonic()
         return capture
@@ -145,6 +182,8 @@ class Service:
             if now - ticked >= _TICK_SECONDS:
                 ticked = now
                 self._tick()
+                if self._has_grown(capture, now):
+                    return _GROWN
             if now - refreshed >= _HOST_SECONDS:
                 refreshed = now
                 self._refresh_host()
@@ -202,7 +241,9 @@ class Service:
             self._host = host_state(self._settings.home, self._listener.ports)
             self._engine.set_host(self._host)
 
-    def _publish_lines(self, lines: Iterable[str]) -> None:
+    def _publish_lines(self, lines: list[str]) -> None:
+        if lines:
+            self._last_line = lines[-1]
         for event in self._engine.feed(lines):
             self._publish(event)
 
@@ -211,7 +252,12 @@ class Service:
             sink.write(event)
 
     def _status_if_changed(self) -> None:
-        counts = {**self._engine.counts(), "restarts": self._restarts, "lost": self._lost}
+        counts = {
+            **self._engine.counts(),
+            "restarts": self._restarts,
+            "renewals": self._renewals,
+            "lost": self._lost,
+        }
         if counts != self._told:
             self._warn_if_blind(counts)
             self._told = counts
@@ -245,6 +291,7 @@ class Service:
                 reason,
                 dropped=self._dropped,
                 restarts=self._restarts,
+                renewals=self._renewals,
                 lost=self._lost,
             )
         )

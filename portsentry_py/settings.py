@@ -161,6 +161,9 @@ class Capture:
 
     buffer_mib: int = number(64, "kernel buffer of dumpcap", 1, 1024)
     snap_bytes: int = number(128, "bytes of each packet that are captured", 96, 65_535)
+    tshark_growth_mib: int = number(
+        128, "growth at which tshark is replaced by a fresh one, without a gap", 16, 100_000
+    )
 
 
 @dataclass(frozen=True, slots=True)

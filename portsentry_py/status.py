@@ -15,6 +15,7 @@ def status_event(
     *,
     dropped: int = 0,
     restarts: int = 0,
+    renewals: int = 0,
     lost: int = 0,
 ) -> StatusEvent:
     """A `status` line with the counts since the start.
@@ -26,6 +27,7 @@ def status_event(
         reason: why (SensorReason).
         dropped: packets that the kernel dropped.
         restarts: times that the capture was restarted.
+        renewals: times that a fresh capture took over.
         lost: lines that could not be written.
     """
     return StatusEvent(
@@ -37,5 +39,6 @@ def status_event(
         packets_dropped=dropped,
         lines_lost=lost,
         restarts=restarts,
+        renewals=renewals,
         **engine.counts(),
     )

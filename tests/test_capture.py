@@ -344,3 +344,25 @@ def test_where_interfaces_cannot_be_listed_there_are_none(tmp_path: Path) -> Non
 def test_an_interface_may_have_any_name(tools: Tools, tmp_path: Path) -> None:
     packets = read(tools, write_pcapng(tmp_path / "x.pcapng", "wlän0", syn(SCANNER6, 22, dst=HOST6)))
     assert [packet.dest_port for packet in packets] == [22]
+
+
+def test_what_another_capture_gave_already_is_not_given_again(tmp_path: Path) -> None:
+    first, second, third = (f"1700000000.{n:06d}\tx" for n in (1, 2, 3))
+    much_earlier = "1600000000.000000\tx"
+    script = RUNNING.replace("echo first", f"printf '{first}\\n{second}\\n{third}\\n{second}\\n'")
+    capture = said_by(script, tmp_path)
+    capture.follow(second)
+    given: list[str] = []
+
+    def both_given() -> bool:
+        given.extend(capture.read(0.1))
+        return len(given) == 2
+
+    until(both_given)
+    assert given == [third, second]
+    capture.stop()
+
+    capture = said_by(RUNNING.replace("echo first", f"printf '{much_earlier}\\n'"), tmp_path)
+    capture.follow(second)
+    until(lambda: capture.read(0.1) == [much_earlier])
+    capture.stop()

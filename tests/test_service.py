@@ -50,6 +50,7 @@ class Played:
     steps: Iterator[Step | str]
     refusals: list[CaptureError]
     started: list[tuple[list[Interface], frozenset[int]]]
+    all: list[Played]
     last_words = "it fell over"
 
     def __init__(
@@ -60,6 +61,13 @@ class Played:
         self.started.append((interfaces, served_udp))
         self.ended: str | None = None
         self.dropped = 0
+        self.tshark_pid = len(self.started)
+        self.followed = ""
+        self.all.append(self)
+
+    def follow(self, last_line: str) -> None:
+        """Remember it."""
+        self.followed = last_line
 
     def read(self, _timeout_seconds: float) -> list[str]:
         """The next step: lines, or the word for a death."""
@@ -86,6 +94,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(serving, "host_state", lambda home, _decoys: HostState(own=US.own, home=home))
     monkeypatch.setattr(Played, "refusals", [], raising=False)
     monkeypatch.setattr(Played, "started", [], raising=False)
+    monkeypatch.setattr(Played, "all", [], raising=False)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -327,3 +336,41 @@ def test_open_decoys_are_told_to_the_core_and_closed_at_the_end(monkeypatch: pyt
     ran(settings=strict(interfaces=("eth7",), traps=Traps(tcp=frozenset({23}), listen=True, banner="hello")))
     assert seen[0] == {23}
     assert closed == [True]
+
+
+def grown(monkeypatch: pytest.MonkeyPatch, *sizes_mib: int) -> None:
+    """Let tshark have these sizes, one at each tick, and every tick come at once."""
+    sizes = iter(sizes_mib)
+    monkeypatch.setattr(serving, "memory_of", lambda _pid: next(sizes, sizes_mib[-1]) << 20)
+    monkeypatch.setattr(serving, "_TICK_SECONDS", 0.0)
+    monkeypatch.setattr(serving, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(serving, "_OVERLAP_SECONDS", 0.0)
+
+
+def test_a_tshark_that_has_grown_is_replaced_without_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    grown(monkeypatch, 0, 100, 129, 0)
+    notes = ran(send(1), send(2), send(3, at=1), send(4, at=3))
+    old, fresh = Played.all
+    assert fresh.followed == lines(syn(SCANNER, 9999, at=2))[-1]
+    assert old.dropped == 5
+    last = statuses(notes.events)[-1]
+    assert (last.renewals, last.restarts, last.packets_dropped) == (1, 0, 10)
+    assert [status.state for status in statuses(notes.events)] == ["started", "stopped"]
+
+
+def test_a_tshark_that_cannot_be_replaced_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    grown(monkeypatch, 0, 200)
+
+    def refuse(step: Step) -> Step:
+        def taken() -> list[str]:
+            Played.refusals.append(CaptureError("no room for another."))
+            return step()
+
+        return taken
+
+    notes = ran(refuse(send(1)), send(2), send(3, at=1))
+    assert len(Played.all) == 1
+    assert "tshark has grown, and a fresh one does not start: no room for another." in caplog.text
+    assert statuses(notes.events)[-1].renewals == 0
