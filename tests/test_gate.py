@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from ipaddress import ip_network
 
 import pytest
@@ -198,6 +199,25 @@ def test_a_source_that_was_told_of_is_counted_by_port() -> None:
     assert counted.probes == {("0016", HOST): 2, ("0017", HOST): 1, ("0018", HOST): 1}
     assert counted.refused == set(counted.probes)
     assert made.admit(probes[0].line) == (probes[0].line,)
+
+
+def coloned(line: str) -> str:
+    """The line as tshark 4.4 prints it."""
+    time, src, data, rest = line.split("\t", 3)
+    return "\t".join((time, src, ":".join(re.findall("..", data.rstrip("…"))), rest))
+
+
+def test_bytes_with_colons_are_read_too() -> None:
+    made = gate()
+    first, second = map(coloned, lines(*syn(SCANNER, 1, 2)))
+    assert made.admit(first) == ()
+    assert made.admit(second) == (first, second)
+    made, taken = told()
+    for sent in refused(syn(SCANNER, 22, 23, at=1)):
+        assert made.admit(coloned(sent.line)) == ()
+    made.hand_over()
+    assert taken[0].probes == {("0016", HOST): 1, ("0017", HOST): 1}
+    assert taken[0].refused == set(taken[0].probes)
 
 
 def test_what_could_change_the_verdict_is_looked_at_all_the_same() -> None:
