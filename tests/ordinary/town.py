@@ -55,7 +55,7 @@ class Town:
         # let the host see both directions.
         _ask(self.switch, "bridge", "link", "set", "dev", "to-tape", "learning", "off")
         for place, networks in ((self.world, _WORLD), (self.alleys, _ALLEYS)):
-            _ask(place, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind")
+            place.set_kernel("echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind")
             for network in networks:
                 family = "-6" if ":" in network else "-4"
                 lab.ip("-n", place.namespace, family, "route", "add", "local", network, "dev", "lo")

@@ -49,6 +49,15 @@ class Host:
             self.inside(*command), capture_output=True, text=True, timeout=seconds, check=False
         )
 
+    def set_kernel(self, script: str) -> None:
+        """Run shell commands that write below /proc/sys.
+
+        A container's own may be read-only; a fresh one, in a mount namespace of its own, is not.
+        """
+        done = self.run("unshare", "--mount", "sh", "-euc", f"mount -t proc proc /proc\n{script}")
+        if done.returncode != 0:
+            raise AssertionError(f"{self.role}: {done.stderr.strip()}")
+
     def start(
         self, *command: str | Path, stdout: int = subprocess.DEVNULL, stderr: IO[str] | None = None
     ) -> subprocess.Popen[str]:
