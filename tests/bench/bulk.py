@@ -21,6 +21,7 @@ from tests.wire.waiting import wait_for
 _PORT = 5201
 _BITS_PER_SECOND = "1G"
 _SETTLE_SECONDS = 3.0
+_PATIENCE_SECONDS = 60.0
 _SERVED = {"served": {"udp": [_PORT]}}
 
 
@@ -85,6 +86,7 @@ def _flow(lab: Lab, load: Load, seconds: int) -> Row:
             used, begun = meter.cpu(), time.monotonic()
             bits = _client(lab.visitor, lab.target.ipv4[0], load.client, seconds)
             cpu, took = spent(used, meter.cpu()), time.monotonic() - begun
+            meter.wait_until_quiet(_PATIENCE_SECONDS, 1.0)
         return Row(load.name, bits / 1e9, cpu, took, running.stop())
 
 

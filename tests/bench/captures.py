@@ -10,7 +10,8 @@ from tests.bench.frames import ACK, FIN, SYN, Link, segment
 
 TARGET = "203.0.113.1"
 _TARGET = int(IPv4Address(TARGET))
-_SCANNER = int(IPv4Address("198.51.100.66"))
+# Not an address of the lab: no host answers it.
+_SCANNER = int(IPv4Address("198.51.100.99"))
 _SEED = 20_250_101
 # Unserved in the lab, and no decoy ports: each packet is an attempt and nothing else.
 _FIRST_PORT, _PORTS = 1024, 64_512
@@ -79,9 +80,9 @@ def visitors(count: int, link: Link) -> Iterator[bytes]:
             sent += 1
 
 
-def strangers(count: int, link: Link) -> Iterator[bytes]:
-    """Give each packet a source that no other has."""
-    for number in range(count):
+def strangers(count: int, link: Link, first: int = 0) -> Iterator[bytes]:
+    """Give each packet a source that no other has; `first` were sent before."""
+    for number in range(first, count):
         source = (12 << 24) + number * _STRIDE % _DISTINCT
         port = _FIRST_PORT + number * 31 % _PORTS
         yield segment(link, (source, 1024 + number % 60_000, _TARGET, port), SYN, number)

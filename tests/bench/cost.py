@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import psutil
@@ -21,24 +21,32 @@ _LOOK_SECONDS = 0.25
 _BUSY_SHARE = 0.2
 
 
+Skips = Callable[[psutil.Process], bool]
+
+
+def _nobody(_process: psutil.Process) -> bool:
+    return False
+
+
 class Meter:
     """Looks at processes and their children now and then, from a thread of its own.
 
     Args:
         roots: process ids.
-        others: process ids of children that do not belong to what is measured.
+        skips: tells children that do not belong to what is measured.
 
     A child is counted from the moment it is seen: what it costs before its first look is in its CPU time
     anyway, and what it costs after its last look is lost, a twentieth of a second at most.
     """
 
-    def __init__(self, roots: Iterable[int], others: Iterable[int] = ()) -> None:
-        self._others = frozenset(others)
+    def __init__(self, roots: Iterable[int], skips: Skips = _nobody) -> None:
+        self._skips = skips
         self._roots = [psutil.Process(pid) for pid in roots]
         self._processes: dict[psutil.Process, str] = {}
         self._seconds: dict[psutil.Process, float] = {}
         self._over = threading.Event()
         self.peak_bytes = 0
+        self.peak_of: dict[str, int] = {}
         self._find()
         self._look()
         self._weigh()
@@ -99,7 +107,7 @@ class Meter:
         for root in self._roots:
             with contextlib.suppress(psutil.Error):
                 for process in (root, *root.children(recursive=True)):
-                    if process.pid not in self._others:
+                    if not self._skips(process):
                         # Again at each look: a program may become another.
                         self._processes[process] = _name(process)
 
@@ -111,17 +119,19 @@ class Meter:
 
     def _weigh(self) -> None:
         """Proportional set sizes: what processes share is counted once."""
-        total = 0
-        for process in list(self._processes):
+        sizes: defaultdict[str, int] = defaultdict(int)
+        for process, name in list(self._processes.items()):
             with contextlib.suppress(psutil.Error):
-                total += process.memory_full_info().pss
-        self.peak_bytes = max(self.peak_bytes, total)
+                sizes[name] += process.memory_full_info().pss
+        total = sum(sizes.values())
+        if total > self.peak_bytes:
+            self.peak_bytes, self.peak_of = total, dict(sizes)
 
 
 @contextmanager
-def metered(roots: Iterable[int], others: Iterable[int] = ()) -> Iterator[Meter]:
+def metered(roots: Iterable[int], skips: Skips = _nobody) -> Iterator[Meter]:
     """Give a meter that looks until the context is left."""
-    meter = Meter(roots, others)
+    meter = Meter(roots, skips)
     meter.start()
     try:
         yield meter

@@ -20,11 +20,12 @@ import psutil
 from tests.bench import stream
 from tests.bench.captures import TARGET
 from tests.bench.cost import metered
-from tests.bench.stream import TENTHS
+from tests.bench.stream import through
 from tests.bench.tables import count, counters, mebibytes, table
 from tests.wire.waiting import wait_for
 
 _ROOT = Path(__file__).parents[2]
+TENTHS = 10
 _LOOK_SECONDS = 0.1
 _STALL_SECONDS = 120.0
 
@@ -35,7 +36,7 @@ class Growth:
 
     packets: int
     seconds: float
-    peaks: Sequence[int]
+    peaks: Sequence[dict[str, int]]
     status: dict[str, Any]
 
 
@@ -51,16 +52,16 @@ def measure(packets: int) -> Growth:
         wait_for(lambda: progress.exists() or process.poll() is not None, "the sensor", evidence=evidence)
         if process.poll() is not None:
             raise AssertionError(f"the sensor ended at once\n{evidence()}")
-        begun = time.monotonic()
-        peaks: list[int] = []
-        with metered([process.pid], _stand_in(process)) as meter:
+        begun = busy = time.monotonic()
+        peaks: list[dict[str, int]] = []
+        with metered([process.pid], _is_stand_in) as meter:
             while len(peaks) < TENTHS:
-                _wait_for_tenth(progress, len(peaks) + 1)
-                peaks.append(meter.peak_bytes)
+                _wait_for(progress, packets * (len(peaks) + 1) // TENTHS)
+                if len(peaks) == TENTHS - 1:
+                    busy = meter.wait_until_quiet(_STALL_SECONDS, 1.0)
+                peaks.append(meter.peak_of)
                 meter.weigh_anew()
-                print(len(peaks), mebibytes(peaks[-1]), "MiB", flush=True)
-            busy = meter.wait_until_quiet(_STALL_SECONDS, 1.0)
-            peaks[-1] = max(peaks[-1], meter.peak_bytes)
+                print(len(peaks), mebibytes(sum(peaks[-1].values())), "MiB", flush=True)
         process.terminate()
         process.wait(60)
         last = json.loads((folder / "log").read_text(encoding="ascii").splitlines()[-1])
@@ -95,28 +96,38 @@ def _sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def _stand_in(process: subprocess.Popen[bytes]) -> list[int]:
+def _is_stand_in(process: psutil.Process) -> bool:
     """Its memory is its own affair."""
-    command = stream.__name__
-    return [child.pid for child in psutil.Process(process.pid).children() if command in child.cmdline()]
+    return stream.__name__ in process.cmdline()
 
 
-def _wait_for_tenth(progress: Path, tenth: int) -> None:
-    end = time.monotonic() + _STALL_SECONDS
-    while len(progress.read_text(encoding="ascii").split()) < tenth:
+def _wait_for(progress: Path, packets: int) -> None:
+    before, end = 0, time.monotonic() + _STALL_SECONDS
+    while (now := through(progress)) < packets:
+        if now > before:
+            before, end = now, time.monotonic() + _STALL_SECONDS
         if time.monotonic() > end:
-            raise AssertionError(f"no tenth of the packets went through in {_STALL_SECONDS:.0f} s")
+            raise AssertionError(f"{now} packets went through, and no more in {_STALL_SECONDS:.0f} s")
         time.sleep(_LOOK_SECONDS)
 
 
 def section(growth: Growth) -> str:
     """Give the table: a column for each tenth."""
-    head = ["packets so far", *(count(growth.packets * (tenth + 1) / TENTHS) for tenth in range(TENTHS))]
-    row = ["peak of memory, MiB", *map(mebibytes, growth.peaks)]
-    second, last = growth.peaks[1], growth.peaks[-1]
+    tenth = growth.packets // TENTHS
+    head = ["packets so far", *(count(tenth * (number + 1)) for number in range(TENTHS))]
+    rows = [["all, MiB", *(mebibytes(sum(peak.values())) for peak in growth.peaks)]]
+    rows += [
+        [f"{name}, MiB", *(mebibytes(peak.get(name, 0)) for peak in growth.peaks)]
+        for name in ("tshark", "python")
+    ]
+    grown = {
+        name: (growth.peaks[-1].get(name, 0) - growth.peaks[1].get(name, 0)) / (growth.packets - 2 * tenth)
+        for name in ("tshark", "python")
+    }
+    each = " and ".join(f"{name} by {size:,.0f} bytes" for name, size in grown.items())
     return (
-        f"{table(head, [row])}\n"
-        f"From the second tenth to the last it grew by {100 * (last - second) / second:.1f} %. "
+        f"{table(head, rows)}\n"
+        f"From the second tenth on, each new source lets {each} grow. "
         f"{count(growth.packets)} packets took {growth.seconds:.0f} s. "
         f"The last status line: {counters(growth.status)}.\n"
     )

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tests.bench import sending
@@ -21,6 +22,7 @@ from tests.wire.waiting import wait_for
 _PATIENCE_SECONDS = 120.0
 # Behind by less than this, it kept up: dumpcap's timer and ours are in it.
 KEPT_UP_SECONDS = 1.5
+_ANSWERED_SHARE = 1.01
 # Further behind than this, a peer is not tried faster.
 _HOPELESS_SECONDS = 5.0
 
@@ -58,7 +60,8 @@ class Trial:
             self.kind,
             f"{rate}{count(self.sent.rate)}",
             count(self.sent.packets),
-            "does not tell" if self.lost is None else count(self.lost),
+            "does not tell" if self.counts is None else count(self.lost or 0),
+            "" if self.counts is None else count(self.counts.dropped),
             f"{self.behind_seconds:.1f}",
             micros(self.cpu, self.sent.packets),
             f"{self.lines / seconds:,.1f}",
@@ -118,6 +121,8 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
             peak = meter.peak_bytes
             counts = running.stop()
             lines = running.lines()
+        if counts and counts.packets > _ANSWERED_SHARE * sent.packets:
+            raise AssertionError(f"somebody answers: {sent.packets} packets sent, {counts.packets} seen")
         behind = max(0.0, busy - last)
         return Trial(program.name, capture.stem, rate, sent, counts, cpu, behind, lines, peak)
 
@@ -163,7 +168,7 @@ def _shown(made: Trial) -> Trial:
 def section(trials: Sequence[Trial]) -> str:
     """Give the table, and what is to be read from it."""
     head = (
-        *("program", "packets", "sent in a second", "sent", "lost", "behind at the end, s"),
+        *("program", "packets", "sent in a second", "sent", "lost", "dropped", "behind at the end, s"),
         *("CPU µs/packet", "log lines/s", "memory, MiB"),
     )
     ours = [one for one in trials if one.program == OurSensor().name]
@@ -173,7 +178,8 @@ def section(trials: Sequence[Trial]) -> str:
 
 
 def _best(ours: Sequence[Trial]) -> str:
-    whole = [one for one in ours if one.wanted is not None and not one.lost]
+    rising = sorted((one for one in ours if one.wanted is not None), key=lambda one: one.sent.rate)
+    whole = list(takewhile(lambda one: not one.lost, rising))
     steady = [one for one in whole if one.kept_up]
     parts = []
     if steady:

@@ -1,11 +1,13 @@
 """A stand-in for dumpcap that makes packets instead of capturing any: `stream.py PACKETS PROGRESS`.
 
-It hands over so many packets, each from another source, as fast as they are taken, and writes each tenth that
-is through as a line of PROGRESS. Then it waits for the end, as dumpcap does when nothing comes.
+It hands over so many packets, each from another source, as fast as they are taken. PROGRESS is the number of
+those that are through. When it is told to end, another one goes on where it stopped: what is on a wire, two
+captures do not make twice as much.
 """
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import sys
 import time
@@ -15,29 +17,48 @@ from pathlib import Path
 from tests.bench.captures import strangers
 from tests.bench.frames import FILE_HEAD, Link, record
 
-TENTHS = 10
 _BATCH = 500
 
 
 def main(packets: int, progress: Path) -> int:
-    """Hand over everything, then wait."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    """Hand over what is left, then wait for the end, as dumpcap does when nothing comes."""
+    # Kept waiting and asked for: a signal in the middle of a write cuts a packet in two.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     output = sys.stdout.buffer
     output.write(FILE_HEAD)
     output.flush()
     print("File: -", file=sys.stderr, flush=True)
-    frames = strangers(packets, Link())
-    sent = 0
-    with progress.open("w", encoding="ascii", buffering=1) as told:
-        while batch := list(islice(frames, _BATCH)):
+    with progress.with_suffix(".turn").open("w") as turn:
+        while not (_is_ours(turn.fileno()) or _told_to_end()):
+            time.sleep(0.01)
+        sent = through(progress)
+        frames = strangers(packets, Link(), sent)
+        while not _told_to_end() and (batch := list(islice(frames, _BATCH))):
             now = time.time_ns() // 1000
             output.write(b"".join(record(frame, now) for frame in batch))
-            before, sent = sent, sent + len(batch)
-            for tenth in range(before * TENTHS // packets, sent * TENTHS // packets):
-                print(tenth + 1, file=told)
-    output.flush()
-    while True:
-        signal.pause()
+            output.flush()
+            sent += len(batch)
+            progress.write_text(str(sent), encoding="ascii")
+        signal.sigwait({signal.SIGTERM})
+    return 0
+
+
+def _told_to_end() -> bool:
+    return signal.SIGTERM in signal.sigpending()
+
+
+def through(progress: Path) -> int:
+    """Give how many packets are through."""
+    text = progress.read_text(encoding="ascii") if progress.exists() else ""
+    return int(text or 0)
+
+
+def _is_ours(turn: int) -> bool:
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
