@@ -131,8 +131,7 @@ class LiveCapture:
     def read(self, timeout_seconds: float) -> list[str]:
         """Lines of columns, waiting at most so long."""
         early, self._early = self._early, []
-        lines = early + self._pipeline.read(0 if early else timeout_seconds)
-        return self._not_seen_before(lines) if self._follows is not None else lines
+        return self._not_seen_before(early + self._pipeline.read(0 if early else timeout_seconds))
 
     @property
     def tshark_pid(self) -> int:
@@ -141,12 +140,14 @@ class LiveCapture:
 
     def follow(self, last_line: str) -> None:
         """Another capture of the same has ended with that line: what it gave is not given again."""
-        self._follows = _time_of(last_line)
+        self._follows = time_of(last_line)
 
     def _not_seen_before(self, lines: list[str]) -> list[str]:
+        if self._follows is None:
+            return lines
         for position, line in enumerate(lines):
             # Both heard the same packets while both ran. A clock that was set back is not waited for.
-            if not 0 <= (self._follows or 0.0) - _time_of(line) < _LONGEST_OVERLAP_SECONDS:
+            if not 0 <= self._follows - time_of(line) < _LONGEST_OVERLAP_SECONDS:
                 self._follows = None
                 return lines[position:]
         return []
@@ -173,10 +174,11 @@ class LiveCapture:
     def stop(self) -> list[str]:
         """Stop capturing; returns the lines of what was captured before."""
         early, self._early = self._early, []
-        return early + self._pipeline.stop()
+        return self._not_seen_before(early + self._pipeline.stop())
 
 
-def _time_of(line: str) -> float:
+def time_of(line: str) -> float:
+    """The time of a line in seconds since 1970; 0 if it has none."""
     try:
         return float(line.split("\t", 1)[0])
     except ValueError:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from portsentry_py.capture import LiveCapture, Tools
+from portsentry_py.capture import LiveCapture, Tools, time_of
 from portsentry_py.engine import Engine
 from portsentry_py.errors import PortsentryError
 from portsentry_py.events import Event
@@ -26,6 +26,7 @@ _TICK_SECONDS = 1.0
 _HOST_SECONDS = 10.0
 _STATUS_SECONDS = 60.0
 _OVERLAP_SECONDS = 1.0  # four times dumpcap's read timer
+_LONGEST_OVERLAP_SECONDS = 30.0
 _SETTLED_SECONDS = 2.0  # after these, tshark has loaded what it needs for its work
 # Packets reach us up to half a second after the clock that ticks here; a tick must not overtake them.
 _TICK_LAG_US = 3_000_000
@@ -144,9 +145,13 @@ class Service:
             return capture
         # What dumpcap has not fetched from the kernel when it is told to end is lost: the old one goes on
         # until it has given what came before the fresh one's beginning.
-        both_until = time.monotonic() + _OVERLAP_SECONDS
-        while time.monotonic() < both_until and capture.ended is None:
-            self._publish_lines(capture.read(_READ_SECONDS))
+        begun, there = time.monotonic(), time.time()
+        while capture.ended is None and time.monotonic() - begun < _LONGEST_OVERLAP_SECONDS:
+            lines = capture.read(_READ_SECONDS)
+            self._publish_lines(lines)
+            behind = lines and time_of(lines[-1]) < there
+            if not behind and time.monotonic() - begun >= _OVERLAP_SECONDS:
+                break
         self._publish_lines(capture.stop())
         self._dropped += capture.dropped
         fresh.follow(self._last_line)

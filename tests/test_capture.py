@@ -362,6 +362,10 @@ def test_what_another_capture_gave_already_is_not_given_again(tmp_path: Path) ->
     assert given == [third, second]
     capture.stop()
 
+    capture = said_by(script, tmp_path)
+    capture.follow(third)
+    assert capture.stop() == []
+
     capture = said_by(RUNNING.replace("echo first", f"printf '{much_earlier}\\n'"), tmp_path)
     capture.follow(second)
     until(lambda: capture.read(0.1) == [much_earlier])
