@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from portsentry_py.settings import Lines
 from portsentry_py.tables import BoundedTable
 
+# Later than that is a clock that was set back.
+_LATEST_US = 60_000_000
+
 
 @dataclass(slots=True)
 class _Bucket:
@@ -16,7 +19,9 @@ class _Bucket:
     def take(self, now_us: int, per_us: float, size: int) -> bool:
         """One token, if there is one. Time that runs backwards refills nothing."""
         self.tokens = min(size, self.tokens + max(0, now_us - self.filled_us) * per_us)
-        self.filled_us = now_us
+        # Packets that had to wait come late: what they are late must not be given out again.
+        if now_us > self.filled_us or self.filled_us - now_us > _LATEST_US:
+            self.filled_us = now_us
         if self.tokens < 1:
             return False
         self.tokens -= 1

@@ -49,3 +49,10 @@ def test_sources_are_bounded() -> None:
         one.allows(f"203.0.113.{last}", START_US)
     assert one.allows("203.0.113.0", START_US), "it was forgotten"
     assert not one.allows("203.0.113.16", START_US)
+
+
+def test_packets_that_come_late_refill_nothing_twice() -> None:
+    ration = Ration(Lines(per_second=1, per_source_per_minute=10), 1000)
+    late_and_new = [START_US + second * SECOND_US for _ in range(100) for second in (0, 9)]
+    allowed = [ration.allows(f"198.18.0.{number}", now) for number, now in enumerate(late_and_new)]
+    assert sum(allowed) <= 10 + 9
