@@ -110,7 +110,8 @@ class Lab:
             ip("netns", "add", host.namespace)
             ip("-n", host.namespace, "link", "set", "lo", "up")
         switch = self.switch.namespace
-        ip("-n", switch, "link", "add", "br0", "type", "bridge")
+        # A bridge that snoops says so to all, in packets of its own.
+        ip("-n", switch, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         ip("-n", switch, "link", "set", "br0", "up")
         for host in self.ends:
             name, port = host.namespace, f"to-{host.role}"
