@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from portsentry_py.children import Pipeline
-from portsentry_py.decode import COLUMNS
+from portsentry_py.decode import COLUMNS, seconds_of
 from portsentry_py.errors import CaptureError, InputError, PermissionDenied
 from portsentry_py.kernel_filter import kernel_filter
 from portsentry_py.machine import Interface
@@ -27,7 +27,7 @@ _GZIP = b"\x1f\x8b"
 _ALWAYS_ALLOWED_PACKETS = 500_000
 _START_SECONDS = 15.0
 # A capture stops within ten seconds, and may have been that far behind.
-_LONGEST_OVERLAP_SECONDS = 60.0
+_MOST_BEHIND_SECONDS = 60.0
 # pcap in both byte orders and resolutions, pcapng, gzip.
 _MAGIC = tuple(
     bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a", "1f8b")
@@ -147,7 +147,7 @@ class LiveCapture:
             return lines
         for position, line in enumerate(lines):
             # Both heard the same packets while both ran. A clock that was set back is not waited for.
-            if not 0 <= self._follows - time_of(line) < _LONGEST_OVERLAP_SECONDS:
+            if not 0 <= self._follows - time_of(line) < _MOST_BEHIND_SECONDS:
                 self._follows = None
                 return lines[position:]
         return []
@@ -178,11 +178,8 @@ class LiveCapture:
 
 
 def time_of(line: str) -> float:
-    """The time of a line in seconds since 1970; 0 if it has none."""
-    try:
-        return float(line.split("\t", 1)[0])
-    except ValueError:
-        return 0.0
+    """The time of a line, as `seconds_of` reads it."""
+    return seconds_of(line.split("\t", 1)[0])
 
 
 def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:

@@ -55,6 +55,8 @@ _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
+# Versions print 0, False or Not set.
+NOT_SET = frozenset({"0", "False", "Not set"})
 _IPV4_HEADER = 20
 _IPV6_HEADER = 40
 _ICMP_ERRORS = {3, 4, 5, 11, 12}
@@ -169,6 +171,14 @@ def _iface(cell: str) -> str:
     return name if _IFACE.fullmatch(name) else ""
 
 
+def seconds_of(cell: str) -> float:
+    """The time of a line in seconds since 1970, for comparisons; 0 where there is none."""
+    try:
+        return float(cell)
+    except ValueError:
+        return 0.0
+
+
 def _time_us(text: str) -> int:
     seconds, _, fraction = text.partition(".")
     time_us = int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
@@ -178,5 +188,5 @@ def _time_us(text: str) -> int:
 
 
 def _any_set(cell: str) -> bool:
-    """Whether a numeric or boolean column holds anything but zero (versions print 1, True or Set)."""
-    return bool(cell) and any(value not in {"0", "False", "Not set"} for value in cell.split(","))
+    """Whether a numeric or boolean column holds anything but zero."""
+    return bool(cell) and any(value not in NOT_SET for value in cell.split(","))

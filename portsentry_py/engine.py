@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from portsentry_py.decode import Discard, decode
+from portsentry_py.detectors.base import PROBES
 from portsentry_py.detectors.profiles import registry
 from portsentry_py.detectors.trap import TrapDetector
 from portsentry_py.events import Event
@@ -52,7 +53,7 @@ class Engine:
         """Take other settings; flows and sources are kept, and so are the limits and the rations."""
         detectors = registry(settings)
         self._decoys = frozenset[int]().union(
-            *(one.tcp for one in detectors if isinstance(one, TrapDetector))
+            *(one.ports["tcp"] for one in detectors if isinstance(one, TrapDetector))
         )
         self._asked = {
             (kind, direction): tuple(
@@ -70,7 +71,7 @@ class Engine:
         """Take what is known of the host now."""
         self._host = host
         self._flows.set_host(host)
-        self._gate.set_host()
+        self._gate.forget_homes()
         self._policy.set_host(host)
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
@@ -135,13 +136,10 @@ class Engine:
             yield from self._connection(sighting)
         named = False
         hushed = self._scans.hushed_until(sighting)
-        if (
-            hushed
-            and sighting.kind is Kind.PROBE
-            and sighting.proto == "tcp"
-            and sighting.direction == "inbound"
-        ):
-            self._gate.count(sighting.source, hushed)
+        if hushed and sighting.kind in PROBES:
+            self._scans.goes_on(sighting)
+            if sighting.kind is Kind.PROBE and sighting.proto == "tcp" and sighting.direction == "inbound":
+                self._gate.count(sighting.source, hushed)
         for detector in self._asked[sighting.kind, sighting.direction]:
             # Nothing that it could find would make a line now; but touches of decoys are counted.
             if hushed and not isinstance(detector, TrapDetector):
@@ -164,8 +162,7 @@ class Engine:
             return
         self.last_us = max(self.last_us, packet.time_us)
         self._ration.suppressed += len(counted.probes)
-        sighting = self._flows.probe(packet, packet.dst, packet.dest_port)
-        self._scans.hushed_until(sighting)
+        self._scans.goes_on(self._flows.probe(packet, packet.dst, packet.dest_port))
         for key, times in counted.probes.items():
             port, target = int(key[0], 16), key[1]
             if self._flows.served(target, "tcp", port):

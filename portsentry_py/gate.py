@@ -13,12 +13,12 @@ What counts here is packets a second: lookups before conversions, and nothing is
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from portsentry_py.decode import COLUMNS
+from portsentry_py.decode import COLUMNS, NOT_SET, seconds_of
 from portsentry_py.packet import ACK, RST
 from portsentry_py.settings import Limits
 
-_MOST_PLAIN = 4096
 # The probe, our answer, and once more each: what is kept of one source.
 _MOST_BYTES = 1200
 # Position of the TCP flags in the hex of layer 4.
@@ -34,7 +34,9 @@ _LONGEST_SECONDS = 3600.0
 NEVER_US = 1 << 63
 _OPENING = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))
 _NOTHING: tuple[str, ...] = ()
-_NUMBERS_OF_WHOLE = frozenset({"", "0", "False", "Not set"})
+_NUMBERS_OF_WHOLE = NOT_SET | {""}
+# In decode.COLUMNS: those before the protocol, itself, and the last do not count.
+_CELLS_BEHIND_PROTO = len(COLUMNS) - 6
 
 
 @dataclass(slots=True)
@@ -73,8 +75,8 @@ class Gate:
         self._closed_until = ""
         self._most = limits.max_held // 2
         self._knows = knows
-        self._ask_home = is_home
-        self._homes: dict[str, bool] = {}
+        # Asked for each packet, about very few addresses.
+        self._is_home = lru_cache(maxsize=4096)(is_home)
         self._is_special = is_special
         self._take = take
         self._told: dict[str, Counted] = {}
@@ -84,7 +86,6 @@ class Gate:
         # Two generations: when the younger is full, the elder goes as a whole, at no cost for each.
         self._younger: dict[str, str] = {}
         self._elder: dict[str, str] = {}
-        self._plain: dict[str, bool] = {}
         self.held = 0
         """Packets that were kept back and not let in since, forgotten ones included."""
 
@@ -94,10 +95,7 @@ class Gate:
             time, src, data, dst, tail = line.split("\t", 4)
         except ValueError:
             return (line,)
-        plain = self._plain.get(tail[: tail.rfind("\t")])
-        if plain is None:
-            plain = self._learn(tail)
-        if not plain:
+        if not _is_plain(tail[: tail.rfind("\t")]):
             return (line,)
         src, dst = src.strip(), dst.strip()
         if data[2:3] == ":":  # as tshark 4.4 prints bytes
@@ -132,17 +130,9 @@ class Gate:
         self.held -= len(lines) - 1
         return lines
 
-    def set_host(self) -> None:
-        """The host is another: what is ours has to be asked again."""
-        self._homes.clear()
-
-    def _is_home(self, address: str) -> bool:
-        home = self._homes.get(address)
-        if home is None:
-            if len(self._homes) >= _MOST_PLAIN:
-                self._homes.clear()
-            home = self._homes[address] = self._ask_home(address)
-        return home
+    def forget_homes(self) -> None:
+        """The host has changed: what is ours has to be asked again."""
+        self._is_home.cache_clear()
 
     def count(self, source: str, until_us: int) -> None:
         """From now on, until that time, the probes of a source are only counted."""
@@ -169,7 +159,7 @@ class Gate:
         counted = counted or self._told.get(dst)
         if counted is None or data[_FLAGS] not in (_REFUSALS if ours else _OPENING):
             return False
-        if not 0 <= counted.until - _seconds(time) < _LONGEST_SECONDS:
+        if not 0 <= counted.until - seconds_of(time) < _LONGEST_SECONDS:
             return False
         if ours:
             key = (data[_SRC_PORT], src)
@@ -198,7 +188,7 @@ class Gate:
 
     def _let_in(self, time: str) -> bool:
         """Whether one more unknown source may come in at once. Time that runs backwards brings nothing."""
-        now = _seconds(time)
+        now = seconds_of(time)
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._filled) * self._per_second)
         self._filled = now
         if self._tokens < 1:
@@ -209,24 +199,12 @@ class Gate:
         self._tokens -= 1
         return True
 
-    def _learn(self, tail: str) -> bool:
-        """Whether such lines are of whole TCP segments outside of tunnels, which is all that waits here."""
-        if len(self._plain) >= _MOST_PLAIN:
-            self._plain.clear()
-        cells = [cell.strip() for cell in tail.split("\t")]
-        plain = (
-            len(cells) == len(COLUMNS) - 4
-            and cells[0] == "6"
-            and {cells[1], cells[2]} <= _NUMBERS_OF_WHOLE
-            and not cells[3]
-        )
-        self._plain[tail[: tail.rfind("\t")]] = plain
-        return plain
 
-
-def _seconds(time: str) -> float:
-    """A time that cannot be read is the beginning of time: such a line comes to nothing anyway."""
-    try:
-        return float(time)
-    except ValueError:
-        return 0.0
+@lru_cache(maxsize=4096)
+def _is_plain(cells: str) -> bool:
+    """Whether lines with these cells, protocol to TTL, are of whole TCP segments outside of tunnels."""
+    proto, *others = (cell.strip() for cell in cells.split("\t"))
+    if proto != "6" or len(others) != _CELLS_BEHIND_PROTO:
+        return False
+    offset, more, whole = others[:3]
+    return {offset, more} <= _NUMBERS_OF_WHOLE and not whole

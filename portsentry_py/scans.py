@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import NamedTuple
 
-from portsentry_py.detectors.base import PROBES
 from portsentry_py.finding import Finding
 from portsentry_py.settings import Lines
 from portsentry_py.sighting import Sighting
@@ -58,7 +57,7 @@ class _Scan:
 
     first_us: int
     last: Finding
-    latest: Sighting
+    last_probe: Sighting
     first_weight: int
     pace: _Pace
     said_types: set[str]
@@ -94,7 +93,7 @@ class ScanReports:
             )
             state: str | None = "new"
         else:
-            scan.last, scan.latest = finding, finding.sighting
+            scan.last, scan.last_probe = finding, finding.sighting
             state = self._state(scan, finding)
         (self._slow if finding.technique == "slow" else self._fast).put(key, scan)
         if state is not None:
@@ -108,17 +107,21 @@ class ScanReports:
     def hushed_until(self, sighting: Sighting) -> int | None:
         """Until when its source can make no line: it scans, may be banned, and was just spoken of. Else None.
 
-        It need not be looked at until then: that it goes on is noted here. The time is in microseconds since
-        1970, and so near that the end of the scan cannot come before it.
+        It need not be looked at until then, if `goes_on` is told of its probes. The time is in microseconds
+        since 1970, and so near that the end of the scan cannot come before it.
         """
         key = (sighting.source, sighting.direction, False)
         scan = self._fast.peek(key) or self._slow.peek(key)
         if scan is None or not scan.said_bannable or scan.pace.due(sighting.time_us):
             return None
-        if sighting.kind in PROBES:
-            scan.latest = sighting
-            (self._slow if scan.last.technique == "slow" else self._fast).touch(key)
-        return min(scan.pace.said_us + scan.pace.wait_us, scan.latest.time_us + self._quiet_us // 2)
+        return min(scan.pace.said_us + scan.pace.wait_us, sighting.time_us + self._quiet_us // 2)
+
+    def goes_on(self, sighting: Sighting) -> None:
+        """A probe of a source that is hushed: its scan has not ended."""
+        key = (sighting.source, sighting.direction, False)
+        scan = self._fast.touch(key) or self._slow.touch(key)
+        if scan is not None:
+            scan.last_probe = sighting
 
     def advance(self, now_us: int) -> Iterator[Report]:
         """Time has come to `now_us`: scans that have been quiet for long enough have ended."""
@@ -135,12 +138,12 @@ class ScanReports:
     def _ended(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
         while (due := _due(scans, quiet_us, now_us)) is not None:
             key, scan = due
-            ended_us = scan.latest.time_us + quiet_us
+            ended_us = scan.last_probe.time_us + quiet_us
             scans.pop(key)
             # A touch has no end; of a source that the ledger has forgotten there is nothing left to tell.
             if scan.last.technique != "trap" and not scan.last.record.forgotten:
                 withdrawn = scan.last.weight < scan.first_weight
-                finding = scan.last._replace(sighting=scan.latest)
+                finding = scan.last._replace(sighting=scan.last_probe)
                 if withdrawn:
                     finding = finding._replace(bannable=False, reason="withdrawn")
                 yield Report("ended", ended_us, scan.first_us, finding)
@@ -176,7 +179,7 @@ class ScanReports:
 def _due(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, _Scan] | None:
     """The scan that was quiet for longest, if that is long enough."""
     oldest = scans.oldest()
-    if oldest is None or oldest[1].latest.time_us + quiet_us > now_us:
+    if oldest is None or oldest[1].last_probe.time_us + quiet_us > now_us:
         return None
     return oldest
 

@@ -101,10 +101,9 @@ class Service:
                     capture = self._restart(capture, reason) or capture
         finally:
             self._listener.close()
-            self._publish_lines(capture.stop())
+            self._end(capture)
         for event in self._engine.finish():
             self._publish(event)
-        self._dropped += capture.dropped
         self._status("stopped", "signal")
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -152,11 +151,15 @@ class Service:
             behind = lines and time_of(lines[-1]) < there
             if not behind and time.monotonic() - begun >= _OVERLAP_SECONDS:
                 break
-        self._publish_lines(capture.stop())
-        self._dropped += capture.dropped
+        self._end(capture)
         fresh.follow(self._last_line)
         self._renewals += 1
         return fresh
+
+    def _end(self, capture: LiveCapture) -> None:
+        """Stop a capture: what was on its way is still said, and what the kernel dropped is known now."""
+        self._publish_lines(capture.stop())
+        self._dropped += capture.dropped
 
     def _start(self, *, announce: bool = True) -> LiveCapture:
         names = list(self._settings.interfaces) or default_interfaces() or ["any"]
@@ -209,8 +212,7 @@ class Service:
         """The capture must be another: say so, then try until it runs again or a signal comes."""
         why = ", ".join(sorted(self._unwatched())) or capture.last_words
         _diagnostics.error("%s (%s); restarting the capture.", reason.replace("_", " "), why)
-        self._publish_lines(capture.stop())
-        self._dropped += capture.dropped
+        self._end(capture)
         self._status("interrupted", reason)
         if time.monotonic() - self._started > _STABLE_SECONDS:
             self._pause_seconds = _FIRST_PAUSE_SECONDS

@@ -242,6 +242,7 @@ def test_what_is_not_looked_at_goes_on_all_the_same() -> None:
     scans = reports()
     states(scans, finding())
     assert scans.hushed_until(at(50))
+    scans.goes_on(at(50))
     assert scans.hushed_until(at(55, Kind.REFUSED))
     assert ended(scans, 109) == []
     (report,) = ended(scans, 110)

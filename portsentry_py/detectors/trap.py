@@ -22,13 +22,12 @@ class TrapDetector:
     direction = "inbound"
 
     def __init__(self, settings: Traps) -> None:
-        self.tcp = settings.tcp
-        self._ports = {"tcp": settings.tcp, "udp": settings.udp}
+        self.ports = {"tcp": settings.tcp, "udp": settings.udp}
         self._ban_at = 1 if settings.ban_on == "first" else 2
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.port not in self._ports.get(sighting.proto, ()):
+        if sighting.port not in self.ports.get(sighting.proto, ()):
             return None
         if sighting.kind in _TOUCHES:
             record.trap_touches += 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from tests.bench.programs import RunningSensor
 from tests.bench.sending import Sent
 from tests.bench.tables import count, counters, table
 from tests.bench.tail import told
+from tests.jail.wiretap import tapped
 from tests.tools import require_tool
-from tests.wire.lab import IFACE, Host, Lab, opened
-from tests.wire.waiting import wait_for
+from tests.wire.lab import Lab, opened
 
 _PATIENCE_SECONDS = 120.0
 _SYN_ONLY = 0x02
@@ -87,7 +86,9 @@ def measure(per_second: int, seconds: int) -> Outcome:
         running = RunningSensor(lab.target, folder, {})
         stack.callback(running.sensor.stop)
         meter = stack.enter_context(metered(inhabitants(lab.target) - before))
-        stack.enter_context(_tapped(lab.scanner, tap))
+        # What the sensor's filter lets through of what the scanner sends and gets.
+        what = f"host {lab.scanner.ipv4[0]} and tcp and tcp[13] & {_FLAGS} != 0x10"
+        stack.enter_context(tapped(lab.scanner, tap, what))
         lines = stack.enter_context(told(running.sensor.log))
         flooding = sending.start(lab.visitor, capture, per_second)
         time.sleep(seconds / 3)
@@ -115,27 +116,6 @@ def _scan(lab: Lab) -> None:
     done = lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-F", lab.target.ipv4[0], seconds=300)
     if done.returncode != 0:
         raise AssertionError(f"nmap: {done.stderr.strip()}")
-
-
-@contextmanager
-def _tapped(host: Host, path: Path) -> Iterator[None]:
-    """Capture what the sensor's filter lets through of what the scanner sends and gets."""
-    with path.with_suffix(".stderr").open("w") as said:
-        dumpcap = host.start(
-            *(require_tool("dumpcap"), "-q", "-i", IFACE, "-s", "64"),
-            *("-f", f"host {host.ipv4[0]} and tcp and tcp[13] & {_FLAGS} != 0x10", "-w", path),
-            stderr=said,
-        )
-    wait_for(path.exists, "the tap")
-    try:
-        yield
-    finally:
-        _end(dumpcap)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    process.wait(30)
 
 
 def _seen(tap: Path, seconds: float) -> Scan:

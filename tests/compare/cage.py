@@ -13,14 +13,14 @@ from tests.wire.lab import Host
 _POLL_SECONDS = 0.2
 # Through tmpfs, because nothing may appear in the machine's own /dev and /run. When unshare is killed, all
 # that is in the cage dies with it, daemons too.
-_SET_UP = """
+SET_UP = """
 mount -t tmpfs tmpfs /dev
 mount -t tmpfs tmpfs /run
 for node in 'null 3' 'zero 5' 'random 8' 'urandom 9'; do
     mknod -m 666 "/dev/${node% *}" c 1 "${node#* }"
 done
 ln -s "$0" /dev/log
-mkdir -p /run/scanlogd/empty
+mkdir -p /run/scanlogd/empty /run/sshd
 exec "$@"
 """
 
@@ -48,7 +48,11 @@ class Syslog:
     def _read(self) -> None:
         while not self._over.is_set():
             with contextlib.suppress(TimeoutError):
-                self.lines.append(self._socket.recv(1 << 16).decode("utf-8", "replace").strip("\0\n"))
+                self.take(self._socket.recv(1 << 16).decode("utf-8", "replace").strip("\0\n"))
+
+    def take(self, line: str) -> None:
+        """Keep a line; called by the reader."""
+        self.lines.append(line)
 
 
 def start(host: Host, log: Syslog, *command: str | Path) -> subprocess.Popen[str]:
@@ -56,5 +60,5 @@ def start(host: Host, log: Syslog, *command: str | Path) -> subprocess.Popen[str
     cage = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     with log.path.with_suffix(".err").open("a") as stderr:
         return host.start(
-            *cage, "sh", "-euc", _SET_UP, log.path, *command, stdout=subprocess.PIPE, stderr=stderr
+            *cage, "sh", "-euc", SET_UP, log.path, *command, stdout=subprocess.PIPE, stderr=stderr
         )

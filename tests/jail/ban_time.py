@@ -88,7 +88,7 @@ def bench(addresses: int) -> Iterator[Bench]:
             jail = Jail(lab.target, folder, sensor.log)
             stack.callback(jail.stop)
             ruled = stack.enter_context(watched(lab.target))
-            stack.enter_context(tapped(lab.scanner, tap, NETWORK))
+            stack.enter_context(tapped(lab.scanner, tap, f"src net {NETWORK} and tcp"))
             yield Bench(lab, jail, ruled, tap)
 
 

@@ -14,12 +14,12 @@ from tests.wire.waiting import wait_for
 
 
 @contextmanager
-def tapped(host: Host, path: Path, network: str) -> Iterator[None]:
-    """Capture the headers of the TCP segments that a host sends from the addresses of a network."""
+def tapped(host: Host, path: Path, what: str) -> Iterator[None]:
+    """Capture the headers of what passes a host and a capture filter."""
     with path.with_suffix(".stderr").open("w") as said:
         dumpcap = host.start(
             *(require_tool("dumpcap"), "-q", "-i", IFACE, "-s", "64", "-B", "64"),
-            *("-f", f"src net {network} and tcp", "-w", path),
+            *("-f", what, "-w", path),
             stderr=said,
         )
     wait_for(path.exists, "the tap")

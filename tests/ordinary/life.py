@@ -77,7 +77,7 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
         stack.callback(services.close)
         (folder / "mac").write_text(_mac(town))
         accounts = Accounts(town.host, folder, EVERYONE)
-        server = Server(town.host, folder, _LOCAL.format(log=services.auth.path))
+        server = Server(town.host, folder, _LOCAL.format(log=services.auth.written))
         stack.callback(server.stop)
         _move_in(town, album)
         sensor = Sensor(town.host, folder, {}, copy=keep is not None, iface="")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import subprocess
-import threading
 from pathlib import Path
 
+from tests.compare import cage
 from tests.ordinary.town import HOST
 from tests.wire.lab import Host
 from tests.wire.waiting import wait_for
 
 BIG_BYTES = 8_000_000
 _PAGE_BYTES = 20_000
-_POLL_SECONDS = 0.2
 _TIME_LETTERS = 15  # "Nov 20 08:41:57"
 
 _NGINX = """\
@@ -59,46 +56,24 @@ StrictModes no
 Subsystem sftp internal-sftp
 """
 
-# A /dev/log and a /run/sshd of its own: nothing may appear in the machine's.
-_CAGE = """
-mount -t tmpfs tmpfs /dev
-mount -t tmpfs tmpfs /run
-for node in 'null 3' 'zero 5' 'random 8' 'urandom 9'; do
-    mknod -m 666 "/dev/${node% *}" c 1 "${node#* }"
-done
-ln -s "$0" /dev/log
-mkdir -p /run/sshd
-exec "$@"
-"""
 
-
-class AuthLog:
+class AuthLog(cage.Syslog):
     """Writes what a program says to /dev/log into a file, as rsyslog does on Debian."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "auth.log"
-        self.device = folder / "devlog"
-        self.path.touch()
-        self._over = threading.Event()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(self.device))
-        self._socket.settimeout(_POLL_SECONDS)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self.written = folder / "auth.log"
+        self._file = self.written.open("a", buffering=1)
+        super().__init__(folder / "devlog")
 
     def close(self) -> None:
         """No more lines."""
-        self._over.set()
-        self._reader.join()
-        self._socket.close()
+        super().close()
+        self._file.close()
 
-    def _read(self) -> None:
-        with self.path.open("a", buffering=1) as file:
-            while not self._over.is_set():
-                with contextlib.suppress(TimeoutError):
-                    text = self._socket.recv(1 << 16).decode("utf-8", "replace").strip("\0\n")
-                    line = text.partition(">")[2]
-                    file.write(f"{line[:_TIME_LETTERS]} ordinary{line[_TIME_LETTERS:]}\n")
+    def take(self, line: str) -> None:
+        """Write a line, with a host's name and without its priority."""
+        line = line.partition(">")[2]
+        self._file.write(f"{line[:_TIME_LETTERS]} ordinary{line[_TIME_LETTERS:]}\n")
 
 
 class Services:
@@ -141,12 +116,12 @@ class Services:
         """Give how many requests nginx answered and how many logins sshd accepted."""
         access = self.folder / "access.log"
         requests = access.read_text().count("\n") if access.exists() else 0
-        return requests, self.auth.path.read_text().count("]: Accepted publickey")
+        return requests, self.auth.written.read_text().count("]: Accepted publickey")
 
     def evidence(self) -> str:
         """Say what a person would look at first."""
         texts = [path.read_text()[-2000:] for path in self.folder.glob("*.err")]
-        return "\n".join([*texts, self.auth.path.read_text()[-2000:]])
+        return "\n".join([*texts, self.auth.written.read_text()[-2000:]])
 
     def _answer(self) -> bool:
         return all(self.host.reaches(HOST, port) for port in (22, 80, 443))
@@ -157,10 +132,11 @@ class Services:
             return self.host.start("nginx", "-e", "stderr", "-c", config, "-p", self.folder, stderr=errors)
 
     def _start_sshd(self) -> subprocess.Popen[str]:
-        cage = ("unshare", "--mount", "sh", "-euc", _CAGE, self.auth.device)
+        # No process ids of its own: its sessions outlive it.
+        words = ("unshare", "--mount", "sh", "-euc", cage.SET_UP, self.auth.path)
         with (self.folder / "sshd.err").open("a") as errors:
             return self.host.start(
-                *cage, "/usr/sbin/sshd", "-D", "-f", self.folder / "sshd.conf", stderr=errors
+                *words, "/usr/sbin/sshd", "-D", "-f", self.folder / "sshd.conf", stderr=errors
             )
 
 
