@@ -11,7 +11,7 @@ from portsentry_py.events import Event
 from portsentry_py.flows import FlowTable
 from portsentry_py.gate import NEVER_US, Counted, Gate
 from portsentry_py.host import HostState
-from portsentry_py.ledger import Ledger
+from portsentry_py.ledger import Ledger, Pair
 from portsentry_py.narrate import connection_event, evidence_event
 from portsentry_py.policy import Policy
 from portsentry_py.ration import Ration
@@ -89,6 +89,7 @@ class Engine:
             return
         self.last_us = packet.time_us
         yield from self.advance(packet.time_us)
+        self._gate.hand_over_of(packet)
         for sighting in self._flows.observe(packet):
             yield from self._observe(sighting)
 
@@ -152,25 +153,31 @@ class Engine:
                 yield self._event(report)
 
     def _is_special(self, target: str, port: int) -> bool:
-        return port in self._decoys or self._flows.served(target, "tcp", port)
+        return port in self._decoys or (
+            # Of all the ports that a scanner asks for, few are served anywhere.
+            port in self._flows.served.numbers and self._flows.served(target, "tcp", port)
+        )
 
     def _write_down(self, counted: Counted) -> None:
-        """What the gate counted of a source comes into its record, all of it like the last of its probes."""
-        packet = decode(counted.line)
-        if isinstance(packet, Discard):
-            self._discarded[packet] += sum(counted.probes.values())
-            return
-        self.last_us = max(self.last_us, packet.time_us)
-        self._ration.suppressed += len(counted.probes)
-        self._scans.goes_on(self._flows.probe(packet, packet.dst, packet.dest_port))
-        for key, times in counted.probes.items():
-            port, target = int(key[0], 16), key[1]
-            if self._flows.served(target, "tcp", port):
-                continue  # as an answer has told since
-            sighting = self._flows.probe(packet, target, port)
-            self._ledger.note(sighting, times)
-            if key in counted.refused:
-                self._ledger.note(sighting._replace(kind=Kind.REFUSED))
+        """What the gate counted of a source comes into its record."""
+        for alike in counted.probes.values():
+            packet = decode(alike.line)
+            if isinstance(packet, Discard):
+                self._discarded[packet] += sum(alike.asked.values())
+                continue
+            self.last_us = max(self.last_us, packet.time_us)
+            self._ration.suppressed += len(alike.asked)
+            last = self._flows.probe(packet)
+            self._scans.goes_on(last)
+            pairs = {key: Pair(key[1], "tcp", int(key[0], 16)) for key in alike.asked}
+            # What an answer has told to be served since then is no evidence.
+            probes = {
+                pair: alike.asked[key]
+                for key, pair in pairs.items()
+                if not self._is_special(pair.target, pair.port)
+            }
+            refused = (pairs[key] for key in counted.refused if key in pairs)
+            self._ledger.note_counted(last, probes, [pair for pair in refused if pair in probes])
 
     def _event(self, report: Report) -> Event:
         verdict, reason = self._policy.verdict(report.finding)

@@ -349,14 +349,14 @@ class FlowTable:
             return "inbound"
         return "outbound" if self.is_home(packet.src) else None
 
-    def probe(self, packet: Packet, target: str, port: int) -> Sighting:
-        """A TCP probe of that host and port which is known by its fellow alone."""
+    def probe(self, packet: Packet) -> Sighting:
+        """A TCP probe from outside that need not be followed: its like were told of already."""
         return Sighting(
             kind=Kind.PROBE,
             time_us=packet.time_us,
             source=packet.src,
-            target=target,
-            port=port,
+            target=packet.dst,
+            port=packet.dest_port,
             proto="tcp",
             scan_type=tcp_type(packet),
             direction="inbound",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from portsentry_py.decode import COLUMNS, NOT_SET, seconds_of
-from portsentry_py.packet import ACK, RST
+from portsentry_py.packet import ACK, RST, Packet
 from portsentry_py.settings import Limits
 
 # The probe, our answer, and once more each: what is kept of one source.
@@ -30,7 +30,9 @@ _REFUSALS = frozenset({"04", "14"})  # RST; RST and ACK
 _MOST_COUNTED = 4096
 _MOST_TOLD = 1024
 # Time may run backwards, by a wrong clock or in a capture: what is further back is looked at.
-_LONGEST_SECONDS = 3600.0
+_LONGEST_US = 3_600_000_000
+# Times are compared as text, which holds from 2001 to 2286; another time is looked at.
+_SECONDS_DIGITS = 10
 NEVER_US = 1 << 63
 _OPENING = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))
 _NOTHING: tuple[str, ...] = ()
@@ -40,13 +42,22 @@ _CELLS_BEHIND_PROTO = len(COLUMNS) - 6
 
 
 @dataclass(slots=True)
+class Alike:
+    """Probes with the same flags: the last of them, and how often each (port in hex, host) was asked for."""
+
+    line: str = ""
+    asked: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Counted:
-    """The probes of a source that was just told of, by (port in hex, host), and which were refused."""
+    """The probes of a source that was just told of, by their flags in hex, and what was refused."""
 
     until_us: int
-    until: float
-    line: str = ""
-    probes: dict[tuple[str, str], int] = field(default_factory=dict)
+    since: str
+    until: str
+    ports: int = 0
+    probes: dict[str, Alike] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -137,8 +148,17 @@ class Gate:
     def count(self, source: str, until_us: int) -> None:
         """From now on, until that time, the probes of a source are only counted."""
         if source not in self._told and len(self._told) < _MOST_TOLD:
-            self._told[source] = Counted(until_us, until_us / 1e6)
+            since, until = (f"{us / 1e6:017.6f}" for us in (until_us - _LONGEST_US, until_us))
+            self._told[source] = Counted(until_us, since, until)
             self.next_us = min(self.next_us, until_us)
+
+    def hand_over_of(self, packet: Packet) -> None:
+        """A packet is looked at, and its source may be spoken of: with all that was counted before."""
+        for source in (packet.src, packet.dst):
+            counted = self._told.get(source)
+            if counted is not None and counted.ports:
+                self._end(source)
+                self.count(source, counted.until_us)
 
     def hand_over(self) -> None:
         """The time is `next_us`: what was counted until then goes into the records."""
@@ -148,33 +168,41 @@ class Gate:
 
     def _end(self, source: str) -> None:
         counted = self._told.pop(source)
-        self._counted -= len(counted.probes)
-        if counted.probes:
+        self._counted -= counted.ports
+        if counted.ports:
             self._take(counted)
 
     def _count(self, time: str, src: str, data: str, dst: str, line: str) -> bool:
         """Whether this is a probe of a source that was just told of, or our refusal of one: now counted."""
-        counted = self._told.get(src)
-        ours = counted is None
-        counted = counted or self._told.get(dst)
-        if counted is None or data[_FLAGS] not in (_REFUSALS if ours else _OPENING):
+        told = src if src in self._told else dst
+        counted = self._told.get(told)
+        if counted is None:
             return False
-        if not 0 <= counted.until - seconds_of(time) < _LONGEST_SECONDS:
+        if not (counted.since < time < counted.until and time[_SECONDS_DIGITS:][:1] == "."):
             return False
-        if ours:
-            key = (data[_SRC_PORT], src)
-            if key in counted.probes:
-                counted.refused.add(key)
-            return key in counted.probes
-        key = (data[_DEST_PORT], dst)
-        times = counted.probes.get(key, 0)
-        if not times:
-            if not self._is_home(dst) or self._is_special(dst, int(key[0], 16)):
+        flags = data[_FLAGS]
+        if told is not src:
+            refused = (data[_SRC_PORT], src)
+            if flags not in _REFUSALS or all(refused not in alike.asked for alike in counted.probes.values()):
                 return False
+            counted.refused.add(refused)
+            return True
+        alike = counted.probes.get(flags)
+        if alike is None:
+            if flags not in _OPENING:
+                return False
+            alike = counted.probes[flags] = Alike()
+        key = (data[_DEST_PORT], dst)
+        if key in alike.asked:
+            alike.asked[key] += 1
+        elif self._is_home(dst) and not self._is_special(dst, int(key[0], 16)):
+            alike.asked[key] = 1
+            counted.ports += 1
             self._counted += 1
-        counted.probes[key] = times + 1
-        counted.line = line
-        if len(counted.probes) >= _MOST_COUNTED or self._counted >= self._most:
+        else:
+            return False
+        alike.line = line
+        if counted.ports >= _MOST_COUNTED or self._counted >= self._most:
             self._end(src)
         return True
 

@@ -1,7 +1,7 @@
 """What each source has tried: Sightings in, one bounded record a source. Detectors judge the records."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -161,23 +161,15 @@ class Ledger:
         key = (source, "inbound")
         return self._known.holds(key) or self._newcomers.holds(key)
 
-    def note(self, sighting: Sighting, times: int = 1) -> SourceRecord:
-        """Write a sighting into its source's record.
-
-        Args:
-            sighting: what was seen.
-            times: how often, if it is a probe.
-
-        Returns:
-            The record, as it is after the sighting.
-        """
+    def note(self, sighting: Sighting) -> SourceRecord:
+        """Write a sighting into its source's record, and give the record as it is then."""
         record = self._record(sighting)
         kind = sighting.kind
         if kind in _ATTEMPTS:
-            record.attempts += times
+            record.attempts += 1
             record.last_us = sighting.time_us
         if kind in {Kind.PROBE, Kind.AGAIN}:
-            self._probe(record, sighting, times)
+            self._probe(record, sighting)
         elif kind in {Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}:
             self._settle(record, sighting)
         elif kind in {Kind.ANSWERED, Kind.SERVED}:
@@ -187,6 +179,25 @@ class Ledger:
         elif kind is Kind.PROVEN:
             self._prove(record, sighting)
         return record
+
+    def note_counted(self, last: Sighting, probes: Mapping[Pair, int], refused: Iterable[Pair]) -> None:
+        """Write many probes of one source into its record at once.
+
+        Args:
+            last: the last of them; the others are taken to be like it, but for what they asked for.
+            probes: what they asked for, and how often.
+            refused: what of it was refused.
+        """
+        record, times = self._record(last), sum(probes.values())
+        record.attempts += times
+        record.last_us = last.time_us
+        self._mark(record, last, times)
+        for pair in probes:
+            self._ask(record, pair, last)
+        for pair in refused:
+            record.unserved[pair].settled = True
+            record.refused.add(pair)
+        self._make_room(record, last.time_us, len(probes))
 
     def _record(self, sighting: Sighting) -> SourceRecord:
         key = (sighting.source, sighting.direction)
@@ -210,7 +221,16 @@ class Ledger:
         for content in (record.unserved, record.targets, record.refused, record.opened):
             content.clear()
 
-    def _probe(self, record: SourceRecord, sighting: Sighting, times: int) -> None:
+    def _probe(self, record: SourceRecord, sighting: Sighting) -> None:
+        pair = Pair(sighting.target, sighting.proto, sighting.port)
+        self._mark(record, sighting, 1)
+        self._find_twins(record, sighting, pair)
+        self._ask(record, pair, sighting)
+        self._make_room(record, sighting.time_us, 1)
+
+    @staticmethod
+    def _mark(record: SourceRecord, sighting: Sighting, times: int) -> None:
+        """Count what the probes look like."""
         record.probes += times
         record.types[sighting.scan_type] += times
         record.tunnelled = record.tunnelled or sighting.packet.tunnelled
@@ -220,18 +240,18 @@ class Ledger:
         tool = tool_of(sighting.packet)
         if tool is not None:
             record.tools[tool] += times
-        pair = Pair(sighting.target, sighting.proto, sighting.port)
-        self._find_twins(record, sighting, pair)
+
+    def _ask(self, record: SourceRecord, pair: Pair, sighting: Sighting) -> None:
+        """The source asks for that."""
         attempt = record.unserved.get(pair)
         if attempt is None:
             record.unserved[pair] = Attempt(sighting.time_us, sighting.time_us, sighting.scan_type)
             record.targets[pair.target] += 1
-            record.score += _points(sighting.port)
+            record.score += _points(pair.port)
             self._entries += 1
         else:
             attempt.last_us = sighting.time_us
             record.unserved.move_to_end(pair)
-        self._make_room(record, sighting.time_us)
 
     def _find_twins(self, record: SourceRecord, sighting: Sighting, pair: Pair) -> None:
         """Equal probes from different sources: nmap's decoys differ in nothing but the source."""
@@ -245,10 +265,12 @@ class Ledger:
         elif twin.source != record.source:
             twin.decoy = record.decoy = True
 
-    def _make_room(self, record: SourceRecord, now_us: int) -> None:
-        oldest = next(iter(record.unserved.items()))
-        if abs(now_us - oldest[1].last_us) > self._memory_us:
-            self._drop(record, oldest[0])
+    def _make_room(self, record: SourceRecord, now_us: int, new: int) -> None:
+        """Forget what this source asked for too long ago, as much as is `new`; then whatever is too much."""
+        for pair, attempt in list(islice(record.unserved.items(), new)):
+            if abs(now_us - attempt.last_us) <= self._memory_us:
+                break
+            self._drop(record, pair)
         while self._entries > self._max_attempts:
             table = next((one for one in (self._newcomers, self._known) if _other_than(record, one)), None)
             if table is not None:

@@ -20,10 +20,13 @@ class ServedPorts:
         self._decoys: frozenset[int] = frozenset()
         self._listening: frozenset[int] = frozenset()
         self._learned: BoundedTable[tuple[str, str, int], bool] = BoundedTable(_MAX_LEARNED)
+        self.numbers: set[int] = set()
+        """Port numbers that are served somewhere, and some that were: what is not here is served nowhere."""
 
     def set_named(self, named: Served) -> None:
         """Take the ports that the operator names."""
         self._named = named.tcp | named.udp
+        self._renumber()
 
     def is_decoy(self, proto: str, port: int) -> bool:
         """Whether an answer from there is an open decoy's."""
@@ -33,10 +36,15 @@ class ServedPorts:
         """Take the host's listening sockets and open decoys as they are now."""
         self._decoys = host.decoys
         self._listening = host.listening_tcp | host.listening_udp
+        self._renumber()
+
+    def _renumber(self) -> None:
+        self.numbers = {*self._named, *self._listening, *(key[2] for key, _ in self._learned.items())}
 
     def learn(self, address: str, proto: str, port: int) -> None:
         """An answer came from there."""
         self._learned.put((address, _kind(proto), port), True)  # a set with an order
+        self.numbers.add(port)
 
     def __call__(self, address: str, proto: str, port: int) -> bool:
         """Whether that port (or protocol number, or ICMP type) is served at that address of ours."""

@@ -14,7 +14,7 @@ from portsentry_py.engine import Engine
 from portsentry_py.events import EvidenceEvent
 from portsentry_py.gate import NEVER_US, Counted, Gate
 from portsentry_py.host import HostState
-from portsentry_py.settings import TRAP_TCP, Limits, Settings
+from portsentry_py.settings import TRAP_TCP, Limits, Settings, Traps
 from tests.build import (
     HOST,
     HOST6,
@@ -32,8 +32,10 @@ from tests.build import (
     refused,
     rst,
     rst_ack,
+    strict,
     syn,
     syn_ack,
+    traps,
     udp,
     visit,
     watch,
@@ -196,9 +198,17 @@ def test_a_source_that_was_told_of_is_counted_by_port() -> None:
     made.hand_over()
     assert made.next_us == NEVER_US
     (counted,) = taken
-    assert counted.probes == {("0016", HOST): 2, ("0017", HOST): 1, ("0018", HOST): 1}
-    assert counted.refused == set(counted.probes)
+    assert asked(counted) == {
+        "02": {("0016", HOST): 2, ("0017", HOST): 1},
+        "01": {("0018", HOST): 1},
+    }
+    assert counted.refused == {("0016", HOST), ("0017", HOST), ("0018", HOST)}
     assert made.admit(probes[0].line) == (probes[0].line,)
+
+
+def asked(counted: Counted) -> dict[str, dict[tuple[str, str], int]]:
+    """What was asked for, by the flags."""
+    return {flags: alike.asked for flags, alike in counted.probes.items()}
 
 
 def coloned(line: str) -> str:
@@ -216,8 +226,8 @@ def test_bytes_with_colons_are_read_too() -> None:
     for sent in refused(syn(SCANNER, 22, 23, at=1)):
         assert made.admit(coloned(sent.line)) == ()
     made.hand_over()
-    assert taken[0].probes == {("0016", HOST): 1, ("0017", HOST): 1}
-    assert taken[0].refused == set(taken[0].probes)
+    assert asked(taken[0]) == {"02": {("0016", HOST): 1, ("0017", HOST): 1}}
+    assert taken[0].refused == {("0016", HOST), ("0017", HOST)}
 
 
 def test_what_could_change_the_verdict_is_looked_at_all_the_same() -> None:
@@ -247,11 +257,28 @@ def test_counting_ends_early_when_there_are_many_ports_and_with_the_input() -> N
     made, taken = told()
     for sent in syn(SCANNER, *range(1, 5000), every=0.001):
         made.admit(sent.line)
-    assert [len(counted.probes) for counted in taken] == [4096]
+    assert [counted.ports for counted in taken] == [4096]
     made.count(SCANNER, micros(30))
     made.admit(syn(SCANNER, 6000)[0].line)
     made.hand_over()
-    assert len(taken[1].probes) == 1
+    assert taken[1].ports == 1
+
+
+def test_a_source_that_is_looked_at_is_seen_with_all_that_was_counted() -> None:
+    engine = Engine(strict(traps=Traps(tcp=frozenset({9}), udp=frozenset())), US)
+    scan = refused([*syn(SCANNER, *range(100, 300), every=0.01), *fin(SCANNER, *range(300, 320), at=3)])
+    (line,) = traps(watch(engine, scan, refused(syn(SCANNER, 9, at=5))))
+    assert (line.ports, line.attempts, line.closed) == (221, 221, 221)
+    assert line.scan_type == "syn"
+
+
+def test_probes_of_another_type_are_counted_as_what_they_are() -> None:
+    scan = [*syn(SCANNER, *range(100, 120), every=0.01), *fin(SCANNER, *range(400, 600), at=30)]
+    events = watch(strict(), scan, syn(SCANNER, 120, at=65))
+    assert [(event.state, event.ports, event.scan_type) for event in evidence(events)] == [
+        ("new", 4, "syn"),
+        ("changed", 221, "fin"),
+    ]
 
 
 def whole(seconds: float, *, looked_at: bool) -> EvidenceEvent:
