@@ -322,6 +322,8 @@ def _summary_table(summary: Summary) -> Table:
     )
     for source, event in summary.sources.items():
         table.add_row(source, event.verdict, event.scan_type, event.technique, str(event.ports), event.reason)
+    if summary.unshown:
+        table.caption = f"{summary.unshown} more lines, about other sources"
     return table
 
 

@@ -9,6 +9,7 @@ import ipaddress
 import re
 import struct
 from functools import lru_cache
+from typing import NamedTuple
 
 from portsentry_py.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Packet, Quoted
 
@@ -46,6 +47,8 @@ class Discard(enum.Enum):
     MALFORMED = "malformed"
 
 
+# What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
+_CUT = "….\xe2\x80\xa6"
 # 9999-12-31, the last day that the log's date can show; pcapng can carry later ones.
 _MAX_TIME_US = 253_402_300_799_000_000
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -72,7 +75,7 @@ def canonical_address(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def _canonical_ipv6(text: str) -> str:
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
@@ -95,17 +98,27 @@ def decode(line: str) -> Packet | Discard:
         return Discard.MALFORMED
 
 
+class _Common(NamedTuple):
+    """What the columns from the protocol to the TTL say: the same for most packets."""
+
+    proto: int
+    ttl: int
+    vlan: int
+    iface: str
+    tunnelled: bool
+    leads_nowhere: bool
+
+
 def _decode(line: str) -> Packet | Discard:
-    cells = [cell.strip() for cell in line.rstrip("\n").split("\t")]
-    time, src, data, dst, protos, offsets, more, whole, vlans, iface, ttls, ids = cells[:12]
-    if not protos:
-        return Discard.NOT_IP
-    if not whole and (_any_set(offsets) or _any_set(more)):
-        return Discard.FRAGMENT
-    chain = protos.split(",")
-    proto = int(chain[-1])
+    time, src, data, dst, rest = line.split("\t", 4)
+    cells, _, ids = rest.rpartition("\t")
+    common = _common(cells)
+    if isinstance(common, Discard):
+        return common
+    data, ids = data.strip(), ids.strip()
+    proto = common.proto
     # tshark 4.0 prints bytes without colons and cuts them after 36, 4.4 prints them all with colons.
-    payload = bytes.fromhex(data.rsplit(",", 1)[-1].rstrip("….").replace(":", ""))
+    payload = bytes.fromhex(data.rsplit(",", 1)[-1].rstrip(_CUT).replace(":", ""))
     src_port = dest_port = flags = seq = ack = window = header_bytes = 0
     options, quoted = b"", None
     if proto == TCP:
@@ -121,13 +134,12 @@ def _decode(line: str) -> Packet | Discard:
         flags = payload[12] if proto == SCTP else 0  # RFC 9260 section 3.2: type of the first chunk
     elif proto in {ICMP, ICMPV6}:
         src_port, dest_port, quoted = payload[0], payload[1], _quoted(proto, payload)
-    elif chain[-1] in _IPV6_EXTENSIONS:
-        # An extension header that leads nowhere: nothing that a host would answer.
+    elif common.leads_nowhere:
         return Discard.MALFORMED
     return Packet(
-        time_us=_time_us(time),
-        src=canonical_address(src),
-        dst=canonical_address(dst),
+        time_us=_time_us(time.strip()),
+        src=canonical_address(src.strip()),
+        dst=canonical_address(dst.strip()),
         proto=proto,
         src_port=src_port,
         dest_port=dest_port,
@@ -137,13 +149,32 @@ def _decode(line: str) -> Packet | Discard:
         window=window,
         header_bytes=header_bytes,
         options=options,
-        ttl=int(ttls.rsplit(",", 1)[-1] or 0),
+        ttl=common.ttl,
         # IPv6 has no identification: in 6in4 the column holds the outer packet's.
         ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1] or "0", 16),
-        vlan=int(vlans.rsplit(",", 1)[-1] or 0),
-        in_iface=_iface(iface),
-        tunnelled=len(chain) > 1 and any(number in _TUNNELS for number in chain[:-1]),
+        vlan=common.vlan,
+        in_iface=common.iface,
+        tunnelled=common.tunnelled,
         quoted=quoted,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _common(cells: str) -> _Common | Discard:
+    protos, offsets, more, whole, vlans, iface, ttls = (cell.strip() for cell in cells.split("\t"))
+    if not protos:
+        return Discard.NOT_IP
+    if not whole and (_any_set(offsets) or _any_set(more)):
+        return Discard.FRAGMENT
+    chain = protos.split(",")
+    return _Common(
+        proto=int(chain[-1]),
+        ttl=int(ttls.rsplit(",", 1)[-1] or 0),
+        vlan=int(vlans.rsplit(",", 1)[-1] or 0),
+        iface=_iface(iface),
+        tunnelled=any(number in _TUNNELS for number in chain[:-1]),
+        # An extension header with nothing behind it: nothing that a host would answer.
+        leads_nowhere=chain[-1] in _IPV6_EXTENSIONS,
     )
 
 
@@ -164,7 +195,6 @@ def _quoted(proto: int, payload: bytes) -> Quoted | None:
     return None
 
 
-@lru_cache(maxsize=256)
 def _iface(cell: str) -> str:
     """The interface's name, if it is one that a kernel would give: a capture file can hold any text."""
     name = cell.rsplit(",", 1)[-1]

@@ -13,12 +13,14 @@ from portsentry_py.gate import NEVER_US, Counted, Gate
 from portsentry_py.host import HostState
 from portsentry_py.ledger import Ledger, Pair
 from portsentry_py.narrate import connection_event, evidence_event
+from portsentry_py.packet import TCP, UDP
 from portsentry_py.policy import Policy
 from portsentry_py.ration import Ration
 from portsentry_py.scans import Report, ScanReports
 from portsentry_py.settings import Settings
 from portsentry_py.sighting import Kind, Sighting
 
+_PROTOS = {str(TCP): "tcp", str(UDP): "udp"}  # whose probes can be counted at the gate
 _CONNECTION_KINDS = {
     "off": frozenset[Kind](),
     "unserved": frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}),
@@ -40,12 +42,18 @@ class Engine:
         self._scans = ScanReports(settings.lines, settings.limits.max_sources)
         self._ration = Ration(settings.lines, settings.limits.max_sources)
         self._gate = Gate(
-            settings.limits, self._ledger.knows, self._flows.is_home, self._is_special, self._write_down
+            settings.limits,
+            knows=self._ledger.knows,
+            awaits=self._flows.awaits,
+            is_home=self._flows.is_home,
+            is_special=self._is_special,
+            take=self._write_down,
         )
         self._host = host
         self._suppressed_before = 0
         self._discarded: Counter[Discard] = Counter()
         self._packets = 0
+        self._unjudged = 0
         self.last_us = 0
         self.set_settings(settings)
 
@@ -53,7 +61,7 @@ class Engine:
         """Take other settings; flows and sources are kept, and so are the limits and the rations."""
         detectors = registry(settings)
         self._decoys = frozenset[int]().union(
-            *(one.ports["tcp"] for one in detectors if isinstance(one, TrapDetector))
+            *(ports for one in detectors if isinstance(one, TrapDetector) for ports in one.ports.values())
         )
         self._asked = {
             (kind, direction): tuple(
@@ -126,6 +134,7 @@ class Engine:
             "packets": self._packets,
             "packets_malformed": self._discarded[Discard.MALFORMED],
             "packets_held": self._gate.held,
+            "probes_unjudged": self._unjudged,
             "lines_suppressed": self._ration.suppressed,
             "sources_evicted": self._ledger.evicted,
             "flows_evicted": self._flows.evicted,
@@ -139,11 +148,14 @@ class Engine:
         hushed = self._scans.hushed_until(sighting)
         if hushed and sighting.kind in PROBES:
             self._scans.goes_on(sighting)
-            if sighting.kind is Kind.PROBE and sighting.proto == "tcp" and sighting.direction == "inbound":
+            counts = sighting.proto in _PROTOS.values() and sighting.direction == "inbound"
+            if sighting.kind is Kind.PROBE and counts:
                 self._gate.count(sighting.source, hushed)
+        silent = not hushed and self._scans.is_silent(sighting, record)
+        self._unjudged += silent and sighting.kind in PROBES
         for detector in self._asked[sighting.kind, sighting.direction]:
             # Nothing that it could find would make a line now; but touches of decoys are counted.
-            if hushed and not isinstance(detector, TrapDetector):
+            if (hushed or silent) and not isinstance(detector, TrapDetector):
                 continue
             finding = detector.observe(sighting, record)
             if finding is None or (named and finding.technique != "trap"):
@@ -152,10 +164,10 @@ class Engine:
             for report in self._scans.observe(finding):
                 yield self._event(report)
 
-    def _is_special(self, target: str, port: int) -> bool:
+    def _is_special(self, target: str, proto: str, port: int) -> bool:
         return port in self._decoys or (
             # Of all the ports that a scanner asks for, few are served anywhere.
-            port in self._flows.served.numbers and self._flows.served(target, "tcp", port)
+            port in self._flows.served.numbers and self._flows.served(target, _PROTOS[proto], port)
         )
 
     def _write_down(self, counted: Counted) -> None:
@@ -169,12 +181,12 @@ class Engine:
             self._ration.suppressed += len(alike.asked)
             last = self._flows.probe(packet)
             self._scans.goes_on(last)
-            pairs = {key: Pair(key[1], "tcp", int(key[0], 16)) for key in alike.asked}
+            pairs = {key: Pair(key[1], last.proto, int(key[0], 16)) for key in alike.asked}
             # What an answer has told to be served since then is no evidence.
             probes = {
                 pair: alike.asked[key]
                 for key, pair in pairs.items()
-                if not self._is_special(pair.target, pair.port)
+                if not self._is_special(pair.target, str(packet.proto), pair.port)
             }
             refused = (pairs[key] for key in counted.refused if key in pairs)
             self._ledger.note_counted(last, probes, [pair for pair in refused if pair in probes])

@@ -5,6 +5,7 @@ No field holds text chosen by an outsider: integers, booleans, words of our own,
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 SCHEMA_VERSION = 1
@@ -71,8 +72,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 def utc(time_us: int) -> str:
     """A time in microseconds since 1970 as the log writes it: UTC, six decimals, `Z`."""
-    moment = _EPOCH + timedelta(microseconds=time_us)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+    seconds, fraction = divmod(time_us, 1_000_000)
+    return f"{_second(seconds)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=1024)  # in a flood, hundreds of lines are of the same second
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _key(doc: str, *, unit: str = "", optional: bool = False) -> Any:
@@ -173,12 +179,17 @@ class StatusEvent(Event):
     packets_held: int = _key(
         "first packets of sources that came in a flood and sent no second", unit="packets"
     )
+    probes_unjudged: int = _key(
+        "probes of unproven sources that came while the ration of scan lines was spent", unit="probes"
+    )
     lines_suppressed: int = _key("connection lines held back since the start", unit="lines")
     lines_lost: int = _key("lines that could not be written since the start", unit="lines")
     sources_evicted: int = _key("sources forgotten because a table was full", unit="sources")
     flows_evicted: int = _key("flows forgotten because a table was full", unit="flows")
     restarts: int = _key("times that the capture was restarted", unit="restarts")
-    renewals: int = _key("times that a fresh tshark took over from one that had grown", unit="renewals")
+    renewals: int = _key(
+        "times that a fresh capture took over from one that ran, without a gap", unit="renewals"
+    )
     schema: int = SCHEMA_VERSION
 
 

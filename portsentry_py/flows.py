@@ -94,6 +94,9 @@ class FlowTable:
         self._overdue = 0  # attempts whose outcome nobody waits for any more
         # tshark shows too little of what an ICMPv6 error quotes to know the port: the latest attempt it is.
         self._latest: BoundedTable[tuple[int, str, str], FlowKey] = BoundedTable(_MAX_LATEST)
+        self._asked: BoundedTable[str, bool] = BoundedTable(limits.max_flows)  # a set with an order
+        self.awaits = self._asked.holds
+        """Whether we asked an address for something."""
 
     @property
     def evicted(self) -> int:
@@ -217,6 +220,8 @@ class FlowTable:
                 return
         flow = Flow(packet, scan_type, direction)
         table.put(key, flow)
+        if direction == "outbound":
+            self._asked.put(packet.dst, True)
         if ":" in packet.src and packet.proto != TCP:
             self._latest.put((packet.proto, packet.src, packet.dst), key)
         if direction == "inbound" and self.served(packet.dst, proto_name(packet), packet.dest_port):
@@ -350,19 +355,9 @@ class FlowTable:
         return "outbound" if self.is_home(packet.src) else None
 
     def probe(self, packet: Packet) -> Sighting:
-        """A TCP probe from outside that need not be followed: its like were told of already."""
-        return Sighting(
-            kind=Kind.PROBE,
-            time_us=packet.time_us,
-            source=packet.src,
-            target=packet.dst,
-            port=packet.dest_port,
-            proto="tcp",
-            scan_type=tcp_type(packet),
-            direction="inbound",
-            packet=packet,
-            home_known=self._host.home_known,
-        )
+        """A probe from outside that need not be followed: its like were told of already."""
+        scan_type = tcp_type(packet) if packet.proto == TCP else proto_name(packet)
+        return self._about(Flow(packet, scan_type, "inbound"), Kind.PROBE, packet.time_us)
 
     def _about(self, flow: Flow, kind: Kind, time_us: int) -> Sighting:
         probe = flow.probe

@@ -24,7 +24,9 @@ _MOST_BYTES = 1200
 # Position of the TCP flags in the hex of layer 4.
 _FLAGS = slice(26, 28)
 _COLONED = 3 * 14
+_TCP, _UDP = "6", "17"  # the latter is no TCP flags of a probe either
 _SRC_PORT, _DEST_PORT = slice(0, 4), slice(4, 8)
+_EPHEMERAL, _SERVICE_FREE = "8000", "0400"  # datagrams to the former or from below the latter may be answers
 _REFUSALS = frozenset({"04", "14"})  # RST; RST and ACK
 # A scanner's probes are written into its record when they ask for so many ports, or when its time is up.
 _MOST_COUNTED = 4096
@@ -51,7 +53,7 @@ class Alike:
 
 @dataclass(slots=True)
 class Counted:
-    """The probes of a source that was just told of, by their flags in hex, and what was refused."""
+    """The probes of a source that was just told of, by their flags in hex or _UDP, and what was refused."""
 
     until_us: int
     since: str
@@ -60,6 +62,15 @@ class Counted:
     probes: dict[str, Alike] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
 
+    def takes_refusal(self, flags: str, key: tuple[str, str]) -> bool:
+        """Whether a segment of ours refuses a TCP probe that was counted; it is noted then."""
+        if flags not in _REFUSALS or not any(
+            key in alike.asked for kind, alike in self.probes.items() if kind != _UDP
+        ):
+            return False
+        self.refused.add(key)
+        return True
+
 
 class Gate:
     """Says which lines of tshark's are to be looked at now.
@@ -67,17 +78,20 @@ class Gate:
     Args:
         limits: `new_sources_per_second` are let in at once, `max_held` lines of others are kept.
         knows: whether a source has a record.
+        awaits: whether we asked an address for something, so that a datagram from there may be the answer.
         is_home: whether an address is ours.
-        is_special: whether each probe of a TCP port of ours must be looked at: it is served, or a decoy.
+        is_special: whether each probe of a port of ours must be looked at: it is served, or a decoy.
         take: is given what was counted of a source when that is over.
     """
 
     def __init__(
         self,
         limits: Limits,
+        *,
         knows: Callable[[str], bool],
+        awaits: Callable[[str], bool],
         is_home: Callable[[str], bool],
-        is_special: Callable[[str, int], bool],
+        is_special: Callable[[str, str, int], bool],
         take: Callable[[Counted], None],
     ) -> None:
         self._per_second = limits.new_sources_per_second
@@ -86,6 +100,7 @@ class Gate:
         self._closed_until = ""
         self._most = limits.max_held // 2
         self._knows = knows
+        self._awaits = awaits
         # Asked for each packet, about very few addresses.
         self._is_home = lru_cache(maxsize=4096)(is_home)
         self._is_special = is_special
@@ -106,12 +121,11 @@ class Gate:
             time, src, data, dst, tail = line.split("\t", 4)
         except ValueError:
             return (line,)
-        if not _is_plain(tail[: tail.rfind("\t")]):
-            return (line,)
+        proto = _plain(tail[: tail.rfind("\t")])
         src, dst = src.strip(), dst.strip()
         if data[2:3] == ":":  # as tshark 4.4 prints bytes
             data = data[:_COLONED].replace(":", "")
-        if self._told and self._count(time, src, data, dst, line):
+        if self._told and proto and self._count(line, proto, (time, src, data, dst)):
             return _NOTHING
         younger, elder = self._younger, self._elder
         if src in younger or src in elder:
@@ -119,7 +133,8 @@ class Gate:
         if dst in younger or dst in elder:
             return self._keep_answer(younger if dst in younger else elder, dst, line)
         if (
-            data[_FLAGS] not in _OPENING
+            not proto
+            or (data[_FLAGS] not in _OPENING if proto == _TCP else self._awaits(src))
             or self._knows(src)
             or not self._is_home(dst)
             # As text, while there is nothing to give: most packets of a flood come to a closed gate.
@@ -172,30 +187,29 @@ class Gate:
         if counted.ports:
             self._take(counted)
 
-    def _count(self, time: str, src: str, data: str, dst: str, line: str) -> bool:
+    def _count(self, line: str, proto: str, cells: tuple[str, str, str, str]) -> bool:
         """Whether this is a probe of a source that was just told of, or our refusal of one: now counted."""
+        time, src, data, dst = cells
         told = src if src in self._told else dst
         counted = self._told.get(told)
         if counted is None:
             return False
         if not (counted.since < time < counted.until and time[_SECONDS_DIGITS:][:1] == "."):
             return False
-        flags = data[_FLAGS]
         if told is not src:
-            refused = (data[_SRC_PORT], src)
-            if flags not in _REFUSALS or all(refused not in alike.asked for alike in counted.probes.values()):
-                return False
-            counted.refused.add(refused)
-            return True
-        alike = counted.probes.get(flags)
+            return proto == _TCP and counted.takes_refusal(data[_FLAGS], (data[_SRC_PORT], src))
+        kind = data[_FLAGS] if proto == _TCP else _UDP
+        alike = counted.probes.get(kind)
         if alike is None:
-            if flags not in _OPENING:
+            if kind not in _OPENING and kind != _UDP:
                 return False
-            alike = counted.probes[flags] = Alike()
+            alike = counted.probes[kind] = Alike()
         key = (data[_DEST_PORT], dst)
+        if kind == _UDP and (key[0] >= _EPHEMERAL or data[_SRC_PORT] < _SERVICE_FREE or self._awaits(src)):
+            return False  # an answer, perhaps
         if key in alike.asked:
             alike.asked[key] += 1
-        elif self._is_home(dst) and not self._is_special(dst, int(key[0], 16)):
+        elif self._is_home(dst) and not self._is_special(dst, proto, int(key[0], 16)):
             alike.asked[key] = 1
             counted.ports += 1
             self._counted += 1
@@ -207,7 +221,7 @@ class Gate:
         return True
 
     def _keep_answer(self, table: dict[str, str], source: str, line: str) -> tuple[str, ...]:
-        """Our answer to a source that waits: it belongs behind its probe."""
+        """A packet to a source that waits, our answer mostly: it belongs behind its probe."""
         kept = table[source]
         if len(kept) < _MOST_BYTES:
             table[source] = f"{kept}\n{line}"
@@ -229,10 +243,10 @@ class Gate:
 
 
 @lru_cache(maxsize=4096)
-def _is_plain(cells: str) -> bool:
-    """Whether lines with these cells, protocol to TTL, are of whole TCP segments outside of tunnels."""
+def _plain(cells: str) -> str:
+    """The protocol of lines with such cells, if they are of whole TCP or UDP packets outside of tunnels."""
     proto, *others = (cell.strip() for cell in cells.split("\t"))
-    if proto != "6" or len(others) != _CELLS_BEHIND_PROTO:
-        return False
+    if proto not in {_TCP, _UDP} or len(others) != _CELLS_BEHIND_PROTO:
+        return ""
     offset, more, whole = others[:3]
-    return {offset, more} <= _NUMBERS_OF_WHOLE and not whole
+    return proto if {offset, more} <= _NUMBERS_OF_WHOLE and not whole else ""

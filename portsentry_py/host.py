@@ -32,7 +32,7 @@ class HostState:
     peers: frozenset[str] = frozenset()
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def parsed(address: str) -> Address:
     """The address as an object; `address` is canonical already."""
     return ip_address(address)
@@ -44,7 +44,7 @@ def within(address: str, networks: Iterable[object]) -> bool:
     return any(parsed_address in network for network in networks)  # type: ignore[operator] # both families have `in`
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def network_of(address: str) -> str:
     """The network that an address is taken to share with its neighbours: /24 or /64."""
     if ":" in address:
@@ -52,7 +52,7 @@ def network_of(address: str) -> str:
     return f"{address[: address.rindex('.')]}.0/24"
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def is_unicast(address: str) -> bool:
     """Whether the address can be one host's: not multicast, broadcast or unspecified."""
     one = parsed(address)

@@ -4,13 +4,15 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from portsentry_py.packet import SYN, TCP
 from portsentry_py.settings import Limits
 from portsentry_py.sighting import Kind, Sighting
 from portsentry_py.tables import BoundedTable
 from portsentry_py.tools import tool_of
+
+_T = TypeVar("_T")
 
 PRIVILEGED_PORT_POINTS = 3  # scanlogd 2.2.8, params.h: PORT_WEIGHT_PRIV
 OTHER_PORT_POINTS = 1  # scanlogd 2.2.8, params.h: PORT_WEIGHT_HIGH
@@ -41,23 +43,24 @@ class Make(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """The state of one pair: when it was asked for, and whether it is sure that nobody answers."""
+    """The state of one pair: when it was asked for, whether it is sure that nobody answers, and refused."""
 
     first_us: int
     last_us: int
     scan_type: str
     settled: bool = False
+    refused: bool = False
 
 
 @dataclass(slots=True)
 class SourceRecord:
     """One source's attempts on what nobody serves.
 
-    `unserved` holds them in the order of their last probe. `refused` and `opened` are pairs that were
-    refused, and that turned out to be served. `types` counts probes by scan type, `tools` by fingerprint,
-    `makes` by what the sender looks like; `proven` are makes that answered for themselves, at the ports
-    `proofs`. `sessions` counts connections that it really used. `decoy`: others sent the same probes;
-    `tunnelled`: they came inside a tunnel.
+    `unserved` holds them in the order of their last probe; `closed` of them were refused. `opened` are pairs
+    that turned out to be served. `types` counts probes by scan type, `tools` by fingerprint, `makes` by what
+    the sender looks like; `proven` are makes that answered for themselves, at the ports `proofs`. `sessions`
+    counts connections that it really used. `decoy`: others sent the same probes; `tunnelled`: they came
+    inside a tunnel.
     """
 
     source: str
@@ -66,13 +69,14 @@ class SourceRecord:
     last_us: int
     unserved: "OrderedDict[Pair, Attempt]" = field(default_factory=OrderedDict)
     targets: Counter[str] = field(default_factory=Counter)
-    refused: set[Pair] = field(default_factory=set)
-    opened: set[Pair] = field(default_factory=set)
+    closed: int = 0
+    # Tuples, because most records never have one: an empty set would cost 216 bytes.
+    opened: tuple[Pair, ...] = ()
     types: Counter[str] = field(default_factory=Counter)
     tools: Counter[str] = field(default_factory=Counter)
     makes: Counter[Make] = field(default_factory=Counter)
-    proven: set[Make] = field(default_factory=set)
-    proofs: set[Pair] = field(default_factory=set)
+    proven: tuple[Make, ...] = ()
+    proofs: tuple[Pair, ...] = ()
     attempts: int = 0
     probes: int = 0
     score: int = 0
@@ -195,8 +199,7 @@ class Ledger:
         for pair in probes:
             self._ask(record, pair, last)
         for pair in refused:
-            record.unserved[pair].settled = True
-            record.refused.add(pair)
+            self._refuse(record, record.unserved[pair])
         self._make_room(record, last.time_us, len(probes))
 
     def _record(self, sighting: Sighting) -> SourceRecord:
@@ -218,8 +221,9 @@ class Ledger:
         """Others may hold the record still, a scan that has not ended, say: its memory goes now."""
         self._entries -= len(record.unserved)
         record.forgotten = True
-        for content in (record.unserved, record.targets, record.refused, record.opened):
-            content.clear()
+        record.unserved.clear()
+        record.targets.clear()
+        record.closed, record.opened = 0, ()
 
     def _probe(self, record: SourceRecord, sighting: Sighting) -> None:
         pair = Pair(sighting.target, sighting.proto, sighting.port)
@@ -285,10 +289,9 @@ class Ledger:
         Whoever asks for nothing else does it out of habit; one in a minute counts as a session.
         """
         if record.unserved:
-            if len(record.proven) < _MAX_MAKES:
-                record.proven.add(_make(sighting))
-            if len(record.proofs) < _MAX_MAKES:
-                record.proofs.add(Pair(sighting.target, sighting.proto, sighting.port))
+            record.proven = _with(record.proven, _make(sighting), _MAX_MAKES)
+            pair = Pair(sighting.target, sighting.proto, sighting.port)
+            record.proofs = _with(record.proofs, pair, _MAX_MAKES)
         elif sighting.time_us - record.last_check_us >= _HABIT_US:
             record.last_check_us = sighting.time_us
             record.sessions += 1
@@ -299,24 +302,32 @@ class Ledger:
         if attempt is not None:
             attempt.settled = True
             if sighting.kind is Kind.REFUSED:
-                record.refused.add(pair)
+                self._refuse(record, attempt)
+
+    @staticmethod
+    def _refuse(record: SourceRecord, attempt: Attempt) -> None:
+        record.closed += not attempt.refused
+        attempt.settled = attempt.refused = True
 
     def _take_back(self, record: SourceRecord, sighting: Sighting) -> None:
         """Somebody serves it: it is no evidence, and if it was counted, it no longer is."""
         pair = Pair(sighting.target, sighting.proto, sighting.port)
         if pair in record.unserved:
             self._drop(record, pair)
-        if len(record.opened) < _MAX_OPENED:
-            record.opened.add(pair)
+        record.opened = _with(record.opened, pair, _MAX_OPENED)
 
     def _drop(self, record: SourceRecord, pair: Pair) -> None:
-        del record.unserved[pair]
+        record.closed -= record.unserved.pop(pair).refused
         self._entries -= 1
         record.score -= _points(pair.port)
-        record.refused.discard(pair)
         record.targets[pair.target] -= 1
         if not record.targets[pair.target]:
             del record.targets[pair.target]
+
+
+def _with(members: tuple[_T, ...], new: _T, most: int) -> tuple[_T, ...]:
+    """The members and a new one, if it is new and they are not too many."""
+    return members if new in members or len(members) >= most else (*members, new)
 
 
 def _other_than(record: SourceRecord, table: BoundedTable[tuple[str, str], SourceRecord]) -> bool:

@@ -58,7 +58,7 @@ def evidence_event(report: Report, verdict: str, reason: str) -> EvidenceEvent:
         first_seen=utc(report.first_us),
         last_seen=utc(max(record.last_us, report.first_us)),
         attempts=record.attempts,
-        closed=len(record.refused),
+        closed=record.closed,
         open=len(record.opened),
         touches=record.trap_touches or None,
         score=record.score,

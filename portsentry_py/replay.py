@@ -12,6 +12,8 @@ from portsentry_py.host import HostState
 from portsentry_py.settings import Networks, Settings
 from portsentry_py.status import status_event
 
+_MOST_SOURCES = 1000
+
 
 @dataclass
 class Summary:
@@ -21,14 +23,18 @@ class Summary:
     events: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
     sources: dict[str, EvidenceEvent] = field(default_factory=dict)
+    unshown: int = 0
     damage: list[str] = field(default_factory=list)
 
     def note(self, event: Event) -> None:
-        """Count an event; the last line about a source stands for it."""
+        """Count an event; the last line about a source stands for it, of as many as a person would read."""
         self.events[event.event_type] += 1
         if isinstance(event, EvidenceEvent):
             self.verdicts[event.verdict] += 1
-            self.sources[event.src_ip] = event
+            if event.src_ip in self.sources or len(self.sources) < _MOST_SOURCES:
+                self.sources[event.src_ip] = event
+            else:
+                self.unshown += 1
 
 
 class Replay:

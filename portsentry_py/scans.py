@@ -11,6 +11,8 @@ from heapq import merge
 from typing import NamedTuple
 
 from portsentry_py.finding import Finding
+from portsentry_py.ledger import SourceRecord
+from portsentry_py.ration import ScanRation
 from portsentry_py.settings import Lines
 from portsentry_py.sighting import Sighting
 from portsentry_py.tables import BoundedTable
@@ -42,13 +44,11 @@ class _Pace:
         """Whether it is time for a line."""
         return now_us - self.said_us >= self.wait_us
 
-    def take(self, now_us: int) -> bool:
-        """Whether it is time for a line, which makes the next wait longer."""
-        if not self.due(now_us):
-            return False
+    def speak(self, now_us: int) -> None:
+        """A line is written, and if it was time for it, the next wait is longer."""
+        if self.due(now_us):
+            self.wait_us = min(2 * self.wait_us, self.longest_us)
         self.said_us = now_us
-        self.wait_us = min(2 * self.wait_us, self.longest_us)
-        return True
 
 
 @dataclass(slots=True)
@@ -75,6 +75,7 @@ class ScanReports:
         self._fast: BoundedTable[_ScanKey, _Scan] = BoundedTable(max_scans)
         self._slow: BoundedTable[_ScanKey, _Scan] = BoundedTable(max_scans)
         self._slow_quiet_us = settings.slow_quiet_seconds * 1_000_000
+        self._ration = ScanRation(settings)
 
     @property
     def evicted(self) -> int:
@@ -86,23 +87,35 @@ class ScanReports:
         now_us = finding.sighting.time_us
         key = _key(finding)
         scan = self._fast.pop(key) or self._slow.pop(key)
+        if scan is not None:
+            scan.last, scan.last_probe = finding, finding.sighting
+        state = "new" if scan is None else self._state(scan, finding)
+        if state is not None and not self._may_speak(finding):
+            state = None
         if scan is None:
+            if state is None:
+                return
             first_us, pace = self._began_us(finding), self._pace(key, now_us)
             scan = _Scan(
                 first_us, finding, finding.sighting, finding.weight, pace, set(), finding.bannable, 0
             )
-            state: str | None = "new"
-        else:
-            scan.last, scan.last_probe = finding, finding.sighting
-            state = self._state(scan, finding)
         (self._slow if finding.technique == "slow" else self._fast).put(key, scan)
         if state is not None:
-            scan.pace.said_us = now_us
+            scan.pace.speak(now_us)
             scan.said_types.add(finding.scan_type)
             scan.said_bannable = scan.said_bannable or finding.bannable
             if state in {"new", "grown"}:
                 scan.next_weight = _next_power_of_ten(10 * finding.weight)
             yield Report(state, now_us, scan.first_us, finding)
+
+    def _may_speak(self, finding: Finding) -> bool:
+        if _is_proven(finding.record):
+            return True
+        return self._ration.allows(finding.sighting.time_us, finding.record.probes, bans=finding.bannable)
+
+    def is_silent(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether so many lines were written that there is none for this source now, whatever it did."""
+        return not _is_proven(record) and self._ration.is_spent(sighting.time_us, record.probes)
 
     def hushed_until(self, sighting: Sighting) -> int | None:
         """Until when its source can make no line: it scans, may be banned, and was just spoken of. Else None.
@@ -169,7 +182,7 @@ class ScanReports:
     def _state(scan: _Scan, finding: Finding) -> str | None:
         if finding.bannable and not scan.said_bannable:
             return "changed"
-        if not scan.pace.take(finding.sighting.time_us):
+        if not scan.pace.due(finding.sighting.time_us):
             return None
         if finding.scan_type not in scan.said_types:
             return "changed"
@@ -182,6 +195,11 @@ def _due(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> tu
     if oldest is None or oldest[1].last_probe.time_us + quiet_us > now_us:
         return None
     return oldest
+
+
+def _is_proven(record: SourceRecord) -> bool:
+    """Whether nobody else can have sent this: its lines cost whoever sends it an address."""
+    return record.verified or record.direction == "outbound"
 
 
 def _key(finding: Finding) -> _ScanKey:

@@ -36,7 +36,7 @@ def number(default: float, doc: str, low: float, high: float) -> Any:
     return field(default=default, metadata={"doc": doc, "low": low, "high": high})
 
 
-def word(default: str, doc: str, *words: str) -> Any:
+def word(default: str, doc: str, *words: str | int) -> Any:
     """One of a few words, the default first."""
     return field(default=default, metadata={"doc": doc, "words": (default, *words)})
 
@@ -139,6 +139,9 @@ class Lines:
     slow_quiet_seconds: int = number(21_600, "a slow scan has ended after this time", 60, 604_800)
     per_source_per_minute: int = number(10, "connection lines of one source in a minute", 1, 10_000)
     per_second: int = number(20, "connection lines of all sources in a second", 1, 10_000)
+    scans_per_second: int = number(
+        50, "scan and trap lines in a second about sources that did not prove their address", 1, 10_000
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +149,12 @@ class Limits:
     """Bounds of the tables; when one is full, the oldest entry goes and is counted."""
 
     max_sources: int = number(20_000, "sources remembered", 16, 1_000_000)
-    max_flows: int = number(65_536, "flows remembered in each direction", 64, 4_000_000)
+    max_flows: int = number(50_000, "flows remembered in each direction", 64, 4_000_000)
     max_attempts: int = number(300_000, "distinct (source, host, port) remembered", 64, 10_000_000)
     new_sources_per_second: int = number(
         500, "unknown sources that are looked at in a second; others wait for their second packet", 1, 100_000
     )
-    max_held: int = number(100_000, "first packets of sources that wait", 64, 10_000_000)
+    max_held: int = number(50_000, "first packets of sources that wait", 64, 10_000_000)
     memory_hours: int = number(72, "an attempt is remembered for so long", 1, 24 * 30)
 
 
@@ -159,10 +162,11 @@ class Limits:
 class Capture:
     """How packets are taken from the kernel."""
 
-    buffer_mib: int = number(64, "kernel buffer of dumpcap", 1, 1024)
+    workers: str | int = word("auto", "pairs of dumpcap and tshark that share the packets", 1, 2, 4, 8)
+    buffer_mib: int = number(64, "kernel buffer of all dumpcaps together", 1, 1024)
     snap_bytes: int = number(128, "bytes of each packet that are captured", 96, 65_535)
     tshark_growth_mib: int = number(
-        128, "growth at which tshark is replaced by a fresh one, without a gap", 16, 100_000
+        32, "growth at which tshark is replaced by a fresh one, without a gap", 16, 100_000
     )
 
 

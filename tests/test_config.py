@@ -56,7 +56,7 @@ def test_every_kind_of_value_is_read() -> None:
         detectors: {port_scan: {min_ports: 5}}
         lines: {repeat_seconds: 120}
         limits: {max_sources: 100}
-        capture: {buffer_mib: 2}
+        capture: {buffer_mib: 2, workers: 4}
         """
     )
     assert settings.interfaces == ("eth0",)
@@ -71,7 +71,7 @@ def test_every_kind_of_value_is_read() -> None:
     assert settings.traps.udp == Settings().traps.udp
     assert settings.detectors.port_scan == PortScan(min_ports=5)
     assert (settings.lines.repeat_seconds, settings.limits.max_sources) == (120, 100)
-    assert settings.capture.buffer_mib == 2
+    assert (settings.capture.buffer_mib, settings.capture.workers) == (2, 4)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,9 @@ def test_every_kind_of_value_is_read() -> None:
         ("detectors: {port_scan: {min_ports: 8.5}}", ["min_ports"]),
         ("detectors: {port_scan: {min_ports: many}}", ["min_ports", "'many'"]),
         ("detectors: {port_scan: {min_ports: true}}", ["min_ports"]),
+        ("capture: {workers: 3}", ["file:1", "capture.workers: 3 is none of 'auto', 1, 2, 4 or 8."]),
+        ("capture: {workers: 16}", ["capture.workers: 16 is none of"]),
+        ("capture: {workers: '2'}", ["capture.workers: '2' is none of"]),
         ("limits: 5", ["file:1", "limits"]),
         ("limits: {max_sources: 99999999999}", ["limits.max_sources", "1000000"]),
         ("interfaces: [1]", ["interfaces"]),

@@ -219,3 +219,19 @@ def test_traps_and_scans_of_an_ignored_source_are_told_and_never_banned() -> Non
     assert {event.verdict for event in events} == {"ignore"}
     assert traps(events)
     assert scans(events)
+
+
+def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
+    forged = in_time(
+        *(
+            syn(f"198.18.{number // 250}.{number % 250}", *range(1000, 1010), at=number * 0.001, every=0.001)
+            for number in range(4000)
+        )
+    )
+    engine = Engine(strict(), US)
+    events = watch(engine, in_time(forged, syn(SCANNER, *range(2000, 2400), at=3, every=0.002)))
+    told = evidence(events)
+    assert len(told) <= 500 + 4 * 50
+    (ours,) = [event for event in told if event.src_ip == SCANNER]
+    assert ours.verdict == "ban"
+    assert engine.counts()["probes_unjudged"] > 10_000

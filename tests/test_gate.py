@@ -16,6 +16,7 @@ from portsentry_py.gate import NEVER_US, Counted, Gate
 from portsentry_py.host import HostState
 from portsentry_py.settings import TRAP_TCP, Limits, Settings, Traps
 from tests.build import (
+    FRIEND,
     HOST,
     HOST6,
     SCANNER,
@@ -25,10 +26,12 @@ from tests.build import (
     fin,
     fin_ack,
     fragments,
+    icmp_unreachable,
     in_time,
     in_tunnel,
     lines,
     micros,
+    ping,
     refused,
     rst,
     rst_ack,
@@ -37,6 +40,7 @@ from tests.build import (
     syn_ack,
     traps,
     udp,
+    udp_reply,
     visit,
     watch,
 )
@@ -61,8 +65,9 @@ def gate(*known: str, limits: Limits = LIMITS) -> Gate:
     made = Gate(
         limits,
         knows=lambda source: source in known,
+        awaits=lambda address: address == FRIEND,
         is_home=lambda address: address in {HOST, HOST6},
-        is_special=lambda _target, port: port == SERVED_PORT,
+        is_special=lambda _target, _proto, port: port == SERVED_PORT,
         take=lambda _counted: None,
     )
     for line in lines(*strangers(2)):
@@ -118,13 +123,31 @@ def test_known_sources_and_others_packets_do_not_wait() -> None:
         assert made.admit(sent.line) == (sent.line,)
 
 
-def test_only_whole_tcp_segments_outside_of_tunnels_wait() -> None:
+def test_only_whole_packets_outside_of_tunnels_wait() -> None:
     made = gate()
     (probe,) = syn(SCANNER, 80)
     pieces = fragments(probe, ip_id=7)[:-1]
-    for sent in (*udp(SCANNER, 161), in_tunnel(probe, SCANNER), *pieces):
+    for sent in (ping(SCANNER, HOST), in_tunnel(probe, SCANNER), *pieces):
         assert made.admit(sent.line) == (sent.line,)
     assert made.admit(dataclasses.replace(probe, vlan=7).line) == ()
+
+
+def test_a_datagram_waits_too_unless_it_may_be_an_answer() -> None:
+    made = gate()
+    first, second = udp(SCANNER, 161, 162)
+    assert made.admit(first.line) == ()
+    refusal = icmp_unreachable(first)
+    assert made.admit(refusal.line) == ()
+    assert made.admit(second.line) == (first.line, refusal.line, second.line)
+    (answer,) = udp(FRIEND, 40000)
+    assert made.admit(answer.line) == (answer.line,)
+
+
+def test_what_we_asked_for_is_heard_in_a_flood() -> None:
+    engine = Engine(SMALL, US)
+    (question,) = udp(HOST, 53, dst=FRIEND)
+    watch(engine, strangers(10), [question, udp_reply(question)])
+    assert engine._flows.server(FRIEND) == "resolver"
 
 
 def test_who_waits_is_bounded_and_the_eldest_go() -> None:
@@ -180,8 +203,9 @@ def told(*, until: float = 30) -> tuple[Gate, list[Counted]]:
     made = Gate(
         Limits(),
         knows=lambda source: source == SCANNER,
+        awaits=lambda _address: False,
         is_home=lambda address: address in {HOST, HOST6},
-        is_special=lambda _target, port: port == SERVED_PORT,
+        is_special=lambda _target, _proto, port: port == SERVED_PORT,
         take=taken.append,
     )
     made.count(SCANNER, micros(until))
@@ -204,6 +228,18 @@ def test_a_source_that_was_told_of_is_counted_by_port() -> None:
     }
     assert counted.refused == {("0016", HOST), ("0017", HOST), ("0018", HOST)}
     assert made.admit(probes[0].line) == (probes[0].line,)
+
+
+def test_datagrams_of_a_source_that_was_told_of_are_counted_too() -> None:
+    made, taken = told()
+    for sent in (*udp(SCANNER, 161, 162, 161, at=1), *syn(SCANNER, 161, at=1)):
+        assert made.admit(sent.line) == ()
+    made.hand_over()
+    assert asked(taken[0]) == {"17": {("00a1", HOST): 2, ("00a2", HOST): 1}, "02": {("00a1", HOST): 1}}
+    made = gate()
+    made.count(FRIEND, micros(30))
+    (answer,) = udp(FRIEND, 40000)
+    assert made.admit(answer.line) == (answer.line,)
 
 
 def asked(counted: Counted) -> dict[str, dict[tuple[str, str], int]]:
@@ -240,7 +276,7 @@ def test_what_could_change_the_verdict_is_looked_at_all_the_same() -> None:
         served,
         syn_ack(served),
         fin_ack(served),
-        *udp(SCANNER, 22),
+        ping(SCANNER, HOST),
         syn_ack(probe),
         rst(probe),
         syn(SCANNER, 22, dst="192.0.2.99")[0],
@@ -291,6 +327,13 @@ def whole(seconds: float, *, looked_at: bool) -> EvidenceEvent:
     events = [*watch(engine, scan), *engine.advance(micros(seconds + 200))]
     (last,) = [event for event in evidence(events) if event.state == "ended"]
     return last
+
+
+def test_a_scan_of_udp_ports_that_was_counted_is_told_with_all_of_them() -> None:
+    engine = Engine(Settings(), US)
+    events = watch(engine, udp(SCANNER, *range(1000, 1500), every=0.01))
+    (last,) = [event for event in evidence([*events, *engine.advance(micros(100))]) if event.state == "ended"]
+    assert (last.ports, last.attempts, last.proto, last.scan_type) == (500, 500, "udp", "udp")
 
 
 @pytest.mark.parametrize("seconds", [1, 20, 200])

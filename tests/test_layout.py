@@ -37,9 +37,9 @@ CORE = (
     "detectors.base",
     "detectors.*",
     "detectors.profiles",
+    "ration",
     "scans",
     "policy",
-    "ration",
     "narrate",
     "engine",
 )

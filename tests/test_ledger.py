@@ -93,13 +93,13 @@ def test_sources_and_directions_have_records_of_their_own() -> None:
 
 def test_an_answer_takes_the_evidence_back() -> None:
     ledger, record = noted(*probes(22, 8080), sighting(Kind.ANSWERED, 8080))
-    assert (record.ports, ledger.entries, record.opened) == (1, 1, {Pair(HOST, "tcp", 8080)})
+    assert (record.ports, ledger.entries, record.opened) == (1, 1, (Pair(HOST, "tcp", 8080),))
     assert record.score == 3
 
 
 def test_an_answer_after_a_refusal_takes_the_refusal_back_too() -> None:
     _, record = noted(*probes(22), sighting(Kind.REFUSED, 22), sighting(Kind.ANSWERED, 22))
-    assert (record.ports, len(record.refused), len(record.opened)) == (0, 0, 1)
+    assert (record.ports, record.closed, len(record.opened)) == (0, 0, 1)
     assert not record.unserved
     assert not record.targets
 
@@ -117,14 +117,14 @@ def test_refusals_count_once_and_only_for_what_was_probed() -> None:
         sighting(Kind.REFUSED, 23),
         sighting(Kind.REFUSED, 22, target=HOST6),
     )
-    assert len(record.refused) == 1
+    assert record.closed == 1
 
 
 def test_refusal_silence_and_an_open_decoy_settle_an_attempt() -> None:
     settled = [sighting(Kind.REFUSED, 22), sighting(Kind.SILENT, 23), sighting(Kind.TRAPPED, 24)]
     _, record = noted(*probes(22, 23, 24, 25), *settled)
     assert [attempt.settled for attempt in record.unserved.values()] == [True, True, True, False]
-    assert record.refused == {Pair(HOST, "tcp", 22)}
+    assert [pair.port for pair, attempt in record.unserved.items() if attempt.refused] == [22]
 
 
 def test_attempts_on_served_ports_are_attempts_and_no_evidence() -> None:
@@ -150,7 +150,7 @@ def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one() -> None:
 def test_a_proof_holds_for_probes_that_look_the_same() -> None:
     _, record = noted(*probes(22), *proof())
     assert record.verified
-    assert record.proven == {Make(ttl=64, header_bytes=24)}
+    assert record.proven == (Make(ttl=64, header_bytes=24),)
 
 
 def test_a_proof_says_nothing_of_probes_that_look_different() -> None:
@@ -251,7 +251,7 @@ def test_a_record_that_was_evicted_is_emptied_for_those_who_still_hold_it() -> N
         ledger.note(sighting(Kind.PROBE, 22, source=f"198.51.100.{last}"))
     assert record.forgotten
     assert not record.unserved
-    assert not record.refused
+    assert not record.closed
     assert not record.targets
 
 
@@ -316,7 +316,7 @@ def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
         records[(one.source, one.direction)] = record
         held = set(record.unserved)
         assert record.ports == len({(pair.proto, pair.port) for pair in held})
-        assert record.refused <= held
+        assert record.closed == sum(attempt.refused for attempt in record.unserved.values())
         assert record.targets == {
             target: sum(pair.target == target for pair in held) for target in {pair.target for pair in held}
         }

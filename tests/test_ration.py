@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portsentry_py.ration import Ration
+from portsentry_py.ration import Ration, ScanRation
 from portsentry_py.settings import Lines
 from tests.build import FRIEND, SCANNER, SECOND_US, START_US
 
@@ -56,3 +56,30 @@ def test_packets_that_come_late_refill_nothing_twice() -> None:
     late_and_new = [START_US + second * SECOND_US for _ in range(100) for second in (0, 9)]
     allowed = [ration.allows(f"198.18.0.{number}", now) for number, now in enumerate(late_and_new)]
     assert sum(allowed) <= 10 + 9
+
+
+def scans_allowed(one: ScanRation, count: int, at: float = 0, *, probes: int = 8, bans: bool = True) -> int:
+    return sum(one.allows(START_US + round(at * SECOND_US), probes, bans=bans) for _ in range(count))
+
+
+def test_unproven_scanners_have_so_many_lines_a_second() -> None:
+    one = ScanRation(Lines(scans_per_second=8))
+    assert scans_allowed(one, 1000) == 61
+    assert one.is_spent(START_US, 8)
+    assert not one.is_spent(START_US + SECOND_US, 8)
+    assert scans_allowed(one, 1000, at=2) == 16
+    assert scans_allowed(one, 1000, at=3600) == 61
+
+
+def test_lines_that_ban_nobody_leave_half_to_those_that_do() -> None:
+    one = ScanRation(Lines(scans_per_second=8))
+    assert scans_allowed(one, 1000, bans=False) == 41
+    assert scans_allowed(one, 1000) == 20
+    assert scans_allowed(one, 1000, at=1, bans=False) == 0
+
+
+def test_who_sent_few_probes_leaves_a_quarter_to_who_sent_many() -> None:
+    one = ScanRation(Lines(scans_per_second=8))
+    scans_allowed(one, 1000)
+    assert not one.is_spent(START_US, 64)
+    assert scans_allowed(one, 1000, probes=64) == 19

@@ -11,7 +11,7 @@ import pytest
 
 from portsentry_py.capture import find_tools
 from portsentry_py.errors import InputError
-from portsentry_py.replay import Replay
+from portsentry_py.replay import Replay, Summary
 from portsentry_py.settings import Networks, Settings
 from tests.build import (
     FRIEND,
@@ -119,3 +119,15 @@ def test_no_heuristic_of_tsharks_takes_a_segment_for_something_else(tmp_path: Pa
     *_, last = player().events([pcap(tmp_path, "x.pcap", carp, stt, noise)])
     (status,) = statuses([last])
     assert (status.packets, status.packets_malformed) == (len(carp + stt + noise), 0)
+
+
+def test_the_summary_names_as_many_sources_as_a_person_would_read() -> None:
+    summary = Summary()
+    scan = watch(strict(), syn(SCANNER, 1, 2, 3, 4))
+    (line,) = scans(scan)
+    for number in range(1002):
+        summary.note(replace(line, src_ip=f"10.0.{number // 256}.{number % 256}"))
+    summary.note(replace(line, src_ip="10.0.0.0", ports=9))
+    assert (len(summary.sources), summary.unshown) == (1000, 2)
+    assert summary.sources["10.0.0.0"].ports == 9
+    assert summary.verdicts["ban"] == 1003

@@ -109,7 +109,7 @@ def test_whatever_a_banned_source_does_it_is_not_told_more_often() -> None:
     told = []
     for second in range(600):
         for technique in ("port_scan", "trap"):
-            record = finding(8 + 100 * second, technique=technique)
+            record = finding(8 + 5 * second, technique=technique)
             changed = record._replace(scan_type=types[second % 5])
             at = changed._replace(sighting=changed.sighting._replace(time_us=START_US + second * SECOND_US))
             told += [(second, technique) for _ in scans.observe(at)]
@@ -247,3 +247,29 @@ def test_what_is_not_looked_at_goes_on_all_the_same() -> None:
     assert ended(scans, 109) == []
     (report,) = ended(scans, 110)
     assert (report.time_us, report.finding.sighting) == (START_US + 110 * SECOND_US, at(50))
+
+
+def strangers(count: int, *, at: float = 0) -> list[Finding]:
+    return [finding(source=f"198.18.{number // 250}.{number % 250}", at=at) for number in range(count)]
+
+
+def test_when_too_many_scan_at_once_a_scan_is_told_with_a_later_probe() -> None:
+    scans = ScanReports(Lines(scans_per_second=4), 100)
+    assert states(scans, *strangers(40)) == ["new"] * 31 + [None] * 9
+    assert states(scans, finding(at=0.1), finding(at=0.3), finding(at=0.31)) == [None, "new", None]
+
+
+def test_what_was_said_already_is_not_forgotten_while_too_many_scan() -> None:
+    scans = ScanReports(Lines(scans_per_second=4, repeat_seconds=60, quiet_seconds=60), 100)
+    assert states(scans, finding(bannable=False), finding(bannable=False, at=59)) == ["new", None]
+    assert states(scans, *strangers(40, at=60))[30:] == ["new"] + [None] * 9
+    assert states(scans, finding(at=60.1), finding(at=60.3)) == [None, "changed"]
+
+
+def test_a_source_that_proved_itself_is_told_however_many_scan() -> None:
+    scans = ScanReports(Lines(scans_per_second=1), 100)
+    states(scans, *strangers(20))
+    assert scans.is_silent(at(0), SourceRecord(SCANNER, "inbound", START_US, START_US))
+    record = grow(SourceRecord(SCANNER, "inbound", START_US, START_US, trap_answered=True), 8)
+    assert not scans.is_silent(at(0), record)
+    assert states(scans, finding(record=record)) == ["new"]

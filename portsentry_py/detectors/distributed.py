@@ -1,7 +1,6 @@
 """Distributed scan: sources cover the ports of a host together, each of them below the other thresholds."""
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import Counter, OrderedDict
 
 from portsentry_py.detectors.base import PROBES
 from portsentry_py.finding import Finding
@@ -15,11 +14,8 @@ from portsentry_py.tables import BoundedTable
 _TOOL_SHARE = 10
 
 
-@dataclass(slots=True)
-class _Group:
-    """Which port of the target was asked for first by which source of the group, and when last."""
-
-    ports: "OrderedDict[tuple[str, int], tuple[str, int]]" = field(default_factory=OrderedDict)
+# Which port of the target was asked for first by which source of the group, and when last.
+_Ports = OrderedDict[tuple[str, int], tuple[str, int]]
 
 
 class DistributedDetector:
@@ -39,7 +35,7 @@ class DistributedDetector:
         self._min_sources = settings.min_sources
         self._window_us = settings.window_seconds * 1_000_000
         self._tool_window_us = self._window_us // _TOOL_SHARE
-        self._groups: BoundedTable[tuple[str, str], _Group] = BoundedTable(max_groups)
+        self._groups: BoundedTable[tuple[str, str], _Ports] = BoundedTable(max_groups)
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
@@ -57,31 +53,26 @@ class DistributedDetector:
     def _note(self, name: str, sighting: Sighting, window_us: int) -> bool:
         """Write the sighting into a group; whether the group scans together."""
         key = (name, sighting.target)
-        group = self._groups.touch(key)
-        if group is None:
-            group = _Group()
-            self._groups.put(key, group)
+        ports = self._groups.touch(key)
+        if ports is None:
+            ports = OrderedDict()
+            self._groups.put(key, ports)
         port = (sighting.proto, sighting.port)
         if sighting.kind is Kind.ANSWERED:
-            group.ports.pop(port, None)
+            ports.pop(port, None)
             return False
         # A port belongs to the first who asked for it: neighbours who all ask for the same are no scan.
-        source, _ = group.ports.get(port, (sighting.source, 0))
-        group.ports[port] = (source, sighting.time_us)
-        group.ports.move_to_end(port)
-        if len(group.ports) > self._max_ports:
-            group.ports.popitem(last=False)
-        return len(group.ports) >= self._min_ports and self._together(group, sighting, window_us)
+        source, _ = ports.get(port, (sighting.source, 0))
+        ports[port] = (source, sighting.time_us)
+        ports.move_to_end(port)
+        if len(ports) > self._max_ports:
+            ports.popitem(last=False)
+        while abs(sighting.time_us - next(iter(ports.values()))[1]) > window_us:
+            ports.popitem(last=False)
+        return len(ports) >= self._min_ports and self._together(ports, sighting.source)
 
-    def _together(self, group: _Group, sighting: Sighting, window_us: int) -> bool:
-        counts: dict[str, int] = {}
-        for source, last_us in group.ports.values():
-            if abs(sighting.time_us - last_us) <= window_us:
-                counts[source] = counts.get(source, 0) + 1
-        ports = sum(counts.values())
+    def _together(self, ports: _Ports, source: str) -> bool:
+        counts = Counter(first for first, _ in ports.values())
         return (
-            ports >= self._min_ports
-            and len(counts) >= self._min_sources
-            and sighting.source in counts
-            and max(counts.values()) * 2 <= ports
+            len(counts) >= self._min_sources and source in counts and max(counts.values()) * 2 <= len(ports)
         )

@@ -37,7 +37,7 @@ class RejectsDetector:
         limits = self._limits
         window_us, most = limits.window_seconds * 1_000_000, max(MOST, limits.scans)
         attempts = attempts_on_target(sighting, record, window_us, most)
-        refused = sum(pair in record.refused for pair, _ in attempts)
+        refused = sum(attempt.refused for _, attempt in attempts)
         rejected = refused >= limits.rejects and len(attempts) >= limits.ports
         scanned = 0 < limits.scans <= len(attempts)
         if not rejected and not scanned:
