@@ -17,8 +17,8 @@ _T = TypeVar("_T")
 PRIVILEGED_PORT_POINTS = 3  # scanlogd 2.2.8, params.h: PORT_WEIGHT_PRIV
 OTHER_PORT_POINTS = 1  # scanlogd 2.2.8, params.h: PORT_WEIGHT_HIGH
 _FIRST_UNPRIVILEGED_PORT = 1024
-_MAX_MAKES = 16
-_MAX_OPENED = 256
+_MAX_MAKES = 8
+_MAX_OPENED = 64
 _HABIT_US = 60_000_000
 _MAX_TWINS = 8_192
 # Of the probes of a type, so many in ten give the scan its name.
@@ -221,9 +221,9 @@ class Ledger:
         """Others may hold the record still, a scan that has not ended, say: its memory goes now."""
         self._entries -= len(record.unserved)
         record.forgotten = True
-        record.unserved.clear()
-        record.targets.clear()
-        record.closed, record.opened = 0, ()
+        for content in (record.unserved, record.targets, record.types, record.tools, record.makes):
+            content.clear()
+        record.closed, record.opened, record.proven, record.proofs = 0, (), (), ()
 
     def _probe(self, record: SourceRecord, sighting: Sighting) -> None:
         pair = Pair(sighting.target, sighting.proto, sighting.port)

@@ -284,7 +284,7 @@ def test_attempts_are_forgotten_after_the_hours_that_the_operator_chose() -> Non
 def test_a_make_that_changes_with_every_packet_costs_no_memory() -> None:
     many = [sighting(Kind.PROBE, 22, ttl=ttl) for ttl in range(100)]
     _, record = noted(*many, *(one for ttl in range(100) for one in proof(ttl)))
-    assert (len(record.makes), len(record.proven)) == (16, 16)
+    assert (len(record.makes), len(record.proven)) == (8, 8)
 
 
 sources = st.sampled_from([f"203.0.113.{last}" for last in range(1, 40)])
@@ -321,7 +321,7 @@ def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
             target: sum(pair.target == target for pair in held) for target in {pair.target for pair in held}
         }
         assert record.score == sum(3 if pair.port < 1024 else 1 for pair in held)
-        assert len(record.opened) <= 256
+        assert len(record.opened) <= 64
         assert not record.forgotten
         assert ledger.entries <= limits.max_attempts
         assert len(ledger) <= 2 * limits.max_sources
@@ -334,4 +334,4 @@ def test_what_turned_out_to_be_open_is_bounded(ports: list[int]) -> None:
     ledger = Ledger(Limits(max_attempts=64))
     for port in ports:
         ledger.note(sighting(Kind.PROBE, port))
-        assert len(ledger.note(sighting(Kind.ANSWERED, port)).opened) <= 256
+        assert len(ledger.note(sighting(Kind.ANSWERED, port)).opened) <= 64

@@ -353,7 +353,7 @@ LIMITS = Limits(max_sources=50, max_flows=200, max_attempts=400, max_held=200)
 MOST_HELD = LIMITS.max_held + 4 * (2 * LIMITS.max_sources + 2 * LIMITS.max_flows + LIMITS.max_attempts) + 500
 # A network of sources holds twice the ports that make it a scanner; a source, what it found to be served.
 MOST_HELD += LIMITS.max_sources * 2 * Settings().detectors.distributed.min_ports
-MOST_OPENED = 2 * LIMITS.max_sources * 256
+MOST_OPENED = 2 * LIMITS.max_sources * 64
 
 
 @pytest.mark.parametrize("ports", [1, 5, 200])
