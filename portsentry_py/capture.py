@@ -7,35 +7,38 @@ and its packet objects cost about 3,500 us each, where tshark's columns cost 3.4
 
 import os
 import re
+import select
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import resources
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from portsentry_py.children import Pipeline
-from portsentry_py.decode import COLUMNS, seconds_of
+from portsentry_py.decode import COLUMNS
 from portsentry_py.errors import CaptureError, InputError, PermissionDenied
 from portsentry_py.kernel_filter import kernel_filter
-from portsentry_py.machine import Interface
+from portsentry_py.machine import Interface, usable_cores
 from portsentry_py.settings import Capture
+from portsentry_py.worker import Worker, reason_in
 
 OLDEST_TSHARK = (3, 6, 0)
 _INSTALL = "install it with: apt-get install tshark"
 _GZIP = b"\x1f\x8b"
 _ALWAYS_ALLOWED_PACKETS = 500_000
 _START_SECONDS = 15.0
-# A capture stops within ten seconds, and may have been that far behind.
-_MOST_BEHIND_SECONDS = 60.0
 # pcap in both byte orders and resolutions, pcapng, gzip.
 _MAGIC = tuple(
     bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a", "1f8b")
 )
-# dumpcap says this once it captures on every interface.
-_READY = "File: -"
-_DROPPED = re.compile(r"Packets received/dropped on interface .*?: \d+/(\d+) ")
-_NOISE = re.compile(r"^(Running as user|Capturing on|File: |Packets |tshark: *$|$|\()")
+# The Python process cannot follow more than two.
+_CORES_FOR_TWO = 4
+# Ten digits of seconds and six decimals: as text they sort as they do as numbers.
+_time_cell = itemgetter(slice(17))
 
 
 class Tools(NamedTuple):
@@ -87,7 +90,10 @@ def interface_names(tools: Tools) -> list[str]:
 
 
 class LiveCapture:
-    """One run of dumpcap and tshark; ends when either child does.
+    """One run of one or more workers, which share the packets; ends when any of them does.
+
+    Without `decode`, it captures, and what it captures waits in the kernel until `decode` is called: two
+    captures at once then need no more memory than one.
 
     Raises (on construction):
         CaptureError: dumpcap refused an interface or the filter; the message quotes its reason.
@@ -95,91 +101,123 @@ class LiveCapture:
     """
 
     def __init__(
-        self, tools: Tools, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
+        self,
+        tools: Tools,
+        interfaces: list[Interface],
+        served_udp: frozenset[int],
+        settings: Capture,
+        *,
+        decode: bool = True,
     ) -> None:
-        command = [tools.dumpcap, "-q", "-s", str(settings.snap_bytes), "-B", str(settings.buffer_mib)]
-        for interface in interfaces:
-            command += ["-i", interface.name, "-f", kernel_filter(served_udp, vlan=interface.ethernet)]
-        command += ["-w", "-"]
         names = " ".join(interface.name for interface in interfaces)
+        self._workers: list[Worker] = []
         try:
-            self._pipeline = Pipeline([command, _tshark_command(tools, "-")], _environment())
-        except PermissionError as error:
-            raise _no_permission(names) from error
+            for command in _dumpcap_commands(tools, interfaces, served_udp, settings):
+                worker = Worker(command, _tshark_command(tools, "-"), _environment(), decode=decode)
+                self._workers.append(worker)
         except OSError as error:
+            self.stop()
+            if isinstance(error, PermissionError):
+                raise _no_permission(names) from error
             raise CaptureError(f"cannot start {error.filename}: {error.strerror}; re{_INSTALL}") from error
-        self._wait_until_ready(names)
-
-    def _wait_until_ready(self, names: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        early: list[str] = []
-        while not any(_READY in line for line in self._pipeline.said(0)):
-            early += self._pipeline.read(0.1)
-            if self._pipeline.ended is not None or time.monotonic() > deadline:
-                self._pipeline.stop()
-                raise self._refusal(names)
-        self._early = early
-        self._follows: float | None = None
+        for worker in self._workers:
+            if not worker.starts(deadline):
+                self.stop()
+                raise _refusal(worker, names)
+        self._ready = select.poll()
+        for worker in self._workers:
+            self._ready.register(worker, select.POLLIN)
 
-    def _refusal(self, names: str) -> CaptureError | PermissionDenied:
-        said = self._pipeline.said(0)
-        reason = _reason(said) or _reason(self._pipeline.said(1)) or "it gave no reason"
-        if "permission" in " ".join(said).lower():
-            return _no_permission(names)
-        return CaptureError(f"cannot capture on {names}: {reason}; see `tshark -D` for the interfaces.")
+    def decode(self) -> None:
+        """Start what decodes, if it was not; if it does not start, the capture has ended."""
+        for worker in self._workers:
+            worker.decode()
 
     def read(self, timeout_seconds: float) -> list[str]:
         """Lines of columns, waiting at most so long."""
-        early, self._early = self._early, []
-        return self._not_seen_before(early + self._pipeline.read(0 if early else timeout_seconds))
+        if len(self._workers) == 1:
+            return self._workers[0].read(timeout_seconds)
+        self._ready.poll(timeout_seconds * 1000)
+        return _in_order(worker.read(0) for worker in self._workers)
+
+    def stop(self) -> list[str]:
+        """Stop capturing; returns the lines of what was captured before."""
+        for worker in self._workers:
+            worker.tell()
+        return _in_order(worker.stop() for worker in self._workers)
 
     @property
-    def tshark_pid(self) -> int:
-        """The process number of tshark."""
-        return self._pipeline.pid(1)
+    def lag(self) -> float | None:
+        """How many seconds the worker that is furthest behind is behind; None if nothing came of late."""
+        return max((worker.lag for worker in self._workers if worker.lag is not None), default=None)
 
-    def follow(self, last_line: str) -> None:
-        """Another capture of the same has ended with that line: what it gave is not given again."""
-        self._follows = time_of(last_line)
+    def hand_over(self) -> list[dict[str, str]]:
+        """Remember, from now on, the last lines, for the capture that takes over."""
+        return [worker.hand_over() for worker in self._workers]
 
-    def _not_seen_before(self, lines: list[str]) -> list[str]:
-        if self._follows is None:
-            return lines
-        for position, line in enumerate(lines):
-            # Both heard the same packets while both ran. A clock that was set back is not waited for.
-            if not 0 <= self._follows - time_of(line) < _MOST_BEHIND_SECONDS:
-                self._follows = None
-                return lines[position:]
-        return []
+    def follow(self, last: list[dict[str, str]]) -> None:
+        """Another capture of the same has ended with these lines: what it gave is not given again."""
+        for worker, lines in zip(self._workers, last, strict=True):
+            worker.follow(lines)
+
+    @property
+    def tshark_pids(self) -> list[int]:
+        """The process numbers of all tsharks."""
+        return [worker.tshark_pid for worker in self._workers]
 
     @property
     def ended(self) -> str | None:
-        """`dumpcap_ended` or `tshark_ended` once a child has ended, None while both run."""
-        position = self._pipeline.ended
-        if position is None:
-            return "tshark_ended" if self._pipeline.at_end else None
-        return ("dumpcap_ended", "tshark_ended")[position]
+        """`dumpcap_ended` or `tshark_ended` once a child has ended, None while all run."""
+        return next(filter(None, (worker.ended for worker in self._workers)), None)
 
     @property
     def last_words(self) -> str:
         """What the children said last, for our own diagnostics."""
-        return _reason(self._pipeline.said(0)) or _reason(self._pipeline.said(1)) or "no reason given"
+        words = (worker.last_words for worker in self._workers if worker.ended)
+        return next(filter(None, words), "no reason given")
 
     @property
     def dropped(self) -> int:
         """Packets that the kernel dropped; dumpcap tells only when it ends."""
-        found = (_DROPPED.search(line) for line in self._pipeline.said(0))
-        return sum(int(match[1]) for match in found if match)
-
-    def stop(self) -> list[str]:
-        """Stop capturing; returns the lines of what was captured before."""
-        early, self._early = self._early, []
-        return self._not_seen_before(early + self._pipeline.stop())
+        return sum(worker.dropped for worker in self._workers)
 
 
-def time_of(line: str) -> float:
-    """The time of a line, as `seconds_of` reads it."""
-    return seconds_of(line.split("\t", 1)[0])
+def _dumpcap_commands(
+    tools: Tools, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
+) -> Iterator[list[str]]:
+    """One for each worker; together they have the buffer that was asked for."""
+    workers = settings.workers if isinstance(settings.workers, int) else _automatic_workers()
+    buffer_mib = max(1, settings.buffer_mib // workers)
+    for number in range(workers):
+        command = [tools.dumpcap, "-q", "-s", str(settings.snap_bytes), "-B", str(buffer_mib)]
+        if len(interfaces) > 1:
+            # Of several interfaces, dumpcap queues a thousand packets by itself and drops what comes then.
+            command += ["-C", str(buffer_mib << 20)]
+        for interface in interfaces:
+            expression = kernel_filter(served_udp, vlan=interface.ethernet, worker=number, workers=workers)
+            command += ["-i", interface.name, "-f", expression]
+        yield [*command, "-w", "-"]
+
+
+@cache  # a fresh capture must have as many as the one before
+def _automatic_workers() -> int:
+    return 2 if usable_cores() >= _CORES_FOR_TWO else 1
+
+
+def _in_order(batches: Iterable[list[str]]) -> list[str]:
+    """The lines of all workers as the packets came; of one worker, as they are."""
+    filled = [lines for lines in batches if lines]
+    if len(filled) < 2:  # noqa: PLR2004 - nothing to merge
+        return filled[0] if filled else []
+    return sorted(chain(*filled), key=_time_cell)
+
+
+def _refusal(worker: Worker, names: str) -> CaptureError | PermissionDenied:
+    if worker.lacks_permission:
+        return _no_permission(names)
+    reason = worker.last_words or "it gave no reason"
+    return CaptureError(f"cannot capture on {names}: {reason}; see `tshark -D` for the interfaces.")
 
 
 def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
@@ -211,7 +249,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
     code = pipeline.exit_code(0)
     if code == 0:
         return
-    reason = _reason(pipeline.said(0)) or f"tshark ended with {code}"
+    reason = reason_in(pipeline.said(0)) or f"tshark ended with {code}"
     if not any_line and not _begins_like_a_capture(path):
         raise InputError(f"{_shown(path)}: {_without_name(reason)}; give a pcap or pcapng file.")
     raise DamagedCapture(f"{_shown(path)}: {_without_name(reason)}; what came before the damage was read.")
@@ -272,15 +310,6 @@ def _no_permission(names: str) -> PermissionDenied:
         f"you may not capture on {names}; run as root, or give dumpcap the capabilities with "
         "`dpkg-reconfigure wireshark-common` and join the group wireshark."
     )
-
-
-def _reason(said: list[str]) -> str:
-    """The program's own reason, in one line."""
-    lines = [line.strip() for line in said]
-    kept = [
-        line.removeprefix("dumpcap: ").removeprefix("tshark: ") for line in lines if not _NOISE.match(line)
-    ]
-    return " ".join(kept[:2]).rstrip(".")
 
 
 def _without_name(reason: str) -> str:

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from portsentry_py import pack
 from portsentry_py.capture import LiveCapture, Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, OutputError, PermissionDenied, PortsentryError
+from portsentry_py.log_reader import read_tail
 from portsentry_py.machine import all_interfaces, default_interfaces, describe
+from portsentry_py.overview import dropped_note
 from portsentry_py.pack_conflicts import LOG
 from portsentry_py.settings import Settings
 
@@ -35,6 +38,7 @@ def check(settings: Settings) -> Iterator[Result]:
         yield Result("tshark", f"{tools.tshark} {tools.version}")
         yield from _capture(settings, tools)
     yield _log(settings.log)
+    yield from _dropped(settings.log)
     yield from _jail(settings)
 
 
@@ -70,6 +74,13 @@ def _log(target: str) -> Result:
         text = f"you may not write {target}; run as root or name another log"
         return Result("log", text, PermissionDenied(text))
     return Result("log", target)
+
+
+def _dropped(target: str) -> Iterator[Result]:
+    with suppress(PortsentryError):  # there may be no log yet
+        note = dropped_note(read_tail(Path(target)).status)
+        if note:
+            yield Result("sensor", note, warning=True)
 
 
 def _jail(settings: Settings) -> Iterator[Result]:

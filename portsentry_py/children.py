@@ -1,5 +1,6 @@
 """A pipeline of two child processes, dumpcap into tshark, watched so that none outlives us or dies unseen."""
 
+import contextlib
 import os
 import selectors
 import signal
@@ -25,25 +26,44 @@ class Pipeline:
     Args:
         commands: one or two argument lists.
         environment: the children's environment.
+        hold_back: the last one is not started before `start_last`.
     """
 
-    def __init__(self, commands: Sequence[Sequence[str]], environment: dict[str, str]) -> None:
-        self._selector = selectors.DefaultSelector()
+    def __init__(
+        self, commands: Sequence[Sequence[str]], environment: dict[str, str], *, hold_back: bool = False
+    ) -> None:
+        self._selector = selectors.EpollSelector()
         self._said: list[bytes] = []
         self._rest = b""
         self.at_end = False
         self._killed = False
+        self._told = float("-inf")
         # Only the guard's input is a pipe of ours; all descriptors of ours are closed in children.
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, start_new_session=True, env=environment
         )
+        self._environment = environment
         self._processes: list[subprocess.Popen[bytes]] = []
+        *others, last = commands
+        self._last: Sequence[str] | None = last
         try:
-            for position, command in enumerate(commands):
-                self._start(command, environment, last=position == len(commands) - 1)
+            for command in others:
+                self._start(command, environment, last=False)
+            if not hold_back:
+                self.start_last()
         except OSError:
             self.kill()
             raise
+
+    def start_last(self) -> None:
+        """Start the last child, unless it was; what the others wrote until now waits in pipes and kernel.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        last, self._last = self._last, None
+        if last is not None:
+            self._start(last, self._environment, last=True)
 
     def _start(self, command: Sequence[str], environment: dict[str, str], *, last: bool) -> None:
         before = self._processes[-1].stdout if self._processes else None
@@ -86,6 +106,10 @@ class Pipeline:
         """The child's process number."""
         return self._processes[position].pid
 
+    def fileno(self) -> int:
+        """A descriptor that is readable when there is something to read."""
+        return self._selector.fileno()
+
     def exit_code(self, position: int) -> int | None:
         """The child's exit code, None while it runs."""
         return self._processes[position].poll()
@@ -116,20 +140,27 @@ class Pipeline:
         whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
         if len(self._rest) > _MAX_LINE_BYTES:
             self._rest = b""
-        # One conversion for all of them: this is where a flood's packets arrive.
-        return whole.decode("utf-8", "replace").split("\n") if newline else []
+        # One conversion for all of them: this is where a flood's packets arrive. As bytes, because a single
+        # ellipsis, with which tshark marks what it cuts, would double the size of all.
+        return whole.decode("latin-1").split("\n") if newline else []
+
+    def tell(self) -> None:
+        """Ask the first child to end; the others end when they have read what it wrote."""
+        self._told = time.monotonic()
+        if self._processes[0].poll() is None:
+            self._processes[0].send_signal(signal.SIGTERM)
 
     def stop(self) -> list[str]:
         """Ask the first child to end, and read what the last one still writes until it ends too."""
-        first = self._processes[0]
-        told, deadline = 0.0, time.monotonic() + _STOP_SECONDS
+        deadline = time.monotonic() + _STOP_SECONDS
         lines: list[str] = []
+        with contextlib.suppress(OSError):
+            self.start_last()
         # Until every pipe is closed: the output that we want, and the last words of both.
         while self._selector.get_map() and time.monotonic() < deadline:
             # More than once: dumpcap has been seen to miss one on an idle interface.
-            if first.poll() is None and time.monotonic() - told > _TELL_SECONDS:
-                told = time.monotonic()
-                first.send_signal(signal.SIGTERM)
+            if time.monotonic() - self._told > _TELL_SECONDS:
+                self.tell()
             lines += self.read(_TELL_SECONDS)
         self.kill()
         return lines

@@ -1,5 +1,6 @@
 """Reads what the core must know of this host: addresses, interfaces, listening sockets. Touches nothing."""
 
+import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -135,6 +136,11 @@ def memory_of(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return 0
+
+
+def usable_cores() -> int:
+    """The processor cores that we may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 def describe(names: Iterable[str]) -> list[Interface]:

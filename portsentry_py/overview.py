@@ -9,7 +9,7 @@ from pathlib import Path
 from portsentry_py.errors import InputError
 from portsentry_py.events import utc
 from portsentry_py.jail_state import Fail2banState, JailState, Standing, ask
-from portsentry_py.log_reader import EvidenceLine, LogTail, read_tail
+from portsentry_py.log_reader import EvidenceLine, LogTail, StatusLine, read_tail
 
 SCHEMA_VERSION = 1
 SOURCES = 10
@@ -233,7 +233,18 @@ def _sensor_note(tail: LogTail, running: bool | None) -> str:
         return f"what was read of {tail.path} does not say whether the sensor runs."
     if running is None:
         return "it has written nothing for a while: no traffic, or it was killed."
-    return ""
+    return dropped_note(tail.status)
+
+
+def dropped_note(status: StatusLine | None) -> str:
+    """What to do about packets that the kernel dropped, one sentence; empty if it dropped none."""
+    dropped = status.counts["packets_dropped"] if status else 0
+    if not dropped:
+        return ""
+    return (
+        f"while it was behind, {dropped} packets found the kernel's buffer full and were not seen; "
+        "raise capture.buffer_mib."
+    )
 
 
 def _log(tail: LogTail, now_us: int) -> LogView:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from portsentry_py.capture import LiveCapture, Tools, time_of
+from portsentry_py.capture import LiveCapture, Tools
 from portsentry_py.engine import Engine
 from portsentry_py.errors import PortsentryError
 from portsentry_py.events import Event
 from portsentry_py.listener import TrapListener
 from portsentry_py.machine import default_interfaces, describe, host_state, memory_of
+from portsentry_py.renewal import Renewals
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
 from portsentry_py.status import status_event
@@ -27,14 +28,12 @@ _HOST_SECONDS = 10.0
 _STATUS_SECONDS = 60.0
 _OVERLAP_SECONDS = 1.0  # four times dumpcap's read timer
 _LONGEST_OVERLAP_SECONDS = 30.0
-_SETTLED_SECONDS = 2.0  # after these, tshark has loaded what it needs for its work
 # Packets reach us up to half a second after the clock that ticks here; a tick must not overtake them.
 _TICK_LAG_US = 3_000_000
 _MANY_PACKETS = 100
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
-_GROWN = "tshark_grown"
 _MIB = 1 << 20
 
 
@@ -74,10 +73,12 @@ class Service:
         self._started = 0.0
         self._watched: frozenset[str] = frozenset()
         self._dropped = 0
-        self._renewals = 0
-        self._fresh_bytes = 0
-        self._last_line = ""
+        self._renewals = Renewals(settings.capture.tshark_growth_mib * _MIB)
+        self._renewed = 0
         self._told: dict[str, int] = {}
+        self._tick_is_due = _Every(_TICK_SECONDS)
+        self._host_is_due = _Every(_HOST_SECONDS)
+        self._status_is_due = _Every(_STATUS_SECONDS)
 
     def run(self) -> None:
         """Capture until a signal comes.
@@ -88,20 +89,15 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_hang_up)
-        capture = self._start()
+        capture: LiveCapture | None = self._start()
         try:
             self._status("started", "none")
-            while not self._stop:
-                reason = self._watch(capture)
-                if reason is None:
-                    break
-                if reason == _GROWN:
-                    capture = self._renew(capture)
-                else:
-                    capture = self._restart(capture, reason) or capture
+            while capture is not None and not self._stop:
+                capture = self._watch(capture)
         finally:
             self._listener.close()
-            self._end(capture)
+            if capture is not None:
+                self._end(capture)
         for event in self._engine.finish():
             self._publish(event)
         self._status("stopped", "signal")
@@ -122,38 +118,36 @@ class Service:
             return
         if replace(settings, **_fixed(self._settings)) != settings:
             _diagnostics.warning("interfaces, log, capture, limits and lines change only at a restart.")
+        if settings.served.udp != self._settings.served.udp:
+            self._renewals.named_anew()
         self._settings = replace(settings, **_fixed(self._settings))
         self._engine.set_settings(self._settings)
         self._refresh_host()
         self._status("reloaded", "signal")
 
-    def _has_grown(self, capture: LiveCapture, now: float) -> bool:
-        """Whether tshark should be replaced; it remembers every address, and a flood has millions."""
-        size = memory_of(capture.tshark_pid)
-        if now - self._started < _SETTLED_SECONDS:
-            self._fresh_bytes = size
-        return size - self._fresh_bytes > self._settings.capture.tshark_growth_mib * _MIB
-
-    def _renew(self, capture: LiveCapture) -> LiveCapture:
+    def _renew(self, capture: LiveCapture, reason: str) -> LiveCapture:
         """Let a fresh capture take over: it runs before the old one stops, so no packet is missed."""
         try:
-            fresh = self._start(announce=False)
+            fresh = self._start(takes_over=True)
         except PortsentryError as error:
-            _diagnostics.error("tshark has grown, and a fresh one does not start: %s", error)
-            self._fresh_bytes = memory_of(capture.tshark_pid)  # tried again when it has grown as much again
+            _diagnostics.error("%s, and a fresh capture does not start: %s", reason, error)
             return capture
         # What dumpcap has not fetched from the kernel when it is told to end is lost: the old one goes on
-        # until it has given what came before the fresh one's beginning.
-        begun, there = time.monotonic(), time.time()
-        while capture.ended is None and time.monotonic() - begun < _LONGEST_OVERLAP_SECONDS:
-            lines = capture.read(_READ_SECONDS)
-            self._publish_lines(lines)
-            behind = lines and time_of(lines[-1]) < there
-            if not behind and time.monotonic() - begun >= _OVERLAP_SECONDS:
+        # until it has given what came before the fresh one's beginning. Only then is there another tshark.
+        begun, last = time.monotonic(), capture.hand_over()
+        while not self._stop and capture.ended is None:
+            self._read(capture)
+            if self._tick_is_due():
+                self._tick()
+            overlap = time.monotonic() - begun
+            behind = (capture.lag or 0.0) > overlap
+            if overlap >= (_LONGEST_OVERLAP_SECONDS if behind else _OVERLAP_SECONDS):
                 break
         self._end(capture)
-        fresh.follow(self._last_line)
-        self._renewals += 1
+        fresh.decode()
+        fresh.follow(last)
+        self._renewals.decodes(time.monotonic())
+        self._renewed += 1
         return fresh
 
     def _end(self, capture: LiveCapture) -> None:
@@ -161,46 +155,47 @@ class Service:
         self._publish_lines(capture.stop())
         self._dropped += capture.dropped
 
-    def _start(self, *, announce: bool = True) -> LiveCapture:
+    def _start(self, *, takes_over: bool = False) -> LiveCapture:
         names = list(self._settings.interfaces) or default_interfaces() or ["any"]
+        served_udp = self._host.listening_udp | self._settings.served.udp
         capture = LiveCapture(
-            self._tools,
-            describe(names),
-            self._host.listening_udp | self._settings.served.udp,
-            self._settings.capture,
+            self._tools, describe(names), served_udp, self._settings.capture, decode=not takes_over
         )
-        if announce:
+        if not takes_over:
             self._announce(names)
         self._watched = frozenset(names)
         self._started = time.monotonic()
+        self._renewals.begin(self._started, served_udp)
         return capture
 
-    def _watch(self, capture: LiveCapture) -> str | None:
-        """Process packets until a signal (None) or the end of a child (why)."""
-        ticked = refreshed = told = time.monotonic()
-        while not self._stop:
-            self._publish_lines(capture.read(_READ_SECONDS))
-            self._listener.poll()
-            ended = capture.ended
-            if ended is not None:
-                return ended
-            if self._hang_up:
-                self._reload()
-            now = time.monotonic()
-            if now - ticked >= _TICK_SECONDS:
-                ticked = now
-                self._tick()
-                if self._has_grown(capture, now):
-                    return _GROWN
-            if now - refreshed >= _HOST_SECONDS:
-                refreshed = now
-                self._refresh_host()
-                if self._unwatched():
-                    return "interfaces_changed"
-            if now - told >= _STATUS_SECONDS:
-                told = now
-                self._status_if_changed()
-        return None
+    def _watch(self, capture: LiveCapture) -> LiveCapture | None:
+        """Read once and do what is due; returns the capture that runs on, None if a signal came first."""
+        self._read(capture)
+        now = time.monotonic()
+        self._renewals.read(now, capture.lag)
+        ended = capture.ended
+        if ended is not None:
+            return self._restart(capture, ended)
+        if self._hang_up:
+            self._reload()
+        if self._tick_is_due():
+            self._tick()
+            reason = self._renewals.due(now, sum(map(memory_of, capture.tshark_pids)))
+            if reason is not None:
+                return self._renew(capture, reason)
+        if self._host_is_due():
+            self._refresh_host()
+            self._renewals.listening(self._host.listening_udp)
+            if self._unwatched():
+                return self._restart(capture, "interfaces_changed")
+        if self._status_is_due():
+            self._status_if_changed()
+        return capture
+
+    def _read(self, capture: LiveCapture) -> None:
+        """Take what comes from the wire and to the open decoys."""
+        self._publish_lines(capture.read(_READ_SECONDS))
+        self._listener.poll()
 
     def _unwatched(self) -> frozenset[str]:
         """Interfaces that came up after the start, where all that are up shall be watched."""
@@ -249,8 +244,6 @@ class Service:
             self._engine.set_host(self._host)
 
     def _publish_lines(self, lines: list[str]) -> None:
-        if lines:
-            self._last_line = lines[-1]
         for event in self._engine.feed(lines):
             self._publish(event)
 
@@ -262,7 +255,7 @@ class Service:
         counts = {
             **self._engine.counts(),
             "restarts": self._restarts,
-            "renewals": self._renewals,
+            "renewals": self._renewed,
             "lost": self._lost,
         }
         if counts != self._told:
@@ -298,10 +291,24 @@ class Service:
                 reason,
                 dropped=self._dropped,
                 restarts=self._restarts,
-                renewals=self._renewals,
+                renewals=self._renewed,
                 lost=self._lost,
             )
         )
+
+
+class _Every:
+    """Says when so many seconds have passed since it said so last."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._last = seconds, time.monotonic()
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
 
 
 def _fixed(settings: Settings) -> dict[str, Any]:

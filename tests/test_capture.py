@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from portsentry_py import capture as capturing
+from portsentry_py import worker as worker_file
 from portsentry_py.capture import (
     DamagedCapture,
     LiveCapture,
@@ -19,6 +22,7 @@ from portsentry_py.capture import (
 )
 from portsentry_py.decode import decode
 from portsentry_py.errors import CaptureError, InputError, PermissionDenied
+from portsentry_py.kernel_filter import kernel_filter
 from portsentry_py.machine import Interface, interface
 from portsentry_py.packet import Packet
 from portsentry_py.settings import Capture
@@ -346,27 +350,151 @@ def test_an_interface_may_have_any_name(tools: Tools, tmp_path: Path) -> None:
     assert [packet.dest_port for packet in packets] == [22]
 
 
-def test_what_another_capture_gave_already_is_not_given_again(tmp_path: Path) -> None:
-    first, second, third = (f"1700000000.{n:06d}\tx" for n in (1, 2, 3))
-    much_earlier = "1600000000.000000\tx"
-    script = RUNNING.replace("echo first", f"printf '{first}\\n{second}\\n{third}\\n{second}\\n'")
-    capture = said_by(script, tmp_path)
-    capture.follow(second)
-    given: list[str] = []
+ETHERNET = [Interface("eth0", ethernet=True), Interface("tun0", ethernet=False)]
 
-    def both_given() -> bool:
-        given.extend(capture.read(0.1))
-        return len(given) == 2
 
-    until(both_given)
-    assert given == [third, second]
+def test_one_worker_has_every_packet_and_the_whole_buffer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capturing, "usable_cores", lambda: 3)
+    capturing._automatic_workers.cache_clear()
+    expected = [
+        *(str(tmp_path / "dumpcap"), "-q", "-s", "128", "-B", "64", "-C", str(64 << 20)),
+        *("-i", "eth0", "-f", kernel_filter({53}, vlan=True)),
+        *("-i", "tun0", "-f", kernel_filter({53}, vlan=False)),
+        *("-w", "-"),
+    ]
+    for workers in ("auto", 1):
+        settings = Capture(workers=workers)
+        commands = capturing._dumpcap_commands(stand_ins(tmp_path), ETHERNET, frozenset({53}), settings)
+        assert list(commands) == [expected]
+    (alone,) = capturing._dumpcap_commands(stand_ins(tmp_path), ETHERNET[:1], frozenset(), settings)
+    assert "-C" not in alone, "one interface has no queue beside the kernel's"
+    capturing._automatic_workers.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("workers", "buffer_mib", "each_mib"), [("auto", 64, 32), (2, 64, 32), (4, 64, 16), (8, 5, 1)]
+)
+def test_several_workers_share_packets_and_buffer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | str, buffer_mib: int, each_mib: int
+) -> None:
+    monkeypatch.setattr(capturing, "usable_cores", lambda: 4)
+    capturing._automatic_workers.cache_clear()
+    settings = Capture(workers=workers, buffer_mib=buffer_mib)
+    commands = list(capturing._dumpcap_commands(stand_ins(tmp_path), ETHERNET, frozenset({53}), settings))
+    count = 2 if workers == "auto" else workers
+    assert len(commands) == count
+    for number, command in enumerate(commands):
+        assert command[command.index("-B") + 1] == str(each_mib)
+        for vlan in (True, False):
+            assert kernel_filter({53}, vlan=vlan, worker=number, workers=len(commands)) in command
+    capturing._automatic_workers.cache_clear()
+
+
+# The first of two workers gives the odd lines, the second the even ones.
+SHARING = f"""
+case $0 in
+*dumpcap)
+    case $* in
+    *'& 1 = 0'*) number=0 ;;
+    *) number=1 ;;
+    esac
+    [ ! -e "$0.refuse$number" ] || {{ echo 'dumpcap: No room for two.' >&2; exit 1; }}
+    echo 'File: -' >&2
+    trap "echo \\"{COUNTS}\\" >&2; exit 0" TERM
+    second=1700000000
+    for at in 1 3 5; do printf "$second.00000%d\\tx%d\\n" $((at + number)) $((at + number)); done
+    while [ ! -e "$0.die$number" ]; do sleep 0.05; done
+    echo "dumpcap: Worker $number fell." >&2
+    exit 2 ;;
+*) exec cat ;;
+esac
+"""
+ODD, EVEN = ([f"1700000000.{at:06d}\tx{at}" for at in times] for times in ((1, 3, 5), (2, 4, 6)))
+ALL = [line for both in zip(ODD, EVEN, strict=True) for line in both]
+
+
+def sharing(folder: Path) -> LiveCapture:
+    fake(folder, SHARING)
+    return LiveCapture(stand_ins(folder), LO, frozenset(), Capture(workers=2))
+
+
+def gathered(capture: LiveCapture, count: int) -> list[str]:
+    """So many lines, in as many reads as it takes."""
+    found: list[str] = []
+
+    def enough() -> bool:
+        found.extend(capture.read(0.1))
+        return len(found) >= count
+
+    until(enough)
+    return found
+
+
+def test_what_several_workers_give_comes_in_order(tmp_path: Path) -> None:
+    capture = sharing(tmp_path)
+    last = capture.hand_over()
+    time.sleep(0.5)  # let both have written
+    assert capture.read(1) == ALL
+    assert last == [{"": ODD[-1]}, {"": EVEN[-1]}]
+    assert capture.ended is None
+    assert len(set(capture.tshark_pids)) == 2
+    assert {psutil.Process(pid).parent() for pid in capture.tshark_pids} == {psutil.Process()}
+    assert capture.stop() == []
+    assert capture.dropped == 14
+    assert not [pid for pid in capture.tshark_pids if psutil.pid_exists(pid)]
+
+
+def test_what_several_workers_gave_is_left_out_for_each_of_them(tmp_path: Path) -> None:
+    capture = sharing(tmp_path)
+    capture.follow([{"": ODD[0]}, {"": EVEN[1]}])
+    assert sorted(gathered(capture, 3)) == [ODD[1], ODD[2], EVEN[2]]
+    assert capture.stop() == []
+    capture = sharing(tmp_path)
+    capture.follow([{}, {"": EVEN[1]}])
+    assert capture.stop() == [ODD[0], ODD[1], ODD[2], EVEN[2]]
+
+
+def test_waiting_for_several_workers_ends(tmp_path: Path) -> None:
+    capture = sharing(tmp_path)
+    gathered(capture, 6)
+    before = time.monotonic()
+    assert capture.read(0.2) == []
+    assert 0.1 < time.monotonic() - before < 5
     capture.stop()
 
-    capture = said_by(script, tmp_path)
-    capture.follow(third)
-    assert capture.stop() == []
 
-    capture = said_by(RUNNING.replace("echo first", f"printf '{much_earlier}\\n'"), tmp_path)
-    capture.follow(second)
-    until(lambda: capture.read(0.1) == [much_earlier])
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_worker_that_dies_ends_them_all(tmp_path: Path, number: int) -> None:
+    capture = sharing(tmp_path)
+    gathered(capture, 6)
+    assert capture.ended is None
+    (tmp_path / f"dumpcap.die{number}").touch()
+    until(lambda: capture.read(0.1) == [] and capture.ended == "dumpcap_ended")
+    capture.stop()
+    assert capture.last_words == f"Worker {number} fell"
+    assert capture.dropped == 7
+    assert not [pid for pid in capture.tshark_pids if psutil.pid_exists(pid)]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_worker_that_is_refused_leaves_no_other(tmp_path: Path, number: int) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    (tmp_path / f"dumpcap.refuse{number}").touch()
+    with pytest.raises(CaptureError, match="cannot capture on lo: No room for two"):
+        sharing(tmp_path)
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_the_capture_is_as_far_behind_as_its_last_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_010.0)
+    fake(tmp_path, SHARING.replace("second=1700000000", "second=$((1700000000 + 8 * number))"))
+    capture = LiveCapture(stand_ins(tmp_path), LO, frozenset(), Capture(workers=2))
+    gathered(capture, 6)
+    assert capture.lag == pytest.approx(10, abs=0.01)
+    monkeypatch.setattr(worker_file, "_SILENT_SECONDS", 0.0)
+    assert capture.lag is None
     capture.stop()

@@ -11,8 +11,11 @@ from portsentry_py import check as checking
 from portsentry_py import pack
 from portsentry_py.capture import Tools
 from portsentry_py.check import Result, check
+from portsentry_py.engine import Engine
 from portsentry_py.errors import CaptureError, OutputError, PermissionDenied
 from portsentry_py.settings import Settings
+from portsentry_py.status import status_event
+from tests.build import US, log_lines, micros, strict
 
 TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 
@@ -104,6 +107,23 @@ def test_a_log_without_a_directory_is_told(tmp_path: Path) -> None:
 
 def test_a_directory_is_no_log(tmp_path: Path) -> None:
     assert isinstance(results(log=str(tmp_path))["log"].error, PermissionDenied)
+
+
+def test_packets_that_the_kernel_dropped_are_told_with_the_fix(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert "sensor" not in results(log=str(log))
+    told = [
+        status_event(Engine(strict(), US), micros(at), state, "none", dropped=dropped)
+        for at, state, dropped in ((0, "started", 0), (60, "running", 0), (120, "running", 60_123))
+    ]
+    log.write_bytes(b"".join(log_lines(told[:2])))
+    assert "sensor" not in results(log=str(log))
+    log.write_bytes(b"".join(log_lines(told)))
+    found = results(log=str(log))["sensor"]
+    assert found.warning
+    assert found.error is None
+    assert "60123 packets" in found.text
+    assert "capture.buffer_mib" in found.text
 
 
 def test_without_fail2ban_nothing_will_be_banned() -> None:

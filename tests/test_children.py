@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -65,7 +66,8 @@ def test_a_line_arrives_whole_however_it_is_written(start: Start) -> None:
 
 
 def test_bytes_that_are_no_text_do_no_harm(start: Start) -> None:
-    assert lines(start("printf '\\377\\376\\n'")) == ["\ufffd\ufffd"]
+    """Only ASCII means anything to us; the rest is neither an error nor larger than it came."""
+    assert lines(start("printf '\\377\\342\\200\\246\\n'")) == ["\xff\xe2\x80\xa6"]
 
 
 def test_a_line_without_an_end_is_not_kept(start: Start) -> None:
@@ -117,6 +119,25 @@ def test_stopping_lets_them_finish(start: Start) -> None:
     assert [pipeline.exit_code(0), pipeline.exit_code(1)] == [0, 0]
 
 
+def test_children_that_were_told_end_by_themselves(start: Start) -> None:
+    pipeline = start("trap 'echo last; exit 0' TERM; echo first; while :; do sleep 0.05; done", "cat")
+    until(lambda: pipeline.read(0.1) == ["first"])
+    pipeline.tell()
+    assert lines(pipeline) == ["last"]
+    until(lambda: pipeline.exit_code(0) == 0)
+    pipeline.tell()
+
+
+def test_others_can_wait_for_a_line_as_well(start: Start) -> None:
+    pipeline = start("sleep 0.3; echo one; sleep 60")
+    ready = select.poll()
+    ready.register(pipeline, select.POLLIN)
+    assert ready.poll(50) == []
+    assert ready.poll(10_000) == [(pipeline.fileno(), select.POLLIN)]
+    assert pipeline.read(0) == ["one"]
+    assert ready.poll(50) == []
+
+
 def test_killing_twice_does_nothing_more(start: Start) -> None:
     pipeline = start("sleep 60", "cat")
     pipeline.kill()
@@ -129,6 +150,23 @@ def test_a_program_that_is_missing_leaves_nobody_behind() -> None:
     with pytest.raises(FileNotFoundError):
         Pipeline([["sleep", "60"], ["/nonexistent/program"]], ENVIRONMENT)
     assert psutil.Process().children() == before
+
+
+def test_what_the_first_child_writes_waits_for_the_last() -> None:
+    pipeline = Pipeline([["sh", "-c", "echo early; echo 'ready' >&2"], ["cat"]], ENVIRONMENT, hold_back=True)
+    until(lambda: pipeline.read(0.1) == [] and pipeline.said(0) == ["ready"])
+    assert len(psutil.Process().children()) >= 2
+    pipeline.start_last()
+    pipeline.start_last()
+    assert lines(pipeline) == ["early"]
+    pipeline.stop()
+
+
+def test_a_pipeline_that_is_stopped_before_it_decodes_still_gives_everything() -> None:
+    script = "echo early; trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    pipeline = Pipeline([["sh", "-c", script], ["cat"]], ENVIRONMENT, hold_back=True)
+    time.sleep(0.2)
+    assert pipeline.stop() == ["early"]
 
 
 def test_a_killed_guard_is_no_reason_to_stop(start: Start) -> None:

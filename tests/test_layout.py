@@ -67,10 +67,12 @@ SHELL = {
     "pack_jails",
     "pack_samples",
     "protected",
+    "renewal",
     "replay",
     "service",
     "sinks",
     "status",
+    "worker",
 }
 IMPURE = {
     "asyncio",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -18,6 +19,7 @@ from portsentry_py.machine import (
     host_state,
     interface,
     own_addresses,
+    usable_cores,
 )
 
 
@@ -61,6 +63,16 @@ def test_a_connected_socket_serves_nobody() -> None:
     with bound(socket.SOCK_DGRAM, "0.0.0.0") as server, socket.socket(type=socket.SOCK_DGRAM) as client:
         client.connect(("127.0.0.1", server.getsockname()[1]))
         assert client.getsockname()[1] not in host_state(()).listening_udp
+
+
+def test_only_the_cores_that_we_may_run_on_are_counted() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert usable_cores() == len(before)
 
 
 def test_loopback_is_not_watched_by_default() -> None:

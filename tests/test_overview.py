@@ -19,8 +19,8 @@ from portsentry_py.status import status_event
 from tests.build import SCANNER, START_US, US, evidence, log_lines, micros, refused, strict, syn, watch
 
 
-def status(state: str = "running", at: float = 0) -> Event:
-    return status_event(Engine(strict(), US), micros(at), state, "none")
+def status(state: str = "running", at: float = 0, dropped: int = 0) -> Event:
+    return status_event(Engine(strict(), US), micros(at), state, "none", dropped=dropped)
 
 
 def lines(source: str = SCANNER, at: float = 0) -> list[EvidenceEvent]:
@@ -128,6 +128,14 @@ def test_the_sensors_counts_and_start_are_told(log: Path) -> None:
     assert told.started is not None
     assert told.timestamp is not None
     assert told.started < told.timestamp
+
+
+def test_packets_that_the_kernel_dropped_are_told_with_the_fix(log: Path) -> None:
+    told = seen(log, status("started"), status(at=50, dropped=60_123)).sensor
+    assert told.counts["packets_dropped"] == 60_123
+    assert "60123 packets" in told.note
+    assert "capture.buffer_mib" in told.note
+    assert seen(log, status(dropped=1), status("started", at=50)).sensor.note == "", "of an earlier run"
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_age(log: Path) -> None:

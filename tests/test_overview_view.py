@@ -70,6 +70,13 @@ def row(text: str, address: str) -> str:
     return next(line for line in text.splitlines() if address in line)
 
 
+def test_packets_that_the_kernel_dropped_are_shown() -> None:
+    sensor = replace(OVERVIEW.sensor, counts={"packets": 1234, "packets_dropped": 7}, note="raise it.")
+    text = shown(replace(OVERVIEW, sensor=sensor))
+    assert "1234 packets, 7 packets dropped" in text
+    assert "raise it." in text
+
+
 def test_a_reader_sees_all_four_parts() -> None:
     text = shown(OVERVIEW)
     assert "running; last said running 30 s ago, version 0.1.0: 1234 packets, 5 lines lost" in text

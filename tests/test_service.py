@@ -10,6 +10,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from portsentry_py import renewal
 from portsentry_py import service as serving
 from portsentry_py.capture import Tools
 from portsentry_py.errors import CaptureError, ConfigError
@@ -17,8 +18,9 @@ from portsentry_py.events import Event
 from portsentry_py.host import HostState
 from portsentry_py.machine import Interface
 from portsentry_py.service import Service
-from portsentry_py.settings import Capture, Settings, Traps
-from tests.build import HOST, SCANNER, US, lines, scans, statuses, strict, syn
+from portsentry_py.settings import Capture, Served, Settings, Traps
+from portsentry_py.worker import time_of
+from tests.build import HOST, SCANNER, START_US, US, lines, scans, statuses, strict, syn
 
 TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 Step = Callable[[], list[str]]
@@ -54,36 +56,64 @@ class Played:
     last_words = "it fell over"
 
     def __init__(
-        self, _tools: Tools, interfaces: list[Interface], served_udp: frozenset[int], _settings: Capture
+        self,
+        _tools: Tools,
+        interfaces: list[Interface],
+        served_udp: frozenset[int],
+        _settings: Capture,
+        *,
+        decode: bool,
     ) -> None:
         if self.refusals:
             raise self.refusals.pop()
         self.started.append((interfaces, served_udp))
         self.ended: str | None = None
         self.dropped = 0
-        self.tshark_pid = len(self.started)
-        self.followed = ""
+        self.tshark_pids = [len(self.started)]
+        self.last: list[dict[str, str]] = []
+        self.lag: float | None = None
+        self.followed: list[dict[str, str]] | None = None
+        self.stopped = False
+        self.decodes = decode
         self.all.append(self)
 
-    def follow(self, last_line: str) -> None:
+    def decode(self) -> None:
+        """Two tsharks at once would need twice the memory."""
+        assert all(one.stopped for one in self.all if one is not self)
+        self.decodes = True
+
+    def hand_over(self) -> list[dict[str, str]]:
+        """Give what will be the last lines."""
+        return self.last
+
+    def follow(self, last: list[dict[str, str]]) -> None:
         """Remember it."""
-        self.followed = last_line
+        self.followed = last
 
     def read(self, _timeout_seconds: float) -> list[str]:
         """The next step: lines, or the word for a death."""
+        assert self.decodes
         step = next(self.steps, None)
+        self.lag = None
         if step is None:
             os.kill(os.getpid(), signal.SIGTERM)
             return []
         if isinstance(step, str):
             self.ended = step
             return []
-        return step()
+        return self._given(step())
 
     def stop(self) -> list[str]:
         """What was still on its way, and what the kernel dropped."""
         self.dropped = 5
-        return lines(syn(SCANNER, 9999, at=2))
+        self.stopped = True
+        return self._given(lines(syn(SCANNER, 9999, at=2)))
+
+    def _given(self, given: list[str]) -> list[str]:
+        if given:
+            self.last[:] = [{"": given[-1]}]
+            self.lag = time.time() - time_of(given[-1])
+        return given
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +239,9 @@ def test_a_signal_ends_the_waiting_for_a_restart(monkeypatch: pytest.MonkeyPatch
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(time, "sleep", sleep)
-    assert states(ran(refuse, "dumpcap_ended"))[-1] == ("stopped", "signal")
+    notes = ran(refuse, "dumpcap_ended")
+    assert states(notes)[-1] == ("stopped", "signal")
+    assert statuses(notes.events)[-1].packets_dropped == 5, "one capture has ended, once"
 
 
 def test_a_capture_that_cannot_start_is_an_error() -> None:
@@ -338,30 +370,39 @@ def test_open_decoys_are_told_to_the_core_and_closed_at_the_end(monkeypatch: pyt
     assert closed == [True]
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for a reason at each read, and let a fresh capture take over at once."""
+    for module, name in (
+        *((serving, name) for name in ("_TICK_SECONDS", "_HOST_SECONDS", "_OVERLAP_SECONDS")),
+        *((renewal, name) for name in ("_SETTLED_SECONDS", "_OVERLAP_SECONDS")),
+    ):
+        monkeypatch.setattr(module, name, 0.0)
+
+
 def grown(monkeypatch: pytest.MonkeyPatch, *sizes_mib: int) -> None:
-    """Let tshark have these sizes, one at each tick, and every tick come at once."""
+    """Let tshark have these sizes, one at each tick, and then the last."""
     sizes = iter(sizes_mib)
     monkeypatch.setattr(serving, "memory_of", lambda _pid: next(sizes, sizes_mib[-1]) << 20)
-    monkeypatch.setattr(serving, "_TICK_SECONDS", 0.0)
-    monkeypatch.setattr(serving, "_SETTLED_SECONDS", 0.0)
-    monkeypatch.setattr(serving, "_OVERLAP_SECONDS", 0.0)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_tshark_that_has_grown_is_replaced_without_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    grown(monkeypatch, 0, 100, 129, 0)
+    grown(monkeypatch, 100, 200, 229, 100)
     notes = ran(send(1), send(2), send(3, at=1), send(4, at=3))
     old, fresh = Played.all
-    assert fresh.followed == lines(syn(SCANNER, 9999, at=2))[-1]
+    assert fresh.followed == [{"": lines(syn(SCANNER, 9999, at=2))[-1]}]
     assert old.dropped == 5
     last = statuses(notes.events)[-1]
     assert (last.renewals, last.restarts, last.packets_dropped) == (1, 0, 10)
     assert [status.state for status in statuses(notes.events)] == ["started", "stopped"]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_tshark_that_cannot_be_replaced_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    grown(monkeypatch, 0, 200)
+    grown(monkeypatch, 100, 300)
 
     def refuse(step: Step) -> Step:
         def taken() -> list[str]:
@@ -370,7 +411,96 @@ def test_a_tshark_that_cannot_be_replaced_goes_on(
 
         return taken
 
-    notes = ran(refuse(send(1)), send(2), send(3, at=1))
+    notes = ran(send(1), refuse(send(2)), send(3, at=1))
     assert len(Played.all) == 1
-    assert "tshark has grown, and a fresh one does not start: no room for another." in caplog.text
+    assert "tshark has grown, and a fresh capture does not start: no room for another." in caplog.text
     assert statuses(notes.events)[-1].renewals == 0
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_udp_service_that_starts_later_is_left_to_a_fresh_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [HostState(), *[HostState(listening_udp=frozenset({5060}))] * 2]
+    monkeypatch.setattr(
+        serving, "host_state", lambda _home, _decoys: hosts.pop(0) if len(hosts) > 1 else hosts[0]
+    )
+    notes = ran(send(1), send(2), send(3), send(4), send(5))
+    assert [served_udp for _, served_udp in Played.started] == [frozenset(), {5060}]
+    assert statuses(notes.events)[-1].renewals == 1
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("served", "renewals"), [(Served(udp=frozenset({5060})), 1), (Served(tcp=frozenset({80})), 0)]
+)
+def test_udp_ports_that_a_reload_names_are_left_to_a_fresh_filter(served: Served, renewals: int) -> None:
+    named = strict(interfaces=("eth7",), served=served)
+    notes = ran(send(1), signalled(signal.SIGHUP), send(2), send(3), reload=lambda: named)
+    assert ("reloaded", "signal") in states(notes)
+    assert [served_udp for _, served_udp in Played.started] == [frozenset(), *[served.udp] * renewals]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_was_dropped_is_told_once_the_sensor_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "time", lambda: START_US / 1e6 + now[0])
+
+    def at(wall: float, port: int, sent: float) -> Step:
+        def step() -> list[str]:
+            now[0] = wall
+            return send(port, at=sent)()
+
+        return step
+
+    late, in_time = at(60, 1, sent=57), at(61, 2, sent=60.5)
+    notes = ran(late, in_time, at(62, 3, sent=61.5), signalled(signal.SIGHUP), send(4, at=62))
+    reloaded = next(status for status in statuses(notes.events) if status.state == "reloaded")
+    assert (reloaded.packets_dropped, reloaded.renewals) == (5, 1)
+    assert len(Played.all) == 2
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_capture_that_is_behind_is_not_ended_before_it_has_caught_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grown(monkeypatch, 100, 300)
+    monkeypatch.setattr(time, "time", lambda: START_US / 1e6 + 10)
+    seen: list[bool] = []
+
+    def late(at: float) -> Step:
+        def step() -> list[str]:
+            seen.append(Played.all[0].stopped)
+            return send(7, at=at)()
+
+        return step
+
+    ran(send(1), send(2), late(1), late(5), late(10.5), late(11))
+    assert seen == [False, False, False, True]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_signal_ends_a_handover_and_nothing_that_was_captured_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grown(monkeypatch, 100, 300)
+    monkeypatch.setattr(serving, "_OVERLAP_SECONDS", 2.0)
+    notes = ran(send(1), send(2), signalled(signal.SIGTERM), send(3))
+    old, fresh = Played.all
+    assert (old.stopped, fresh.stopped) == (True, True)
+    assert fresh.followed == [{"": lines(syn(SCANNER, 9999, at=2))[-1]}]
+    last = statuses(notes.events)[-1]
+    assert (last.state, last.packets, last.packets_dropped) == ("stopped", 4, 10)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_status_is_told_however_often_a_fresh_capture_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    grown(monkeypatch, *range(100, 100_000, 200))
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def pass_time() -> list[str]:
+        clock[0] += 10
+        return send(1)()
+
+    notes = ran(*[pass_time] * 30)
+    assert statuses(notes.events)[-1].renewals > 5
+    assert states(notes).count(("running", "none")) >= 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -78,9 +79,17 @@ class Sensor:
         wait_for(lambda: text in self.diagnostics.read_text(), repr(text), evidence=self.evidence)
 
     def children(self) -> dict[str, psutil.Process]:
-        """Give the running capture tools by name; the sensor has one of each."""
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        return {child.name(): child for child in found if child.name() in CAPTURE_TOOLS}
+        """Give a running capture tool of each name."""
+        return {child.name(): child for child in self.capture_tools()}
+
+    def capture_tools(self) -> list[psutil.Process]:
+        """Give all running capture tools: one of each for each worker."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.name() in CAPTURE_TOOLS:
+                    found.append(child)
+        return found
 
     def stop(self, *, seconds: float = 30) -> int:
         """End the sensor as systemd does, and give its exit code."""

@@ -182,6 +182,7 @@ def test_a_replay_says_what_was_said_live(lab: Lab, start_sensor: StartSensor, t
     wait_for(lambda: witness.exists() and witness.stat().st_size, "the witness to capture")
     sensor = start_sensor(
         copy=True,
+        capture={"workers": 1},  # there is one file for the copy
         served={"tcp": [SSH_PORT, HTTP_PORT]},
         traps={"tcp": [DECOY]},
         connections="all",
