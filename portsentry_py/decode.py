@@ -75,6 +75,12 @@ def canonical_address(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
+def _canonical_target(cell: str) -> str:
+    """Most packets are to us or from us: one text for all that hold it."""
+    return canonical_address(cell.strip())
+
+
 @lru_cache(maxsize=8192)
 def _canonical_ipv6(text: str) -> str:
     address = ipaddress.ip_address(text)
@@ -139,7 +145,7 @@ def _decode(line: str) -> Packet | Discard:
     return Packet(
         time_us=_time_us(time.strip()),
         src=canonical_address(src.strip()),
-        dst=canonical_address(dst.strip()),
+        dst=_canonical_target(dst),
         proto=proto,
         src_port=src_port,
         dest_port=dest_port,

@@ -20,7 +20,7 @@ from portsentry_py.packet import ACK, RST, Packet
 from portsentry_py.settings import Limits
 
 # The probe, our answer, and once more each: what is kept of one source.
-_MOST_BYTES = 1200
+_MOST_BYTES = 600
 # Position of the TCP flags in the hex of layer 4.
 _FLAGS = slice(26, 28)
 _COLONED = 3 * 14

@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -291,7 +292,7 @@ class Ledger:
         if record.unserved:
             record.proven = _with(record.proven, _make(sighting), _MAX_MAKES)
             pair = Pair(sighting.target, sighting.proto, sighting.port)
-            record.proofs = _with(record.proofs, pair, _MAX_MAKES)
+            record.proofs = _with(record.proofs, _shared(pair), _MAX_MAKES)
         elif sighting.time_us - record.last_check_us >= _HABIT_US:
             record.last_check_us = sighting.time_us
             record.sessions += 1
@@ -314,7 +315,7 @@ class Ledger:
         pair = Pair(sighting.target, sighting.proto, sighting.port)
         if pair in record.unserved:
             self._drop(record, pair)
-        record.opened = _with(record.opened, pair, _MAX_OPENED)
+        record.opened = _with(record.opened, _shared(pair), _MAX_OPENED)
 
     def _drop(self, record: SourceRecord, pair: Pair) -> None:
         record.closed -= record.unserved.pop(pair).refused
@@ -323,6 +324,12 @@ class Ledger:
         record.targets[pair.target] -= 1
         if not record.targets[pair.target]:
             del record.targets[pair.target]
+
+
+@lru_cache(maxsize=4096)
+def _shared(pair: Pair) -> Pair:
+    """Few ports are served, and every source may hold them: one object for all."""
+    return pair
 
 
 def _with(members: tuple[_T, ...], new: _T, most: int) -> tuple[_T, ...]:

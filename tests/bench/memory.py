@@ -79,7 +79,8 @@ def _sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
     dumpcap.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(_ROOT))} exec {words}\n", encoding="utf-8")
     dumpcap.chmod(0o755)
     settings = folder / "portsentry.yaml"
-    settings.write_text(f"home: [{TARGET}]\n", encoding="ascii")
+    # A second stand-in would make the same packets again.
+    settings.write_text(f"home: [{TARGET}]\ncapture: {{workers: 1}}\n", encoding="ascii")
     command = [sys.executable, "-m", "portsentry_py", "run", "-i", "lo", "-c", str(settings)]
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(

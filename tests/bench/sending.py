@@ -66,7 +66,7 @@ def recorded(path: Path, sender: Host, target: Host, kind: Frames, packets: int)
 
 
 def start(
-    host: Host, capture: Path, per_second: int | None, packets: int | None = None
+    host: Host, capture: Path, per_second: int | None, packets: int | None = None, iface: str = IFACE
 ) -> subprocess.Popen[str]:
     """Start sending the capture, or its first packets, at a rate or at full speed."""
     # A timer that sleeps: the default one takes a whole core, which belongs to who is measured.
@@ -75,7 +75,7 @@ def start(
     with Path(os.devnull).open("w", encoding="utf-8") as noise:
         return host.start(
             *(require_tool("tcpreplay"), "--preload-pcap", "--no-flow-stats", *speed, *limit),
-            *("--intf1", IFACE, capture),
+            *("--intf1", iface, capture),
             stdout=subprocess.PIPE,
             stderr=noise,
         )

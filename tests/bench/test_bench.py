@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from inspect import signature
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portsentry_py.decode import decode
+from portsentry_py.engine import Engine
+from portsentry_py.host import HostState
+from portsentry_py.packet import Packet
+from portsentry_py.settings import Limits, Settings
+from portsentry_py.tables import BoundedTable
 from tests.bench import __main__ as bench
-from tests.bench import bulk, captures, delay, frames, hidden, memory, rates, replay
+from tests.bench import bulk, captures, delay, entries, frames, hidden, memory, rates, replay
+from tests.bench.fillings import TABLES, Table
 from tests.bench.frames import Link
+from tests.bench.lines import Sender
+from tests.bench.onslaught import Onslaught
 from tests.bench.programs import Counts, given_peer
 from tests.bench.sending import Sent
 from tests.tools import require_root, require_tool
@@ -92,6 +109,134 @@ def test_memory() -> None:
     assert growth.status["packets"] == PACKETS
     assert growth.status["packets_malformed"] == 0
     assert f"`packets` {PACKETS:,}" in memory.section(growth)
+
+
+def full_of(size: int, bound: int, held: int) -> Table:
+    """A table of so many blocks of memory, each of that size."""
+    engine, blocks = Engine(Settings(), HostState()), list[bytes]()
+
+    def fill(_sender: Sender, _limits: Limits) -> Iterator[Engine]:
+        yield engine
+        blocks.extend(bytes([nth % 256]) * size for nth in range(held))
+        yield engine
+
+    return Table("blocks", "nothing", lambda _: bound, lambda _: len(blocks), fill, ())
+
+
+def test_an_entry_takes_what_it_weighs() -> None:
+    weight = entries.weigh(full_of(10_000, 5_000, 5_000), 1)
+    assert weight == pytest.approx(10_000, rel=0.1)  # there may have been free memory before
+
+
+def test_a_table_that_is_not_full_is_not_weighed() -> None:
+    with pytest.raises(AssertionError, match="100 entries where there is room for 200"):
+        entries.weigh(full_of(1, 200, 100), 1)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_fills_the_tables_are_packets(version: int) -> None:
+    sender = Sender(version)
+    for lines in (sender.known(1), sender.looks(2), sender.tour(3, range(9)), sender.stray(4), sender.ask(5)):
+        assert all(isinstance(decode(line), Packet) for line in lines)
+    assert len({sender.source(nth, network) for nth in range(150) for network in range(99)}) == 150 * 99
+    assert len({sender.target(nth) for nth in range(9_999)}) == 9_999
+
+
+@functools.cache
+def besieged() -> Engine:
+    """An engine with hardly any room, all of which is taken."""
+    return Onslaught(entries.parted(128), 128).engine()
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_an_onslaught_leaves_no_table_empty(table: Table) -> None:
+    """Half of what fits, because small networks crowd each other out; of what no setting bounds, some."""
+    settable = table.bound(entries.parted(2)) < table.bound(Limits())
+    least = table.bound(entries.parted(128)) / 2 if settable else table.bound(Limits()) / 256
+    if "forgotten" not in table.name:
+        assert table.held(besieged()) >= least
+
+
+# Bounded by the configuration and the host, or by how many different ones there are.
+FEW = {
+    "Engine._asked",
+    "Engine._discarded",
+    "HostState.protected",
+    "TrapDetector.ports",
+    "portsentry_py.config._model",
+}
+LARGE = 1_024
+
+
+def test_every_table_of_the_core_is_weighed() -> None:
+    engine = besieged()
+    paths = [path.rpartition(".") for table in TABLES for path in table.at]
+    weighed = {f"{type(attrgetter(owner)(engine)).__name__}.{name}" for owner, _, name in paths}
+    inside = {name for table in TABLES for name in table.inside}
+    assert {*tables_of(engine), *caches()} - FEW == weighed | inside
+
+
+def tables_of(*roots: object) -> Iterator[str]:
+    """All that can grow and is an attribute of an object of the core."""
+    seen, waiting = set[int](), list(roots)
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, (dict, BoundedTable)):
+            waiting += chain.from_iterable(one.items())
+        elif isinstance(one, (list, tuple, set, deque)):
+            waiting += one
+        elif type(one).__module__.startswith("portsentry_py."):
+            for name, found in attributes(one):
+                waiting.append(found)
+                if isinstance(found, (dict, set, deque, BoundedTable)) or hasattr(found, "cache_info"):
+                    yield f"{type(one).__name__}.{name}"
+
+
+def attributes(one: object) -> Iterator[tuple[str, object]]:
+    yield from getattr(one, "__dict__", {}).items()
+    names = chain.from_iterable(getattr(kind, "__slots__", ()) for kind in type(one).__mro__)
+    yield from ((name, getattr(one, name)) for name in names)
+
+
+def is_small(cached: Any) -> bool:
+    return cached.cache_info().maxsize is not None and cached.cache_info().maxsize < LARGE
+
+
+def caches() -> Iterator[str]:
+    """All functions that remember a lot."""
+    for module in [one for name, one in sys.modules.items() if name.startswith("portsentry_py.")]:
+        for found in vars(module).values():
+            if hasattr(found, "cache_info") and signature(found).parameters and not is_small(found):
+                yield f"{found.__module__}.{found.__name__}"
+
+
+@pytest.mark.wire
+def test_entries() -> None:
+    wire()
+    costs = entries.measure(512, 512)
+
+    assert [row.table for row in costs.rows] == list(TABLES)
+    # So few entries of a small table may find room in memory that was free before.
+    assert sum(row.entry_bytes > 20 for row in costs.rows) > 0.8 * len(TABLES)
+    assert costs.worst.packets > 10_000
+    assert costs.worst.before_bytes < costs.worst.after_bytes
+    assert min(costs.worst.held) > 0
+    assert costs.idle_bytes > 10 << 20
+    assert entries.section(costs).count("\n| ") == 2 + len(TABLES)
+
+
+def test_all_tables_together_take_what_each_takes() -> None:
+    rows = [entries.Row(full_of(1, bound, 0), 1 << 20) for bound in (2, 40)]
+    costs = entries.Costs(rows, entries.Worst(8, 9, 3 << 20, 4 << 20, 5 << 20, [1, 30]), 6 << 20)
+    text = entries.section(costs)
+
+    assert "| **all of them** |  |  |  | **42** |" in text
+    assert text.index("| 40 |") < text.index("| 2 |")
+    assert "would take 48 MiB" in text
+    assert "should take 34 MiB, of which it had 3 MiB before. It took 4 MiB (USS), and 5 MiB at" in text
 
 
 @pytest.mark.wire
