@@ -401,10 +401,10 @@ case $0 in
     *) number=1 ;;
     esac
     [ ! -e "$0.refuse$number" ] || {{ echo 'dumpcap: No room for two.' >&2; exit 1; }}
-    echo 'File: -' >&2
     trap "echo \\"{COUNTS}\\" >&2; exit 0" TERM
     second=1700000000
     for at in 1 3 5; do printf "$second.00000%d\\tx%d\\n" $((at + number)) $((at + number)); done
+    echo 'File: -' >&2
     while [ ! -e "$0.die$number" ]; do sleep 0.05; done
     echo "dumpcap: Worker $number fell." >&2
     exit 2 ;;
