@@ -209,7 +209,7 @@ class Gate:
             return False  # an answer, perhaps
         if key in alike.asked:
             alike.asked[key] += 1
-        elif self._is_home(dst) and not self._is_special(dst, proto, int(key[0], 16)):
+        elif self._is_ordinary(proto, key):
             alike.asked[key] = 1
             counted.ports += 1
             self._counted += 1
@@ -219,6 +219,15 @@ class Gate:
         if counted.ports >= _MOST_COUNTED or self._counted >= self._most:
             self._end(src)
         return True
+
+    def _is_ordinary(self, proto: str, key: tuple[str, str]) -> bool:
+        """Whether a probe of that need not be looked at by itself."""
+        port, target = key
+        try:
+            number = int(port, 16)
+        except ValueError:  # fewer bytes than a header has
+            return False
+        return self._is_home(target) and not self._is_special(target, proto, number)
 
     def _keep_answer(self, table: dict[str, str], source: str, line: str) -> tuple[str, ...]:
         """A packet to a source that waits, our answer mostly: it belongs behind its probe."""

@@ -7,7 +7,7 @@ import re
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portsentry_py.engine import Engine
@@ -165,6 +165,15 @@ def test_no_line_is_too_strange(text: str, cells: list[str]) -> None:
     for line in (text, "\t".join(cells)):
         made = gate()
         assert made.admit(line) in ((line,), ())
+
+
+@given(st.text("0123456789abcdef:,…g ", max_size=40), st.sampled_from(["6", "17"]))
+@example("ffff", "17")
+def test_no_bytes_of_a_source_that_was_told_of_are_too_strange(data: str, proto: str) -> None:
+    made, _ = told()
+    time, src, _, dst, _, rest = syn(SCANNER, 22, at=1)[0].line.split("\t", 5)
+    line = f"{time}\t{src}\t{data}\t{dst}\t{proto}\t{rest}"
+    assert made.admit(line) in {(line,), ()}
 
 
 def said(settings: Settings, *traffic: Sent) -> set[tuple[str, str, str]]:
