@@ -11,6 +11,7 @@ from collections.abc import Sequence
 # Also the size of the pipes: a burst waits in them, and is read with few calls.
 _READ_BYTES = 1 << 20
 _STDERR_BYTES = 16_384
+_REST_SECONDS = 0.03  # the pipe holds more than tshark writes meanwhile
 _STOP_SECONDS = 10.0
 _TELL_SECONDS = 1.0
 # A line that never ends is not tshark's.
@@ -35,6 +36,7 @@ class Pipeline:
         self._selector = selectors.EpollSelector()
         self._said: list[bytes] = []
         self._rest = b""
+        self._rest_until = 0.0
         self.at_end = False
         self._killed = False
         self._told = float("-inf")
@@ -121,6 +123,8 @@ class Pipeline:
 
     def read(self, timeout_seconds: float) -> list[str]:
         """The complete lines that the last child has written, waiting at most so long for the first."""
+        # Each read costs as much as many packets: what comes without end is read in large pieces.
+        time.sleep(max(0.0, self._rest_until - time.monotonic()))
         lines: list[str] = []
         for key, _ in self._selector.select(timeout_seconds):
             try:
@@ -131,6 +135,7 @@ class Pipeline:
                 self._selector.unregister(key.fileobj)
             if key.data is None:
                 self.at_end = self.at_end or not chunk
+                self._rest_until = time.monotonic() + _REST_SECONDS
                 lines += self._lines(chunk)
             else:
                 self._said[key.data] = (self._said[key.data] + chunk)[-_STDERR_BYTES:]
