@@ -152,7 +152,7 @@ class Limits:
     max_flows: int = number(50_000, "flows remembered in each direction", 64, 4_000_000)
     max_attempts: int = number(300_000, "distinct (source, host, port) remembered", 64, 10_000_000)
     new_sources_per_second: int = number(
-        500, "unknown sources that are looked at in a second; others wait for their second packet", 1, 100_000
+        200, "unknown sources that are looked at in a second; others wait for their second packet", 1, 100_000
     )
     max_held: int = number(50_000, "first packets of sources that wait", 64, 10_000_000)
     memory_hours: int = number(72, "an attempt is remembered for so long", 1, 24 * 30)
