@@ -24,7 +24,8 @@ _MOST_BYTES = 600
 # Position of the TCP flags in the hex of layer 4.
 _FLAGS = slice(26, 28)
 _COLONED = 3 * 14
-_TCP, _UDP = "6", "17"  # the latter is no TCP flags of a probe either
+_TCP, _UDP = "6", "17"
+_DATAGRAMS = "udp"  # stands where the flags of segments do
 _SRC_PORT, _DEST_PORT = slice(0, 4), slice(4, 8)
 _EPHEMERAL, _SERVICE_FREE = "8000", "0400"  # datagrams to the former or from below the latter may be answers
 _REFUSALS = frozenset({"04", "14"})  # RST; RST and ACK
@@ -53,7 +54,7 @@ class Alike:
 
 @dataclass(slots=True)
 class Counted:
-    """The probes of a source that was just told of, by their flags in hex or _UDP, and what was refused."""
+    """The probes of a source that was just told of, by their flags in hex, and what was refused."""
 
     until_us: int
     since: str
@@ -65,7 +66,7 @@ class Counted:
     def takes_refusal(self, flags: str, key: tuple[str, str]) -> bool:
         """Whether a segment of ours refuses a TCP probe that was counted; it is noted then."""
         if flags not in _REFUSALS or not any(
-            key in alike.asked for kind, alike in self.probes.items() if kind != _UDP
+            key in alike.asked for kind, alike in self.probes.items() if kind != _DATAGRAMS
         ):
             return False
         self.refused.add(key)
@@ -198,14 +199,16 @@ class Gate:
             return False
         if told is not src:
             return proto == _TCP and counted.takes_refusal(data[_FLAGS], (data[_SRC_PORT], src))
-        kind = data[_FLAGS] if proto == _TCP else _UDP
+        kind = data[_FLAGS] if proto == _TCP else _DATAGRAMS
         alike = counted.probes.get(kind)
         if alike is None:
-            if kind not in _OPENING and kind != _UDP:
+            if kind not in _OPENING and kind != _DATAGRAMS:
                 return False
             alike = counted.probes[kind] = Alike()
         key = (data[_DEST_PORT], dst)
-        if kind == _UDP and (key[0] >= _EPHEMERAL or data[_SRC_PORT] < _SERVICE_FREE or self._awaits(src)):
+        if kind == _DATAGRAMS and (
+            key[0] >= _EPHEMERAL or data[_SRC_PORT] < _SERVICE_FREE or self._awaits(src)
+        ):
             return False  # an answer, perhaps
         if key in alike.asked:
             alike.asked[key] += 1

@@ -38,6 +38,7 @@ from tests.build import (
     strict,
     syn,
     syn_ack,
+    tcp,
     traps,
     udp,
     udp_reply,
@@ -244,7 +245,7 @@ def test_datagrams_of_a_source_that_was_told_of_are_counted_too() -> None:
     for sent in (*udp(SCANNER, 161, 162, 161, at=1), *syn(SCANNER, 161, at=1)):
         assert made.admit(sent.line) == ()
     made.hand_over()
-    assert asked(taken[0]) == {"17": {("00a1", HOST): 2, ("00a2", HOST): 1}, "02": {("00a1", HOST): 1}}
+    assert asked(taken[0]) == {"udp": {("00a1", HOST): 2, ("00a2", HOST): 1}, "02": {("00a1", HOST): 1}}
     made = gate()
     made.count(FRIEND, micros(30))
     (answer,) = udp(FRIEND, 40000)
@@ -286,6 +287,7 @@ def test_what_could_change_the_verdict_is_looked_at_all_the_same() -> None:
         syn_ack(served),
         fin_ack(served),
         ping(SCANNER, HOST),
+        tcp(SCANNER, HOST, 4000, 22, 0x17),  # no probe, although UDP has that number
         syn_ack(probe),
         rst(probe),
         syn(SCANNER, 22, dst="192.0.2.99")[0],
