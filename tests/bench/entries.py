@@ -101,8 +101,8 @@ class Costs:
 
 
 def parted(share: int) -> Limits:
-    """Give so small a part of the default limits."""
-    default = Limits()
+    """Give so small a part of the default limits, with a gate that lets the attack in at its own pace."""
+    default = replace(Limits(), new_sources_per_second=500)
     names = ("max_sources", "max_flows", "max_attempts", "max_held")
     return replace(default, **{name: getattr(default, name) // share for name in names})
 
