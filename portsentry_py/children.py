@@ -34,7 +34,7 @@ class Pipeline:
         self, commands: Sequence[Sequence[str]], environment: dict[str, str], *, hold_back: bool = False
     ) -> None:
         self._selector = selectors.EpollSelector()
-        self._said: list[bytes] = []
+        self._said = [b""] * len(commands)
         self._rest = b""
         self._rest_until = 0.0
         self.at_end = False
@@ -83,7 +83,6 @@ class Pipeline:
         if before is not None:
             before.close()  # or the reader would never see the writer's end
         self._tell_guard(" ".join(str(child.pid) for child in self._processes))
-        self._said.append(b"")
         assert process.stderr is not None  # noqa: S101 - a pipe was asked for
         os.set_blocking(process.stderr.fileno(), False)
         self._selector.register(process.stderr, selectors.EVENT_READ, len(self._processes) - 1)

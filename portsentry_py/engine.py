@@ -13,14 +13,13 @@ from portsentry_py.gate import NEVER_US, Counted, Gate
 from portsentry_py.host import HostState
 from portsentry_py.ledger import Ledger, Pair
 from portsentry_py.narrate import connection_event, evidence_event
-from portsentry_py.packet import TCP, UDP
 from portsentry_py.policy import Policy
 from portsentry_py.ration import Ration
 from portsentry_py.scans import Report, ScanReports
 from portsentry_py.settings import Settings
 from portsentry_py.sighting import Kind, Sighting
 
-_PROTOS = {str(TCP): "tcp", str(UDP): "udp"}  # whose probes can be counted at the gate
+_COUNTED_PROTOS = frozenset({"tcp", "udp"})
 _CONNECTION_KINDS = {
     "off": frozenset[Kind](),
     "unserved": frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}),
@@ -148,7 +147,7 @@ class Engine:
         hushed = self._scans.hushed_until(sighting)
         if hushed and sighting.kind in PROBES:
             self._scans.goes_on(sighting)
-            counts = sighting.proto in _PROTOS.values() and sighting.direction == "inbound"
+            counts = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
             if sighting.kind is Kind.PROBE and counts:
                 self._gate.count(sighting.source, hushed)
         silent = not hushed and self._scans.is_silent(sighting, record)
@@ -167,7 +166,7 @@ class Engine:
     def _is_special(self, target: str, proto: str, port: int) -> bool:
         return port in self._decoys or (
             # Of all the ports that a scanner asks for, few are served anywhere.
-            port in self._flows.served.numbers and self._flows.served(target, _PROTOS[proto], port)
+            port in self._flows.served.numbers and self._flows.served(target, proto, port)
         )
 
     def _write_down(self, counted: Counted) -> None:
@@ -183,11 +182,7 @@ class Engine:
             self._scans.goes_on(last)
             pairs = {key: Pair(key[1], last.proto, int(key[0], 16)) for key in alike.asked}
             # What an answer has told to be served since then is no evidence.
-            probes = {
-                pair: alike.asked[key]
-                for key, pair in pairs.items()
-                if not self._is_special(pair.target, str(packet.proto), pair.port)
-            }
+            probes = {pair: alike.asked[key] for key, pair in pairs.items() if not self._is_special(*pair)}
             refused = (pairs[key] for key in counted.refused if key in pairs)
             self._ledger.note_counted(last, probes, [pair for pair in refused if pair in probes])
 

@@ -24,8 +24,7 @@ _MOST_BYTES = 600
 # Position of the TCP flags in the hex of layer 4.
 _FLAGS = slice(26, 28)
 _COLONED = 3 * 14
-_TCP, _UDP = "6", "17"
-_DATAGRAMS = "udp"  # stands where the flags of segments do
+_PROTOS = {"6": "tcp", "17": "udp"}
 _SRC_PORT, _DEST_PORT = slice(0, 4), slice(4, 8)
 _EPHEMERAL, _SERVICE_FREE = "8000", "0400"  # datagrams to the former or from below the latter may be answers
 _REFUSALS = frozenset({"04", "14"})  # RST; RST and ACK
@@ -54,7 +53,7 @@ class Alike:
 
 @dataclass(slots=True)
 class Counted:
-    """The probes of a source that was just told of, by their flags in hex, and what was refused."""
+    """The probes of a source that was just told of, by their flags in hex or `udp`, and what was refused."""
 
     until_us: int
     since: str
@@ -66,7 +65,7 @@ class Counted:
     def takes_refusal(self, flags: str, key: tuple[str, str]) -> bool:
         """Whether a segment of ours refuses a TCP probe that was counted; it is noted then."""
         if flags not in _REFUSALS or not any(
-            key in alike.asked for kind, alike in self.probes.items() if kind != _DATAGRAMS
+            key in alike.asked for kind, alike in self.probes.items() if kind != "udp"
         ):
             return False
         self.refused.add(key)
@@ -135,7 +134,7 @@ class Gate:
             return self._keep_answer(younger if dst in younger else elder, dst, line)
         if (
             not proto
-            or (data[_FLAGS] not in _OPENING if proto == _TCP else self._awaits(src))
+            or (data[_FLAGS] not in _OPENING if proto == "tcp" else self._awaits(src))
             or self._knows(src)
             or not self._is_home(dst)
             # As text, while there is nothing to give: most packets of a flood come to a closed gate.
@@ -198,17 +197,15 @@ class Gate:
         if not (counted.since < time < counted.until and time[_SECONDS_DIGITS:][:1] == "."):
             return False
         if told is not src:
-            return proto == _TCP and counted.takes_refusal(data[_FLAGS], (data[_SRC_PORT], src))
-        kind = data[_FLAGS] if proto == _TCP else _DATAGRAMS
+            return proto == "tcp" and counted.takes_refusal(data[_FLAGS], (data[_SRC_PORT], src))
+        kind = data[_FLAGS] if proto == "tcp" else proto
         alike = counted.probes.get(kind)
         if alike is None:
-            if kind not in _OPENING and kind != _DATAGRAMS:
+            if kind not in _OPENING and kind != "udp":
                 return False
             alike = counted.probes[kind] = Alike()
         key = (data[_DEST_PORT], dst)
-        if kind == _DATAGRAMS and (
-            key[0] >= _EPHEMERAL or data[_SRC_PORT] < _SERVICE_FREE or self._awaits(src)
-        ):
+        if kind == "udp" and (key[0] >= _EPHEMERAL or data[_SRC_PORT] < _SERVICE_FREE or self._awaits(src)):
             return False  # an answer, perhaps
         if key in alike.asked:
             alike.asked[key] += 1
@@ -257,8 +254,8 @@ class Gate:
 @lru_cache(maxsize=4096)
 def _plain(cells: str) -> str:
     """The protocol of lines with such cells, if they are of whole TCP or UDP packets outside of tunnels."""
-    proto, *others = (cell.strip() for cell in cells.split("\t"))
-    if proto not in {_TCP, _UDP} or len(others) != _CELLS_BEHIND_PROTO:
+    number, *others = (cell.strip() for cell in cells.split("\t"))
+    if number not in _PROTOS or len(others) != _CELLS_BEHIND_PROTO:
         return ""
     offset, more, whole = others[:3]
-    return proto if {offset, more} <= _NUMBERS_OF_WHOLE and not whole else ""
+    return _PROTOS[number] if {offset, more} <= _NUMBERS_OF_WHOLE and not whole else ""

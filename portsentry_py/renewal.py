@@ -26,15 +26,14 @@ class Renewals:
 
     def begin(self, now: float, filtered: frozenset[int]) -> None:
         """A capture has started; its filter leaves these UDP ports in the kernel."""
-        self._began = self._heard = now
-        self._fresh_bytes = 0
+        self.decodes(now)
         self._filtered = filtered
         self._unfiltered: frozenset[int] = frozenset()
         self._stale_filter = self._named_anew = False
         self._behind = self._caught_up = False
 
     def decodes(self, now: float) -> None:
-        """The tshark of a capture that took over runs since now."""
+        """Its tshark runs since now; that of a capture which takes over begins later."""
         self._began = self._heard = now
         self._fresh_bytes = 0
 

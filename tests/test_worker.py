@@ -208,4 +208,5 @@ def test_a_worker_whose_tshark_does_not_start_has_ended() -> None:
     assert worker.ended is None
     worker.decode()
     assert worker.ended == "dumpcap_ended"
+    assert worker.last_words == ""
     assert worker.stop() == []

@@ -163,10 +163,10 @@ def idle() -> int:
     """Give what the process of a sensor takes that has seen one packet."""
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
         folder = Path(name)
-        with memory._sensor(folder, 1) as process:
+        with memory.sensor(folder, 1) as process:
             evidence = (folder / "stderr").read_text
             wait_for((folder / "progress").exists, "the sensor", evidence=evidence)
-            with metered([process.pid], memory._is_stand_in) as meter:
+            with metered([process.pid], memory.is_stand_in) as meter:
                 meter.wait_until_quiet(_PATIENCE_SECONDS, 1.0)
             return int(psutil.Process(process.pid).memory_full_info().uss)
 

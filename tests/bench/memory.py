@@ -44,7 +44,7 @@ def measure(packets: int) -> Growth:
     """Feed the sensor with so many packets, each from another source."""
     with (
         tempfile.TemporaryDirectory(prefix="portsentry-py-") as name,
-        _sensor(Path(name), packets) as process,
+        sensor(Path(name), packets) as process,
     ):
         folder = Path(name)
         progress = folder / "progress"
@@ -54,7 +54,7 @@ def measure(packets: int) -> Growth:
             raise AssertionError(f"the sensor ended at once\n{evidence()}")
         begun = busy = time.monotonic()
         peaks: list[dict[str, int]] = []
-        with metered([process.pid], _is_stand_in) as meter:
+        with metered([process.pid], is_stand_in) as meter:
             while len(peaks) < TENTHS:
                 _wait_for(progress, packets * (len(peaks) + 1) // TENTHS)
                 if len(peaks) == TENTHS - 1:
@@ -71,7 +71,8 @@ def measure(packets: int) -> Growth:
 
 
 @contextlib.contextmanager
-def _sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
+def sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a sensor whose dumpcap is the stand-in, which makes so many packets."""
     tools = folder / "tools"
     tools.mkdir()
     dumpcap = tools / "dumpcap"
@@ -97,7 +98,7 @@ def _sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def _is_stand_in(process: psutil.Process) -> bool:
+def is_stand_in(process: psutil.Process) -> bool:
     """Its memory is its own affair."""
     return stream.__name__ in process.cmdline()
 
