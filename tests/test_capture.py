@@ -249,7 +249,8 @@ LO = [Interface("lo", ethernet=True)]
 
 
 def said_by(script: str, tmp_path: Path) -> LiveCapture:
-    fake(tmp_path, script)
+    # A tshark that ends first would be the reason.
+    fake(tmp_path, f"case $0 in *tshark) exec cat ;; esac\n{script}")
     return LiveCapture(stand_ins(tmp_path), LO, frozenset(), Capture())
 
 
