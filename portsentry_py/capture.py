@@ -5,6 +5,7 @@ LiveCapture leaves a growing temporary file, goes silent for ever when dumpcap d
 and its packet objects cost about 3,500 us each, where tshark's columns cost 3.4.
 """
 
+import errno
 import os
 import re
 import select
@@ -22,7 +23,9 @@ from portsentry_py.children import Pipeline
 from portsentry_py.decode import COLUMNS
 from portsentry_py.errors import CaptureError, InputError, PermissionDenied
 from portsentry_py.kernel_filter import kernel_filter
+from portsentry_py.launcher_client import LauncherClient
 from portsentry_py.machine import Interface, usable_cores
+from portsentry_py.sandbox import sandboxed
 from portsentry_py.settings import Capture
 from portsentry_py.worker import Worker, reason_in
 
@@ -35,6 +38,8 @@ _START_SECONDS = 15.0
 _MAGIC = tuple(
     bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a", "1f8b")
 )
+# Our own Wireshark profile switches the layer-4 dissectors off and keeps the user's settings out.
+_PROFILE = resources.files("portsentry_py") / "wireshark"
 # The Python process cannot follow more than two.
 _CORES_FOR_TWO = 4
 # Ten digits of seconds and six decimals: as text they sort as they do as numbers.
@@ -106,6 +111,7 @@ class LiveCapture:
         interfaces: list[Interface],
         served_udp: frozenset[int],
         settings: Capture,
+        launcher: LauncherClient,
         *,
         decode: bool = True,
     ) -> None:
@@ -113,12 +119,23 @@ class LiveCapture:
         self._workers: list[Worker] = []
         try:
             for command in _dumpcap_commands(tools, interfaces, served_udp, settings):
-                worker = Worker(command, _tshark_command(tools, "-"), _environment(), decode=decode)
-                self._workers.append(worker)
+                self._workers.append(
+                    Worker(
+                        command,
+                        _tshark_command(tools, "-"),
+                        _environment(),
+                        starter=launcher.capture,
+                        decode=decode,
+                    )
+                )
         except OSError as error:
             self.stop()
             if isinstance(error, PermissionError):
                 raise _no_permission(names) from error
+            if error.errno == errno.EINVAL:
+                raise CaptureError(
+                    f"cannot capture on {names}: no interface has such a name; see `tshark -D`."
+                ) from error
             raise CaptureError(f"cannot start {error.filename}: {error.strerror}; re{_INSTALL}") from error
         deadline = time.monotonic() + _START_SECONDS
         for worker in self._workers:
@@ -146,6 +163,11 @@ class LiveCapture:
         for worker in self._workers:
             worker.tell()
         return _in_order(worker.stop() for worker in self._workers)
+
+    def kill(self) -> None:
+        """End it now, with all that is on its way."""
+        for worker in self._workers:
+            worker.kill()
 
     @property
     def lag(self) -> float | None:
@@ -229,7 +251,8 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
     """
     _check_readable(path)
     # A name that begins with a dash must not be an option; resolving makes it absolute.
-    pipeline = Pipeline([_tshark_command(tools, str(path.resolve()))], _environment())
+    real = str(path.resolve())
+    pipeline = Pipeline([_tshark_command(tools, real, real)], _environment())
     limit, count, any_line = _most_packets(path), 0, False
     try:
         while not pipeline.at_end:
@@ -282,7 +305,7 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{_shown(path)}: {error.strerror}; check the path.") from error
 
 
-def _tshark_command(tools: Tools, source: str) -> list[str]:
+def _tshark_command(tools: Tools, source: str, *readable: str) -> list[str]:
     columns = ",".join(f'"{title}","{form}"' for title, form in COLUMNS)
     command = [
         tools.tshark,
@@ -296,13 +319,13 @@ def _tshark_command(tools: Tools, source: str) -> list[str]:
         "-o",
         f"gui.column.format:{columns}",
     ]
-    return [*command, "-l"] if source == "-" else command
+    if source == "-":
+        command.append("-l")
+    return sandboxed(command, (str(_PROFILE), *readable))
 
 
 def _environment() -> dict[str, str]:
-    """Our own Wireshark profile switches the layer-4 dissectors off and keeps the user's settings out."""
-    profile = resources.files("portsentry_py") / "wireshark"
-    return {**os.environ, "LC_ALL": "C.UTF-8", "WIRESHARK_CONFIG_DIR": str(profile)}
+    return {**os.environ, "LC_ALL": "C.UTF-8", "WIRESHARK_CONFIG_DIR": str(_PROFILE)}
 
 
 def _no_permission(names: str) -> PermissionDenied:

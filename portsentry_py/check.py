@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from portsentry_py import pack
 from portsentry_py.capture import LiveCapture, Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, OutputError, PermissionDenied, PortsentryError
+from portsentry_py.launcher_client import LauncherClient
 from portsentry_py.log_reader import read_tail
 from portsentry_py.machine import all_interfaces, default_interfaces, describe
 from portsentry_py.overview import dropped_note
@@ -55,7 +56,8 @@ def _capture(settings: Settings, tools: Tools) -> Iterator[Result]:
         yield Result("interfaces", text, CaptureError(text))
         return
     try:
-        LiveCapture(tools, describe(names), settings.served.udp, settings.capture).stop()
+        with closing(LauncherClient(tools.dumpcap)) as launcher:
+            LiveCapture(tools, describe(names), settings.served.udp, settings.capture, launcher).stop()
     except PortsentryError as error:
         yield Result("capture", str(error), error)
     else:

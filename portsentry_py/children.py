@@ -1,12 +1,14 @@
-"""A pipeline of two child processes, dumpcap into tshark, watched so that none outlives us or dies unseen."""
+"""A pipeline of two processes, dumpcap into tshark, watched so that none dies unseen."""
 
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 # Also the size of the pipes: a burst waits in them, and is read with few calls.
 _READ_BYTES = 1 << 20
@@ -16,9 +18,32 @@ _STOP_SECONDS = 10.0
 _TELL_SECONDS = 1.0
 # A line that never ends is not tshark's.
 _MAX_LINE_BYTES = 1 << 20
-# Kills the processes whose numbers it was last told when its standard input closes, as it does when we die,
-# SIGKILL included. An empty last line means that all is well.
-_GUARD = 'pids=; while read -r line; do pids=$line; done; [ -z "$pids" ] || kill -KILL $pids'
+
+
+class Child(Protocol):
+    """A process: `subprocess.Popen`, or one that the launcher started."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        ...
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal."""
+        ...
+
+    def kill(self) -> None:
+        """End it now."""
+        ...
+
+
+Starter = Callable[[Sequence[str], int, int], Child]
+"""Starts a command whose standard output and standard error are these descriptors."""
 
 
 class Pipeline:
@@ -27,11 +52,20 @@ class Pipeline:
     Args:
         commands: one or two argument lists.
         environment: the children's environment.
+        starter: starts the first one, if somebody else must do that.
         hold_back: the last one is not started before `start_last`.
+
+    Raises (on construction):
+        OSError: one cannot be started.
     """
 
     def __init__(
-        self, commands: Sequence[Sequence[str]], environment: dict[str, str], *, hold_back: bool = False
+        self,
+        commands: Sequence[Sequence[str]],
+        environment: dict[str, str],
+        *,
+        starter: Starter | None = None,
+        hold_back: bool = False,
     ) -> None:
         self._selector = selectors.EpollSelector()
         self._said = [b""] * len(commands)
@@ -40,17 +74,15 @@ class Pipeline:
         self.at_end = False
         self._killed = False
         self._told = float("-inf")
-        # Only the guard's input is a pipe of ours; all descriptors of ours are closed in children.
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, start_new_session=True, env=environment
-        )
         self._environment = environment
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Child] = []
+        self._input = os.open(os.devnull, os.O_RDONLY)
+        self._streams = {self._input}
         *others, last = commands
         self._last: Sequence[str] | None = last
         try:
             for command in others:
-                self._start(command, environment, last=False)
+                self._input = self._start(command, starter or self._start_here)
             if not hold_back:
                 self.start_last()
         except OSError:
@@ -65,39 +97,43 @@ class Pipeline:
         """
         last, self._last = self._last, None
         if last is not None:
-            self._start(last, self._environment, last=True)
+            self._watch(self._start(last, self._start_here), None)
 
-    def _start(self, command: Sequence[str], environment: dict[str, str], *, last: bool) -> None:
-        before = self._processes[-1].stdout if self._processes else None
-        process = subprocess.Popen(
+    def _start(self, command: Sequence[str], starter: Starter) -> int:
+        """Start a child that reads what the one before it writes; gives where its output can be read."""
+        with contextlib.ExitStack() as theirs:  # or the reader would never see the writer's end
+            theirs.callback(self._close, self._input)
+            output, its_output = self._pipe(theirs)
+            words, its_words = self._pipe(theirs)
+            fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _READ_BYTES)
+            self._processes.append(starter(command, its_output, its_words))
+        self._watch(words, len(self._processes) - 1)
+        return output
+
+    def _pipe(self, theirs: contextlib.ExitStack) -> tuple[int, int]:
+        reader, writer = os.pipe()
+        self._streams.add(reader)
+        theirs.callback(os.close, writer)
+        return reader, writer
+
+    def _close(self, stream: int) -> None:
+        self._streams.remove(stream)
+        os.close(stream)
+
+    def _watch(self, stream: int, position: int | None) -> None:
+        os.set_blocking(stream, False)
+        self._selector.register(stream, selectors.EVENT_READ, position)
+
+    def _start_here(self, command: Sequence[str], output: int, words: int) -> Child:
+        return subprocess.Popen(
             command,
-            stdin=before or subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pipesize=_READ_BYTES,
-            env=environment,
+            stdin=self._input,
+            stdout=output,
+            stderr=words,
+            env=self._environment,
             # Ctrl-C in a terminal must reach us alone: the children drain when we tell them to.
             start_new_session=True,
         )
-        self._processes.append(process)
-        if before is not None:
-            before.close()  # or the reader would never see the writer's end
-        self._tell_guard(" ".join(str(child.pid) for child in self._processes))
-        assert process.stderr is not None  # noqa: S101 - a pipe was asked for
-        os.set_blocking(process.stderr.fileno(), False)
-        self._selector.register(process.stderr, selectors.EVENT_READ, len(self._processes) - 1)
-        if last:
-            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-            os.set_blocking(process.stdout.fileno(), False)
-            self._selector.register(process.stdout, selectors.EVENT_READ, None)
-
-    def _tell_guard(self, pids: str) -> None:
-        assert self._guard.stdin is not None  # noqa: S101 - a pipe was asked for
-        try:
-            self._guard.stdin.write(pids.encode() + b"\n")
-            self._guard.stdin.flush()
-        except OSError:
-            return  # somebody killed the guard; the children are still watched from here
 
     def said(self, position: int) -> list[str]:
         """The last lines that the child wrote to stderr."""
@@ -173,14 +209,11 @@ class Pipeline:
         """End every child now and collect them; a second call does nothing."""
         if self._killed:
             return
-        self._killed = True
+        self._killed, self._last = True, None
         for process in self._processes:
             if process.poll() is None:
                 process.kill()
             process.wait()
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
         self._selector.close()
-        self._tell_guard("")
-        self._guard.communicate()
+        for stream in tuple(self._streams):
+            self._close(stream)

@@ -1,5 +1,6 @@
 """The command line: the only place that prints and exits. Each option is an environment variable as well."""
 
+import contextlib
 import gc
 import json
 import logging
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from portsentry_py import __version__, config, pack
 from portsentry_py.capture import find_tools
+from portsentry_py.captures import Captures
 from portsentry_py.check import check as check_all
 from portsentry_py.console import ConsoleSink
 from portsentry_py.errors import (
@@ -31,9 +33,12 @@ from portsentry_py.errors import (
     PortsentryError,
     UsageError,
 )
+from portsentry_py.launcher_client import LauncherClient
+from portsentry_py.manager import Manager
 from portsentry_py.overview import look
 from portsentry_py.overview_view import render
 from portsentry_py.pack_ban import ban_and_unban
+from portsentry_py.privileges import drop_privileges
 from portsentry_py.replay import Replay, Summary
 from portsentry_py.service import Service
 from portsentry_py.settings import Networks, Settings
@@ -107,9 +112,6 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
     now = settings()
     logging.basicConfig(level=logging.INFO, handlers=[_diagnostics_handler()])
     tools = find_tools()
-    sinks: list[Sink] = [open_log(now.log)]
-    if now.log != "-" and _output.is_terminal:
-        sinks.append(ConsoleSink(_output))
 
     def announce(names: list[str]) -> None:
         target = "standard output" if now.log == "-" else now.log
@@ -118,11 +120,17 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
             f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}"
         )
 
-    try:
-        Service(now, tools, sinks, announce, reload=settings).run()
-    finally:
+    with contextlib.ExitStack() as stack:
+        launcher = stack.enter_context(contextlib.closing(LauncherClient(tools.dumpcap)))
+        # From here on this process may not capture by itself.
+        launcher.irreplaceable = drop_privileges()
+        sinks: list[Sink] = [open_log(now.log)]
+        if now.log != "-" and _output.is_terminal:
+            sinks.append(ConsoleSink(_output))
         for sink in sinks:
-            sink.close()
+            stack.enter_context(contextlib.closing(sink))
+        captures = Captures(tools, launcher, now.capture)
+        Service(now, captures, sinks, manager=Manager(), announce=announce, reload=settings).run()
 
 
 @cli.command()

@@ -129,9 +129,13 @@ class Engine:
 
     def counts(self) -> dict[str, int]:
         """What the status line tells of the core, under the line's own names."""
+        malformed = self._discarded[Discard.MALFORMED]
+        ignored = self._discarded.total() - malformed
         return {
             "packets": self._packets,
-            "packets_malformed": self._discarded[Discard.MALFORMED],
+            "packets_decoded": self._packets - ignored - malformed,
+            "packets_ignored": ignored,
+            "packets_malformed": malformed,
             "packets_held": self._gate.held,
             "probes_unjudged": self._unjudged,
             "lines_suppressed": self._ration.suppressed,

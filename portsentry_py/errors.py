@@ -25,6 +25,10 @@ class CaptureError(PortsentryError):
     exit_code = 69
 
 
+class RightsLost(CaptureError):
+    """The launcher has ended, and what it alone could do cannot be done any more."""
+
+
 class OutputError(PortsentryError):
     """The log or another output cannot be written."""
 

@@ -64,7 +64,14 @@ Reason = Literal[
 Outcome = Literal["refused", "unanswered", "answered", "served"]
 SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
 SensorReason = Literal[
-    "none", "dumpcap_ended", "tshark_ended", "interfaces_changed", "signal", "end_of_input", "damaged_capture"
+    "none",
+    "dumpcap_ended",
+    "tshark_ended",
+    "stalled",
+    "interfaces_changed",
+    "signal",
+    "end_of_input",
+    "damaged_capture",
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -173,8 +180,19 @@ class StatusEvent(Event):
     state: SensorState = _key("what the sensor does")
     reason: SensorReason = _key("why")
     version: str = _key("version of portsentry-py")
-    packets: int = _key("packets that reached the core since the start", unit="packets")
-    packets_dropped: int = _key("packets that the kernel dropped for want of room", unit="packets")
+    packets_seen: int = _key(
+        "packets that passed the kernel's filter since the start, counted beside the capture", unit="packets"
+    )
+    packets_pending: int = _key("of these, still on their way", unit="packets")
+    packets_dropped: int = _key("of these, lost on their way, mostly for want of room", unit="packets")
+    packets_missed: int = _key(
+        "of these, came while the capture was started again, or were lost with its end", unit="packets"
+    )
+    packets: int = _key("of these, reached the core: the next three together", unit="packets")
+    packets_decoded: int = _key("packets that were understood, those held back included", unit="packets")
+    packets_ignored: int = _key(
+        "packets that say nothing: not IP, pieces of fragments, running sessions", unit="packets"
+    )
     packets_malformed: int = _key("packets that could not be understood", unit="packets")
     packets_held: int = _key(
         "first packets of sources that came in a flood and sent no second", unit="packets"

@@ -74,6 +74,11 @@ def default_interfaces() -> list[str]:
     )
 
 
+def links_up() -> frozenset[str]:
+    """The interfaces that are up."""
+    return frozenset(name for name, stats in psutil.net_if_stats().items() if stats.isup)
+
+
 def interface(name: str) -> Interface:
     """What the capture filter must know of an interface; `any` and unknown ones are not Ethernet."""
     try:

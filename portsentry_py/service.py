@@ -9,13 +9,13 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from portsentry_py.capture import LiveCapture, Tools
+from portsentry_py.captures import Captures
 from portsentry_py.engine import Engine
-from portsentry_py.errors import PortsentryError
+from portsentry_py.errors import PortsentryError, RightsLost
 from portsentry_py.events import Event
 from portsentry_py.listener import TrapListener
-from portsentry_py.machine import default_interfaces, describe, host_state, memory_of
-from portsentry_py.renewal import Renewals
+from portsentry_py.machine import default_interfaces, host_state, links_up
+from portsentry_py.manager import Manager
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
 from portsentry_py.status import status_event
@@ -26,15 +26,12 @@ _READ_SECONDS = 0.25  # how soon a dead child or a signal is noticed
 _TICK_SECONDS = 1.0
 _HOST_SECONDS = 10.0
 _STATUS_SECONDS = 60.0
-_OVERLAP_SECONDS = 1.0  # four times dumpcap's read timer
-_LONGEST_OVERLAP_SECONDS = 30.0
 # Packets reach us up to half a second after the clock that ticks here; a tick must not overtake them.
 _TICK_LAG_US = 3_000_000
 _MANY_PACKETS = 100
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
-_MIB = 1 << 20
 
 
 class Service:
@@ -42,8 +39,9 @@ class Service:
 
     Args:
         settings: the configuration.
-        tools: tshark and dumpcap.
+        captures: where packets come from.
         sinks: the event log first, then others; each gets every event.
+        manager: is told how we are.
         announce: called with the interfaces once the capture runs.
         reload: reads the configuration again, at SIGHUP.
     """
@@ -51,13 +49,14 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        tools: Tools,
+        captures: Captures,
         sinks: Iterable[Sink],
+        *,
+        manager: Manager,
         announce: Callable[[list[str]], None],
         reload: Callable[[], Settings],
     ) -> None:
         self._settings = settings
-        self._tools = tools
         self._sinks = tuple(sinks)
         self._announce = announce
         self._listener = TrapListener(
@@ -72,9 +71,8 @@ class Service:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._started = 0.0
         self._watched: frozenset[str] = frozenset()
-        self._dropped = 0
-        self._renewals = Renewals(settings.capture.tshark_growth_mib * _MIB)
-        self._renewed = 0
+        self._captures = captures
+        self._manager = manager
         self._told: dict[str, int] = {}
         self._tick_is_due = _Every(_TICK_SECONDS)
         self._host_is_due = _Every(_HOST_SECONDS)
@@ -89,15 +87,16 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_hang_up)
-        capture: LiveCapture | None = self._start()
+        self._start()
+        self._manager.is_ready()
         try:
             self._status("started", "none")
-            while capture is not None and not self._stop:
-                capture = self._watch(capture)
+            while not self._stop:
+                self._watch()
         finally:
+            self._manager.is_stopping()
             self._listener.close()
-            if capture is not None:
-                self._end(capture)
+            self._publish_lines(self._captures.finish())
         for event in self._engine.finish():
             self._publish(event)
         self._status("stopped", "signal")
@@ -118,84 +117,49 @@ class Service:
             return
         if replace(settings, **_fixed(self._settings)) != settings:
             _diagnostics.warning("interfaces, log, capture, limits and lines change only at a restart.")
-        if settings.served.udp != self._settings.served.udp:
-            self._renewals.named_anew()
+        named_anew = settings.served.udp != self._settings.served.udp
         self._settings = replace(settings, **_fixed(self._settings))
         self._engine.set_settings(self._settings)
         self._refresh_host()
+        if named_anew:
+            self._captures.serve(self._served_udp, at_once=True)
         self._status("reloaded", "signal")
 
-    def _renew(self, capture: LiveCapture, reason: str) -> LiveCapture:
-        """Let a fresh capture take over: it runs before the old one stops, so no packet is missed."""
-        try:
-            fresh = self._start(takes_over=True)
-        except PortsentryError as error:
-            _diagnostics.error("%s, and a fresh capture does not start: %s", reason, error)
-            return capture
-        # What dumpcap has not fetched from the kernel when it is told to end is lost: the old one goes on
-        # until it has given what came before the fresh one's beginning. Only then is there another tshark.
-        begun, last = time.monotonic(), capture.hand_over()
-        while not self._stop and capture.ended is None:
-            self._read(capture)
-            if self._tick_is_due():
-                self._tick()
-            overlap = time.monotonic() - begun
-            behind = (capture.lag or 0.0) > overlap
-            if overlap >= (_LONGEST_OVERLAP_SECONDS if behind else _OVERLAP_SECONDS):
-                break
-        self._end(capture)
-        fresh.decode()
-        fresh.follow(last)
-        self._renewals.decodes(time.monotonic())
-        self._renewed += 1
-        return fresh
-
-    def _end(self, capture: LiveCapture) -> None:
-        """Stop a capture: what was on its way is still said, and what the kernel dropped is known now."""
-        self._publish_lines(capture.stop())
-        self._dropped += capture.dropped
-
-    def _start(self, *, takes_over: bool = False) -> LiveCapture:
+    def _start(self) -> None:
         names = list(self._settings.interfaces) or default_interfaces() or ["any"]
-        served_udp = self._host.listening_udp | self._settings.served.udp
-        capture = LiveCapture(
-            self._tools, describe(names), served_udp, self._settings.capture, decode=not takes_over
-        )
-        if not takes_over:
-            self._announce(names)
+        self._captures.start(names, self._served_udp)
+        self._announce(names)
         self._watched = frozenset(names)
         self._started = time.monotonic()
-        self._renewals.begin(self._started, served_udp)
-        return capture
 
-    def _watch(self, capture: LiveCapture) -> LiveCapture | None:
-        """Read once and do what is due; returns the capture that runs on, None if a signal came first."""
-        self._read(capture)
-        now = time.monotonic()
-        self._renewals.read(now, capture.lag)
-        ended = capture.ended
+    @property
+    def _served_udp(self) -> frozenset[int]:
+        return self._host.listening_udp | self._settings.served.udp
+
+    def _watch(self) -> None:
+        """Read once and do what is due."""
+        self._publish_lines(self._captures.read(_READ_SECONDS))
+        self._listener.poll()
+        ended = self._captures.ended
         if ended is not None:
-            return self._restart(capture, ended)
+            self._restart(ended)
+            return
         if self._hang_up:
+            self._manager.is_reloading()
             self._reload()
+            self._manager.is_ready()
         if self._tick_is_due():
             self._tick()
-            reason = self._renewals.due(now, sum(map(memory_of, capture.tshark_pids)))
-            if reason is not None:
-                return self._renew(capture, reason)
+            self._captures.tick()
+            if not self._captures.accounts.deaf:
+                self._manager.is_well()
         if self._host_is_due():
             self._refresh_host()
-            self._renewals.listening(self._host.listening_udp)
+            self._captures.serve(self._served_udp)
             if self._unwatched():
-                return self._restart(capture, "interfaces_changed")
+                self._restart("interfaces_changed")
         if self._status_is_due():
             self._status_if_changed()
-        return capture
-
-    def _read(self, capture: LiveCapture) -> None:
-        """Take what comes from the wire and to the open decoys."""
-        self._publish_lines(capture.read(_READ_SECONDS))
-        self._listener.poll()
 
     def _unwatched(self) -> frozenset[str]:
         """Interfaces that came up after the start, where all that are up shall be watched."""
@@ -203,11 +167,11 @@ class Service:
             return frozenset()
         return frozenset(default_interfaces()) - self._watched
 
-    def _restart(self, capture: LiveCapture, reason: str) -> LiveCapture | None:
+    def _restart(self, reason: str) -> None:
         """The capture must be another: say so, then try until it runs again or a signal comes."""
-        why = ", ".join(sorted(self._unwatched())) or capture.last_words
+        why = ", ".join(sorted(self._unwatched())) or self._captures.last_words
         _diagnostics.error("%s (%s); restarting the capture.", reason.replace("_", " "), why)
-        self._end(capture)
+        self._publish_lines(self._captures.stop())
         self._status("interrupted", reason)
         if time.monotonic() - self._started > _STABLE_SECONDS:
             self._pause_seconds = _FIRST_PAUSE_SECONDS
@@ -216,18 +180,20 @@ class Service:
             # Longer each time until a capture has run for a while: what ends at once must not spin.
             self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
             try:
-                again = self._start()
+                self._start()
+            except RightsLost:
+                raise
             except PortsentryError as error:
                 _diagnostics.error("%s", error)
                 continue
             self._restarts += 1
             self._status("restarted", reason)
-            return again
-        return None
+            return
 
     def _sleep(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not self._stop and time.monotonic() < deadline:
+        """Pause, but not when an interface comes or goes: that may be what the capture waits for."""
+        deadline, links = time.monotonic() + seconds, links_up()
+        while not self._stop and time.monotonic() < deadline and links_up() == links:
             time.sleep(min(_READ_SECONDS, seconds))
             self._tick()
 
@@ -254,8 +220,10 @@ class Service:
     def _status_if_changed(self) -> None:
         counts = {
             **self._engine.counts(),
+            "dropped": self._captures.accounts.dropped,
+            "missed": self._captures.accounts.missed,
             "restarts": self._restarts,
-            "renewals": self._renewed,
+            "renewals": self._captures.renewals,
             "lost": self._lost,
         }
         if counts != self._told:
@@ -274,7 +242,7 @@ class Service:
                 "Please report it with the output of `tshark -v`.",
                 malformed,
                 seen,
-                self._tools.version,
+                self._captures.tshark_version,
             )
 
     @property
@@ -283,15 +251,16 @@ class Service:
         return self._sinks[0].lost
 
     def _status(self, state: str, reason: str) -> None:
+        self._captures.count()
         self._publish(
             status_event(
                 self._engine,
                 _now_us(),
                 state,
                 reason,
-                dropped=self._dropped,
+                accounts=self._captures.accounts,
                 restarts=self._restarts,
-                renewals=self._renewed,
+                renewals=self._captures.renewals,
                 lost=self._lost,
             )
         )

@@ -3,6 +3,7 @@
 from typing import cast
 
 from portsentry_py import __version__
+from portsentry_py.accounts import Accounts, read_from_file
 from portsentry_py.engine import Engine
 from portsentry_py.events import SensorReason, SensorState, StatusEvent, utc
 
@@ -13,7 +14,7 @@ def status_event(
     state: str,
     reason: str,
     *,
-    dropped: int = 0,
+    accounts: Accounts | None = None,
     restarts: int = 0,
     renewals: int = 0,
     lost: int = 0,
@@ -25,20 +26,25 @@ def status_event(
         time_us: when, in microseconds since 1970.
         state: what the sensor does (SensorState).
         reason: why (SensorReason).
-        dropped: packets that the kernel dropped.
+        accounts: of a live capture; a file has nothing but what was read.
         restarts: times that the capture was restarted.
         renewals: times that a fresh capture took over.
         lost: lines that could not be written.
     """
+    counts = engine.counts()
+    accounts = accounts or read_from_file(counts["packets"])
     return StatusEvent(
         timestamp=utc(time_us),
         verdict="none",
         state=cast("SensorState", state),
         reason=cast("SensorReason", reason),
         version=__version__,
-        packets_dropped=dropped,
+        packets_seen=accounts.seen,
+        packets_pending=accounts.pending,
+        packets_dropped=accounts.dropped,
+        packets_missed=accounts.missed,
         lines_lost=lost,
         restarts=restarts,
         renewals=renewals,
-        **engine.counts(),
+        **counts,
     )

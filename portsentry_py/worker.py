@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from portsentry_py.children import Pipeline
+from portsentry_py.children import Pipeline, Starter
 from portsentry_py.decode import COLUMNS, seconds_of
 
 # A capture stops within ten seconds, and may have been that far behind.
@@ -26,6 +26,7 @@ class Worker:
         dumpcap: its command line, which writes to its standard output.
         tshark: its command line, which reads from its standard input.
         environment: of both.
+        starter: starts dumpcap, if somebody else must do that.
         decode: start tshark now; else `decode` does it.
     """
 
@@ -35,9 +36,10 @@ class Worker:
         tshark: Sequence[str],
         environment: dict[str, str],
         *,
+        starter: Starter | None = None,
         decode: bool = True,
     ) -> None:
-        self._pipeline = Pipeline([dumpcap, tshark], environment, hold_back=not decode)
+        self._pipeline = Pipeline([dumpcap, tshark], environment, starter=starter, hold_back=not decode)
         self._early: list[str] = []
         self._heard, self._lag = float("-inf"), 0.0
         self._last: dict[str, str] | None = None
@@ -76,6 +78,10 @@ class Worker:
         """Stop it; returns the lines of what was captured before."""
         early, self._early = self._early, []
         return self._given(early + self._pipeline.stop())
+
+    def kill(self) -> None:
+        """End it now, with all that is on its way."""
+        self._pipeline.kill()
 
     def hand_over(self) -> dict[str, str]:
         """Remember, from now on, the last line of each interface for the worker that takes over."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hypothesis import settings as hypothesis_settings
 
+from portsentry_py.accounts import Accounts
 from portsentry_py.decode import COLUMNS, decode
 from portsentry_py.engine import Engine
 from portsentry_py.events import (
@@ -500,3 +501,10 @@ def fragments(whole: Sent, *, ip_id: int, size: int = 8) -> list[Sent]:
         )
         for nth, at in enumerate(cuts)
     ]
+
+
+def lost(dropped: int) -> Accounts:
+    """The accounts of a capture that lost so many packets."""
+    accounts = Accounts()
+    accounts.dropped = dropped
+    return accounts

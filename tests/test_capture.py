@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,7 @@ from portsentry_py.capture import (
 from portsentry_py.decode import decode
 from portsentry_py.errors import CaptureError, InputError, PermissionDenied
 from portsentry_py.kernel_filter import kernel_filter
+from portsentry_py.launcher_client import LauncherClient
 from portsentry_py.machine import Interface, interface
 from portsentry_py.packet import Packet
 from portsentry_py.settings import Capture
@@ -248,10 +250,30 @@ def test_a_config_ini_in_the_current_directory_is_not_obeyed(
 LO = [Interface("lo", ethernet=True)]
 
 
+@pytest.fixture(autouse=True)
+def _launchers() -> Iterator[None]:
+    """Whoever was started to start dumpcap ends with the test."""
+    yield
+    for launcher in LAUNCHERS:
+        launcher.close()
+    LAUNCHERS.clear()
+
+
+LAUNCHERS: list[LauncherClient] = []
+
+
+def live(
+    tools: Tools, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
+) -> LiveCapture:
+    """A live capture, with a launcher of its own."""
+    LAUNCHERS.append(LauncherClient(tools.dumpcap))
+    return LiveCapture(tools, interfaces, served_udp, settings, LAUNCHERS[-1])
+
+
 def said_by(script: str, tmp_path: Path) -> LiveCapture:
     # A tshark that ends first would be the reason.
     fake(tmp_path, f"case $0 in *tshark) exec cat ;; esac\n{script}")
-    return LiveCapture(stand_ins(tmp_path), LO, frozenset(), Capture())
+    return live(stand_ins(tmp_path), LO, frozenset(), Capture())
 
 
 def stand_ins(folder: Path) -> Tools:
@@ -277,15 +299,13 @@ def test_a_dumpcap_that_may_not_be_run_is_missing_rights(tmp_path: Path) -> None
     fake(tmp_path, "true")
     (tmp_path / "dumpcap").chmod(0o644)
     with pytest.raises(PermissionDenied, match="may not capture on lo"):
-        LiveCapture(
-            Tools(str(tmp_path / "tshark"), str(tmp_path / "dumpcap"), "4.0.0"), LO, frozenset(), Capture()
-        )
+        live(Tools(str(tmp_path / "tshark"), str(tmp_path / "dumpcap"), "4.0.0"), LO, frozenset(), Capture())
 
 
 def test_a_dumpcap_that_is_gone_is_told(tmp_path: Path) -> None:
     missing = str(tmp_path / "dumpcap")
     with pytest.raises(CaptureError, match="cannot start"):
-        LiveCapture(Tools(missing, missing, "4.0.0"), LO, frozenset(), Capture())
+        live(Tools(missing, missing, "4.0.0"), LO, frozenset(), Capture())
 
 
 COUNTS = "Packets received/dropped on interface 'lo': 10/7 (pcap:7/dumpcap:0/flushed:0/ps_ifdrop:0) (58.8%)"
@@ -322,18 +342,18 @@ def test_a_capture_that_dies_says_which_child_and_why(tmp_path: Path) -> None:
 
 def test_the_real_thing_starts_and_stops_on_loopback(tools: Tools) -> None:
     require_root()
-    capture = LiveCapture(tools, [interface("lo")], frozenset({53}), Capture(buffer_mib=2))
+    capture = live(tools, [interface("lo")], frozenset({53}), Capture(buffer_mib=2))
     assert capture.ended is None
     capture.stop()
     assert capture.dropped == 0
-    assert not [name for name in processes() if "dumpcap" in name]
+    assert not [name for name in processes() if name.split()[0].endswith("dumpcap")]
 
 
 @pytest.mark.parametrize("name", ["no_such_if0", "-w", "lo; true"])
 def test_an_interface_that_is_not_there_is_told(tools: Tools, name: str) -> None:
     require_root()
     with pytest.raises(CaptureError, match="cannot capture on"):
-        LiveCapture(tools, [Interface(name, ethernet=False)], frozenset(), Capture())
+        live(tools, [Interface(name, ethernet=False)], frozenset(), Capture())
 
 
 def test_interfaces_are_listed(tools: Tools) -> None:
@@ -418,7 +438,7 @@ ALL = [line for both in zip(ODD, EVEN, strict=True) for line in both]
 
 def sharing(folder: Path) -> LiveCapture:
     fake(folder, SHARING)
-    return LiveCapture(stand_ins(folder), LO, frozenset(), Capture(workers=2))
+    return live(stand_ins(folder), LO, frozenset(), Capture(workers=2))
 
 
 def gathered(capture: LiveCapture, count: int) -> list[str]:
@@ -485,7 +505,8 @@ def test_one_worker_that_is_refused_leaves_no_other(tmp_path: Path, number: int)
     (tmp_path / f"dumpcap.refuse{number}").touch()
     with pytest.raises(CaptureError, match="cannot capture on lo: No room for two"):
         sharing(tmp_path)
-    assert {child.pid for child in psutil.Process().children()} <= before
+    assert {child.pid for child in psutil.Process().children()} - before == {LAUNCHERS[-1].pid}
+    assert not psutil.Process(LAUNCHERS[-1].pid).children()
 
 
 def test_the_capture_is_as_far_behind_as_its_last_worker(
@@ -493,7 +514,7 @@ def test_the_capture_is_as_far_behind_as_its_last_worker(
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_700_000_010.0)
     fake(tmp_path, SHARING.replace("second=1700000000", "second=$((1700000000 + 8 * number))"))
-    capture = LiveCapture(stand_ins(tmp_path), LO, frozenset(), Capture(workers=2))
+    capture = live(stand_ins(tmp_path), LO, frozenset(), Capture(workers=2))
     gathered(capture, 6)
     assert capture.lag == pytest.approx(10, abs=0.01)
     monkeypatch.setattr(worker_file, "_SILENT_SECONDS", 0.0)

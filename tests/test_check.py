@@ -15,7 +15,7 @@ from portsentry_py.engine import Engine
 from portsentry_py.errors import CaptureError, OutputError, PermissionDenied
 from portsentry_py.settings import Settings
 from portsentry_py.status import status_event
-from tests.build import US, log_lines, micros, strict
+from tests.build import US, log_lines, lost, micros, strict
 
 TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 
@@ -113,7 +113,7 @@ def test_packets_that_the_kernel_dropped_are_told_with_the_fix(tmp_path: Path) -
     log = tmp_path / "log"
     assert "sensor" not in results(log=str(log))
     told = [
-        status_event(Engine(strict(), US), micros(at), state, "none", dropped=dropped)
+        status_event(Engine(strict(), US), micros(at), state, "none", accounts=lost(dropped))
         for at, state, dropped in ((0, "started", 0), (60, "running", 0), (120, "running", 60_123))
     ]
     log.write_bytes(b"".join(log_lines(told[:2])))

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -155,7 +151,7 @@ def test_a_program_that_is_missing_leaves_nobody_behind() -> None:
 def test_what_the_first_child_writes_waits_for_the_last() -> None:
     pipeline = Pipeline([["sh", "-c", "echo early; echo 'ready' >&2"], ["cat"]], ENVIRONMENT, hold_back=True)
     until(lambda: pipeline.read(0.1) == [] and pipeline.said(0) == ["ready"])
-    assert len(psutil.Process().children()) >= 2
+    assert psutil.Process().children()
     pipeline.start_last()
     pipeline.start_last()
     assert lines(pipeline) == ["early"]
@@ -167,43 +163,6 @@ def test_a_pipeline_that_is_stopped_before_it_decodes_still_gives_everything() -
     pipeline = Pipeline([["sh", "-c", script], ["cat"]], ENVIRONMENT, hold_back=True)
     time.sleep(0.2)
     assert pipeline.stop() == ["early"]
-
-
-def test_a_killed_guard_is_no_reason_to_stop(start: Start) -> None:
-    pipeline = start("sleep 0.3; echo still here", "cat")
-    pipeline._guard.kill()
-    pipeline._guard.wait()
-    assert lines(pipeline) == ["still here"]
-    pipeline.stop()
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_children_die_with_us(number: signal.Signals) -> None:
-    script = """
-        import os, signal, time
-        from portsentry_py.children import Pipeline
-
-        pipeline = Pipeline([["sleep", "1000"], ["sleep", "1000"]], dict(os.environ))
-        print(*(process.pid for process in pipeline._processes), pipeline._guard.pid, flush=True)
-        time.sleep(1000)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    root = Path(__file__).parent.parent
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
-        assert process.stdout is not None
-        pids = [int(pid) for pid in process.stdout.readline().split()]
-        assert len(pids) == 3
-        process.send_signal(number)
-        process.wait()
-    until(lambda: not any(alive(pid) for pid in pids))
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs; a zombie whose new parent has not collected it is dead."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_first_child_that_would_run_on_is_ended_when_the_last_has_died() -> None:

@@ -16,6 +16,8 @@ import pytest
 
 from portsentry_py import __version__, cli, config
 from portsentry_py.capture import Tools
+from portsentry_py.captures import Captures
+from portsentry_py.manager import Manager
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
 from tests.build import SCANNER, Sent, refused, syn, visit, write_pcap, write_pcapng
@@ -327,11 +329,14 @@ class Sensor:
     def __init__(
         self,
         settings: Settings,
-        _tools: Tools,
+        _captures: Captures,
         sinks: list[Sink],
+        *,
+        manager: Manager,
         announce: Callable[[list[str]], None],
         reload: Callable[[], Settings],
     ) -> None:
+        assert manager
         self.settings = settings
         self.sinks = sinks
         self.announce = announce
@@ -348,7 +353,7 @@ def sensor(monkeypatch: pytest.MonkeyPatch) -> type[Sensor]:
     """The sensor that `run` starts is a stand-in."""
     monkeypatch.setattr(Sensor, "made", [], raising=False)
     monkeypatch.setattr(cli, "Service", Sensor)
-    monkeypatch.setattr(cli, "find_tools", lambda: Tools("tshark", "dumpcap", "4.0.17"))
+    monkeypatch.setattr(cli, "find_tools", lambda: Tools("tshark", "/bin/true", "4.0.17"))
     return Sensor
 
 

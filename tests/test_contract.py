@@ -32,6 +32,7 @@ from tests.build import (
     evidence,
     in_time,
     log_lines,
+    lost,
     micros,
     refused,
     strict,
@@ -163,7 +164,9 @@ def said() -> list[Event]:
     for settings, traffic in TRAFFIC.values():
         engine = Engine(settings, US)
         found += [*watch(engine, traffic), *engine.finish(), *engine.advance(micros(500))]
-        found.append(status_event(engine, micros(500), "stopped", "signal", dropped=3, restarts=1, lost=2))
+        found.append(
+            status_event(engine, micros(500), "stopped", "signal", accounts=lost(3), restarts=1, lost=2)
+        )
     return found
 
 

@@ -47,7 +47,9 @@ CORE = (
 SHELL = {
     "__init__",
     "__main__",
+    "accounts",
     "capture",
+    "captures",
     "check",
     "children",
     "cli",
@@ -56,9 +58,12 @@ SHELL = {
     "errors",
     "jail_state",
     "kernel_filter",
+    "launcher",
+    "launcher_client",
     "listener",
     "log_reader",
     "machine",
+    "manager",
     "overview",
     "overview_view",
     "pack",
@@ -66,12 +71,15 @@ SHELL = {
     "pack_conflicts",
     "pack_jails",
     "pack_samples",
+    "privileges",
     "protected",
     "renewal",
     "replay",
+    "sandbox",
     "service",
     "sinks",
     "status",
+    "tally",
     "worker",
 }
 IMPURE = {
@@ -235,7 +243,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
             and isinstance(node.func, ast.Attribute)
             and isinstance(node.func.value, ast.Name)
         }
-        assert module == "cli" or "sys.exit" not in names, module
+        assert module in {"cli", "sandbox"} or "sys.exit" not in names, module
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

@@ -16,11 +16,11 @@ from portsentry_py.events import Event, EvidenceEvent
 from portsentry_py.jail_state import Fail2banState, JailBan, JailState
 from portsentry_py.overview import Overview, look
 from portsentry_py.status import status_event
-from tests.build import SCANNER, START_US, US, evidence, log_lines, micros, refused, strict, syn, watch
+from tests.build import SCANNER, START_US, US, evidence, log_lines, lost, micros, refused, strict, syn, watch
 
 
 def status(state: str = "running", at: float = 0, dropped: int = 0) -> Event:
-    return status_event(Engine(strict(), US), micros(at), state, "none", dropped=dropped)
+    return status_event(Engine(strict(), US), micros(at), state, "none", accounts=lost(dropped))
 
 
 def lines(source: str = SCANNER, at: float = 0) -> list[EvidenceEvent]:

@@ -7,16 +7,21 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
+from typing import cast
 
 import pytest
 
+from portsentry_py import captures as capturing
 from portsentry_py import renewal
 from portsentry_py import service as serving
 from portsentry_py.capture import Tools
+from portsentry_py.captures import Captures
 from portsentry_py.errors import CaptureError, ConfigError
 from portsentry_py.events import Event
 from portsentry_py.host import HostState
+from portsentry_py.launcher_client import LauncherClient
 from portsentry_py.machine import Interface
+from portsentry_py.manager import Manager
 from portsentry_py.service import Service
 from portsentry_py.settings import Capture, Served, Settings, Traps
 from portsentry_py.worker import time_of
@@ -61,6 +66,7 @@ class Played:
         interfaces: list[Interface],
         served_udp: frozenset[int],
         _settings: Capture,
+        _launcher: LauncherClient,
         *,
         decode: bool,
     ) -> None:
@@ -120,7 +126,8 @@ class Played:
 def _machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This test's machine and capture; the signal handlers of the test runner come back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    monkeypatch.setattr(serving, "LiveCapture", Played)
+    monkeypatch.setattr(capturing, "LiveCapture", Played)
+    monkeypatch.setattr(capturing, "Tally", Uncounted)
     monkeypatch.setattr(serving, "host_state", lambda home, _decoys: HostState(own=US.own, home=home))
     monkeypatch.setattr(Played, "refusals", [], raising=False)
     monkeypatch.setattr(Played, "started", [], raising=False)
@@ -128,6 +135,32 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+class Uncounted:
+    """A kernel in which we may not count."""
+
+    counts = False
+
+    def __init__(self, _launcher: object) -> None:
+        """Needs none."""
+
+    def watch(self, _names: object, _served: object) -> None:
+        """Refuse, as to whoever may not."""
+        raise PermissionError
+
+    def filter(self, _served: object) -> None:
+        """Nothing is filtered."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def service(settings: Settings, notes: Notes, reload: Callable[[], Settings]) -> Service:
+    captures = Captures(TOOLS, cast("LauncherClient", None), settings.capture)
+    return Service(
+        settings, captures, [notes], manager=Manager(), announce=lambda _names: None, reload=reload
+    )
 
 
 def send(*ports: int, at: float = 0) -> Step:
@@ -149,7 +182,7 @@ def ran(
     notes = Notes()
     Played.steps = iter(steps)
     now = settings or strict(interfaces=("eth7",))
-    Service(now, TOOLS, [notes], lambda _names: None, reload or (lambda: now)).run()
+    service(now, notes, reload or (lambda: now)).run()
     return notes
 
 
@@ -281,7 +314,7 @@ def test_sinks_that_lose_lines_are_told() -> None:
     notes = Losing()
     Played.steps = iter([])
     now = strict(interfaces=("eth7",))
-    Service(now, TOOLS, [notes], lambda _names: None, lambda: now).run()
+    service(now, notes, lambda: now).run()
     assert statuses(notes.events)[-1].lines_lost >= 1
 
 
@@ -374,7 +407,8 @@ def test_open_decoys_are_told_to_the_core_and_closed_at_the_end(monkeypatch: pyt
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for a reason at each read, and let a fresh capture take over at once."""
     for module, name in (
-        *((serving, name) for name in ("_TICK_SECONDS", "_HOST_SECONDS", "_OVERLAP_SECONDS")),
+        *((serving, name) for name in ("_TICK_SECONDS", "_HOST_SECONDS")),
+        (capturing, "_OVERLAP_SECONDS"),
         *((renewal, name) for name in ("_SETTLED_SECONDS", "_OVERLAP_SECONDS")),
     ):
         monkeypatch.setattr(module, name, 0.0)
@@ -383,7 +417,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def grown(monkeypatch: pytest.MonkeyPatch, *sizes_mib: int) -> None:
     """Let tshark have these sizes, one at each tick, and then the last."""
     sizes = iter(sizes_mib)
-    monkeypatch.setattr(serving, "memory_of", lambda _pid: next(sizes, sizes_mib[-1]) << 20)
+    monkeypatch.setattr(capturing, "memory_of", lambda _pid: next(sizes, sizes_mib[-1]) << 20)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -482,7 +516,7 @@ def test_a_signal_ends_a_handover_and_nothing_that_was_captured_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     grown(monkeypatch, 100, 300)
-    monkeypatch.setattr(serving, "_OVERLAP_SECONDS", 2.0)
+    monkeypatch.setattr(capturing, "_OVERLAP_SECONDS", 2.0)
     notes = ran(send(1), send(2), signalled(signal.SIGTERM), send(3))
     old, fresh = Played.all
     assert (old.stopped, fresh.stopped) == (True, True)
