@@ -10,11 +10,14 @@ from portsentry_py import pack
 from portsentry_py.capture import LiveCapture, Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, OutputError, PermissionDenied, PortsentryError
 from portsentry_py.launcher_client import LauncherClient
+from portsentry_py.live_check import sensor_hears, unheard
 from portsentry_py.log_reader import read_tail
 from portsentry_py.machine import all_interfaces, default_interfaces, describe
 from portsentry_py.overview import dropped_note
 from portsentry_py.pack_conflicts import LOG
+from portsentry_py.sandbox import at_hand
 from portsentry_py.settings import Settings
+from portsentry_py.tally import Tally
 
 _FAIL2BAN = Path("/etc/fail2ban")
 
@@ -29,21 +32,26 @@ class Result:
     warning: bool = False
 
 
-def check(settings: Settings) -> Iterator[Result]:
-    """Look at tools, interfaces, rights, log and jail, in the order in which they are needed."""
+def check(settings: Settings, *, live: bool = False) -> Iterator[Result]:
+    """Look at tools, interfaces, rights, log and jail, in the order in which they are needed.
+
+    Args:
+        settings: the configuration.
+        live: also send a marked packet, and wait until it is heard.
+    """
     try:
         tools = find_tools()
     except PortsentryError as error:
         yield Result("tshark", str(error), error)
     else:
         yield Result("tshark", f"{tools.tshark} {tools.version}")
-        yield from _capture(settings, tools)
+        yield from _capture(settings, tools, live=live)
     yield _log(settings.log)
     yield from _dropped(settings.log)
     yield from _jail(settings)
 
 
-def _capture(settings: Settings, tools: Tools) -> Iterator[Result]:
+def _capture(settings: Settings, tools: Tools, *, live: bool) -> Iterator[Result]:
     names = list(settings.interfaces) or default_interfaces()
     if not names:
         yield Result("interfaces", "none is up but loopback: the sensor watches `any`", warning=True)
@@ -57,11 +65,50 @@ def _capture(settings: Settings, tools: Tools) -> Iterator[Result]:
         return
     try:
         with closing(LauncherClient(tools.dumpcap)) as launcher:
-            LiveCapture(tools, describe(names), settings.served.udp, settings.capture, launcher).stop()
+            capture = LiveCapture(tools, describe(names), settings.served.udp, settings.capture, launcher)
+            try:
+                deaf = unheard(capture, names) if live else []
+            finally:
+                capture.stop()
+            yield _counting(launcher, names)
     except PortsentryError as error:
         yield Result("capture", str(error), error)
-    else:
-        yield Result("capture", f"works on {', '.join(names)}")
+        return
+    if deaf:
+        text = f"no packet comes through on {', '.join(deaf)}; is the interface up?"
+        yield Result("capture", text, CaptureError(text))
+        return
+    yield Result("capture", f"works on {', '.join(names)}")
+    yield _sandbox()
+    if live:
+        yield _sensor(settings.log, names)
+
+
+def _counting(launcher: LauncherClient, names: list[str]) -> Result:
+    tally = Tally(launcher)
+    try:
+        tally.watch(names, ())
+    except OSError as error:
+        text = f"packets cannot be counted beside the capture ({error.strerror}): losses are told late"
+        return Result("accounts", text, warning=True)
+    tally.close()
+    return Result("accounts", "the kernel counts beside the capture")
+
+
+def _sandbox() -> Result:
+    missing = [word for word in ("landlock", "seccomp") if word not in at_hand()]
+    if missing:
+        text = f"tshark is confined without {' and '.join(missing)}, which this system lacks"
+        return Result("sandbox", text, warning=True)
+    return Result("sandbox", "tshark may open no socket, write no file and read no secret")
+
+
+def _sensor(log: str, names: list[str]) -> Result:
+    """Whether the sensor that runs hears the packet too."""
+    if log != "-" and sensor_hears(Path(log), names):
+        return Result("sensor", "heard the test packet")
+    text = f"no sensor told in {log} that it heard the test packet; start it, or restart it"
+    return Result("sensor", text, CaptureError(text))
 
 
 def _log(target: str) -> Result:

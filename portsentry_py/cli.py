@@ -177,13 +177,20 @@ def replay(captures: tuple[Path, ...], config_path: Path | None, home: tuple[str
 
 @cli.command()
 @_config_option
-def check(config_path: Path | None) -> None:
+@click.option(
+    "--live",
+    is_flag=True,
+    envvar="PORTSENTRY_LIVE",
+    show_envvar=True,
+    help="Send a marked packet, and wait until a capture and the running sensor have heard it.",
+)
+def check(config_path: Path | None, live: bool) -> None:
     """Look at configuration, tools, permissions, interface, log and jail: what is wrong, and the fix."""
     settings = config.load(config_path)
     used = config_path or (config.DEFAULT_PATH if config.DEFAULT_PATH.exists() else "no file, the defaults")
     _output.print(f"ok    configuration: {used}", markup=False)
     failed: PortsentryError | None = None
-    for result in check_all(settings):
+    for result in check_all(settings, live=live):
         mark = "wrong" if result.error else "note " if result.warning else "ok   "
         _output.print(f"{mark} {result.name}: {result.text}", markup=False)
         failed = failed or result.error

@@ -16,6 +16,7 @@ from portsentry_py.narrate import connection_event, evidence_event
 from portsentry_py.policy import Policy
 from portsentry_py.ration import Ration
 from portsentry_py.scans import Report, ScanReports
+from portsentry_py.self_test import is_self_test
 from portsentry_py.settings import Settings
 from portsentry_py.sighting import Kind, Sighting
 
@@ -54,6 +55,7 @@ class Engine:
         self._packets = 0
         self._unjudged = 0
         self.last_us = 0
+        self.self_tests = 0
         self.set_settings(settings)
 
     def set_settings(self, settings: Settings) -> None:
@@ -95,6 +97,9 @@ class Engine:
             self._discarded[packet] += 1
             return
         self.last_us = packet.time_us
+        if packet.src == packet.dst and is_self_test(packet):
+            self.self_tests += 1
+            return
         yield from self.advance(packet.time_us)
         self._gate.hand_over_of(packet)
         for sighting in self._flows.observe(packet):

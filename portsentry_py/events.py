@@ -70,6 +70,7 @@ SensorReason = Literal[
     "stalled",
     "interfaces_changed",
     "signal",
+    "self_test",
     "end_of_input",
     "damaged_capture",
 ]

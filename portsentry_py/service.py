@@ -26,6 +26,7 @@ _READ_SECONDS = 0.25  # how soon a dead child or a signal is noticed
 _TICK_SECONDS = 1.0
 _HOST_SECONDS = 10.0
 _STATUS_SECONDS = 60.0
+_NEWS_SECONDS = 10.0
 # Packets reach us up to half a second after the clock that ticks here; a tick must not overtake them.
 _TICK_LAG_US = 3_000_000
 _MANY_PACKETS = 100
@@ -77,6 +78,8 @@ class Service:
         self._tick_is_due = _Every(_TICK_SECONDS)
         self._host_is_due = _Every(_HOST_SECONDS)
         self._status_is_due = _Every(_STATUS_SECONDS)
+        self._news_are_due = _Every(_NEWS_SECONDS)
+        self._told_lost = self._told_self_tests = 0
 
     def run(self) -> None:
         """Capture until a signal comes.
@@ -160,6 +163,8 @@ class Service:
                 self._restart("interfaces_changed")
         if self._status_is_due():
             self._status_if_changed()
+        elif self._news_are_due():
+            self._tell_news()
 
     def _unwatched(self) -> frozenset[str]:
         """Interfaces that came up after the start, where all that are up shall be watched."""
@@ -230,6 +235,17 @@ class Service:
             self._warn_if_blind(counts)
             self._told = counts
             self._status("running", "none")
+
+    def _tell_news(self) -> None:
+        """What nobody should have to wait a minute for: that something was lost, that a test packet came."""
+        accounts, tests = self._captures.accounts, self._engine.self_tests
+        lost = accounts.dropped + accounts.missed + self._lost
+        if lost != self._told_lost:
+            self._told_lost = lost
+            self._status("running", "none")
+        if tests != self._told_self_tests:
+            self._told_self_tests = tests
+            self._status("running", "self_test")
 
     def _warn_if_blind(self, counts: dict[str, int]) -> None:
         """A tshark whose columns look different would leave us running and blind: say so."""

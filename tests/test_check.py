@@ -29,18 +29,41 @@ class Capturing:
         if self.refusal is not None:
             raise self.refusal
 
+    def read(self, _timeout_seconds: float) -> list[str]:
+        """Nothing comes."""
+        return []
+
     def stop(self) -> list[str]:
         """Nothing was captured."""
         return []
 
 
+class Counting:
+    """A kernel that counts, or may not."""
+
+    refusal: OSError | None = None
+
+    def __init__(self, _launcher: object) -> None:
+        """Needs none."""
+
+    def watch(self, _names: object, _served: object) -> None:
+        """Refuse, if that is its way."""
+        if self.refusal is not None:
+            raise self.refusal
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine on which all is well, without fail2ban."""
-    monkeypatch.setattr(
-        checking, "find_tools", lambda: Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
-    )
+    monkeypatch.setattr(checking, "find_tools", lambda: Tools("/usr/bin/tshark", "/bin/true", "4.0.17"))
     monkeypatch.setattr(checking, "LiveCapture", Capturing)
+    monkeypatch.setattr(checking, "Tally", Counting)
+    monkeypatch.setattr(checking, "at_hand", lambda: ["landlock", "seccomp"])
+    monkeypatch.setattr(checking, "unheard", lambda _capture, _names: [])
+    monkeypatch.setattr(checking, "sensor_hears", lambda _log, _names: True)
     monkeypatch.setattr(checking, "interface_names", lambda *_: ["eth0", "lo"])
     monkeypatch.setattr(checking, "default_interfaces", lambda: ["eth0"])
     monkeypatch.setattr(checking, "all_interfaces", lambda: ["eth0", "lo", "any"])
@@ -48,9 +71,9 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pack, "conflicts", lambda *_: [])
 
 
-def results(**changes: object) -> dict[str, Result]:
+def results(*, live: bool = False, **changes: object) -> dict[str, Result]:
     settings = dataclasses.replace(Settings(), **{"log": "-", **changes})  # type: ignore[arg-type]
-    return {result.name: result for result in check(settings)}
+    return {result.name: result for result in check(settings, live=live)}
 
 
 def test_all_is_well() -> None:
@@ -94,6 +117,33 @@ def test_a_machine_with_loopback_alone_is_watched_whole(monkeypatch: pytest.Monk
 def test_a_refused_capture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Capturing, "refusal", CaptureError("cannot capture on eth0: no"))
     assert isinstance(results()["capture"].error, CaptureError)
+
+
+def test_where_losses_are_told_late_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not results()["accounts"].warning
+    monkeypatch.setattr(Counting, "refusal", PermissionError(1, "Operation not permitted"))
+    found = results()["accounts"]
+    assert (found.warning, found.error) == (True, None)
+    assert "Operation not permitted" in found.text
+
+
+def test_what_the_sandbox_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not results()["sandbox"].warning
+    monkeypatch.setattr(checking, "at_hand", lambda: ["seccomp"])
+    assert results()["sandbox"].text == "tshark is confined without landlock, which this system lacks"
+
+
+def test_a_live_check_says_who_hears(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = results(live=True, log=str(tmp_path / "log"))
+    assert (found["capture"].error, found["sensor"].text) == (None, "heard the test packet")
+    monkeypatch.setattr(checking, "sensor_hears", lambda _log, _names: False)
+    assert isinstance(results(live=True, log=str(tmp_path / "log"))["sensor"].error, CaptureError)
+    assert isinstance(results(live=True)["sensor"].error, CaptureError), "standard output cannot be read back"
+    monkeypatch.setattr(checking, "unheard", lambda _capture, _names: ["eth0"])
+    deaf = results(live=True)
+    assert deaf["capture"].text == "no packet comes through on eth0; is the interface up?"
+    assert isinstance(deaf["capture"].error, CaptureError)
+    assert "sensor" not in deaf
 
 
 def test_a_log_that_can_be_written_is_fine_and_not_made(tmp_path: Path) -> None:

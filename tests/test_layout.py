@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 # detectors do not know each other; they come after `detectors.base` and before `detectors.profiles`.
 CORE = (
     "packet",
+    "self_test",
     "settings",
     "tables",
     "events",
@@ -61,6 +62,7 @@ SHELL = {
     "launcher",
     "launcher_client",
     "listener",
+    "live_check",
     "log_reader",
     "machine",
     "manager",
@@ -113,6 +115,7 @@ OWNERS = {
 }
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {
+    "live_check": "sends real packets, in tests/wire/test_live_check",
     "__init__": "holds the version alone",
     "__main__": "is one call; test_cli runs it",
     "packet": "names and fields, read by test_decode",
