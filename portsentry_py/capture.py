@@ -251,8 +251,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
     """
     _check_readable(path)
     # A name that begins with a dash must not be an option; resolving makes it absolute.
-    real = str(path.resolve())
-    pipeline = Pipeline([_tshark_command(tools, real, real)], _environment())
+    pipeline = Pipeline([_tshark_command(tools, str(path.resolve()))], _environment())
     limit, count, any_line = _most_packets(path), 0, False
     try:
         while not pipeline.at_end:
@@ -305,7 +304,7 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{_shown(path)}: {error.strerror}; check the path.") from error
 
 
-def _tshark_command(tools: Tools, source: str, *readable: str) -> list[str]:
+def _tshark_command(tools: Tools, source: str) -> list[str]:
     columns = ",".join(f'"{title}","{form}"' for title, form in COLUMNS)
     command = [
         tools.tshark,
@@ -320,8 +319,8 @@ def _tshark_command(tools: Tools, source: str, *readable: str) -> list[str]:
         f"gui.column.format:{columns}",
     ]
     if source == "-":
-        command.append("-l")
-    return sandboxed(command, (str(_PROFILE), *readable))
+        return sandboxed([*command, "-l"], [str(_PROFILE)])
+    return sandboxed(command, [str(_PROFILE), source])
 
 
 def _environment() -> dict[str, str]:
