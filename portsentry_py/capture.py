@@ -136,7 +136,13 @@ class LiveCapture:
                 raise CaptureError(
                     f"cannot capture on {names}: no interface has such a name; see `tshark -D`."
                 ) from error
-            raise CaptureError(f"cannot start {error.filename}: {error.strerror}; re{_INSTALL}") from error
+            if error.errno in {errno.ENOENT, errno.ENOEXEC}:
+                raise CaptureError(
+                    f"cannot start {error.filename}: {error.strerror}; re{_INSTALL}"
+                ) from error
+            raise CaptureError(
+                f"cannot start a capture: {error.strerror}; raise the limit (ulimit, LimitNOFILE=, MemoryMax=)."
+            ) from error
         deadline = time.monotonic() + _START_SECONDS
         for worker in self._workers:
             if not worker.starts(deadline):

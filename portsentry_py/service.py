@@ -14,7 +14,7 @@ from portsentry_py.engine import Engine
 from portsentry_py.errors import PortsentryError, RightsLost
 from portsentry_py.events import Event
 from portsentry_py.listener import TrapListener
-from portsentry_py.machine import default_interfaces, host_state, links_up
+from portsentry_py.machine import default_interfaces, host_state, links_up, own_addresses
 from portsentry_py.manager import Manager
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
@@ -153,6 +153,9 @@ class Service:
             self._manager.is_ready()
         if self._tick_is_due():
             self._tick()
+            # Not after ten seconds: what is sent to an address that is not known to be ours is not looked at.
+            if own_addresses() != self._host.own:
+                self._refresh_host()
             self._captures.tick()
             if not self._captures.accounts.deaf:
                 self._manager.is_well()
@@ -184,6 +187,7 @@ class Service:
             self._sleep(self._pause_seconds)
             # Longer each time until a capture has run for a while: what ends at once must not spin.
             self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+            self._refresh_host()
             try:
                 self._start()
             except RightsLost:

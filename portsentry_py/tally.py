@@ -78,9 +78,11 @@ class Tally:
             self.close()
             _close(fresh)
             raise
-        self.close()
+        # Back to back: closing a packet socket takes the kernel some milliseconds, in which packets pass.
+        self.read()
         _passed(fresh)
-        self._sockets = fresh
+        old, self._sockets = self._sockets, fresh
+        _close(old)
 
     @property
     def counts(self) -> bool:

@@ -16,7 +16,13 @@ _INTERFACE = [title for title, _ in COLUMNS].index("iface")
 # dumpcap says this once it captures on every interface.
 _READY = "File: -"
 _DROPPED = re.compile(r"Packets received/dropped on interface .*?: \d+/(\d+) ")
-_NOISE = re.compile(r"^(Running as user|Capturing on|File: |Packets |tshark: *$|$|\()")
+_NOISE = re.compile(
+    r"^(Running as user|Capturing on|File: |Packets |tshark: *$|$|\("
+    # dumpcap, when tshark reads no more: the reason is tshark's.
+    r"|dumpcap: The file to which the capture|Please report this)"
+)
+# The kernel takes down a dumpcap's buffers before it tells of its end.
+_BURIAL_SECONDS = 0.2
 
 
 class Worker:
@@ -41,6 +47,7 @@ class Worker:
     ) -> None:
         self._pipeline = Pipeline([dumpcap, tshark], environment, starter=starter, hold_back=not decode)
         self._early: list[str] = []
+        self._ended: str | None = None
         self._heard, self._lag = float("-inf"), 0.0
         self._last: dict[str, str] | None = None
         self._follows: dict[str, str] = {}
@@ -133,10 +140,16 @@ class Worker:
     @property
     def ended(self) -> str | None:
         """`dumpcap_ended` or `tshark_ended` once a child has ended, None while both run."""
-        position = self._pipeline.ended
-        if position is None:
-            return "tshark_ended" if self._pipeline.at_end else None
-        return ("dumpcap_ended", "tshark_ended")[position]
+        if self._ended is None:
+            position = self._pipeline.ended
+            if position is None and not self._pipeline.at_end:
+                return None
+            # tshark ends when dumpcap does, and may be seen first.
+            deadline = time.monotonic() + _BURIAL_SECONDS
+            while self._pipeline.exit_code(0) is None and time.monotonic() < deadline:
+                time.sleep(_BURIAL_SECONDS / 10)
+            self._ended = "tshark_ended" if self._pipeline.exit_code(0) is None else "dumpcap_ended"
+        return self._ended
 
     @property
     def last_words(self) -> str:
