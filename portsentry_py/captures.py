@@ -95,12 +95,16 @@ class Captures:
         return self._capture
 
     def _note(self, lines: list[str]) -> None:
+        if lines:
+            self.count()
         self.accounts.gave(time.monotonic(), lines)
 
     def count(self) -> None:
         """Take the kernel's count into the accounts."""
         if self._tally.counts:
             self.accounts.counted(time.monotonic(), self._tally.read())
+        else:
+            self.accounts.counts_no_more()
 
     @property
     def ended(self) -> str | None:
@@ -144,19 +148,22 @@ class Captures:
         self._last = self._running().hand_over()
 
     def _hand_over(self, fresh: LiveCapture) -> list[str]:
-        lines = self._end()
+        lines = self._end(taken_over=True)
         self._fresh, self._capture = None, fresh
         fresh.decode()
         fresh.follow(self._last)
         if self._filtering != self._filtered:
             self._filtered = self._filtering
-            self._tally.filter(self._filtered)
+            # The kernel takes no filter of any length; dumpcap then does without.
+            with contextlib.suppress(OSError):
+                self._tally.filter(self._filtered)
+            self.count()
             self.accounts.filters_anew()
         self._renewals.decodes(time.monotonic())
         self.renewals += 1
         return lines
 
-    def _end(self) -> list[str]:
+    def _end(self, *, taken_over: bool = False) -> list[str]:
         """End the capture that is read: what was on its way, and what the kernel dropped, is known now."""
         capture, self._capture = self._capture, None
         if capture is None:
@@ -166,7 +173,7 @@ class Captures:
         lines = capture.stop()
         self._note(lines)
         self.count()
-        self.accounts.ends(capture.dropped)
+        self.accounts.ends(capture.dropped, taken_over=taken_over)
         return lines
 
     def stop(self) -> list[str]:

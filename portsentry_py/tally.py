@@ -5,6 +5,7 @@ can be read in two ways, it is not counted: too few is no alarm.
 """
 
 import ctypes
+import errno
 import socket
 import struct
 import sys
@@ -17,6 +18,7 @@ _LIBPCAP = ("libpcap.so.0.8", "libpcap.so.1")
 _DLT_RAW = 12  # a packet begins with its IP header
 _SNAP_BYTES = 65_535
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_MOST_INSTRUCTIONS = 4096  # linux/bpf_common.h
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 _ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 3, 0x0800, 0x86DD
 _PACKET_OUTGOING, _LOOPBACK_INDEX = 4, 1
@@ -90,10 +92,18 @@ class Tally:
         return bool(self._sockets)
 
     def filter(self, served_udp: Iterable[int]) -> None:
-        """From now on the filter is another."""
-        program = compiled(kernel_filter(served_udp, vlan=False))
-        for counter in self._sockets:
-            _attach(counter, program)
+        """From now on the filter is another.
+
+        Raises:
+            OSError: the kernel does not take it; nothing is counted then.
+        """
+        try:
+            program = compiled(kernel_filter(served_udp, vlan=False))
+            for counter in self._sockets:
+                _attach(counter, program)
+        except OSError:
+            self.close()  # with the old one, what the capture does not even get would be missed
+            raise
 
     def read(self) -> int:
         """Packets that have passed until now."""
@@ -183,6 +193,8 @@ def _bind(counter: socket.socket, interface: int) -> None:
 
 
 def _attach(counter: socket.socket, program: bytes) -> None:
+    if len(program) > 8 * _MOST_INSTRUCTIONS:
+        raise OSError(errno.EINVAL, "the filter is too long")
     memory = ctypes.create_string_buffer(program, len(program))
     description = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
     counter.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, description)
