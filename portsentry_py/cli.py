@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib import resources
 from ipaddress import ip_network
@@ -23,6 +24,7 @@ from portsentry_py import __version__, config, pack
 from portsentry_py.capture import find_tools
 from portsentry_py.check import check as check_all
 from portsentry_py.console import ConsoleSink
+from portsentry_py.diagnostics import Aside, unbuffered
 from portsentry_py.errors import (
     CaptureError,
     ConfigError,
@@ -38,6 +40,7 @@ from portsentry_py.replay import Replay, Summary
 from portsentry_py.service import Service
 from portsentry_py.settings import Networks, Settings
 from portsentry_py.sinks import ReaderGone, Sink, open_log
+from portsentry_py.unhurried import Unhurried
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -105,24 +108,23 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
         return replace(loaded, interfaces=interfaces or loaded.interfaces, log=log or loaded.log)
 
     now = settings()
-    logging.basicConfig(level=logging.INFO, handlers=[_diagnostics_handler()])
     tools = find_tools()
-    sinks: list[Sink] = [open_log(now.log)]
-    if now.log != "-" and _output.is_terminal:
-        sinks.append(ConsoleSink(_output))
+    target = "standard output" if now.log == "-" else now.log
 
     def announce(names: list[str]) -> None:
-        target = "standard output" if now.log == "-" else now.log
         watched = ", ".join(names)
         _errors.print(
             f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}"
         )
 
-    try:
+    with ExitStack() as opened:
+        aside = opened.enter_context(closing(Aside(_diagnostics_handler())))
+        logging.basicConfig(level=logging.INFO, handlers=[aside])
+        sinks: list[Sink] = [opened.enter_context(closing(Unhurried(open_log(now.log), target)))]
+        if now.log != "-" and _output.is_terminal:
+            terminal = ConsoleSink(Console(file=unbuffered(1), highlight=False))
+            sinks.append(opened.enter_context(closing(Unhurried(terminal, "the terminal"))))
         Service(now, tools, sinks, announce, reload=settings).run()
-    finally:
-        for sink in sinks:
-            sink.close()
 
 
 @cli.command()
@@ -162,8 +164,6 @@ def replay(captures: tuple[Path, ...], config_path: Path | None, home: tuple[str
         sink.close()
     for sentence in player.summary.damage:
         _errors.print(sentence, markup=False)
-    if sink.lost:
-        raise OutputError(f"{output}: {sink.lost} lines could not be written; make room and replay again.")
     _errors.print(_summary_table(player.summary))
 
 
@@ -330,5 +330,7 @@ def _summary_table(summary: Summary) -> Table:
 def _diagnostics_handler() -> logging.Handler:
     """Diagnostics about ourselves go to stderr, dated only on a terminal (the journal dates them itself)."""
     if _errors.is_terminal:
-        return RichHandler(console=_errors, show_path=False)
-    return logging.StreamHandler()
+        return RichHandler(console=Console(file=unbuffered(2)), show_path=False)
+    handler = logging.StreamHandler(unbuffered(2))
+    handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+    return handler

@@ -53,10 +53,12 @@ SHELL = {
     "cli",
     "config",
     "console",
+    "diagnostics",
     "errors",
     "jail_state",
     "kernel_filter",
     "listener",
+    "log_file",
     "log_reader",
     "machine",
     "overview",
@@ -72,6 +74,7 @@ SHELL = {
     "service",
     "sinks",
     "status",
+    "unhurried",
     "worker",
 }
 IMPURE = {
