@@ -16,7 +16,7 @@ _RETRY_SECONDS = 0.25
 _STILL_SECONDS = 5.0
 _CLOSE_SECONDS = 3.0
 _GRACE_SECONDS = 0.005
-_BACK_OFF_SECONDS = 0.25
+_BACK_OFF_SECONDS = 0.1
 _diagnostics = logging.getLogger(__name__)
 
 
