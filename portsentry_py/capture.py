@@ -137,12 +137,10 @@ class LiveCapture:
                     f"cannot capture on {names}: no interface has such a name; see `tshark -D`."
                 ) from error
             if error.errno in {errno.ENOENT, errno.ENOEXEC}:
-                raise CaptureError(
-                    f"cannot start {error.filename}: {error.strerror}; re{_INSTALL}"
-                ) from error
-            raise CaptureError(
-                f"cannot start a capture: {error.strerror}; raise the limit (ulimit, LimitNOFILE=, MemoryMax=)."
-            ) from error
+                missing = f"cannot start {error.filename}: {error.strerror}"
+                raise CaptureError(f"{missing}; re{_INSTALL}") from error
+            reason = f"cannot start a capture: {error.strerror}"
+            raise CaptureError(f"{reason}; raise the limit (ulimit, LimitNOFILE=, MemoryMax=).") from error
         deadline = time.monotonic() + _START_SECONDS
         for worker in self._workers:
             if not worker.starts(deadline):

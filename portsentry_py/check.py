@@ -8,9 +8,10 @@ from pathlib import Path
 
 from portsentry_py import pack
 from portsentry_py.capture import LiveCapture, Tools, find_tools, interface_names
-from portsentry_py.errors import CaptureError, OutputError, PermissionDenied, PortsentryError
+from portsentry_py.errors import CaptureError, PortsentryError
 from portsentry_py.launcher_client import LauncherClient
 from portsentry_py.live_check import sensor_hears, unheard
+from portsentry_py.log_file import examine
 from portsentry_py.log_reader import read_tail
 from portsentry_py.machine import all_interfaces, default_interfaces, describe
 from portsentry_py.overview import dropped_note
@@ -114,15 +115,11 @@ def _sensor(log: str, names: list[str]) -> Result:
 def _log(target: str) -> Result:
     if target == "-":
         return Result("log", "standard output")
-    path = Path(target)
-    place = path if path.exists() else path.parent
-    if not place.exists():
-        text = f"{place} does not exist; create it or name another log"
-        return Result("log", text, OutputError(text))
-    if path.is_dir() or not os.access(place, os.W_OK):
-        text = f"you may not write {target}; run as root or name another log"
-        return Result("log", text, PermissionDenied(text))
-    return Result("log", target)
+    try:
+        note = examine(Path(target))
+    except PortsentryError as error:
+        return Result("log", str(error), error)
+    return Result("log", note or target, warning=note is not None)
 
 
 def _dropped(target: str) -> Iterator[Result]:

@@ -1,6 +1,5 @@
 """The command line: the only place that prints and exits. Each option is an environment variable as well."""
 
-import contextlib
 import gc
 import json
 import logging
@@ -8,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib import resources
 from ipaddress import ip_network
@@ -25,6 +25,7 @@ from portsentry_py.capture import find_tools
 from portsentry_py.captures import Captures
 from portsentry_py.check import check as check_all
 from portsentry_py.console import ConsoleSink
+from portsentry_py.diagnostics import Aside, unbuffered
 from portsentry_py.errors import (
     CaptureError,
     ConfigError,
@@ -43,6 +44,7 @@ from portsentry_py.replay import Replay, Summary
 from portsentry_py.service import Service
 from portsentry_py.settings import Networks, Settings
 from portsentry_py.sinks import ReaderGone, Sink, open_log
+from portsentry_py.unhurried import Unhurried
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -110,25 +112,25 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
         return replace(loaded, interfaces=interfaces or loaded.interfaces, log=log or loaded.log)
 
     now = settings()
-    logging.basicConfig(level=logging.INFO, handlers=[_diagnostics_handler()])
     tools = find_tools()
+    target = "standard output" if now.log == "-" else now.log
 
     def announce(names: list[str]) -> None:
-        target = "standard output" if now.log == "-" else now.log
         watched = ", ".join(names)
         _errors.print(
             f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}"
         )
 
-    with contextlib.ExitStack() as stack:
-        launcher = stack.enter_context(contextlib.closing(LauncherClient(tools.dumpcap)))
-        # From here on this process may not capture by itself.
+    with ExitStack() as opened:
+        launcher = opened.enter_context(closing(LauncherClient(tools.dumpcap)))
+        # From here on this process may not capture by itself. Threads that run already would keep the right.
         launcher.irreplaceable = drop_privileges()
-        sinks: list[Sink] = [open_log(now.log)]
+        aside = opened.enter_context(closing(Aside(_diagnostics_handler())))
+        logging.basicConfig(level=logging.INFO, handlers=[aside])
+        sinks: list[Sink] = [opened.enter_context(closing(Unhurried(open_log(now.log), target)))]
         if now.log != "-" and _output.is_terminal:
-            sinks.append(ConsoleSink(_output))
-        for sink in sinks:
-            stack.enter_context(contextlib.closing(sink))
+            terminal = ConsoleSink(Console(file=unbuffered(1), highlight=False))
+            sinks.append(opened.enter_context(closing(Unhurried(terminal, "the terminal"))))
         captures = Captures(tools, launcher, now.capture)
         Service(now, captures, sinks, manager=Manager(), announce=announce, reload=settings).run()
 
@@ -170,8 +172,6 @@ def replay(captures: tuple[Path, ...], config_path: Path | None, home: tuple[str
         sink.close()
     for sentence in player.summary.damage:
         _errors.print(sentence, markup=False)
-    if sink.lost:
-        raise OutputError(f"{output}: {sink.lost} lines could not be written; make room and replay again.")
     _errors.print(_summary_table(player.summary))
 
 
@@ -345,5 +345,7 @@ def _summary_table(summary: Summary) -> Table:
 def _diagnostics_handler() -> logging.Handler:
     """Diagnostics about ourselves go to stderr, dated only on a terminal (the journal dates them itself)."""
     if _errors.is_terminal:
-        return RichHandler(console=_errors, show_path=False)
-    return logging.StreamHandler()
+        return RichHandler(console=Console(file=unbuffered(2)), show_path=False)
+    handler = logging.StreamHandler(unbuffered(2))
+    handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+    return handler

@@ -54,6 +54,8 @@ _MAX_TIME_US = 253_402_300_799_000_000
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
+_MAX_PROTO = 255
+_MAX_VLAN = 4095
 _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
@@ -174,9 +176,9 @@ def _common(cells: str) -> _Common | Discard:
         return Discard.FRAGMENT
     chain = protos.split(",")
     return _Common(
-        proto=int(chain[-1]),
+        proto=_within(chain[-1], _MAX_PROTO),
         ttl=int(ttls.rsplit(",", 1)[-1] or 0),
-        vlan=int(vlans.rsplit(",", 1)[-1] or 0),
+        vlan=_within(vlans.rsplit(",", 1)[-1] or "0", _MAX_VLAN),
         iface=_iface(iface),
         tunnelled=any(number in _TUNNELS for number in chain[:-1]),
         # An extension header with nothing behind it: nothing that a host would answer.
@@ -199,6 +201,14 @@ def _quoted(proto: int, payload: bytes) -> Quoted | None:
         dst = canonical_address(str(ipaddress.IPv6Address(inner[24:40])))
         return Quoted(inner[6], src, dst, *struct.unpack_from("!HH", inner, _IPV6_HEADER))
     return None
+
+
+def _within(cell: str, most: int) -> int:
+    """A number that its field in the packet can hold; raises ValueError if it is another."""
+    number = int(cell)
+    if not 0 <= number <= most:
+        raise ValueError(cell)
+    return number
 
 
 def _iface(cell: str) -> str:

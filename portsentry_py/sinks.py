@@ -1,25 +1,30 @@
-"""Where lines go: the event log, one write a line, which follows rotation and survives a full disk."""
+"""Where lines go: the event log, one write a line, which follows rotation; or standard output.
 
-import errno
+A sink writes in the thread that calls it and keeps nothing. What cannot be written now raises;
+`unhurried.py` keeps it for later, for whoever must not wait.
+"""
+
 import logging
 import os
+import select
+import stat
 import sys
-from collections import deque
+import time
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
+from portsentry_py import log_file
 from portsentry_py.errors import OutputError, PermissionDenied
 from portsentry_py.events import Event, to_record
+from portsentry_py.unhurried import Writer
 
-_LOG_MODE = 0o640
-_MAX_WAITING = 10_000
-_diagnostics = logging.getLogger(__name__)
+_CREATE_SECONDS = 1.0
 
 
 class Sink(Protocol):
-    """Takes events."""
+    """Takes events for good: what it cannot write at once is its own concern."""
 
     lost: int
 
@@ -58,112 +63,153 @@ class StreamSink:
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
         self._lines = _Lines()
-        self.lost = 0
+        self._rest = b""
 
     def write(self, event: Event) -> None:
-        """Write one line, whole; raises ReaderGone when nobody reads any more."""
-        line = self._lines(event)
+        """Write one line, whole.
+
+        Raises:
+            ReaderGone: nobody reads any more.
+            OutputError: standard output is a file that takes no more for now; the next call must be about
+                the same event, and writes what is missing of its line.
+            OSError: it is something else that has failed.
+        """
+        self._rest = self._rest or self._lines(event)
+        while self._rest:
+            self._write_some()
+
+    def _write_some(self) -> None:
         try:
-            while line:
-                line = line[os.write(self._descriptor, line) :]
+            self._rest = self._rest[os.write(self._descriptor, self._rest) :]
+        except BlockingIOError:  # somebody who shares it has made it so
+            select.select((), (self._descriptor,), ())
         except BrokenPipeError as error:
             raise ReaderGone from error
-
-    def flush(self) -> None:
-        """Nothing waits here."""
+        except OSError as error:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise
+            raise log_file.refusal(Path("standard output"), error) from error
 
     def close(self) -> None:
-        """Nothing waits here."""
+        """Standard output is not ours to close."""
+
+
+class _Begun(NamedTuple):
+    """A line of which a part stands at the end of the log and could not be taken back."""
+
+    line: bytes
+    done: int
+    file: tuple[int, int]
+    end: int
 
 
 class FileSink:
     """The log file.
 
     Opened for appending, so copytruncate works; opened anew when the path is another file or none, so
-    rotation by rename works. When a write fails (disk full), lines wait, up to a bound, and are written
-    when there is room again; what exceeds the bound is counted in `lost`.
+    rotation by rename works. What stands in it are whole lines: what of a line was written when the disk
+    filled up is taken back, and a half line that was found, of a run that was killed, is ended before the
+    next.
 
-    Raises (on construction):
-        OutputError: the file cannot be opened for appending.
+    Raises (on construction and on writing):
+        OutputError: the file cannot be written, or must not: see log_file.py.
         PermissionDenied: the user may not.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines = _Lines()
-        self._waiting: deque[bytes] = deque()
-        self._failing = False
-        self.lost = 0
-        try:
-            self._descriptor = self._open()
-        except PermissionError as error:
-            raise PermissionDenied(
-                f"{path}: you may not write the log; run as root or name another with --log."
-            ) from error
-        except OSError as error:
-            raise OutputError(
-                f"{path}: cannot write the log ({error.strerror}); "
-                "create the directory or name another log with --log."
-            ) from error
+        self._begun: _Begun | None = None
+        self._make_at: float | None = None
+        self._take(log_file.open_log(path))
 
-    def _open(self) -> int:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _LOG_MODE)
-        self._identity = _identity(os.fstat(descriptor))
-        return descriptor
+    def _take(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._identity: tuple[int, int] | None = _identity(os.fstat(descriptor))
 
     def write(self, event: Event) -> None:
-        """Write one line, and those that wait."""
-        if len(self._waiting) == _MAX_WAITING:
-            self._waiting.popleft()
-            self.lost += 1
-        self._waiting.append(self._lines(event))
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what waits."""
+        """Write one line, or raise and leave the log as it was."""
+        line = self._lines(event)
         try:
-            self._follow_rotation()
-            while self._waiting:
-                self._append(self._waiting[0])
-                self._waiting.popleft()
+            while True:
+                self._follow_rotation()
+                self._append(line)
+                if os.fstat(self._descriptor).st_nlink:
+                    return
+                # Deleted between the look and the write: nobody would ever read it.
         except OSError as error:
-            if not self._failing:
-                _diagnostics.error("%s: %s; lines wait until it can be written.", self._path, error.strerror)
-            self._failing = True
-        else:
-            if self._failing:
-                _diagnostics.warning("%s: can be written again.", self._path)
-            self._failing = False
-
-    def _append(self, line: bytes) -> None:
-        written = os.write(self._descriptor, line)
-        if written < len(line):
-            # Half a line must not stand in the log: take it back, the whole line comes when there is room.
-            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            # What we hold may be of a file system that is gone: the path is opened anew at the next call.
+            self._identity = None
+            raise log_file.refusal(self._path, error) from error
 
     def _follow_rotation(self) -> None:
         try:
-            current = _identity(self._path.stat())
+            current = _identity(self._path.lstat())
         except FileNotFoundError:
             current = None
-        if current == self._identity:
+        if current is not None:
+            self._make_at = None
+            if current == self._identity:
+                return
+        held = os.fstat(self._descriptor)
+        # Renamed, not deleted: the new one is somebody else's to make, and ours would be in logrotate's way.
+        if current is None and held.st_nlink and not self._is_late(held.st_ctime):
             return
         try:
-            descriptor = self._open()
-        except PermissionError:
-            return  # logrotate has renamed the file and not yet created the new one; it will be back
+            descriptor = log_file.open_log(self._path)
+        except PermissionDenied as error:
+            if current is not None:
+                raise
+            if held.st_nlink:
+                return  # it will be back, and we may not make it
+            raise OutputError(
+                f"{self._path}: the log was deleted and you may not make a new one; make it as root, "
+                "the default one with: systemd-tmpfiles --create portsentry-py.conf."
+            ) from error
         os.close(self._descriptor)
-        self._descriptor = descriptor
+        self._take(descriptor)
+
+    def _is_late(self, changed: float) -> bool:
+        """Whether nobody has made a new log for a second after the file's last change (its renaming)."""
+        now = time.time()
+        if self._make_at is None:
+            self._make_at = min(changed, now) + _CREATE_SECONDS
+        return now >= self._make_at
+
+    def _append(self, line: bytes) -> None:
+        status = os.fstat(self._descriptor)
+        begun, self._begun = self._begun, None
+        end = status.st_size
+        done = 0
+        if begun is not None and (begun.line, begun.file, begun.end) == (line, _identity(status), end):
+            done = begun.done
+        # It reads nothing if the file was truncated just now.
+        elif end and os.pread(self._descriptor, 1, end - 1) not in {b"\n", b""}:
+            end += os.write(self._descriptor, b"\n")
+        try:
+            while done < len(line):
+                written = os.write(self._descriptor, line[done:])
+                done, end = done + written, end + written
+        except OSError:
+            if done:
+                self._take_back(_Begun(line, done, _identity(status), end))
+            raise
+
+    def _take_back(self, begun: _Begun) -> None:
+        """Remove the part of a line that was written; where that fails, the rest comes when there is room."""
+        if os.fstat(self._descriptor).st_size != begun.end:
+            return  # truncated meanwhile, or somebody else has written: the end of the file is not ours
+        try:
+            os.ftruncate(self._descriptor, begun.end - begun.done)
+        except OSError:
+            self._begun = begun
 
     def close(self) -> None:
-        """Write what waits and close the file; what cannot be written is counted."""
-        self.flush()
-        self.lost += len(self._waiting)
+        """Close the file."""
         os.close(self._descriptor)
 
 
-def open_log(target: str) -> Sink:
+def open_log(target: str) -> Writer[Event]:
     """The sink that `--log` or `log:` names: a path, or `-` for standard output."""
     if target == "-":
         sys.stdout.flush()

@@ -12,10 +12,12 @@ from portsentry_py import pack
 from portsentry_py.capture import Tools
 from portsentry_py.check import Result, check
 from portsentry_py.engine import Engine
-from portsentry_py.errors import CaptureError, OutputError, PermissionDenied
+from portsentry_py.errors import CaptureError, OutputError
 from portsentry_py.settings import Settings
 from portsentry_py.status import status_event
 from tests.build import US, log_lines, lost, micros, strict
+from tests.disk import fill, small_disk
+from tests.nobody import as_nobody, shared_folder
 
 TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 
@@ -156,7 +158,37 @@ def test_a_log_without_a_directory_is_told(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_no_log(tmp_path: Path) -> None:
-    assert isinstance(results(log=str(tmp_path))["log"].error, PermissionDenied)
+    found = results(log=str(tmp_path))["log"]
+    assert isinstance(found.error, OutputError)
+    assert "it is a directory" in found.text
+
+
+def test_a_log_that_leads_elsewhere_is_told_with_the_fix(tmp_path: Path) -> None:
+    """The rest of what makes a log unfit is in test_log_file.py; `run` and `check` say the same."""
+    (tmp_path / "log").symlink_to("/etc/passwd")
+    found = results(log=str(tmp_path / "log"))["log"]
+    assert isinstance(found.error, OutputError)
+    assert found.text.endswith(
+        "(it is a symbolic link); put a regular file in its place, or name one with --log."
+    )
+
+
+def test_a_full_disk_is_told_and_no_reason_not_to_start(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        fill(disk)
+        found = results(log=str(disk / "log"))["log"]
+        assert (found.error, found.warning) == (None, True)
+        assert "its file system is full" in found.text
+        assert not (disk / "log").exists()
+
+
+def test_a_log_that_may_not_be_written_is_told() -> None:
+    with shared_folder() as folder:
+        script = f"""
+            from portsentry_py import check
+            print(type(check._log("{folder}/log").error).__name__)
+        """
+        assert as_nobody(script) == "PermissionDenied\n"
 
 
 def test_packets_that_the_kernel_dropped_are_told_with_the_fix(tmp_path: Path) -> None:

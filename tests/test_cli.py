@@ -21,6 +21,7 @@ from portsentry_py.manager import Manager
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
 from tests.build import SCANNER, Sent, refused, syn, visit, write_pcap, write_pcapng
+from tests.disk import fill, small_disk
 from tests.test_capture import fake
 from tests.tools import require_root, require_tool
 
@@ -261,10 +262,33 @@ def test_a_live_log_without_a_directory_is_73(command: Command, tmp_path: Path) 
     fails(command("run", "-i", "lo", "--log", tmp_path / "none" / "log"), 73, "none/log")
 
 
-def test_a_full_disk_is_73(command: Command, capture: Path) -> None:
-    done = command("replay", capture, "-o", "/dev/full")
-    assert done.code == 73
-    assert "lines could not be written" in done.err
+def test_a_full_disk_is_73(command: Command, capture: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        fill(disk)
+        fails(command("replay", capture, "-o", disk / "log"), 73, "disk/log", "No space left", "make room")
+        assert (disk / "log").read_bytes() == b""
+
+
+def test_a_full_standard_output_is_73(capture: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "portsentry_py", "replay", capture],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 73
+    assert "No space left on device; make room" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["run", "-i", "lo", "--log"], ["replay", "x.pcap", "-o"]])
+def test_a_log_that_leads_elsewhere_is_73(command: Command, tmp_path: Path, arguments: list[str]) -> None:
+    require_tool("tshark")
+    (tmp_path / "log").symlink_to(tmp_path / "victim")
+    fails(command(*arguments, tmp_path / "log"), 73, str(tmp_path / "log"), "it is a symbolic link")
+    assert not (tmp_path / "victim").exists()
 
 
 @contextmanager

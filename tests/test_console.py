@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -44,3 +49,37 @@ def test_the_sink_prints_each_event() -> None:
     sink.close()
     assert len(output.getvalue().splitlines()) == len(events())
     assert sink.lost == 0
+
+
+def test_a_terminal_that_was_stopped_holds_up_neither_the_sensor_nor_its_end() -> None:
+    """As with Ctrl-S; nobody reads the other side of this one."""
+    script = """
+        from rich.console import Console
+        from portsentry_py import unhurried
+        from portsentry_py.console import ConsoleSink
+        from portsentry_py.diagnostics import unbuffered
+        from portsentry_py.unhurried import Unhurried
+        from tests.test_log_disk import numbered
+
+        unhurried._CLOSE_SECONDS = 0.2
+        sink = Unhurried(ConsoleSink(Console(file=unbuffered(1))), "the terminal")
+        for event in numbered(3000):
+            sink.write(event)
+        sink.close()
+        assert sink.lost
+    """
+    leader, follower = os.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            check=False,
+            stdout=follower,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parent.parent,
+        )
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert done.returncode == 0, done.stderr

@@ -8,18 +8,23 @@ import re
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jsonschema
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import strategies as st
 
 import portsentry_py
 from portsentry_py import config, schema
+from portsentry_py.capture import find_tools
+from portsentry_py.decode import COLUMNS, canonical_address
 from portsentry_py.detectors.profiles import PROFILES
 from portsentry_py.engine import Engine
-from portsentry_py.events import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent
+from portsentry_py.events import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record, utc
+from portsentry_py.host import network_of
+from portsentry_py.replay import Replay
 from portsentry_py.settings import Settings, Traps
 from portsentry_py.status import status_event
 from tests.build import (
@@ -42,9 +47,11 @@ from tests.build import (
     unhurried,
     visit,
     watch,
+    write_pcapng,
     xmas,
 )
 from tests.test_properties import conversations
+from tests.tools import require_tool
 
 ROOT = Path(__file__).parent.parent
 FROZEN = ["timestamp", "event_type", "verdict", "src_ip", "source_verified", "scan_type", "technique"]
@@ -230,6 +237,138 @@ def test_any_traffic_gives_lines_that_keep_the_contract(traffic: list[Sent]) -> 
     for line in log_lines(watch(strict(connections="all"), traffic)):
         record = validate(line)
         assert bool(BANNABLE.match(line.decode("ascii"))) is (record["verdict"] == "ban")
+
+
+# What a capture file may claim as an interface's name, and what a kernel takes for one.
+HOSTILE = (
+    'eth0","verdict":"ban","src_ip":"192.0.2.1',
+    'x\n{"timestamp":"2026-11-20T11:42:18.830560Z","event_type":"scan","verdict":"ban"}',
+    "x\r\ny",
+    "a\tb",
+    "\x1b[2J\x1b[31m",
+    "x\0y",
+    "x\x7f\x9b",
+    "wl\u00e4n0",
+    "\u2028\u2029\ufeff",
+    "\\u000a",
+    "a" * 300,
+)
+NAMES = st.sampled_from([*HOSTILE, "", "eth0", "br-1.7@x:2", "a,b"]) | st.text(max_size=70)
+NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
+NUMBERS = st.integers().map(str) | st.sampled_from(
+    ["", "0", "4095", "4096", "-1", "7,8", "\u0663", "1_0", "v"]
+)
+
+
+def one_line(line: bytes) -> dict[str, Any]:
+    """What it says, if it is one line in which nobody but us has a word."""
+    assert line.endswith(b"\n")
+    assert re.fullmatch(rb"[\x20-\x7e]+", line[:-1]), line
+    record = validate(line)
+    assert json.dumps(record, separators=(",", ":")).encode() + b"\n" == line, "no blanks, no second spelling"
+    names = keys(next(one for one in EVENT_CLASSES if one.event_type == record["event_type"]))
+    assert list(record) == [name for name in names if name in record]
+    for name in {"src_ip", "dest_ip"} & set(record):
+        assert canonical_address(record[name]) == record[name]
+    if "src_net" in record:
+        network = ip_network(record["src_net"])
+        assert network.prefixlen == (24 if network.version == 4 else 64)
+    assert NAME.fullmatch(record.get("in_iface", "none"))
+    assert 1 <= record.get("vlan", 1) <= 4095
+    return record
+
+
+def filled(event_class: type[Event]) -> st.SearchStrategy[Event]:
+    """Any event of a class that the types of its fields allow, and the values that the core lets through."""
+    hints = get_type_hints(event_class)
+    return st.builds(
+        event_class,
+        **{item.name: values(item, hints[item.name]) for item in dataclasses.fields(event_class)},
+    )
+
+
+def values(item: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
+    """What a field may hold."""
+    ports = st.integers(0, 65_535)
+    named: dict[str, st.SearchStrategy[Any]] = {
+        "schema": st.just(SCHEMA_VERSION),
+        "vlan": st.none() | st.integers(1, 4095),
+        "in_iface": st.none() | st.from_regex(NAME, fullmatch=True),
+        "version": st.just(portsentry_py.__version__),
+    }
+    units = {
+        "UTC, RFC 3339, six decimals": st.integers(0, 253_402_300_799_000_000).map(utc),
+        "canonical address": st.ip_addresses().map(str).map(canonical_address),
+        "CIDR": st.ip_addresses().map(str).map(canonical_address).map(network_of),
+        "16 hex digits": st.binary(min_size=8, max_size=8).map(bytes.hex),
+        "port": ports,
+        "ports": st.lists(ports, max_size=16).map(tuple) if hint == tuple[int, ...] else ports,
+    }
+    unit = item.metadata.get("unit", "")
+    if item.name in named:
+        return named[item.name]
+    if unit in units:
+        return units[unit]
+    words = [
+        word for part in (hint, *get_args(hint)) if get_origin(part) is Literal for word in get_args(part)
+    ]
+    if words:
+        return st.sampled_from(words) | (st.none() if type(None) in get_args(hint) else st.nothing())
+    if hint is bool:
+        return st.booleans()
+    assert int in {hint, *get_args(hint)}, f"{item.name} may hold what no other field may"
+    return st.integers(0, 2**53) | (st.none() if type(None) in get_args(hint) else st.nothing())
+
+
+@unhurried
+@given(st.one_of([filled(event_class) for event_class in EVENT_CLASSES]))
+def test_any_event_is_one_line_that_says_what_it_holds(event: Event) -> None:
+    (line,) = log_lines([event])
+    record = one_line(line)
+    assert record == to_record(event)
+    assert bool(BANNABLE.match(line.decode("ascii"))) is (
+        event.event_type in {"scan", "trap"} and record["verdict"] == "ban"
+    )
+
+
+@unhurried
+@given(conversations(), NAMES, st.integers(0, 4095))
+def test_any_traffic_on_any_interface_and_vlan_gives_lines_of_our_own(
+    traffic: list[Sent], name: str, vlan: int
+) -> None:
+    tagged = [dataclasses.replace(sent, iface=name.replace("\t", " "), vlan=vlan) for sent in traffic]
+    for line in log_lines(watch(strict(connections="all"), tagged)):
+        record = one_line(line)
+        assert record.get("vlan", 0) in {0, vlan}
+        assert record.get("in_iface", "") in {"", name.rsplit(",", 1)[-1].strip()}
+
+
+@unhurried
+@given(conversations(), st.lists(st.tuples(NAMES, NUMBERS, NUMBERS), min_size=1, max_size=9))
+def test_any_columns_give_lines_of_our_own(traffic: list[Sent], oddities: list[tuple[str, str, str]]) -> None:
+    """Whatever tshark might print where a name or a number is due."""
+    titles = [title for title, _ in COLUMNS]
+    rows = []
+    for nth, sent in enumerate(traffic):
+        cells = dict(zip(titles, sent.line.split("\t"), strict=True))
+        name, vlan, number = oddities[nth % len(oddities)]
+        rows.append("\t".join({**cells, "iface": name, "vlan": vlan}.values()))
+        rows.append("\t".join({**cells, "proto": number, "data": "0800090900000000"}.values()))
+    for line in log_lines(watch(strict(connections="all"), rows)):
+        one_line(line)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_capture_file_cannot_write_into_the_log(tmp_path: Path, name: str) -> None:
+    """Through the real tshark, which prints the interface's name as it stands in the file."""
+    require_tool("tshark")
+    scan = [dataclasses.replace(sent, vlan=4095) for sent in syn(SCANNER, *range(20, 40))]
+    path = write_pcapng(tmp_path / "x.pcapng", name, scan)
+    replay = Replay(Settings(), (), find_tools(), lambda *_: None)
+    records = [one_line(line) for line in log_lines(replay.events([path]))]
+    assert {record["event_type"] for record in records} >= {"connection", "scan", "status"}
+    assert {record.get("src_ip", SCANNER) for record in records} == {SCANNER}
+    assert {record.get("vlan", 4095) for record in records} == {4095}
 
 
 def test_the_shipped_filter_is_anchored_on_the_frozen_keys() -> None:

@@ -253,6 +253,9 @@ def test_another_protocol_is_a_packet_without_ports() -> None:
         {"ttl": "x"},
         {"id": "x"},
         {"vlan": "x"},
+        {"vlan": "4096"},
+        {"vlan": "-1"},
+        {"proto": "256"},
     ],
 )
 def test_what_cannot_be_understood_is_malformed(change: dict[str, str]) -> None:

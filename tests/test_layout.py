@@ -56,6 +56,7 @@ SHELL = {
     "cli",
     "config",
     "console",
+    "diagnostics",
     "errors",
     "jail_state",
     "kernel_filter",
@@ -63,6 +64,7 @@ SHELL = {
     "launcher_client",
     "listener",
     "live_check",
+    "log_file",
     "log_reader",
     "machine",
     "manager",
@@ -82,6 +84,7 @@ SHELL = {
     "sinks",
     "status",
     "tally",
+    "unhurried",
     "worker",
 }
 IMPURE = {

@@ -32,10 +32,17 @@ class Sensor:
     """
 
     def __init__(
-        self, host: Host, folder: Path, settings: dict[str, Any], *, copy: bool, iface: str = IFACE
+        self,
+        host: Host,
+        folder: Path,
+        settings: dict[str, Any],
+        *,
+        copy: bool,
+        iface: str = IFACE,
+        log: Path | None = None,
     ) -> None:
         self.captured = folder / "captured.pcapng"
-        self.log = folder / "portsentry.log"
+        self.log = log or folder / "portsentry.log"
         self.config = folder / "portsentry.yaml"
         self.diagnostics = folder / "stderr"
         self.config.write_text(yaml.safe_dump(settings))

@@ -1,0 +1,207 @@
+"""The log's file, opened so that nobody can lead our lines elsewhere or put lines of theirs among them.
+
+The sensor runs as root and fail2ban bans what the log says. Whoever can plant a link at the log's path lets
+root write into a file of theirs; whoever may write the log chooses whom fail2ban bans.
+"""
+
+import errno
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from portsentry_py.errors import OutputError, PermissionDenied, PortsentryError
+
+_MODE = 0o640
+# Read as well, to see whether the last line is whole. Not blocking, or a FIFO without a reader would hold us.
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_ACCOUNT = "portsentry"
+_READERS = "adm"  # the group that reads the logs of Debian and Ubuntu
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_FIXES = {
+    errno.ENOENT: "create the directory or name another log with --log",
+    errno.ENOTDIR: "create the directory or name another log with --log",
+    errno.ENOSPC: "make room on its file system",
+    errno.EDQUOT: "make room or raise the quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f, LimitFSIZE=)",
+    errno.EROFS: "make its file system writable (mount -o remount,rw; dmesg says why it is not)",
+    errno.EIO: "look at its disk (dmesg)",
+}
+
+
+def open_log(path: Path) -> int:
+    """Open the log for reading and appending; make it, mode 0640 whatever the umask, if there is none.
+
+    Raises:
+        OutputError: it cannot be opened, or it is not a file that we alone write.
+        PermissionDenied: the user may not.
+    """
+    try:
+        with _directory(path) as directory:
+            return _open(path, directory)
+    except (OSError, ValueError) as error:
+        raise refusal(path, error) from error
+
+
+def _open(path: Path, directory: int) -> int:
+    while True:
+        try:
+            _judge(path, os.stat(path.name, dir_fd=directory, follow_symlinks=False))
+            descriptor = os.open(path.name, _FLAGS, dir_fd=directory)
+        except FileNotFoundError:
+            try:
+                descriptor = os.open(path.name, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=directory)
+            except FileExistsError:
+                continue  # logrotate has made it meanwhile
+            with suppress(OSError):  # where modes mean nothing; what they are is judged below
+                os.fchmod(descriptor, _MODE)
+        try:
+            status = os.fstat(descriptor)
+            if status.st_nlink == 0:
+                os.close(descriptor)
+                continue  # deleted since
+            _judge(path, status)  # once more: what was looked at may have been exchanged
+            os.set_blocking(descriptor, True)
+        except PortsentryError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def examine(path: Path) -> str | None:
+    """Look whether the log could be opened, and change nothing.
+
+    Returns:
+        What lets lines wait though it can be opened, with the fix; None if all is well.
+
+    Raises:
+        OutputError, PermissionDenied: as `open_log` would.
+    """
+    try:
+        with _directory(path) as directory:
+            room = os.fstatvfs(directory)
+            try:
+                _judge(path, os.stat(path.name, dir_fd=directory, follow_symlinks=False))
+            except FileNotFoundError:
+                if room.f_flag & os.ST_RDONLY:
+                    raise OSError(errno.EROFS, os.strerror(errno.EROFS)) from None
+                if not os.access(f"/proc/self/fd/{directory}", os.W_OK | os.X_OK, effective_ids=True):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+            else:
+                os.close(os.open(path.name, _FLAGS, dir_fd=directory))
+                room = os.statvfs(path)
+    except (OSError, ValueError) as error:
+        raise refusal(path, error) from error
+    # Root may use some of the blocks that are kept back, but not all: no number tells how many.
+    if room.f_blocks and not room.f_bavail:
+        return f"{path}: its file system is full, or nearly so: lines will wait; {_FIXES[errno.ENOSPC]}."
+    return None
+
+
+def refusal(path: Path, error: OSError | ValueError) -> PortsentryError:
+    """Why the log cannot be written, and the fix, in one sentence."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EPERM and os.geteuid() == 0:
+        return PermissionDenied(
+            f"{path}: even root may not write the log; take away chattr's +i (see lsattr)."
+        )
+    if isinstance(error, PermissionError):
+        return PermissionDenied(f"{path}: you may not write the log; run as root or name another with --log.")
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    fix = _FIXES.get(number or 0, "name another log with --log")
+    return OutputError(f"{path}: cannot write the log ({reason}); {fix}.")
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    """The log's directory, held, so that what is judged and what is opened lie in the same one.
+
+    Its owner and its group may rename the log as they like: whoever chose the place gave it to them, and on
+    Ubuntu /var/log is writable for the group syslog. What they can put in the log's place is judged like
+    any file.
+    """
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise OutputError(
+                f"{path}: cannot write the log (anybody may exchange it, because everybody may write "
+                f"{path.parent}); chmod o-w {path.parent} or name another log with --log."
+            )
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _judge(path: Path, status: os.stat_result) -> None:
+    fault = _fault(path, status)
+    if fault is not None:
+        raise OutputError(f"{path}: cannot write the log ({fault[0]}); {fault[1]}.")
+
+
+def _fault(path: Path, status: os.stat_result) -> tuple[str, str] | None:
+    """What makes a file unfit for the log, and the fix."""
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        # Not "remove it": it may be /dev/null.
+        fix = "put a regular file in its place, or name one with --log"
+        return f"it is {_KINDS.get(kind, 'no regular file')}", fix
+    if status.st_nlink > 1:
+        return (
+            f"the file has {status.st_nlink} names, and another may be no log at all",
+            "remove this one or the others (find -samefile)",
+        )
+    if status.st_uid not in _trusted_users():
+        owner = _name_of_user(status.st_uid)
+        return f"it belongs to {owner}, who could forge lines", f"run as {owner}, or remove or chown it"
+    if status.st_mode & stat.S_IWOTH:
+        return "everybody may write it and forge lines", f"chmod o-w {path}"
+    if status.st_mode & stat.S_IWGRP and status.st_gid not in _trusted_groups(status):
+        return f"the group {_name_of_group(status.st_gid)} may write it and forge lines", f"chmod g-w {path}"
+    return None
+
+
+def _trusted_users() -> set[int]:
+    """Root, who we are, and the account that the service runs as: root may look at its log."""
+    users = {0, os.geteuid()}
+    with suppress(KeyError):
+        users.add(pwd.getpwnam(_ACCOUNT).pw_uid)
+    return users
+
+
+def _trusted_groups(status: os.stat_result) -> set[int]:
+    """The groups that may have the right to write a log.
+
+    root's members are root. adm's members read every log and mostly are administrators, and a logrotate
+    configuration that says 0660 means them. A file of root's that an unprivileged sensor shall write can
+    let it in by the group alone, so then a group of the sensor's own will do; in a file of its own, it
+    needs none.
+    """
+    groups = {0}
+    with suppress(KeyError):
+        groups.add(grp.getgrnam(_READERS).gr_gid)
+    if status.st_uid != os.geteuid():
+        groups |= {os.getegid(), *os.getgroups()}
+    return groups
+
+
+def _name_of_user(number: int) -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(number).pw_name
+    return str(number)
+
+
+def _name_of_group(number: int) -> str:
+    with suppress(KeyError):
+        return grp.getgrgid(number).gr_name
+    return str(number)
