@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from portsentry_py import launcher
 from portsentry_py.errors import RightsLost
 
+_ANSWER_SECONDS = 2.0
+
 
 class Launched:
     """A process that the launcher started: no child of ours, but ours to watch and to end.
@@ -73,6 +75,7 @@ class LauncherClient:
 
     def _start(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(_ANSWER_SECONDS)
         with theirs:
             words = [sys.executable, "-I", "-S", launcher.__file__, self._dumpcap, str(theirs.fileno())]
             self._process = subprocess.Popen(
@@ -121,11 +124,15 @@ class LauncherClient:
         try:
             socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
             message, given, _, _ = socket.recv_fds(self._socket, launcher.MAX_MESSAGE, 1)
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             return None
         return (json.loads(message), given) if message else None
 
     def close(self) -> None:
         """End the launcher, and with it every dumpcap."""
         self._socket.close()
-        self._process.wait()
+        try:
+            self._process.wait(_ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:  # it was stopped, or hangs
+            self._process.kill()
+            self._process.wait()
