@@ -103,6 +103,7 @@ class LauncherClient:
     def _ask(self, request: dict[str, object], *descriptors: int) -> tuple[dict[str, int | str], int]:
         answer = self._exchange(request, descriptors)
         if answer is None:
+            self._process.kill()  # it may only have been stopped
             self.close()
             if self.irreplaceable:
                 raise RightsLost(
