@@ -148,8 +148,8 @@ class Pipeline:
         return self._selector.fileno()
 
     def exit_code(self, position: int) -> int | None:
-        """The child's exit code, None while it runs."""
-        return self._processes[position].poll()
+        """The child's exit code, None while it runs or if it was not started."""
+        return self._processes[position].poll() if position < len(self._processes) else None
 
     @property
     def ended(self) -> int | None:

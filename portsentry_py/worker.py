@@ -140,16 +140,19 @@ class Worker:
     @property
     def ended(self) -> str | None:
         """`dumpcap_ended` or `tshark_ended` once a child has ended, None while both run."""
-        if self._ended is None:
-            position = self._pipeline.ended
-            if position is None and not self._pipeline.at_end:
-                return None
-            # tshark ends when dumpcap does, and may be seen first.
-            deadline = time.monotonic() + _BURIAL_SECONDS
-            while self._pipeline.exit_code(0) is None and time.monotonic() < deadline:
-                time.sleep(_BURIAL_SECONDS / 10)
-            self._ended = "tshark_ended" if self._pipeline.exit_code(0) is None else "dumpcap_ended"
+        if self._ended is None and (self._pipeline.ended is not None or self._pipeline.at_end):
+            self._ended = self._who_ended()
         return self._ended
+
+    def _who_ended(self) -> str:
+        """The end of either brings that of the other, and may be seen later."""
+        deadline = time.monotonic() + _BURIAL_SECONDS
+        while self._pipeline.exit_code(0) is None and time.monotonic() < deadline:
+            if (self._pipeline.exit_code(1) or 0) < 0:
+                break
+            time.sleep(_BURIAL_SECONDS / 10)
+        killed = (self._pipeline.exit_code(1) or 0) < 0  # at its input's end, it ends by itself
+        return "tshark_ended" if killed or self._pipeline.exit_code(0) is None else "dumpcap_ended"
 
     @property
     def last_words(self) -> str:

@@ -61,7 +61,7 @@ class Sensor:
     def wait_until_ready(self) -> None:
         """Return when the sensor says that it captures, and tshark is what it will be."""
         self.wait_for_line("the sensor to start", event_type="status", state="started")
-        wait_for(lambda: CAPTURE_TOOLS <= set(self.children()), "dumpcap and tshark", evidence=self.evidence)
+        wait_for(lambda: set(self.children()) >= CAPTURE_TOOLS, "dumpcap and tshark", evidence=self.evidence)
 
     def lines(self, path: Path | None = None) -> list[Line]:
         """Give every whole line of the log."""

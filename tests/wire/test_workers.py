@@ -83,7 +83,7 @@ def test_one_that_dies_ends_all_and_all_are_started_anew(
     sensor.wait_for_line("the end", event_type="status", state="interrupted", reason=f"{victim}_ended")
     sensor.wait_for_line("the restart", event_type="status", state="restarted")
     assert gone(before)
-    assert len(sensor.capture_tools()) == 2 * WORKERS
+    wait_for(lambda: len(sensor.capture_tools()) == 2 * WORKERS, "all of them", evidence=sensor.evidence)
 
     nmap(lab.scanner, "-sS", lab.target.ipv4[0])
     nmap(lab.scanner, "-6", "-sS", lab.target.ipv6[0])
