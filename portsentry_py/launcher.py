@@ -12,6 +12,7 @@ A request is a JSON object with the descriptors that it needs, an answer likewis
 Standard library only: it is run as a script, before any other code.
 """
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -36,6 +37,7 @@ _OPTIONS = {
 }
 _SWITCHES = {"-q"}
 _DESCRIPTORS_FOR_DUMPCAP = 2
+_LONGEST_REASON = 200  # an answer that no socket takes would be our end
 # Whoever asks decides when it is over: a signal to all, from systemd say, is for them.
 _OURS_TO_IGNORE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -76,7 +78,9 @@ class Launcher:
 
     def _answer(self) -> int | None:
         """Do what is asked for; None when nobody asks any more, the pidfd if a dumpcap was started."""
-        message, given, _, _ = socket.recv_fds(self._asker, MAX_MESSAGE, _DESCRIPTORS_FOR_DUMPCAP)
+        message, given = b"", list[int]()
+        with contextlib.suppress(ConnectionError):
+            message, given, _, _ = socket.recv_fds(self._asker, MAX_MESSAGE, _DESCRIPTORS_FOR_DUMPCAP)
         if not message:
             return None
         pidfd = 0
@@ -92,8 +96,8 @@ class Launcher:
                 self._say({"pid": process.pid}, pidfd)
         except OSError as error:
             self._say({"errno": error.errno, "what": str(error.filename or "")})
-        except (ValueError, KeyError, TypeError) as error:
-            self._say({"errno": errno.EINVAL, "what": str(error)})
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            self._say({"errno": errno.EINVAL, "what": str(error)[:_LONGEST_REASON]})
         finally:
             for descriptor in given:
                 os.close(descriptor)
@@ -114,7 +118,8 @@ class Launcher:
         return process, os.pidfd_open(process.pid)
 
     def _say(self, answer: dict[str, object], *descriptors: int) -> None:
-        socket.send_fds(self._asker, [json.dumps(answer).encode()], descriptors)
+        with contextlib.suppress(ConnectionError):  # whoever has ended is noticed at the next look
+            socket.send_fds(self._asker, [json.dumps(answer).encode()], descriptors)
 
 
 def check(options: list[str]) -> None:

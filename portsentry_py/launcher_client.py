@@ -1,5 +1,6 @@
 """Asks the launcher, which keeps the right to capture, for dumpcaps and for sockets that count."""
 
+import contextlib
 import errno
 import json
 import os
@@ -49,7 +50,8 @@ class Launched:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.poll() is None:
-            signal.pidfd_send_signal(self._pidfd, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self) -> None:
         """End it now."""
@@ -116,12 +118,16 @@ class LauncherClient:
         words, given = answer
         if "errno" in words:
             raise OSError(words["errno"], os.strerror(int(words["errno"])), words["what"])
+        if not given:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), launcher.__file__)
         return words, given[0]
 
     def _exchange(
         self, request: dict[str, object], descriptors: Sequence[int]
     ) -> tuple[dict[str, int | str], list[int]] | None:
         """Ask and hear the answer; None if nobody is there to give one."""
+        if self._socket.fileno() < 0:
+            return None  # it was closed when the launcher had ended
         try:
             socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
             message, given, _, _ = socket.recv_fds(self._socket, launcher.MAX_MESSAGE, 1)
