@@ -15,6 +15,7 @@ from portsentry_py.errors import PortsentryError
 from portsentry_py.events import Event
 from portsentry_py.listener import TrapListener
 from portsentry_py.machine import default_interfaces, describe, host_state, memory_of
+from portsentry_py.memory import Memory
 from portsentry_py.renewal import Renewals
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
@@ -65,6 +66,7 @@ class Service:
         )
         self._host = host_state(settings.home, self._listener.ports)
         self._engine = Engine(settings, self._host)
+        self._memory = Memory(self._engine, settings.state)
         self._read_settings = reload
         self._stop = False
         self._hang_up = False
@@ -91,6 +93,7 @@ class Service:
         signal.signal(signal.SIGHUP, self._on_hang_up)
         capture: LiveCapture | None = self._start()
         try:
+            self._memory.recall(_now_us())  # what comes meanwhile waits in the capture
             self._status("started", "none")
             while capture is not None and not self._stop:
                 capture = self._watch(capture)
@@ -98,6 +101,7 @@ class Service:
             self._listener.close()
             if capture is not None:
                 self._end(capture)
+        self._memory.close()  # before what is not answered yet counts as unanswered
         for event in self._engine.finish():
             self._publish(event)
         self._status("stopped", "signal")
@@ -117,7 +121,9 @@ class Service:
             _diagnostics.error("the old configuration stays in force: %s", error)
             return
         if replace(settings, **_fixed(self._settings)) != settings:
-            _diagnostics.warning("interfaces, log, capture, limits and lines change only at a restart.")
+            _diagnostics.warning(
+                "interfaces, log, state, capture, limits and lines change only at a restart."
+            )
         if settings.served.udp != self._settings.served.udp:
             self._renewals.named_anew()
         self._settings = replace(settings, **_fixed(self._settings))
@@ -190,6 +196,7 @@ class Service:
                 return self._restart(capture, "interfaces_changed")
         if self._status_is_due():
             self._status_if_changed()
+        self._memory.tick()
         return capture
 
     def _read(self, capture: LiveCapture) -> None:
@@ -313,7 +320,9 @@ class _Every:
 
 def _fixed(settings: Settings) -> dict[str, Any]:
     """What only a restart changes."""
-    return {name: getattr(settings, name) for name in ("interfaces", "log", "capture", "limits", "lines")}
+    return {
+        name: getattr(settings, name) for name in ("interfaces", "log", "state", "capture", "limits", "lines")
+    }
 
 
 def _now_us() -> int:

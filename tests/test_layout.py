@@ -39,6 +39,7 @@ CORE = (
     "detectors.profiles",
     "ration",
     "scans",
+    "snapshot",
     "policy",
     "narrate",
     "engine",
@@ -59,6 +60,7 @@ SHELL = {
     "listener",
     "log_reader",
     "machine",
+    "memory",
     "overview",
     "overview_view",
     "pack",
@@ -71,6 +73,7 @@ SHELL = {
     "replay",
     "service",
     "sinks",
+    "state_file",
     "status",
     "worker",
 }
