@@ -116,6 +116,17 @@ def _range(item: object) -> range:
     return range(low, high + 1)
 
 
+def _off(value: object) -> object:
+    """YAML reads off as false."""
+    return "off" if value is False else value
+
+
+def _file_or_off(value: object) -> object:
+    if isinstance(value, str) and (not Path(value).name or "\0" in value):
+        raise ValueError(f"{value!r} is not the path of a file; name one, or say off")
+    return _off(value)
+
+
 def _one_or_many(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
@@ -146,7 +157,9 @@ def _model(section: type) -> type[BaseModel]:
 def _shape(item: "DataclassField[Any]", hint: Any) -> Any:
     meta = item.metadata
     if "words" in meta:
-        return Literal[meta["words"]]
+        return Annotated[Literal[meta["words"]], BeforeValidator(_off)]
+    if "file_or_off" in meta:
+        return Annotated[hint, BeforeValidator(_file_or_off)]
     if "low" in meta:
         return Annotated[hint, Field(ge=meta["low"], le=meta["high"], strict=True)]
     if hint == Ports:

@@ -50,7 +50,7 @@ class Discard(enum.Enum):
 # What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
 _CUT = "….\xe2\x80\xa6"
 # 9999-12-31, the last day that the log's date can show; pcapng can carry later ones.
-_MAX_TIME_US = 253_402_300_799_000_000
+MAX_TIME_US = 253_402_300_799_000_000
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
@@ -228,7 +228,7 @@ def seconds_of(cell: str) -> float:
 def _time_us(text: str) -> int:
     seconds, _, fraction = text.partition(".")
     time_us = int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
-    if not 0 <= time_us <= _MAX_TIME_US:
+    if not 0 <= time_us <= MAX_TIME_US:
         raise ValueError(text)
     return time_us
 

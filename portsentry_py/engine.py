@@ -8,7 +8,7 @@ from portsentry_py.detectors.base import PROBES
 from portsentry_py.detectors.profiles import registry
 from portsentry_py.detectors.trap import TrapDetector
 from portsentry_py.events import Event
-from portsentry_py.flows import FlowTable
+from portsentry_py.flows import SETTLE_US, FlowTable
 from portsentry_py.gate import NEVER_US, Counted, Gate
 from portsentry_py.host import HostState
 from portsentry_py.ledger import Ledger, Pair
@@ -19,6 +19,9 @@ from portsentry_py.scans import Report, ScanReports
 from portsentry_py.self_test import is_self_test
 from portsentry_py.settings import Settings
 from portsentry_py.sighting import Kind, Sighting
+from portsentry_py.snapshot import State
+from portsentry_py.snapshot import decode as read_snapshot
+from portsentry_py.snapshot import encode as write_snapshot
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 _CONNECTION_KINDS = {
@@ -50,6 +53,7 @@ class Engine:
             take=self._write_down,
         )
         self._host = host
+        self._memory_us = settings.limits.memory_hours * 3_600_000_000
         self._suppressed_before = 0
         self._discarded: Counter[Discard] = Counter()
         self._packets = 0
@@ -131,6 +135,41 @@ class Engine:
             yield from self._observe(sighting)
         while self._gate.next_us != NEVER_US:
             self._gate.hand_over()
+
+    def snapshot(self) -> Iterator[bytes]:
+        """What a restart must not forget: sources, open scans, served ports and our servers.
+
+        In pieces, between which packets may be fed. What is on its way is no part of it: answers that are
+        awaited, what waits in the gate, and which sources of a network ask together.
+        """
+        return write_snapshot(
+            State(
+                known=self._ledger.known(),
+                newcomers=self._ledger.newcomers(),
+                scans=list(self._scans.open_scans()),
+                learned=self._flows.served.learned(),
+                servers=self._flows.servers(),
+            ),
+            sure_us=self.last_us - SETTLE_US,
+        )
+
+    def restore(self, content: bytes, now_us: int) -> None:
+        """Take the snapshot of an earlier run, before the first packet; what is too old by now is left out.
+
+        Raises:
+            BrokenSnapshot: it is none; then nothing has changed.
+        """
+        state = read_snapshot(content)
+
+        def is_fresh(*times_us: int) -> bool:
+            return all(abs(now_us - time_us) <= self._memory_us for time_us in times_us)
+
+        self._ledger.restore(state.known, state.newcomers, now_us)
+        self._scans.restore(
+            scan for scan in state.scans if is_fresh(scan.last_probe.time_us, scan.pace.said_us)
+        )
+        self._flows.served.restore(port for port in state.learned if is_fresh(port.answered_us))
+        self._flows.restore_servers(state.servers)
 
     def counts(self) -> dict[str, int]:
         """What the status line tells of the core, under the line's own names."""

@@ -5,7 +5,7 @@ Live and in a replay the same packets reach this file: plain ACKs and data never
 
 import enum
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 
 from portsentry_py.host import HostState, is_unicast, within
@@ -111,6 +111,15 @@ class FlowTable:
     def server(self, address: str) -> str | None:
         """`resolver`, `ntp_server` or `dhcp_server` if we asked the address and it answered."""
         return self._servers.peek(address)
+
+    def servers(self) -> list[tuple[str, str]]:
+        """The addresses of which `server` knows what they are, and what."""
+        return list(self._servers.items())
+
+    def restore_servers(self, servers: Iterable[tuple[str, str]]) -> None:
+        """Take the servers of an earlier run, as `servers` gives them."""
+        for address, kind in servers:
+            self._servers.put(address, kind)
 
     def advance(self, now_us: int) -> Iterator[Sighting]:
         """Time has come to `now_us`: attempts that nobody answered are SILENT, handshakes complete."""
@@ -246,7 +255,7 @@ class FlowTable:
         decoy = flow.direction == "inbound" and self.served.is_decoy(proto_name(packet), packet.src_port)
         if flow.direction == "inbound":
             if not decoy:
-                self.served.learn(packet.src, proto_name(packet), packet.src_port)
+                self.served.learn(packet.src, proto_name(packet), packet.src_port, packet.time_us)
             if packet.proto == TCP and flow.answers == 1:
                 self._expect_handshake(packet.time_us, flow)
         elif packet.proto == UDP and packet.src_port in _SERVERS:
@@ -266,7 +275,7 @@ class FlowTable:
             decoy = self.served.is_decoy("tcp", packet.src_port)
             if self.is_home(packet.src) and packet.flags & SYN and not decoy:
                 # Nobody of ours sends a SYN-ACK from a port that is not served.
-                self.served.learn(packet.src, "tcp", packet.src_port)
+                self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)
             self._strays.put(_key(packet), packet)
 
     def _reset(self, packet: Packet) -> Iterator[Sighting]:

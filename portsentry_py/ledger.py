@@ -166,6 +166,29 @@ class Ledger:
         key = (source, "inbound")
         return self._known.holds(key) or self._newcomers.holds(key)
 
+    def known(self) -> list[SourceRecord]:
+        """The records of sources that made more than one attempt, the one unused for longest first."""
+        return [record for _, record in self._known.items()]
+
+    def newcomers(self) -> list[SourceRecord]:
+        """The other records, likewise."""
+        return [record for _, record in self._newcomers.items()]
+
+    def restore(self, known: Iterable[SourceRecord], newcomers: Iterable[SourceRecord], now_us: int) -> None:
+        """Take records of an earlier run, less what is too much and too old; before any sighting.
+
+        Args:
+            known: as `known` gives them. No source stands there twice, nor here and among the newcomers.
+            newcomers: as `newcomers` gives them.
+            now_us: the time now.
+        """
+        for table, records in ((self._known, known), (self._newcomers, newcomers)):
+            for record in records:
+                _sum_up(record)
+                self._entries += len(record.unserved)
+                table.put((record.source, record.direction), record)
+                self._make_room(record, now_us, len(record.unserved))
+
     def note(self, sighting: Sighting) -> SourceRecord:
         """Write a sighting into its source's record, and give the record as it is then."""
         record = self._record(sighting)
@@ -324,6 +347,17 @@ class Ledger:
         record.targets[pair.target] -= 1
         if not record.targets[pair.target]:
             del record.targets[pair.target]
+
+
+def _sum_up(record: SourceRecord) -> None:
+    """Make what follows from the rest of a record, within the bounds."""
+    pairs = record.unserved
+    record.targets = Counter(pair.target for pair in pairs)
+    record.closed = sum(attempt.refused for attempt in pairs.values())
+    record.score = sum(_points(pair.port) for pair in pairs)
+    record.opened = tuple(map(_shared, record.opened[:_MAX_OPENED]))
+    record.makes = Counter(dict(islice(record.makes.items(), _MAX_MAKES)))
+    record.proven, record.proofs = record.proven[:_MAX_MAKES], record.proofs[:_MAX_MAKES]
 
 
 @lru_cache(maxsize=4096)

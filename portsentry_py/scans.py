@@ -5,7 +5,7 @@ it goes on (a line may have been lost in a rotation, a ban may have expired), an
 scanner is still seen on the wire: whatever it does, it must not fill fail2ban's log with "already banned".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Report(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Pace:
+class Pace:
     """How often one source is spoken of while it goes on."""
 
     said_us: int
@@ -52,14 +52,14 @@ class _Pace:
 
 
 @dataclass(slots=True)
-class _Scan:
+class Scan:
     """What was said about one scan so far."""
 
     first_us: int
     last: Finding
     last_probe: Sighting
     first_weight: int
-    pace: _Pace
+    pace: Pace
     said_types: set[str]
     said_bannable: bool
     next_weight: int
@@ -72,8 +72,8 @@ class ScanReports:
         self._repeat_us = settings.repeat_seconds * 1_000_000
         self._quiet_us = settings.quiet_seconds * 1_000_000
         # A slow scan is quiet between two probes: it ends later, so it has a table of its own.
-        self._fast: BoundedTable[_ScanKey, _Scan] = BoundedTable(max_scans)
-        self._slow: BoundedTable[_ScanKey, _Scan] = BoundedTable(max_scans)
+        self._fast: BoundedTable[_ScanKey, Scan] = BoundedTable(max_scans)
+        self._slow: BoundedTable[_ScanKey, Scan] = BoundedTable(max_scans)
         self._slow_quiet_us = settings.slow_quiet_seconds * 1_000_000
         self._ration = ScanRation(settings)
 
@@ -96,9 +96,7 @@ class ScanReports:
             if state is None:
                 return
             first_us, pace = self._began_us(finding), self._pace(key, now_us)
-            scan = _Scan(
-                first_us, finding, finding.sighting, finding.weight, pace, set(), finding.bannable, 0
-            )
+            scan = Scan(first_us, finding, finding.sighting, finding.weight, pace, set(), finding.bannable, 0)
         (self._slow if finding.technique == "slow" else self._fast).put(key, scan)
         if state is not None:
             scan.pace.speak(now_us)
@@ -107,6 +105,20 @@ class ScanReports:
             if state in {"new", "grown"}:
                 scan.next_weight = _next_power_of_ten(10 * finding.weight)
             yield Report(state, now_us, scan.first_us, finding)
+
+    def open_scans(self) -> Iterator[Scan]:
+        """The scans that have not ended."""
+        for scans in (self._fast, self._slow):
+            yield from (scan for _, scan in scans.items())
+
+    def restore(self, scans: Iterable[Scan]) -> None:
+        """Take open scans of an earlier run, before any other."""
+        for scan in sorted(scans, key=lambda one: one.last_probe.time_us):
+            key = _key(scan.last)
+            wait_us, scan.pace = scan.pace.wait_us, self._pace(key, scan.pace.said_us)
+            # The settings may have been others.
+            scan.pace.wait_us = max(self._repeat_us, min(wait_us, scan.pace.longest_us))
+            (self._slow if scan.last.technique == "slow" else self._fast).put(key, scan)
 
     def _may_speak(self, finding: Finding) -> bool:
         if _is_proven(finding.record):
@@ -148,7 +160,7 @@ class ScanReports:
         )
 
     @staticmethod
-    def _ended(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
+    def _ended(scans: BoundedTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
         while (due := _due(scans, quiet_us, now_us)) is not None:
             key, scan = due
             ended_us = scan.last_probe.time_us + quiet_us
@@ -171,15 +183,15 @@ class ScanReports:
             began_us = attempt.last_us
         return finding.record.first_us
 
-    def _pace(self, key: _ScanKey, now_us: int) -> _Pace:
+    def _pace(self, key: _ScanKey, now_us: int) -> Pace:
         """A source that scans and touches decoys is one source: its two stories share one pace."""
         source, direction, trap = key
         other = (source, direction, not trap)
         told = self._fast.peek(other) or self._slow.peek(other)
-        return told.pace if told else _Pace(now_us, self._repeat_us, _LONGEST_WAIT * self._repeat_us)
+        return told.pace if told else Pace(now_us, self._repeat_us, _LONGEST_WAIT * self._repeat_us)
 
     @staticmethod
-    def _state(scan: _Scan, finding: Finding) -> str | None:
+    def _state(scan: Scan, finding: Finding) -> str | None:
         if finding.bannable and not scan.said_bannable:
             return "changed"
         if not scan.pace.due(finding.sighting.time_us):
@@ -189,7 +201,7 @@ class ScanReports:
         return "grown" if finding.weight >= scan.next_weight else "ongoing"
 
 
-def _due(scans: BoundedTable[_ScanKey, _Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, _Scan] | None:
+def _due(scans: BoundedTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, Scan] | None:
     """The scan that was quiet for longest, if that is long enough."""
     oldest = scans.oldest()
     if oldest is None or oldest[1].last_probe.time_us + quiet_us > now_us:

@@ -1,8 +1,21 @@
 """Which ports are served: read from the socket tables, learned from answers, named by the operator."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from portsentry_py.host import HostState
 from portsentry_py.settings import Served
 from portsentry_py.tables import BoundedTable
+
+
+class Learned(NamedTuple):
+    """A port that answered, of which kind, and when it did so last."""
+
+    address: str
+    kind: str
+    port: int
+    answered_us: int
+
 
 _MAX_LEARNED = 65_536
 _PORT_PROTOS = frozenset({"tcp", "udp"})
@@ -19,7 +32,7 @@ class ServedPorts:
         self._named: frozenset[int] = frozenset()
         self._decoys: frozenset[int] = frozenset()
         self._listening: frozenset[int] = frozenset()
-        self._learned: BoundedTable[tuple[str, str, int], bool] = BoundedTable(_MAX_LEARNED)
+        self._learned: BoundedTable[tuple[str, str, int], int] = BoundedTable(_MAX_LEARNED)
         self.numbers: set[int] = set()
         """Port numbers that are served somewhere, and some that were: what is not here is served nowhere."""
 
@@ -41,10 +54,20 @@ class ServedPorts:
     def _renumber(self) -> None:
         self.numbers = {*self._named, *self._listening, *(key[2] for key, _ in self._learned.items())}
 
-    def learn(self, address: str, proto: str, port: int) -> None:
-        """An answer came from there."""
-        self._learned.put((address, _kind(proto), port), True)  # a set with an order
+    def learn(self, address: str, proto: str, port: int, now_us: int) -> None:
+        """An answer came from there at that time."""
+        self._learned.put((address, _kind(proto), port), now_us)
         self.numbers.add(port)
+
+    def learned(self) -> list[Learned]:
+        """What was learned: address, kind of port, its number and when it answered last; in that order."""
+        return [Learned(*key, answered_us) for key, answered_us in self._learned.items()]
+
+    def restore(self, learned: Iterable[Learned]) -> None:
+        """Take what was learned in an earlier run, as `learned` gives it."""
+        for address, kind, port, answered_us in learned:
+            self._learned.put((address, kind, port), answered_us)
+            self.numbers.add(port)
 
     def __call__(self, address: str, proto: str, port: int) -> bool:
         """Whether that port (or protocol number, or ICMP type) is served at that address of ours."""

@@ -16,6 +16,7 @@ from portsentry_py.events import Event
 from portsentry_py.listener import TrapListener
 from portsentry_py.machine import default_interfaces, host_state, links_up, own_addresses
 from portsentry_py.manager import Manager
+from portsentry_py.memory import Memory
 from portsentry_py.settings import Settings
 from portsentry_py.sinks import Sink
 from portsentry_py.status import status_event
@@ -65,6 +66,7 @@ class Service:
         )
         self._host = host_state(settings.home, self._listener.ports)
         self._engine = Engine(settings, self._host)
+        self._memory = Memory(self._engine, settings.state)
         self._read_settings = reload
         self._stop = False
         self._hang_up = False
@@ -93,6 +95,7 @@ class Service:
         self._start()
         self._manager.is_ready()
         try:
+            self._memory.recall(_now_us())  # what comes meanwhile waits in the capture
             self._status("started", "none")
             while not self._stop:
                 self._watch()
@@ -100,6 +103,7 @@ class Service:
             self._manager.is_stopping()
             self._listener.close()
             self._publish_lines(self._captures.finish())
+        self._memory.close()  # before what is not answered yet counts as unanswered
         for event in self._engine.finish():
             self._publish(event)
         self._status("stopped", "signal")
@@ -119,7 +123,9 @@ class Service:
             _diagnostics.error("the old configuration stays in force: %s", error)
             return
         if replace(settings, **_fixed(self._settings)) != settings:
-            _diagnostics.warning("interfaces, log, capture, limits and lines change only at a restart.")
+            _diagnostics.warning(
+                "interfaces, log, state, capture, limits and lines change only at a restart."
+            )
         named_anew = settings.served.udp != self._settings.served.udp
         self._settings = replace(settings, **_fixed(self._settings))
         self._engine.set_settings(self._settings)
@@ -168,6 +174,7 @@ class Service:
             self._status_if_changed()
         elif self._news_are_due():
             self._tell_news()
+        self._memory.tick()
 
     def _unwatched(self) -> frozenset[str]:
         """Interfaces that came up after the start, where all that are up shall be watched."""
@@ -302,7 +309,9 @@ class _Every:
 
 def _fixed(settings: Settings) -> dict[str, Any]:
     """What only a restart changes."""
-    return {name: getattr(settings, name) for name in ("interfaces", "log", "capture", "limits", "lines")}
+    return {
+        name: getattr(settings, name) for name in ("interfaces", "log", "state", "capture", "limits", "lines")
+    }
 
 
 def _now_us() -> int:

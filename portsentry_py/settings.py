@@ -41,6 +41,11 @@ def word(default: str, doc: str, *words: str | int) -> Any:
     return field(default=default, metadata={"doc": doc, "words": (default, *words)})
 
 
+def file_or_off(default: str, doc: str) -> Any:
+    """The path of a file, or `off`."""
+    return field(default=default, metadata={"doc": doc, "file_or_off": True})
+
+
 def value(default: object, doc: str) -> Any:
     """Anything else that is immutable."""
     return field(default=default, metadata={"doc": doc})
@@ -176,6 +181,7 @@ class Settings:
 
     interfaces: tuple[str, ...] = value((), "interfaces to watch; none: all that are up, less loopback")
     log: str = value("/var/log/portsentry.log", "the event log; '-' is standard output")
+    state: str = file_or_off("/var/lib/portsentry-py/state", "the file of what outlives a restart")
     home: Networks = value((), "networks besides this host's own addresses that count as ours")
     ignore: Networks = value((), "sources that must never be banned")
     connections: str = word("unserved", "which attempts get a connection line", "all", "off")

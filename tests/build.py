@@ -399,6 +399,7 @@ def log_lines(events: Iterable[Event]) -> list[bytes]:
 def strict(**changes: object) -> Settings:
     """Settings with a port scan of four ports in ten seconds and few traps, for short tests."""
     settings = Settings(
+        state="off",
         traps=Traps(tcp=frozenset({11, 23}), udp=frozenset({19})),
         detectors=Detectors(port_scan=PortScan(min_ports=4, window_seconds=10)),
     )

@@ -43,11 +43,18 @@ def test_no_file_at_the_default_place_means_the_defaults(
     assert config.load(None).connections == "off"
 
 
+@pytest.mark.parametrize("word", ["off", "'off'", "no"])
+def test_yaml_reads_off_as_false_and_so_may_it_stand_there(word: str) -> None:
+    settings = config.parse(f"connections: {word}\nstate: {word}\n")
+    assert (settings.connections, settings.state) == ("off", "off")
+
+
 def test_every_kind_of_value_is_read() -> None:
     settings = config.parse(
         """
         interfaces: eth0
         log: "-"
+        state: /run/state
         home: [192.0.2.0/24, "2001:db8::/32"]
         ignore: 198.51.100.7
         connections: all
@@ -60,7 +67,7 @@ def test_every_kind_of_value_is_read() -> None:
         """
     )
     assert settings.interfaces == ("eth0",)
-    assert settings.log == "-"
+    assert (settings.log, settings.state) == ("-", "/run/state")
     assert settings.home == (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
     assert settings.ignore == (ip_network("198.51.100.7/32"),)
     assert settings.connections == "all"
@@ -81,7 +88,11 @@ def test_every_kind_of_value_is_read() -> None:
         ("traps:\n  tpc: [1]", ["file:2", "traps.tpc: unknown key", "did you mean tcp?"]),
         ("zzzzzz: 1", ["zzzzzz: unknown key", "known here:", "connections"]),
         ("connections: some", ["file:1", "connections", "'some'", "unserved"]),
-        ("connections: off", ["connections", "off"]),
+        ("connections: no-no", ["connections", "'off'"]),
+        ("state: ''", ["file:1", "state", "not the path of a file"]),
+        ("state: /", ["state", "'/'", "not the path of a file"]),
+        ('state: "/a\\0"', ["state", "not the path of a file"]),
+        ("state: true", ["state"]),
         ("served:\n  tcp: ['9-5']", ["file:2", "served.tcp", "upside down", "5-9"]),
         ("served: {tcp: [70000]}", ["70000", "65535"]),
         ("served: {tcp: [http]}", ["'http'", "neither a port nor a range"]),

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -25,7 +26,7 @@ from portsentry_py.manager import Manager
 from portsentry_py.service import Service
 from portsentry_py.settings import Capture, Served, Settings, Traps
 from portsentry_py.worker import time_of
-from tests.build import HOST, SCANNER, START_US, US, lines, scans, statuses, strict, syn
+from tests.build import HOST, SCANNER, START_US, US, lines, refused, scans, statuses, strict, syn
 
 TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 Step = Callable[[], list[str]]
@@ -401,6 +402,33 @@ def test_open_decoys_are_told_to_the_core_and_closed_at_the_end(monkeypatch: pyt
     ran(settings=strict(interfaces=("eth7",), traps=Traps(tcp=frozenset({23}), listen=True, banner="hello")))
     assert seen[0] == {23}
     assert closed == [True]
+
+
+def test_what_was_known_before_a_restart_still_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Played, "stop", lambda _self: [])
+    settings = strict(interfaces=("eth7",), state=str(tmp_path / "state"))
+    now = (time.time_ns() // 1000 - START_US) / 1_000_000
+    assert not scans(ran(with_answers(1, 2, at=now), settings=settings).events)
+    notes = ran(with_answers(3, 4, at=now + 1), settings=settings)
+    assert [(scan.ports, scan.verdict) for scan in scans(notes.events)] == [(4, "ban")]
+
+
+def with_answers(*ports: int, at: float) -> Step:
+    return lambda: lines(refused(syn(SCANNER, *ports, at=at)))
+
+
+def test_another_place_for_the_state_is_taken_at_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran(
+        signalled(signal.SIGHUP),
+        send(1),
+        reload=lambda: strict(interfaces=("eth7",), state=str(tmp_path / "x")),
+    )
+    assert "only at a restart" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

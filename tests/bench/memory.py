@@ -81,7 +81,9 @@ def sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
     dumpcap.chmod(0o755)
     settings = folder / "portsentry.yaml"
     # A second stand-in would make the same packets again.
-    settings.write_text(f"home: [{TARGET}]\ncapture: {{workers: 1}}\n", encoding="ascii")
+    settings.write_text(
+        f"home: [{TARGET}]\ncapture: {{workers: 1}}\nstate: {folder / 'state'}\n", encoding="ascii"
+    )
     command = [sys.executable, "-m", "portsentry_py", "run", "-i", "lo", "-c", str(settings)]
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(

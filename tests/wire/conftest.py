@@ -18,7 +18,14 @@ from tests.wire.sensor import Sensor
 class StartSensor(Protocol):
     """What the fixture of the same name gives."""
 
-    def __call__(self, *, copy: bool = False, iface: str = IFACE, **settings: Any) -> Sensor:
+    def __call__(
+        self,
+        *,
+        copy: bool = False,
+        iface: str = IFACE,
+        program: tuple[str, ...] = ("-m", "portsentry_py"),
+        **settings: Any,
+    ) -> Sensor:
         """Start the sensor on the target with these settings and wait until it captures."""
 
 
@@ -37,8 +44,14 @@ def start_sensor(lab: Lab, tmp_path: Path) -> Iterator[StartSensor]:
     """Start the sensor with settings that the test chooses."""
     with ExitStack() as stack:
 
-        def start(*, copy: bool = False, iface: str = IFACE, **settings: Any) -> Sensor:
-            sensor = Sensor(lab.target, tmp_path, settings, copy=copy, iface=iface)
+        def start(
+            *,
+            copy: bool = False,
+            iface: str = IFACE,
+            program: tuple[str, ...] = ("-m", "portsentry_py"),
+            **settings: Any,
+        ) -> Sensor:
+            sensor = Sensor(lab.target, tmp_path, settings, copy=copy, iface=iface, program=program)
             stack.callback(sensor.stop)
             sensor.wait_until_ready()
             return sensor

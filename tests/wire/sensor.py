@@ -26,6 +26,8 @@ CAPTURE_TOOLS = {"dumpcap", "tshark"}
 class Sensor:
     """One `portsentry-py run`, with a configuration, a log and a diagnostics file of its own.
 
+    `program` is what Python runs instead of `-m portsentry_py`.
+
     With `copy`, what its dumpcap hands over is kept in `captured`, by a dumpcap of ours that comes first on
     the PATH: a second capture beside it would not do, because the kernel stamps each its own time,
     microseconds apart.
@@ -40,27 +42,42 @@ class Sensor:
         copy: bool,
         iface: str = IFACE,
         log: Path | None = None,
+        program: tuple[str, ...] = ("-m", "portsentry_py"),
     ) -> None:
         self.captured = folder / "captured.pcapng"
         self.log = log or folder / "portsentry.log"
         self.config = folder / "portsentry.yaml"
         self.diagnostics = folder / "stderr"
-        self.config.write_text(yaml.safe_dump(settings))
+        self.state = folder / "state"
+        self.config.write_text(yaml.safe_dump({"state": str(self.state), **settings}))
         tools = folder / "tools"
         tools.mkdir()
         if copy:
             _write_dumpcap(tools / "dumpcap", self.captured)
-        with self.diagnostics.open("w") as stderr:
-            self.process = host.start(
-                *("env", f"PATH={tools}:{os.environ['PATH']}"),
-                *(sys.executable, "-m", "portsentry_py", "run"),
-                *("-c", self.config, *(("-i", iface) if iface else ()), "--log", self.log),
-                stderr=stderr,
-            )
+        self._host = host
+        self._command = (
+            *("env", f"PATH={tools}:{os.environ['PATH']}"),
+            *(sys.executable, *program, "run"),
+            *("-c", self.config, *(("-i", iface) if iface else ()), "--log", self.log),
+        )
+        self._starts = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it, after its end again."""
+        self._starts += 1
+        with self.diagnostics.open("a") as stderr:
+            self.process = self._host.start(*self._command, stderr=stderr)
 
     def wait_until_ready(self) -> None:
         """Return when the sensor says that it captures, and tshark is what it will be."""
-        self.wait_for_line("the sensor to start", event_type="status", state="started")
+
+        def look() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the sensor ended at its start\n{self.evidence()}")
+            return len(self.matching(event_type="status", state="started")) == self._starts
+
+        wait_for(look, "the sensor to start", evidence=self.evidence)
         wait_for(lambda: set(self.children()) >= CAPTURE_TOOLS, "dumpcap and tshark", evidence=self.evidence)
 
     def lines(self, path: Path | None = None) -> list[Line]:
