@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench clean
+.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench fuzz clean
 
 VENV := .venv/bin
 
@@ -47,6 +47,12 @@ bench: $(VENV)/python
 # Takes a quarter of an hour, most of it for a scanner that goes on after its ban.
 ban-time: $(VENV)/python
 	$(VENV)/python -m tests.jail.ban_time -o docs
+
+# Fuzzes what reads hostile input; writes the table of docs/fuzzing.md. Takes an hour and a half, most of it for
+# lines of tshark's. Needs `.venv/bin/pip install -e '.[test,fuzz]'`. Less: INPUTS=N, SECONDS=S, TARGETS="NAME NAME".
+fuzz: $(VENV)/python
+	$(VENV)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		-o docs $(TARGETS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .ruff_cache
