@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench soak clean
+.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench soak fuzz clean
 
 VENV := .venv/bin
 
@@ -52,6 +52,12 @@ ban-time: $(VENV)/python
 # namespaces, as root; writes into docs/reliability.md.
 soak: $(VENV)/python
 	$(VENV)/python -m tests.soak -o docs
+
+# Fuzzes what reads hostile input; writes the table of docs/fuzzing.md. Takes an hour and a half, most of it for
+# lines of tshark's. Needs `.venv/bin/pip install -e '.[test,fuzz]'`. Less: INPUTS=N, SECONDS=S, TARGETS="NAME NAME".
+fuzz: $(VENV)/python
+	$(VENV)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		-o docs $(TARGETS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .ruff_cache

@@ -17,8 +17,8 @@ from typing import TypeVar
 import click
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from portsentry_py import __version__, config, pack
 from portsentry_py.capture import find_tools
@@ -33,6 +33,8 @@ from portsentry_py.errors import (
     PermissionDenied,
     PortsentryError,
     UsageError,
+    printable,
+    printable_lines,
 )
 from portsentry_py.launcher_client import LauncherClient
 from portsentry_py.manager import Manager
@@ -48,9 +50,16 @@ from portsentry_py.unhurried import Unhurried
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# Neither markup nor emoji: `:a:` is one in rich's eyes, and stands in the middle of many an IPv6 address.
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 # Tables are never so narrow that addresses are cut: a small terminal wraps their lines instead.
-_output = Console(highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size().columns, 140))
+_output = Console(
+    highlight=False,
+    soft_wrap=True,
+    width=max(shutil.get_terminal_size().columns, 140),
+    markup=False,
+    emoji=False,
+)
 
 
 def _config_option(command: F) -> F:
@@ -117,8 +126,9 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
 
     def announce(names: list[str]) -> None:
         watched = ", ".join(names)
-        _errors.print(
-            f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}"
+        _say(
+            _errors,
+            f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}",
         )
 
     with ExitStack() as opened:
@@ -163,7 +173,7 @@ def replay(captures: tuple[Path, ...], config_path: Path | None, home: tuple[str
         with _errors.status("reading") as status:
 
             def progress(path: Path, packets: int) -> None:
-                status.update(f"{escape(path.name)}: {packets} packets")
+                status.update(Text(f"{printable(path.name)}: {packets} packets"))
 
             player = Replay(settings, networks, tools, progress)
             for event in player.events(captures):
@@ -171,7 +181,7 @@ def replay(captures: tuple[Path, ...], config_path: Path | None, home: tuple[str
     finally:
         sink.close()
     for sentence in player.summary.damage:
-        _errors.print(sentence, markup=False)
+        _say(_errors, sentence)
     _errors.print(_summary_table(player.summary))
 
 
@@ -188,11 +198,11 @@ def check(config_path: Path | None, live: bool) -> None:
     """Look at configuration, tools, permissions, interface, log and jail: what is wrong, and the fix."""
     settings = config.load(config_path)
     used = config_path or (config.DEFAULT_PATH if config.DEFAULT_PATH.exists() else "no file, the defaults")
-    _output.print(f"ok    configuration: {used}", markup=False)
+    _say(_output, f"ok    configuration: {used}")
     failed: PortsentryError | None = None
     for result in check_all(settings, live=live):
         mark = "wrong" if result.error else "note " if result.warning else "ok   "
-        _output.print(f"{mark} {result.name}: {result.text}", markup=False)
+        _say(_output, f"{mark} {result.name}: {result.text}")
         failed = failed or result.error
     if failed is not None:
         sys.exit(failed.exit_code)
@@ -244,7 +254,7 @@ def install(root: Path) -> None:
     """Copy filter and jails to /etc/fail2ban; a file that you changed is kept and the difference shown."""
     _show(pack.install(root))
     for sentence in pack.conflicts(root, os.environ.get("SSH_CONNECTION", "")):
-        _output.print(f"note: {sentence}", markup=False)
+        _say(_output, f"note: {sentence}")
     _output.print("arm it with: fail2ban-client reload")
 
 
@@ -266,7 +276,7 @@ def test(root: Path) -> None:
     for file in pack.pack_files():
         installed = root / "etc/fail2ban" / file.target
         if installed.exists() and installed.read_bytes() != file.content:
-            _output.print(f"note: {installed} differs from the shipped file that is tested.", markup=False)
+            _say(_output, f"note: {installed} differs from the shipped file that is tested.")
     report = pack.test()
     table = Table("mode", "lines matched", "lines not matched", "verdict")
     for result in report.results:
@@ -278,7 +288,7 @@ def test(root: Path) -> None:
     try:
         proof = ban_and_unban()
     except (CaptureError, ConfigError, PermissionDenied) as error:
-        _output.print(f"no ban was tried: {error}", markup=False)
+        _say(_output, f"no ban was tried: {error}")
     else:
         _output.print(f"banned {proof.address}, found it in {', '.join(proof.rules)}, and unbanned it: gone")
 
@@ -305,8 +315,13 @@ def main() -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    _errors.print(sentence, markup=False)
+    _say(_errors, sentence)
     sys.exit(code)
+
+
+def _say(console: Console, text: str) -> None:
+    """Print lines of text in which names and words of others may stand."""
+    console.print(printable_lines(text))
 
 
 def _networks(texts: tuple[str, ...]) -> Networks:
@@ -319,9 +334,9 @@ def _networks(texts: tuple[str, ...]) -> Networks:
 def _show(outcomes: list[pack.Outcome]) -> None:
     for outcome in outcomes:
         note = f" ({outcome.note})" if outcome.note else ""
-        _output.print(f"{outcome.action}: {outcome.path}{note}", markup=False)
+        _say(_output, f"{outcome.action}: {outcome.path}{note}")
         if outcome.diff:
-            _output.print(outcome.diff, markup=False)
+            _say(_output, outcome.diff)
 
 
 def _summary_table(summary: Summary) -> Table:
@@ -345,7 +360,15 @@ def _summary_table(summary: Summary) -> Table:
 def _diagnostics_handler() -> logging.Handler:
     """Diagnostics about ourselves go to stderr, dated only on a terminal (the journal dates them itself)."""
     if _errors.is_terminal:
-        return RichHandler(console=Console(file=unbuffered(2)), show_path=False)
-    handler = logging.StreamHandler(unbuffered(2))
-    handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+        handler: logging.Handler = RichHandler(console=Console(file=unbuffered(2)), show_path=False)
+    else:
+        handler = logging.StreamHandler(unbuffered(2))
+        handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+    handler.addFilter(_is_printable)
     return handler
+
+
+def _is_printable(record: logging.LogRecord) -> bool:
+    """Makes it so, whatever names stand in it."""
+    record.msg, record.args = printable_lines(record.getMessage()), ()
+    return True

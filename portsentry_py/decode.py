@@ -49,13 +49,18 @@ class Discard(enum.Enum):
 
 # What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
 _CUT = "….\xe2\x80\xa6"
-# 9999-12-31, the last day that the log's date can show; pcapng can carry later ones.
-MAX_TIME_US = 253_402_300_799_000_000
+# 9999-12-31: what comes of a packet seconds later still has a date that the log can show. pcapng can carry
+# later ones.
+MAX_TIME_US = 253_402_214_400_000_000
+_MAX_TIME_CELL = 40
+_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
+_MAX_BYTE = 255
+_MAX_VLAN = 4095
+# Longer cells are as rare as they are strange: a table of them would be as large as whoever sends them likes.
+_MAX_KEPT = 512
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
-_MAX_PROTO = 255
-_MAX_VLAN = 4095
 _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
@@ -71,6 +76,8 @@ _ICMPV6_LAST_ERROR = 127
 def canonical_address(text: str) -> str:
     """The canonical form of an IP address, the same on every Python; raises ValueError if it is none."""
     if ":" in text:
+        if "%" in text:  # a zone may be any text
+            raise ValueError(text)
         return _canonical_ipv6(text)
     if _IPV4.fullmatch(text) is None:
         raise ValueError(text)
@@ -120,7 +127,7 @@ class _Common(NamedTuple):
 def _decode(line: str) -> Packet | Discard:
     time, src, data, dst, rest = line.split("\t", 4)
     cells, _, ids = rest.rpartition("\t")
-    common = _common(cells)
+    common = _common(cells) if len(cells) <= _MAX_KEPT else _common.__wrapped__(cells)
     if isinstance(common, Discard):
         return common
     data, ids = data.strip(), ids.strip()
@@ -176,9 +183,9 @@ def _common(cells: str) -> _Common | Discard:
         return Discard.FRAGMENT
     chain = protos.split(",")
     return _Common(
-        proto=_within(chain[-1], _MAX_PROTO),
-        ttl=int(ttls.rsplit(",", 1)[-1] or 0),
-        vlan=_within(vlans.rsplit(",", 1)[-1] or "0", _MAX_VLAN),
+        proto=_number(chain[-1], _MAX_BYTE),
+        ttl=_number(ttls.rsplit(",", 1)[-1] or "0", _MAX_BYTE),
+        vlan=_number(vlans.rsplit(",", 1)[-1] or "0", _MAX_VLAN),
         iface=_iface(iface),
         tunnelled=any(number in _TUNNELS for number in chain[:-1]),
         # An extension header with nothing behind it: nothing that a host would answer.
@@ -203,12 +210,11 @@ def _quoted(proto: int, payload: bytes) -> Quoted | None:
     return None
 
 
-def _within(cell: str, most: int) -> int:
-    """A number that its field in the packet can hold; raises ValueError if it is another."""
-    number = int(cell)
-    if not 0 <= number <= most:
-        raise ValueError(cell)
-    return number
+def _number(text: str, most: int) -> int:
+    """A number as tshark prints it: what `int` takes besides (signs, underscores) is none."""
+    if _NUMBER.fullmatch(text) is None or int(text) > most:
+        raise ValueError(text)
+    return int(text)
 
 
 def _iface(cell: str) -> str:
@@ -227,6 +233,8 @@ def seconds_of(cell: str) -> float:
 
 def _time_us(text: str) -> int:
     seconds, _, fraction = text.partition(".")
+    if not (seconds + fraction).isdecimal() or len(text) > _MAX_TIME_CELL:
+        raise ValueError(text)
     time_us = int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
     if not 0 <= time_us <= MAX_TIME_US:
         raise ValueError(text)

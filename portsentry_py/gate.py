@@ -11,21 +11,25 @@ port that they ask for, and written into its record together.
 What counts here is packets a second: lookups before conversions, and nothing is called that need not be.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from portsentry_py.decode import COLUMNS, NOT_SET, seconds_of
+from portsentry_py.decode import COLUMNS, NOT_SET, canonical_address, seconds_of
 from portsentry_py.packet import ACK, RST, Packet
 from portsentry_py.settings import Limits
 
 # The probe, our answer, and once more each: what is kept of one source.
 _MOST_BYTES = 600
+# tshark prints at most 2047 bytes of a column; a line longer than this is not one for a table.
+_MOST_WAITING = 2600
 # Position of the TCP flags in the hex of layer 4.
 _FLAGS = slice(26, 28)
 _COLONED = 3 * 14
 _PROTOS = {"6": "tcp", "17": "udp"}
 _SRC_PORT, _DEST_PORT = slice(0, 4), slice(4, 8)
+_PORT = struct.Struct("!H")
 _EPHEMERAL, _SERVICE_FREE = "8000", "0400"  # datagrams to the former or from below the latter may be answers
 _REFUSALS = frozenset({"04", "14"})  # RST; RST and ACK
 # A scanner's probes are written into its record when they ask for so many ports, or when its time is up.
@@ -102,7 +106,7 @@ class Gate:
         self._knows = knows
         self._awaits = awaits
         # Asked for each packet, about very few addresses.
-        self._is_home = lru_cache(maxsize=4096)(is_home)
+        self._is_home = lru_cache(maxsize=4096)(lambda cell: _is_address(cell) and is_home(cell))
         self._is_special = is_special
         self._take = take
         self._told: dict[str, Counted] = {}
@@ -117,6 +121,8 @@ class Gate:
 
     def admit(self, line: str) -> tuple[str, ...]:
         """The lines to look at now: this one, with those kept before if its source had to wait, or none."""
+        if len(line) > _MOST_WAITING:
+            return (line,)
         try:
             time, src, data, dst, tail = line.split("\t", 4)
         except ValueError:
@@ -224,8 +230,8 @@ class Gate:
         """Whether a probe of that need not be looked at by itself."""
         port, target = key
         try:
-            number = int(port, 16)
-        except ValueError:  # fewer bytes than a header has
+            number = _PORT.unpack(bytes.fromhex(port))[0]
+        except (ValueError, struct.error):  # fewer bytes than a header has
             return False
         return self._is_home(target) and not self._is_special(target, proto, number)
 
@@ -249,6 +255,15 @@ class Gate:
             return False
         self._tokens -= 1
         return True
+
+
+def _is_address(cell: str) -> bool:
+    """Of a packet that breaks off within its IP header, tshark shows the addresses of the link."""
+    try:
+        canonical_address(cell)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=4096)

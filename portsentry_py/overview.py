@@ -295,7 +295,9 @@ def _jail_note(jail: JailState, log: Path) -> str:
         return (
             f"it reads no file, so nothing new is banned; set backend = auto for [{jail.name}] in jail.local."
         )
-    if " " in str(log) or os.path.realpath(log) in {os.path.realpath(path) for path in jail.logs}:
+    if " " in str(log) or os.path.realpath(log) in {
+        os.path.realpath(path) for path in jail.logs if "\0" not in path
+    }:
         return ""
     return f"it reads {', '.join(jail.logs)}, not {log}; set logpath for [{jail.name}] in jail.local."
 

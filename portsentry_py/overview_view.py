@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from portsentry_py.errors import printable
 from portsentry_py.log_reader import EvidenceLine
 from portsentry_py.overview import BanView, JailView, LogView, Overview, SensorView
 
@@ -24,7 +25,7 @@ def render(overview: Overview) -> list[RenderableType]:
     facts.add_row("sensor", _sensor(overview.sensor))
     facts.add_row("log", _log(overview.log))
     if overview.fail2ban.note:
-        facts.add_row("fail2ban", Text(overview.fail2ban.note, style="yellow"))
+        facts.add_row("fail2ban", Text(printable(overview.fail2ban.note), style="yellow"))
     for jail in overview.fail2ban.jails:
         facts.add_row("jail", _jail(jail))
     parts: list[RenderableType] = [facts]
@@ -69,7 +70,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _log(log: LogView) -> Text:
-    text = Text(f"{log.path}, {_size(log.size_bytes)}")
+    text = Text(f"{printable(log.path)}, {_size(log.size_bytes)}")
     if log.last_line_age_seconds is not None:
         text.append(f", last line {duration(log.last_line_age_seconds)} ago")
     if log.lines_unreadable:
@@ -86,7 +87,7 @@ def _jail(jail: JailView) -> Text:
 
 def _with_note(text: Text, note: str) -> Text:
     if note:
-        text.append("\n" + note, style="yellow")
+        text.append("\n" + printable(note), style="yellow")
     return text
 
 

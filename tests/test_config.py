@@ -123,7 +123,18 @@ def test_every_kind_of_value_is_read() -> None:
         ("- a\n- b", ["must hold keys and values"]),
         ("just words", ["must hold keys and values"]),
         ("log: !!python/object/apply:os.getcwd []", ["broken YAML"]),
-        ("a: &a [*a]", ["a: unknown key"]),
+        ("log: &a [*a]", ["file:1", "alias *a", "write out"]),
+        ("a: {<<: &a {b: 1}}\nc: *a", ["file:2", "alias *a"]),
+        (f"\nlog: {'x' * 10_001}", ["file:2", "more than 10000 characters"]),
+        ("log: !!int ''", ["broken YAML", "not what its tag says"]),
+        ("log: 2026-02-31", ["broken YAML", "out of range"]),
+        ('log: "\\ud800"', ["file:1", "log", "no file name"]),
+        ('log: "a\\0b"', ["file:1", "log", "no file name"]),
+        ('interfaces: ["a\\0b"]', ["file:1", "interfaces.0", "no file name"]),
+        ('"\\e[31m": 1', ["file:1", "?[31m: unknown key"]),
+        ("log: 0x" + "f" * 5000, ["log", "thousands of digits"]),
+        ("connections: " + "x" * 5000, ["'" + "x" * 59 + "… is none of"]),
+        ("[" * 5000, ["nested too deeply"]),
     ],
 )
 def test_a_problem_is_one_sentence_with_its_place(text: str, parts: list[str]) -> None:
@@ -135,6 +146,21 @@ def test_a_problem_is_one_sentence_with_its_place(text: str, parts: list[str]) -
 def test_all_problems_are_told_at_once() -> None:
     told = problems("ignored: 1\nconnections: some\nserved:\n  tcp: ['9-5']\nlimits:\n  max_sources: 1\n")
     assert sorted(sentence.split(":")[1] for sentence in told) == ["1", "2", "4", "6"]
+
+
+def test_so_many_problems_are_told_as_a_person_would_read() -> None:
+    assert len(problems("".join(f"key{nth}: 1\n" for nth in range(100)))) == 20
+
+
+def test_every_port_may_be_named_again_and_again() -> None:
+    text = ", ".join(["0-65535", "22", "20-30"] * 5_000)
+    assert config.parse(f"served: {{tcp: [{text}]}}").served.tcp == frozenset(range(65_536))
+    assert config.parse("served: {tcp: ['7 - 9', 8, '9-10', 22]}").served.tcp == {7, 8, 9, 10, 22}
+
+
+def test_a_file_that_never_ends_is_told() -> None:
+    with pytest.raises(ConfigError, match="longer than 524288 bytes"):
+        config.load(Path("/dev/zero"))
 
 
 def test_a_number_of_a_section_keeps_its_bounds() -> None:
@@ -164,7 +190,7 @@ def test_a_file_that_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch, tm
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, os.strerror(13))
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(PermissionDenied, match="may not read the configuration"):
         config.load(tmp_path / "secret.yaml")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.decode import COLUMNS, Discard, canonical_address, decode
+from portsentry_py.decode import COLUMNS, Discard, _common, canonical_address, decode
 from portsentry_py.packet import ACK, FIN, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Packet, Quoted
 from tests.build import (
     HOST,
@@ -253,15 +253,30 @@ def test_another_protocol_is_a_packet_without_ports() -> None:
         {"ttl": "x"},
         {"id": "x"},
         {"vlan": "x"},
+        {"time": "1.-5"},
+        {"time": "1" * 50},
+        {"time": "253402214400.000001"},
+        {"src": "fe80::1%eth0"},
+        {"proto": "256"},
+        {"proto": "-6"},
+        {"proto": "1_0"},
+        {"ttl": "256"},
         {"vlan": "4096"},
         {"vlan": "-1"},
-        {"proto": "256"},
     ],
 )
 def test_what_cannot_be_understood_is_malformed(change: dict[str, str]) -> None:
     cells = {**CELLS, "data": SYN_HEX, "id": "0x1"}
     assert isinstance(decode(line(**cells)), Packet)
     assert decode(line(**{**cells, **change})) is Discard.MALFORMED
+
+
+def test_headers_without_end_are_read_and_not_remembered() -> None:
+    before = _common.cache_info().currsize
+    packet = decode(line(**{**CELLS, "data": SYN_HEX, "proto": "60," * 300 + "6"}))
+    assert isinstance(packet, Packet)
+    assert packet.proto == TCP
+    assert _common.cache_info().currsize == before
 
 
 def test_a_line_with_too_few_columns_is_malformed() -> None:

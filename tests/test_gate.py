@@ -151,6 +151,22 @@ def test_what_we_asked_for_is_heard_in_a_flood() -> None:
     assert engine._flows.server(FRIEND) == "resolver"
 
 
+@pytest.mark.parametrize("target", ["02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "", "fe80::1%eth0"])
+def test_what_has_no_address_is_not_ours(target: str) -> None:
+    """Of a packet that ends within its IP header, tshark shows the addresses of the link."""
+    (probe,) = syn(SCANNER, 9)
+    line = probe.line.replace(HOST, target)
+    for host in (US, HostState(home_known=False), HostState(home=(ip_network("192.0.2.0/24"),))):
+        assert list(Engine(SMALL, host).feed([line])) == []
+    assert gate().admit(line) == (line,)
+
+
+def test_a_line_too_long_for_a_table_does_not_wait() -> None:
+    (probe,) = syn(SCANNER, 9)
+    line = probe.line + " " * 3000
+    assert gate().admit(line) == (line,)
+
+
 def test_who_waits_is_bounded_and_the_eldest_go() -> None:
     made = gate()
     crowd = lines(*strangers(1000, every=0.0001))
