@@ -36,6 +36,30 @@ def _killed(victim: str) -> Callable[[Stage], Observed]:
     return happens
 
 
+def _launcher_killed(stage: Stage) -> Observed:
+    with playing(stage) as scene:
+        scene.steady()
+        launcher = scene.sensor.launcher()
+        scene.strike()
+        launcher.kill()
+        scene.breaks_off("dumpcap_ended")
+        scene.sees()
+        assert scene.sensor.launcher().pid != launcher.pid
+        return scene.observed("another launcher, a new capture")
+
+
+def _launcher_stopped(stage: Stage) -> Observed:
+    with playing(stage) as scene:
+        scene.steady()
+        launcher = scene.sensor.launcher()
+        launcher.send_signal(signal.SIGSTOP)
+        scene.strike()
+        scene.sensor.child("tshark").kill()
+        scene.breaks_off("tshark_ended")
+        scene.sees()
+        return scene.observed()
+
+
 def _stopped(victim: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
         with playing(stage) as scene:
@@ -72,7 +96,6 @@ def _die_again_and_again(stage: Stage) -> Observed:
             victim = ("dumpcap", "tshark")[death % 2]
             scene.sensor.child(victim).kill()
             scene.waits_for("restarted", f"{victim}_ended", death // 2 + 1)
-        scene.mended()
         scene.sees()
         return scene.observed(f"{deaths} new captures")
 
@@ -81,6 +104,13 @@ _REPLACED = "told, a new capture within a second"
 FAULTS = (
     Fault("dumpcap-killed", "SIGKILL of dumpcap", _REPLACED, _killed("dumpcap")),
     Fault("tshark-killed", "SIGKILL of tshark", _REPLACED, _killed("tshark")),
+    Fault("launcher-killed", "SIGKILL of the launcher", _REPLACED, _launcher_killed),
+    Fault(
+        "launcher-stopped",
+        "SIGSTOP of the launcher, for good, then SIGKILL of tshark",
+        "told, a new capture",
+        _launcher_stopped,
+    ),
     Fault("dumpcap-stopped", "SIGSTOP of dumpcap, for good", "told, a new capture", _stopped("dumpcap")),
     Fault("tshark-stopped", "SIGSTOP of tshark, for good", "told, a new capture", _stopped("tshark")),
     Fault("tshark-held", "SIGSTOP of tshark for 2 s", "nothing is lost", _held),

@@ -149,6 +149,10 @@ class Patient(Sensor):
         assert name in found, f"no {name} runs\n{self.evidence()}"
         return found[name]
 
+    def launcher(self) -> psutil.Process:
+        """Give the process that starts dumpcap for it."""
+        return next(one for one in self.family()[1:] if any("launcher" in word for word in one.cmdline()))
+
     def zombies(self) -> list[str]:
         """Give the children that ended and that nobody has collected."""
         return [str(one) for one in self.family() if one.status() == psutil.STATUS_ZOMBIE]

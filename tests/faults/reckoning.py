@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from portsentry_py.events import StatusEvent
 from tests.faults.sender import NETWORK
 from tests.faults.witness import Capture, Key, Seen
 
@@ -25,8 +24,6 @@ _UNNOTICED_SECONDS = {"stalled": 5.0}
 _NEVER = float("inf")
 _COUNTS = ("packets_decoded", "packets_ignored", "packets_malformed")
 _UNDECODED = ("packets_dropped", "packets_missed", "packets_pending")
-# Until the status line has the new counts, a gap's time alone tells what was lost.
-COUNTED = "packets_seen" in {field.name for field in fields(StatusEvent)}
 
 
 @dataclass(frozen=True)
@@ -61,20 +58,26 @@ def reckon(capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = ()) ->
     statuses = [line for line in lines if line["event_type"] == "status"]
     told = Counter(key_of(line) for line in lines if line["event_type"] == "connection")
     lost = [seen for seen in capture.syns if seen.key not in told]
-    known = [*gaps, *gaps_told(statuses)]
-    outside = [seen for seen in lost if not any(begin <= seen.time <= end for begin, end in known)]
-    last = statuses[-1] if statuses else {}
-    spare = sum(last.get(name, 0) for name in ("packets_dropped", "packets_missed", "lines_lost"))
+    dead = list(gaps)
+    outside = [seen for seen in lost if not _within(seen, [*dead, *gaps_told(statuses)])]
+    last = statuses[-1]
+    anywhere = last["packets_dropped"] + last["lines_lost"]
+    counted = anywhere + last["packets_missed"]
+    of_a_live_sensor = [seen for seen in lost if not _within(seen, dead)]
     return Reckoning(
         came=len(capture.syns),
         lost=lost,
-        untold=outside if len(outside) > spare else [],
+        untold=outside if len(outside) > anywhere else of_a_live_sensor[counted:],
         wrong=[
             *_miscounted(told, {seen.key for seen in capture.syns}),
             *(wrong for status in statuses for wrong in imbalances(status)),
         ],
         told=_in_words(statuses, last),
     )
+
+
+def _within(seen: Seen, gaps: Iterable[Gap]) -> bool:
+    return any(begin <= seen.time <= end for begin, end in gaps)
 
 
 def gaps_told(statuses: Iterable[Line]) -> list[Gap]:
@@ -93,8 +96,6 @@ def gaps_told(statuses: Iterable[Line]) -> list[Gap]:
 
 def imbalances(status: Line) -> list[str]:
     """Say which sums of a status line are wrong."""
-    if not COUNTED:
-        return []
     given = sum(status[name] for name in _COUNTS)
     seen = given + sum(status[name] for name in _UNDECODED)
     wrong = []
@@ -134,5 +135,5 @@ def _in_words(statuses: Sequence[Line], last: Line) -> str:
     kinds = Counter(states)
     parts = [kind if number == 1 else f"{number} times {kind}" for kind, number in kinds.items()]
     counts = ("packets_dropped", "packets_missed", "packets_malformed", "lines_lost", "renewals")
-    parts += [f"`{name}` {last[name]}" for name in counts if last.get(name)]
+    parts += [f"`{name}` {last[name]}" for name in counts if last[name]]
     return ", ".join(parts)

@@ -15,15 +15,13 @@ from typing import Any
 from portsentry_py.errors import CaptureError
 from tests.faults.fault import Observed, Stage
 from tests.faults.patient import RUN, Patient, strays
-from tests.faults.reckoning import COUNTED, Gap, reckon, time_of
+from tests.faults.reckoning import Gap, reckon, time_of
 from tests.faults.witness import Witness
 from tests.wire.lab import IFACE, Host
 from tests.wire.sensor import Line
 from tests.wire.waiting import wait_for
 
 PER_SECOND = 200
-# Four times dumpcap's timer: what it has not fetched from the kernel when it ends is lost.
-_FETCHED_SECONDS = 1.0
 _BEFORE_LINES = 20
 
 
@@ -124,8 +122,9 @@ class Scene:
         *,
         gaps: Iterable[Gap] = (),
         logs: Sequence[Path] = (),
-        lines: Sequence[Line] | None = None,
+        told: str = "",
         recovers: bool = True,
+        counted: bool = True,
     ) -> Observed:
         """End all, hold the log against the capture, and fail if anything was lost that was not told.
 
@@ -133,8 +132,9 @@ class Scene:
             text: what was seen of the fault; else, whether there was another capture.
             gaps: times about which the sensor cannot tell: it was dead.
             logs: the files that hold the log, oldest first; without any, the one that is written.
-            lines: all lines, where they are in no file.
+            told: what told of it, besides the status lines that say so themselves.
             recovers: whether there was a time without sight.
+            counted: whether as many packets were counted as came; lines of no packet are counted too.
         """
         self._sender.finish()
         self._settle()
@@ -150,7 +150,7 @@ class Scene:
         capture = self._witness.stop()
         orphans = strays(self.target)
         left = [path.name for path in self.sensor.temporary.iterdir()]
-        known = read_lines(logs or [self.sensor.log]) if lines is None else lines
+        known = read_lines(logs or [self.sensor.log])
         found = reckon(capture, known, gaps)
         wrong = [
             *found.wrong,
@@ -164,12 +164,12 @@ class Scene:
             *([f"temporary files are left: {left}"] * bool(left)),
             *([f"it ended with {code}"] * bool(code)),
             *(["it saw nothing any more"] * (capture.syns[-1] in found.lost)),
-            *self._miscounted(capture.packets, known),
+            *(self._miscounted(capture.packets, known) if counted else []),
         ]
         assert not wrong, "\n".join([*wrong, self.sensor.evidence()])
         return Observed(
             text or ("a new capture" if "restarted" in found.told else "the same capture"),
-            found.told,
+            ", ".join(filter(None, (told, found.told))),
             found.blind_seconds(self._mended, capture.syns) if recovers else None,
             len(found.lost),
             found.came,
@@ -177,9 +177,6 @@ class Scene:
 
     def _settle(self) -> None:
         """Return when all that was sent has been read."""
-        if not COUNTED:
-            time.sleep(_FETCHED_SECONDS)
-            return
         wait_for(
             lambda: self.status_now()["packets_pending"] == 0,
             "nothing to be on its way",
@@ -199,7 +196,7 @@ class Scene:
     def _miscounted(self, packets: int, lines: Sequence[Line]) -> Iterator[str]:
         """The kernel's own count is that of the capture beside it, if one sensor saw it all."""
         statuses = [line for line in lines if line["event_type"] == "status"]
-        if COUNTED and [one["state"] for one in statuses].count("started") == 1:
+        if [one["state"] for one in statuses].count("started") == 1:
             seen = statuses[-1]["packets_seen"]
             if seen != packets:
                 yield f"`packets_seen` is {seen}, and {packets} came"

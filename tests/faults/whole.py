@@ -32,7 +32,9 @@ def _killed(stage: Stage) -> Observed:
         started = time_of(sensor.matching(state="started")[1])
         scene.sees()
         return scene.observed(
-            "its children end, a new sensor works", gaps=[(scene.struck - _WAITED_SECONDS, started)]
+            "its children end, a new sensor works",
+            gaps=[(scene.struck - _WAITED_SECONDS, started)],
+            told="`started` without `stopped` before it",
         )
 
 
