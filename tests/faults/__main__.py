@@ -17,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.faults import report
 from tests.faults.everything import FAULTS, play
 from tests.faults.fault import Fault, Observed
@@ -28,6 +30,8 @@ def _outcome(fault: Fault, *, short: bool) -> Observed | AssertionError:
             return play(fault, Path(folder), short=short)
         except AssertionError as error:
             return error
+        except pytest.skip.Exception as reason:
+            return Observed("not possible here", str(reason))
 
 
 def main(words: Sequence[str]) -> int:

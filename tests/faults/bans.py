@@ -9,11 +9,11 @@ from tests.faults.fault import Fault, Observed, Stage
 from tests.faults.scene import Scene, playing
 from tests.jail.server import NFTABLES, Server
 
-_PORTS, _PER_SECOND = "1-200", "100"
+_PORTS, _PER_SECOND = "1-60", "60"
 
 
 def _scan(scene: Scene, source: str) -> None:
-    """Scan for two seconds, from an address of the scanner's."""
+    """Scan for a second, from an address of the scanner's."""
     lab = scene.stage.lab
     done = lab.scanner.run(
         *("nmap", "-n", "-Pn", "-sS", "-e", "eth0", "-S", source, "--max-retries", "0"),

@@ -95,7 +95,7 @@ def _die_again_and_again(stage: Stage) -> Observed:
         for death in range(deaths):
             victim = ("dumpcap", "tshark")[death % 2]
             scene.sensor.child(victim).kill()
-            scene.waits_for("restarted", f"{victim}_ended", death // 2 + 1)
+            scene.waits_for("restarted", f"{victim}_ended", death + 1)
         scene.sees()
         return scene.observed(f"{deaths} new captures")
 

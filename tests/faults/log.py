@@ -2,88 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+from tests.disk import fill, frozen, run
+from tests.faults.disks import disk, inserted, memory
 from tests.faults.fault import Fault, Observed, Stage
 from tests.faults.scene import Sender, playing
-from tests.tools import require_tool
+from tests.wire.waiting import wait_for
 
 _NAME = "portsentry.log"
-_FAILS, _WORKS = "lines wait until it can be written", "can be written again"
+_FAILS, _WORKS = "Lines wait until then.", "can be written again"
 _FULL_SECONDS, _SLOW_SECONDS, _VERY_SLOW_SECONDS = 1.0, 3.0, 20.0
-_BURST, _BURST_PER_SECOND = 30_000, 5_000
+_BURST, _BURST_PER_SECOND = 20_000, 8_000
 _ROTATIONS, _ROTATE_SECONDS = 3, 0.3
 # How much older than the time of its writing a line may be.
 _DELAY_SECONDS = 2.0
-_SIZE = "64m"
 _LIMIT_BYTES = 10_000
-
-
-def _mount(*words: str | Path) -> None:
-    done = subprocess.run(
-        ["mount", *map(str, words)], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def _unmount(folder: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, timeout=30, check=True)
-
-
-@contextmanager
-def _in_memory(stage: Stage) -> Iterator[Path]:
-    """Give a small file system."""
-    folder = stage.folder / "log"
-    folder.mkdir()
-    _mount("-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", folder)
-    try:
-        yield folder
-    finally:
-        _unmount(folder)
-
-
-def _image(stage: Stage, name: str) -> Path:
-    """Make a disk."""
-    image = stage.folder / name
-    with image.open("wb") as file:
-        file.truncate(32 << 20)
-    subprocess.run([require_tool("mkfs.ext4"), "-q", str(image)], check=True, timeout=60)
-    return image
-
-
-@contextmanager
-def _on_disk(stage: Stage) -> Iterator[Path]:
-    """Give a file system that is really on a disk."""
-    folder = stage.folder / "log"
-    folder.mkdir()
-    _mount("-o", "loop", _image(stage, "disk"), folder)
-    try:
-        yield folder
-    finally:
-        _unmount(folder)
 
 
 @contextmanager
 def _filled(folder: Path) -> Iterator[None]:
     """No room is left."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
+    filler = fill(folder)
     yield
     filler.unlink()
 
 
 def _full(stage: Stage) -> Observed:
-    with _in_memory(stage) as folder, playing(stage, log=folder / _NAME) as scene:
+    with memory(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
         scene.steady()
         scene.strike()
         with _filled(folder):
@@ -96,7 +49,7 @@ def _full(stage: Stage) -> Observed:
 
 
 def _full_for_long(stage: Stage) -> Observed:
-    with _in_memory(stage) as folder, playing(stage, log=folder / _NAME) as scene:
+    with memory(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
         scene.steady()
         scene.strike()
         with _filled(folder):
@@ -128,22 +81,19 @@ def _limited(stage: Stage) -> Observed:
 
 
 def _read_only(stage: Stage) -> Observed:
-    with _on_disk(stage) as folder, playing(stage, log=folder / _NAME) as scene:
+    with disk(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
         scene.steady()
         scene.strike()
         # What ext4 does by itself at an error of the disk.
-        _mount("-o", "remount,abort", folder)
+        run("mount", "-o", "remount,abort", folder)
         scene.told(_FAILS)
         kept = Path(shutil.copyfile(scene.sensor.log, stage.folder / "kept"))
         # On top of the other: between the two, the log would be written to the directory under both.
-        _mount("-o", "loop", _image(stage, "other"), folder)
-        try:
+        with inserted(stage.folder / "other.img", folder):
             scene.mended()
             scene.told(_WORKS)
             scene.sees()
             return scene.observed("written to the new disk", logs=[kept, scene.sensor.log])
-        finally:
-            _unmount(folder)
 
 
 def _directory(stage: Stage) -> Observed:
@@ -152,42 +102,55 @@ def _directory(stage: Stage) -> Observed:
     with playing(stage, log=folder / _NAME) as scene:
         scene.steady()
         scene.strike()
-        kept = stage.folder / "kept"
-        kept.hardlink_to(scene.sensor.log)
-        shutil.rmtree(folder)
-        scene.told(_FAILS)
-        folder.mkdir()
-        scene.mended()
-        scene.told(_WORKS)
-        scene.sees()
+        with scene.sensor.log.open("rb") as deleted:
+            shutil.rmtree(folder)
+            scene.told(_FAILS)
+            folder.mkdir()
+            scene.mended()
+            scene.told(_WORKS)
+            scene.sees()
+            kept = _copy(deleted, stage.folder / "kept")
         return scene.observed("written when it was there again", logs=[kept, scene.sensor.log])
 
 
-def _rotated(rotate: Callable[[Path, Path], None]) -> Callable[[Stage], Observed]:
-    def happens(stage: Stage) -> Observed:
-        with playing(stage) as scene:
-            scene.steady()
-            burst = Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND)
-            scene.strike()
-            old = [stage.folder / f"{_NAME}.{number}" for number in range(_ROTATIONS)]
-            for path in old:
-                rotate(scene.sensor.log, path)
-                time.sleep(_ROTATE_SECONDS)
-            scene.mended()
-            burst.finish()
-            scene.sees()
-            return scene.observed(f"{_ROTATIONS} times in a burst", logs=[*old, scene.sensor.log])
-
-    return happens
+def _copy(file: BinaryIO, path: Path) -> Path:
+    """Keep what is in a file that has no name any more."""
+    with path.open("wb") as copy:
+        shutil.copyfileobj(file, copy)
+    return path
 
 
-def _rename(log: Path, old: Path) -> None:
-    log.rename(old)
+def _rotated(stage: Stage) -> Observed:
+    with playing(stage) as scene:
+        scene.steady()
+        burst = Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND)
+        scene.strike()
+        old = [stage.folder / f"{_NAME}.{number}" for number in range(_ROTATIONS)]
+        for path in old:
+            scene.sensor.log.rename(path)
+            scene.sensor.log.touch(0o640)
+            time.sleep(_ROTATE_SECONDS)
+        scene.mended()
+        burst.finish()
+        scene.sees()
+        return scene.observed(f"{_ROTATIONS} times in a burst", logs=[*old, scene.sensor.log])
 
 
-def _delete(log: Path, old: Path) -> None:
-    old.hardlink_to(log)
-    log.unlink()
+def _deleted(stage: Stage) -> Observed:
+    with playing(stage) as scene:
+        scene.steady()
+        burst = Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND)
+        scene.strike()
+        kept = []
+        for number in range(_ROTATIONS):
+            with scene.sensor.log.open("rb") as deleted:
+                scene.sensor.log.unlink()
+                wait_for(scene.sensor.log.exists, "another log", evidence=scene.sensor.evidence)
+                kept.append(_copy(deleted, stage.folder / f"kept{number}"))
+        scene.mended()
+        burst.finish()
+        scene.sees()
+        return scene.observed(f"{_ROTATIONS} times in a burst", logs=[*kept, scene.sensor.log])
 
 
 def _copied_and_truncated(stage: Stage) -> Observed:
@@ -204,7 +167,7 @@ def _copied_and_truncated(stage: Stage) -> Observed:
         scene.mended()
         scene.sees()
         burst.finish()
-        # The copy may end within a line.
+        # The copy may end within a line, whose rest came too late for it.
         old.write_bytes(old.read_bytes().rpartition(b"\n")[0] + b"\n")
         return scene.observed("once in a burst", gaps=[between], logs=[old, scene.sensor.log], recovers=False)
 
@@ -222,21 +185,14 @@ def _slow_reader(stage: Stage) -> Observed:
 
 
 def _frozen(stage: Stage) -> Observed:
-    with _on_disk(stage) as folder, playing(stage, log=folder / _NAME) as scene:
+    with disk(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
         scene.steady()
         scene.strike()
-        _freeze("--freeze", folder)
-        try:
+        with frozen(folder):
             time.sleep(_SLOW_SECONDS if stage.short else _VERY_SLOW_SECONDS)
-        finally:
-            _freeze("--unfreeze", folder)
         scene.mended()
         scene.sees()
         return scene.observed("written when it could be again")
-
-
-def _freeze(how: str, folder: Path) -> None:
-    subprocess.run([require_tool("fsfreeze"), how, str(folder)], check=True, timeout=30)
 
 
 _WAITS = "told; lines wait and none is lost"
@@ -256,9 +212,9 @@ FAULTS = (
         "log-renamed",
         "the log is rotated by renaming",
         _NONE_LOST,
-        _rotated(_rename),
+        _rotated,
     ),
-    Fault("log-deleted", "the log is deleted", "a new one; nothing else is lost", _rotated(_delete)),
+    Fault("log-deleted", "the log is deleted", "a new one; nothing else is lost", _deleted),
     Fault(
         "log-truncated",
         "the log is rotated by copying and truncating",

@@ -19,6 +19,7 @@ import yaml
 from tests.faults.sender import PORTS
 from tests.wire.lab import IFACE, Host
 from tests.wire.sensor import Line, Sensor
+from tests.wire.waiting import wait_for
 
 # Each SYN is to have its line, and at once: no ration, no bound and no waiting room holds any back, and what
 # becomes of an attempt on a served port is not waited for.
@@ -145,9 +146,7 @@ class Patient(Sensor):
 
     def child(self, name: str) -> psutil.Process:
         """Give the running capture tool of that name."""
-        found = self.children()
-        assert name in found, f"no {name} runs\n{self.evidence()}"
-        return found[name]
+        return wait_for(lambda: self.children().get(name), name, evidence=self.evidence)
 
     def launcher(self) -> psutil.Process:
         """Give the process that starts dumpcap for it."""

@@ -68,7 +68,7 @@ class Scene:
         self.target: Host = stage.lab.target
         self._witness = Witness(self.target, stage.folder)
         self._sender = Sender(stage, per_second=per_second)
-        self.struck = self._mended = time.time()
+        self.struck = self.cured = time.time()
         self._before = patient.descriptors()
 
     def steady(self) -> None:
@@ -82,19 +82,21 @@ class Scene:
     def strike(self) -> None:
         """The fault happens now."""
         self._before = self.sensor.descriptors()
-        self.struck = self._mended = time.time()
+        self.struck = self.cured = time.time()
 
     def mended(self) -> None:
         """The cause of the fault is gone now: from here on the sensor has to recover."""
-        self._mended = time.time()
+        self.cured = time.time()
 
     def waits_for(self, state: str, reason: str, number: int = 1) -> None:
-        """Wait until the sensor has said so often that it is in a state, and why."""
-        wait_for(
-            lambda: len(self.sensor.matching(event_type="status", state=state, reason=reason)) >= number,
-            f"{state} ({reason})",
+        """Wait until the sensor has said so often that it is in a state; the last time for this reason."""
+        found = wait_for(
+            lambda: self.sensor.matching(event_type="status", state=state)[number - 1 :],
+            f"{state}, {number} times",
             evidence=self.sensor.evidence,
         )
+        told = found[0]["reason"]
+        assert told == reason, f"it is {state} for the reason {told}, not {reason}\n{self.sensor.evidence()}"
 
     def told(self, sentence: str) -> None:
         """Wait until the sensor has said so on stderr."""
@@ -138,7 +140,7 @@ class Scene:
         """
         self._sender.finish()
         self._settle()
-        zombies = self.sensor.zombies()
+        wait_for(lambda: not self.sensor.zombies(), "the end of zombies", evidence=self._list_zombies)
         grown = self.sensor.descriptors() - self._before
         family = self.sensor.family()
         code = self.sensor.stop()
@@ -158,7 +160,6 @@ class Scene:
                 [f"{len(found.untold)} SYNs were lost and nobody was told: {found.untold[:3]}"]
                 * bool(found.untold)
             ),
-            *([f"zombies: {zombies}"] * bool(zombies)),
             *([f"descriptors: {dict(grown)} more than before"] * bool(grown)),
             *([f"processes {orphans} outlived the sensor"] * bool(orphans)),
             *([f"temporary files are left: {left}"] * bool(left)),
@@ -170,10 +171,13 @@ class Scene:
         return Observed(
             text or ("a new capture" if "restarted" in found.told else "the same capture"),
             ", ".join(filter(None, (told, found.told))),
-            found.blind_seconds(self._mended, capture.syns) if recovers else None,
+            found.blind_seconds(self.cured, capture.syns) if recovers else None,
             len(found.lost),
             found.came,
         )
+
+    def _list_zombies(self) -> str:
+        return f"{self.sensor.zombies()}\n{self.sensor.evidence()}"
 
     def _settle(self) -> None:
         """Return when all that was sent has been read."""
@@ -226,7 +230,10 @@ def playing(
         program=program,
     )
     try:
-        patient.wait_until_ready()
+        if tools:  # which may never become tshark
+            patient.wait_for_line("the sensor to start", state="started")
+        else:
+            patient.wait_until_ready()
         scene = Scene(stage, patient, per_second)
         yield scene
     finally:

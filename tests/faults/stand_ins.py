@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tests.faults.fault import Fault, Observed, Stage
 from tests.faults.scene import Scene, playing, refused
 from tests.tools import require_tool
+from tests.wire.waiting import wait_for
 
 _MEBI = 1 << 20
 _MOST_GROWTH = 64 * _MEBI
@@ -36,11 +37,21 @@ def _heal(scene: Scene) -> None:
     (scene.sensor.tools / "tshark.well").touch()
 
 
-def _silent(misbehaviour: str) -> Callable[[Stage], Observed]:
+def _wait_for(scene: Scene, program: str) -> None:
+    """Wait until tshark has become that program."""
+    wait_for(
+        lambda: program in (one.name() for one in scene.sensor.family() if one.is_running()),
+        program,
+        evidence=scene.sensor.evidence,
+    )
+
+
+def _silent(misbehaviour: str, program: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
         with playing(stage, tools=_tshark(misbehaviour)) as scene:
             memory = scene.sensor.family()[0].memory_info().rss
             scene.strike()
+            _wait_for(scene, program)
             _heal(scene)
             scene.breaks_off("stalled")
             grown = scene.sensor.family()[0].memory_info().rss - memory
@@ -93,15 +104,18 @@ exec {real} "$@"
 
 
 FAULTS = (
-    Fault("tshark-hangs", "tshark hangs at its start", "told, a new capture", _silent(_HANG)),
+    Fault("tshark-hangs", "tshark hangs at its start", "told, a new capture", _silent(_HANG, "sleep")),
     Fault(
-        "tshark-half-line", "tshark prints half a line and hangs", "told, a new capture", _silent(_HALF_LINE)
+        "tshark-half-line",
+        "tshark prints half a line and hangs",
+        "told, a new capture",
+        _silent(_HALF_LINE, "sleep"),
     ),
     Fault(
         "tshark-endless-line",
         "tshark prints one line without end",
         "told, a new capture; memory is bounded",
-        _silent(_ENDLESS),
+        _silent(_ENDLESS, "tr"),
     ),
     Fault(
         "tshark-garbage",
