@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench soak fuzz clean
+.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench faults soak fuzz clean
 
 VENV := .venv/bin
 
@@ -42,6 +42,11 @@ ordinary: $(VENV)/python
 # PEERS="--portsentry BINARY --peer NAME=COMMAND" lets others take part.
 bench: $(VENV)/python
 	$(VENV)/python -m tests.bench $(PEERS) -o docs
+
+# Breaks what is around the sensor, in network namespaces, as root; writes the table of docs/reliability.md.
+# Takes an hour, most of it for a thousand deaths, and sets the clock of the machine wrong for seconds.
+faults: $(VENV)/python
+	$(VENV)/python -m tests.faults -o docs
 
 # How long a ban takes, with Debian's fail2ban, in network namespaces, as root; writes into docs/fail2ban.md.
 # Takes a quarter of an hour, most of it for a scanner that goes on after its ban.

@@ -1,0 +1,1 @@
+"""What breaks around the sensor, broken on purpose: what is promised, what happens, and what it costs."""
