@@ -21,6 +21,8 @@ _NOISE = re.compile(
     # dumpcap, when tshark reads no more: the reason is tshark's.
     r"|dumpcap: The file to which the capture|Please report this)"
 )
+# tshark's exit codes when dumpcap has ended: with a whole packet, and in the middle of one. None: it runs.
+_ENDS_OF_INPUT = (None, 0, 2)
 # The kernel takes down a dumpcap's buffers before it tells of its end.
 _BURIAL_SECONDS = 0.2
 
@@ -147,12 +149,14 @@ class Worker:
     def _who_ended(self) -> str:
         """The end of either brings that of the other, and may be seen later."""
         deadline = time.monotonic() + _BURIAL_SECONDS
-        while self._pipeline.exit_code(0) is None and time.monotonic() < deadline:
-            if (self._pipeline.exit_code(1) or 0) < 0:
-                break
+        while not self._tshark_failed and self._pipeline.exit_code(0) is None and time.monotonic() < deadline:
             time.sleep(_BURIAL_SECONDS / 10)
-        killed = (self._pipeline.exit_code(1) or 0) < 0  # at its input's end, it ends by itself
-        return "tshark_ended" if killed or self._pipeline.exit_code(0) is None else "dumpcap_ended"
+        dumpcap = not self._tshark_failed and self._pipeline.exit_code(0) is not None
+        return "dumpcap_ended" if dumpcap else "tshark_ended"
+
+    @property
+    def _tshark_failed(self) -> bool:
+        return self._pipeline.exit_code(1) not in _ENDS_OF_INPUT
 
     @property
     def last_words(self) -> str:
