@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy compare f2b-matrix ban-time ordinary bench faults soak fuzz clean
+.PHONY: check test lint fix accuracy boot compare f2b-matrix ban-time ordinary bench faults soak fuzz clean
 
 VENV := .venv/bin
 
@@ -47,6 +47,11 @@ bench: $(VENV)/python
 # Takes an hour, most of it for a thousand deaths, and sets the clock of the machine wrong for seconds.
 faults: $(VENV)/python
 	$(VENV)/python -m tests.faults -o docs
+
+# Installs the service into a copy of a Debian or Ubuntu tree (debootstrap's, TREE=DIR), boots it with systemd and
+# scans it, as root; writes docs/boot.md.
+boot: $(VENV)/python
+	$(VENV)/python -m tests.boot $(TREE) -o docs
 
 # How long a ban takes, with Debian's fail2ban, in network namespaces, as root; writes into docs/fail2ban.md.
 # Takes a quarter of an hour, most of it for a scanner that goes on after its ban.

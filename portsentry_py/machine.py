@@ -12,7 +12,7 @@ import psutil
 
 from portsentry_py.decode import canonical_address
 from portsentry_py.host import HostState
-from portsentry_py.protected import protected_addresses
+from portsentry_py.protected import protected_addresses, ssh_ports
 from portsentry_py.settings import Networks
 
 _SSH_PORT = 22
@@ -109,7 +109,8 @@ def _sockets(decoys: frozenset[int]) -> _Sockets:
             found.tcp.update({connection.laddr.port} - decoys)
         elif connection.type == socket.SOCK_DGRAM and not connection.raddr:
             found.udp.add(connection.laddr.port)
-    ssh = {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN and _is_ssh(one)}
+    told = ssh_ports() | {_SSH_PORT}
+    ssh = {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN and _is_ssh(one, told)}
     for connection in connections:
         if connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port in found.tcp:
             peer = canonical_address(connection.raddr.ip.partition("%")[0])
@@ -119,9 +120,9 @@ def _sockets(decoys: frozenset[int]) -> _Sockets:
     return found
 
 
-def _is_ssh(connection: Any) -> bool:
-    """A listener on SSH's port, or one that sshd holds on another (root alone can see whose it is)."""
-    if connection.laddr.port == _SSH_PORT:
+def _is_ssh(connection: Any, ports: frozenset[int]) -> bool:
+    """A listener on one of SSH's ports, or one that sshd holds (root alone can see whose it is)."""
+    if connection.laddr.port in ports:
         return True
     if connection.pid is None:
         return False

@@ -100,9 +100,13 @@ LISTENING: list[Socket] = [
 
 
 def host_with(
-    monkeypatch: pytest.MonkeyPatch, *sockets: Socket, decoys: frozenset[int] = frozenset()
+    monkeypatch: pytest.MonkeyPatch,
+    *sockets: Socket,
+    decoys: frozenset[int] = frozenset(),
+    ssh_ports: frozenset[int] = frozenset(),
 ) -> HostState:
     """The state of a host with these TCP sockets; process 3 is an sshd, 9 has just gone."""
+    monkeypatch.setattr("portsentry_py.machine.ssh_ports", lambda: ssh_ports)
 
     def process(pid: int) -> SimpleNamespace:
         if pid == 9:
@@ -136,6 +140,15 @@ def test_whoever_administers_this_host_is_protected(
     host = host_with(monkeypatch, established(port, peer))
     assert host.protected[peer] == "ssh_session"
     assert peer not in host.peers
+
+
+def test_whoever_comes_to_a_port_that_sshd_was_told_is_protected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose a socket is, a sensor that is not root cannot see."""
+    hidden = ("0.0.0.0", 8022, "", 0, psutil.CONN_LISTEN, None)
+    peers = [established(8022, "203.0.113.9"), established(443, "203.0.113.10")]
+    host = host_with(monkeypatch, hidden, *peers, ssh_ports=frozenset({8022}))
+    assert host.protected["203.0.113.9"] == "ssh_session"
+    assert host.peers == {"203.0.113.10"}
 
 
 def test_whoever_is_connected_to_a_service_is_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:

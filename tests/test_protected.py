@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.protected import protected_addresses
+from portsentry_py.protected import protected_addresses, ssh_ports, unreadable
 from tests.build import unhurried
 
 ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
@@ -165,3 +167,81 @@ def test_no_text_makes_it_raise(tmp_path_factory: pytest.TempPathFactory, text: 
 
 def test_this_machine_is_read_without_complaint() -> None:
     assert isinstance(protected_addresses(), dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("", set()),
+        ("Port 2222\nport 2223\n", {2222, 2223}),
+        ('#Port 2222\nPort = 2223\nPort=2224\nPort "2225"\n', {2223, 2224, 2225}),
+        ("ListenAddress 192.0.2.10:2222\nListenAddress [2001:db8::1]:2223\n", {2222, 2223}),
+        ("ListenAddress 192.0.2.10\nListenAddress 2001:db8::1\nListenAddress host.example\n", set()),
+        ("PortForwarding 1\nGatewayPorts 2\nPort ssh\nPort 123456\nPort\nPermitListen 8080\n", set()),
+    ],
+)
+def test_sshd_says_on_which_ports_it_listens(tmp_path: Path, text: str, ports: set[int]) -> None:
+    assert ssh_ports(write(tmp_path, etc__ssh__sshd_config=text)) == ports
+
+
+def test_sshd_has_several_files(tmp_path: Path) -> None:
+    write(
+        tmp_path, etc__ssh__sshd_config="Port 2222\n", etc__ssh__sshd_config_dot_d__a_dot_conf="Port 2223\n"
+    )
+    assert ssh_ports(tmp_path) == {2222, 2223}
+
+
+@pytest.mark.parametrize(
+    ("files", "ports"),
+    [
+        ({"usr__lib": "[Socket]\nListenStream=22\n"}, {22}),
+        ({"usr__lib": "ListenStream=0.0.0.0:22\nListenStream=[::]:2222\n"}, {22, 2222}),
+        ({"usr__lib": "ListenStream=/run/ssh.sock\nListenStream=vsock::22\nListenStreams=1\n"}, set()),
+        ({"usr__lib": "ListenStream=22\n", "etc": "ListenStream=2222\n"}, {2222}),
+    ],
+)
+def test_systemd_listens_for_sshd(tmp_path: Path, files: dict[str, str], ports: set[int]) -> None:
+    write(tmp_path, **{f"{place}__systemd__system__ssh_dot_socket": text for place, text in files.items()})
+    assert ssh_ports(tmp_path) == ports
+
+
+def test_a_drop_in_takes_the_ports_of_the_socket_back(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        usr__lib__systemd__system__ssh_dot_socket="[Socket]\nListenStream=22\n",
+        run__systemd__generator__ssh_dot_socket_dot_d__addresses_dot_conf="[Socket]\nListenStream=\nListenStream=2222\n",
+        etc__systemd__system__ssh_dot_socket_dot_d__port_dot_conf="[Socket]\nListenStream = 2223\n",
+    )
+    assert ssh_ports(tmp_path) == {2222, 2223}
+    # systemd reads of two drop-ins with one name the administrator's.
+    write(
+        tmp_path,
+        etc__systemd__system__ssh_dot_socket_dot_d__addresses_dot_conf="[Socket]\nListenStream=2224\n",
+    )
+    assert ssh_ports(tmp_path) == {22, 2224, 2223}
+
+
+def test_what_may_not_be_read_is_told_and_adds_nothing(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        etc__resolv_dot_conf="nameserver 192.0.2.1\n",
+        etc__ntp_dot_conf="server 192.0.2.2\n",
+        etc__ssh__sshd_config="Port 2222\n",
+        var__lib__NetworkManager__eth0_dot_lease="SERVER_ADDRESS=192.0.2.3\n",
+    )
+    hidden = ["etc/ssh/sshd_config", "etc/ntp.conf", "var/lib/NetworkManager"]
+    for name in hidden:
+        (tmp_path / name).chmod(0)
+    code = (
+        "import sys; from pathlib import Path; from portsentry_py.protected import *\n"
+        "for what in unreadable, protected_addresses, ssh_ports: print(*what(Path(sys.argv[1])), sep='\\n')"
+    )
+    # Root without capabilities is a user like any other.
+    unprivileged = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*unprivileged, sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
+    )
+    (tmp_path / hidden[-1]).chmod(0o700)  # for whoever removes it
+    assert done.stdout.split() == [*sorted(str(tmp_path / name) for name in hidden), "192.0.2.1"]
+    if os.geteuid() == 0:
+        assert unreadable(tmp_path) == []
