@@ -151,7 +151,7 @@ class Scene:
         )
         capture = self._witness.stop()
         orphans = strays(self.target)
-        left = [path.name for path in self.sensor.temporary.iterdir()]
+        left = self.sensor.leftovers()
         known = read_lines(logs or [self.sensor.log])
         found = reckon(capture, known, gaps)
         wrong = [
@@ -259,7 +259,7 @@ def refused(
     assert sentence in said, said
     assert "\n" not in said, f"more than one sentence\n{said}"
     assert not strays(target), f"it left processes behind: {strays(target)}"
-    assert not list(patient.temporary.iterdir()), "it left temporary files behind"
+    assert not patient.leftovers(), f"it left files behind: {patient.leftovers()}"
     return said
 
 
