@@ -2,8 +2,8 @@
 
     python -m tests.faults [--short] [-o docs] [NAME...]
 
-A NAME is a fault or the beginning of one; the rows of others stay as they are. Needs root. Without --short, the
-clock of the machine is set wrong for a few seconds, and set right again.
+A NAME is a fault or the beginning of one; the rows of others stay as they are. Needs root. Without --short,
+the clock of the machine is set wrong for a few seconds, and set right again.
 """
 
 from __future__ import annotations
