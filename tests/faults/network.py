@@ -56,7 +56,11 @@ def _created_anew(iface: str) -> Callable[[Stage], Observed]:
             _create(stage)
             scene.mended()
             scene.sees()
-            return scene.observed("seen once its address is ours again", gaps=[_until_ours(scene)])
+            return scene.observed(
+                "seen once its address is ours again",
+                gaps=[_until_ours(scene)],
+                counted=iface == _ALL,
+            )
 
     return happens
 

@@ -138,7 +138,8 @@ class Scene:
             logs: the files that hold the log, oldest first; without any, the one that is written.
             told: what told of it, besides the status lines that say so themselves.
             recovers: whether there was a time without sight.
-            counted: whether as many packets were counted as came; lines of no packet are counted too.
+            counted: whether as many packets were counted as came. Lines of no packet are counted too, and
+                while an interface that is named does not exist, nothing counts.
         """
         self._sender.finish()
         self._settle()
