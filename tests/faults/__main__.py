@@ -2,8 +2,8 @@
 
     python -m tests.faults [--short] [-o docs] [NAME...]
 
-A NAME is a fault or the beginning of one. Needs root. Without --short, the clock of the machine is set wrong
-for a few seconds, and set right again.
+A NAME is a fault or the beginning of one; the rows of others stay as they are. Needs root. Without --short,
+the clock of the machine is set wrong for a few seconds, and set right again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> int:
         rows.append(report.row(fault, outcome))
         print(f"{time.monotonic() - begun:.1f} s", fault.name, *rows[-1][2:], sep=" | ", flush=True)
     if arguments.output:
-        report.write(arguments.output / report.PAGE, rows)
+        report.write(arguments.output / report.PAGE, rows, [fault.what for fault in FAULTS])
     return 1 if broken else 0
 
 

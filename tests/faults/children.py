@@ -96,7 +96,7 @@ def _die_again_and_again(stage: Stage) -> Observed:
             victim = ("dumpcap", "tshark")[death % 2]
             scene.sensor.child(victim).kill()
             scene.waits_for("restarted", f"{victim}_ended", death + 1)
-        scene.sees()
+            scene.sees()
         return scene.observed(f"{deaths} new captures")
 
 

@@ -73,6 +73,8 @@ def _confined(pid: int) -> Iterator[Path]:
         (group / "cgroup.procs").write_text(str(pid))
         yield group
     finally:
+        with contextlib.suppress(ProcessLookupError):  # it was killed
+            (group.parent / "cgroup.procs").write_text(str(pid))
         group.rmdir()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from tests.faults.fault import Fault, Observed, Stage
 from tests.faults.reckoning import Gap, time_of
@@ -45,16 +46,23 @@ def _renamed(stage: Stage) -> Observed:
         return scene.observed(f"renamed {text}; seen under the new name")
 
 
-def _created_anew(stage: Stage) -> Observed:
-    with playing(stage, iface=_ALL) as scene:
-        scene.steady()
-        scene.strike()
-        ip("-n", stage.lab.target.namespace, "link", "delete", IFACE)
-        time.sleep(_DOWN_SECONDS)
-        _create(stage)
-        scene.mended()
-        scene.sees()
-        return scene.observed("seen once its address is ours again", gaps=[_until_ours(scene)])
+def _created_anew(iface: str) -> Callable[[Stage], Observed]:
+    def happens(stage: Stage) -> Observed:
+        with playing(stage, iface=iface) as scene:
+            scene.steady()
+            scene.strike()
+            ip("-n", stage.lab.target.namespace, "link", "delete", IFACE)
+            time.sleep(_DOWN_SECONDS)
+            _create(stage)
+            scene.mended()
+            scene.sees()
+            return scene.observed(
+                "seen once its address is ours again",
+                gaps=[_until_ours(scene)],
+                counted=iface == _ALL,
+            )
+
+    return happens
 
 
 def _appears(stage: Stage) -> Observed:
@@ -126,7 +134,16 @@ FAULTS = (
     Fault("iface-down", "interface down for a second", "told, seen again when it is up", _down_and_up),
     Fault("iface-renamed", "interface renamed", "told, seen under its new name", _renamed),
     Fault(
-        "iface-deleted", "interface deleted and made anew", "told, seen again when it is there", _created_anew
+        "iface-deleted",
+        "interface deleted and made anew",
+        "told, seen again when it is there",
+        _created_anew(_ALL),
+    ),
+    Fault(
+        "iface-named",
+        "interface named in the configuration deleted and made anew",
+        "told, seen again when it is there",
+        _created_anew(IFACE),
     ),
     Fault("iface-appears", "no interface at the start but `lo`, one later", "seen within seconds", _appears),
     Fault("address-added", "one more address", "ours within seconds; nothing is lost", _another_address),

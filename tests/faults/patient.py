@@ -66,6 +66,8 @@ class Patient(Sensor):
         self.temporary = folder / "tmp"
         self.temporary.mkdir(parents=True)
         self.temporary.chmod(0o1777)  # as /tmp is: the children may be other users
+        self.state = folder / "state/state"
+        self._starts = 0
         self.configure(settings)
         self.tools = folder / "tools"
         self.tools.mkdir()
@@ -85,7 +87,7 @@ class Patient(Sensor):
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Write the configuration; a section is merged with ours."""
-        merged = {**SETTINGS, **settings}
+        merged = {"state": str(self.state), **SETTINGS, **settings}
         for name, section in settings.items():
             if isinstance(section, dict):
                 merged[name] = {**SETTINGS.get(name, {}), **section}
@@ -93,6 +95,7 @@ class Patient(Sensor):
 
     def start(self) -> None:
         """Start it, for the first time or anew, with the same files."""
+        self._starts += 1
         with self.diagnostics.open("a") as stderr:
             output = subprocess.PIPE if self._piped else subprocess.DEVNULL
             self.process = self.host.start(*self._words, stdout=output, stderr=stderr)
@@ -155,6 +158,12 @@ class Patient(Sensor):
     def zombies(self) -> list[str]:
         """Give the children that ended and that nobody has collected."""
         return [str(one) for one in self.family() if one.status() == psutil.STATUS_ZOMBIE]
+
+    def leftovers(self) -> list[str]:
+        """Give the files that it has left behind, besides its log and its state."""
+        kept = {self.state.name, f"{self.state.name}.lock"}
+        left = [path.name for path in self.state.parent.glob("*") if path.name not in kept]
+        return left + [path.name for path in self.temporary.iterdir()]
 
     def descriptors(self) -> Counter[str]:
         """Give what it holds open, pipes and sockets without their numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.bench import machine
@@ -29,7 +30,21 @@ def row(fault: Fault, outcome: Observed | AssertionError) -> list[str]:
     ]
 
 
-def write(page: Path, rows: list[list[str]]) -> None:
-    """Put the table in its place."""
-    text = f"{machine.described()}\n{table(_HEAD, rows)}"
-    page.write_text(put_in(page.read_text(encoding="utf-8"), text, BEGIN, END), encoding="utf-8")
+def write(page: Path, rows: Iterable[list[str]], order: Sequence[str]) -> None:
+    """Put the rows in their places.
+
+    Args:
+        page: whose other rows stay.
+        rows: those that are new.
+        order: what breaks, in the order of the table; other rows go.
+    """
+    text = page.read_text(encoding="utf-8")
+    old = text.partition(BEGIN)[2].partition(END)[0]
+    known = {cells[0]: cells for line in old.splitlines() if len(cells := _cells(line)) == len(_HEAD)}
+    known |= {cells[0]: cells for cells in rows}
+    new = table(_HEAD, [known[what] for what in order if what in known])
+    page.write_text(put_in(text, f"{machine.described()}\n{new}", BEGIN, END), encoding="utf-8")
+
+
+def _cells(line: str) -> list[str]:
+    return line.removeprefix("| ").removesuffix(" |").split(" | ")

@@ -19,7 +19,7 @@ from tests.faults.reckoning import Gap, reckon, time_of
 from tests.faults.witness import Witness
 from tests.wire.lab import IFACE, Host
 from tests.wire.sensor import Line
-from tests.wire.waiting import wait_for
+from tests.wire.waiting import PATIENCE_SECONDS, wait_for
 
 PER_SECOND = 200
 _BEFORE_LINES = 20
@@ -112,7 +112,9 @@ class Scene:
         now = time.time()
         wait_for(
             lambda: any(
-                time_of(line) >= now for line in self.sensor.matching(event_type="connection", **wanted)
+                # A clock that was wrong has left lines from the future.
+                now <= time_of(line) <= now + PATIENCE_SECONDS
+                for line in self.sensor.matching(event_type="connection", **wanted)
             ),
             "lines about what comes now",
             evidence=self.sensor.evidence,
@@ -136,7 +138,8 @@ class Scene:
             logs: the files that hold the log, oldest first; without any, the one that is written.
             told: what told of it, besides the status lines that say so themselves.
             recovers: whether there was a time without sight.
-            counted: whether as many packets were counted as came; lines of no packet are counted too.
+            counted: whether as many packets were counted as came. Lines of no packet are counted too, and
+                while an interface that is named does not exist, nothing counts.
         """
         self._sender.finish()
         self._settle()
@@ -151,7 +154,7 @@ class Scene:
         )
         capture = self._witness.stop()
         orphans = strays(self.target)
-        left = [path.name for path in self.sensor.temporary.iterdir()]
+        left = self.sensor.leftovers()
         known = read_lines(logs or [self.sensor.log])
         found = reckon(capture, known, gaps)
         wrong = [
@@ -259,7 +262,7 @@ def refused(
     assert sentence in said, said
     assert "\n" not in said, f"more than one sentence\n{said}"
     assert not strays(target), f"it left processes behind: {strays(target)}"
-    assert not list(patient.temporary.iterdir()), "it left temporary files behind"
+    assert not patient.leftovers(), f"it left files behind: {patient.leftovers()}"
     return said
 
 

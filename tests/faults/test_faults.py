@@ -34,10 +34,15 @@ def test_the_page_has_a_place_for_the_table(tmp_path: Path) -> None:
 
     copy = tmp_path / report.PAGE
     copy.write_text(text, encoding="utf-8")
-    report.write(copy, [["a", "b", "c", "d", "e", "f"]])
+    first, second, third = (["abc"[number], "1", "2", "", "4", "old"] for number in range(3))
+    report.write(copy, [third, first, second], "acb")
+    report.write(copy, [[*second[:-1], "new"]], "bca")
 
     new = copy.read_text(encoding="utf-8")
-    assert "| a | b | c | d | e | f |" in new
+    rows = [
+        line for line in new.partition(report.BEGIN)[2].splitlines() if line[:4] in {"| a ", "| b ", "| c "}
+    ]
+    assert rows == ["| b | 1 | 2 |  | 4 | new |", "| c | 1 | 2 |  | 4 | old |", "| a | 1 | 2 |  | 4 | old |"]
     assert new.partition(report.BEGIN)[0] == text.partition(report.BEGIN)[0]
     assert new.partition(report.END)[2] == text.partition(report.END)[2]
 

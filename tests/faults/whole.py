@@ -28,7 +28,7 @@ def _killed(stage: Stage) -> Observed:
         sensor.process.wait(30)
         wait_for(lambda: gone(children), "the end of its children", evidence=sensor.evidence)
         sensor.start()
-        scene.waits_for("started", "none", 2)
+        sensor.wait_until_ready()
         started = time_of(sensor.matching(state="started")[1])
         scene.sees()
         return scene.observed(
