@@ -153,7 +153,7 @@ def test_what_we_asked_for_is_heard_in_a_flood() -> None:
 
 @pytest.mark.parametrize("target", ["02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "", "fe80::1%eth0"])
 def test_what_has_no_address_is_not_ours(target: str) -> None:
-    """In place of the addresses, tshark shows those of the link for a packet that ends within its IP header."""
+    """Of a packet that ends within its IP header, tshark shows the addresses of the link."""
     (probe,) = syn(SCANNER, 9)
     line = probe.line.replace(HOST, target)
     for host in (US, HostState(home_known=False), HostState(home=(ip_network("192.0.2.0/24"),))):
