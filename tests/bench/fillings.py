@@ -20,7 +20,7 @@ from portsentry_py.ledger import Pair, SourceRecord
 from portsentry_py.packet import SYN, TCP
 from portsentry_py.settings import Detectors, Distributed, Limits, Lines, PortScan, Served, Settings, Slow
 from portsentry_py.sighting import Kind
-from tests.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, Sender
+from tests.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
 NAMED = Served(tcp=frozenset(SERVED))
 # Nobody is a scanner, no line is written, no group is made.
@@ -353,7 +353,7 @@ def _pair(sender: Sender, nth: int) -> Pair:
 
 
 def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
-    return (f"6\t0\t0\t\t{nth}\tinterface-name0\t255",)
+    return (f"6\t0\t0\t\t{nth % VLANS}\tinterface-name0\t{255 - nth // VLANS}",)
 
 
 def _cached(

@@ -18,6 +18,7 @@ LOOKS = _MAX_MAKES
 SERVED = range(1_000, 1_000 + max(_MAX_OPENED, LOOKS))
 ASKERS = 33
 SECOND_US = 1_000_000
+VLANS = 1 << 12
 LATE_US = 4 * SECOND_US
 """After so long, nobody waits for what becomes of what was before."""
 

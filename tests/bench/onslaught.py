@@ -12,7 +12,7 @@ from portsentry_py.host import HostState
 from portsentry_py.packet import ACK, FIN, SYN
 from portsentry_py.settings import Limits, Lines, Settings
 from tests.bench.fillings import NAMED, each, feed, hold
-from tests.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, Sender
+from tests.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
 _CACHED = max(
@@ -75,7 +75,8 @@ class Onslaught:
             yield six.segment(six.source(nth, nth), six.target(HOSTS + nth), ports, SYN, after_us=_PACE_US)
         for nth in range(_CACHED_FEW // self._share):
             ends = (four.source(nth, 1_000_000), four.target(HOSTS + nth))
-            yield four.segment(*ends, ports, SYN, window=nth, vlan=nth, after_us=_PACE_US)
+            vlan, ttl = nth % VLANS, 255 - nth // VLANS
+            yield four.segment(*ends, ports, SYN, window=nth, vlan=vlan, ttl=ttl, after_us=_PACE_US)
         for nth in range(_CACHED // self._share):
             yield six.segment(six.source(nth, 1_000_000 + nth), six.target(), ports, FIN | ACK)
 

@@ -113,11 +113,11 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def growth() -> str:
-    """How the time that fail2ban takes for a line grows with its length, at worst."""
+    """How the time that fail2ban takes for a line grows with its length."""
     from tests.fuzz.jail import growth as measured  # noqa: PLC0415 - needs fail2ban
 
     ratios = ", ".join(f"{mode} {ratio:.1f}" for mode, ratio in measured())
-    return f"A hostile line eight times as long took fail2ban so many times longer, at worst: {ratios}.\n"
+    return f"Hostile lines eight times as long took fail2ban so many times longer: {ratios}.\n"
 
 
 def regenerate(names: Sequence[str]) -> None:

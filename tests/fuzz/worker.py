@@ -102,7 +102,7 @@ def _guided(module: ModuleType, target: Target, check: Check, limits: Limits, co
         return _mutated(module, data, random, lambda some: atheris.Mutate(some, most))[:most]
 
     options = {
-        "atheris_runs": limits.inputs or -1,
+        "runs": limits.inputs or -1,
         "max_total_time": limits.seconds,
         "max_len": target.longest,
         "timeout": _MOST_SECONDS,
