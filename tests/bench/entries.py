@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 
 from portsentry_py.settings import Limits
-from tests.bench import memory
+from tests.bench import memory, stream
 from tests.bench.cost import metered
 from tests.bench.fillings import TABLES, Table
 from tests.bench.lines import Sender
@@ -163,7 +163,7 @@ def idle() -> int:
     """Give what the process of a sensor takes that has seen one packet."""
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
         folder = Path(name)
-        with memory.sensor(folder, 1) as process:
+        with memory.sensor(folder, [stream.__name__, 1]) as process:
             evidence = (folder / "stderr").read_text
             wait_for((folder / "progress").exists, "the sensor", evidence=evidence)
             with metered([process.pid], memory.is_stand_in) as meter:

@@ -44,7 +44,7 @@ def measure(packets: int) -> Growth:
     """Feed the sensor with so many packets, each from another source."""
     with (
         tempfile.TemporaryDirectory(prefix="portsentry-py-") as name,
-        sensor(Path(name), packets) as process,
+        sensor(Path(name), [stream.__name__, packets]) as process,
     ):
         folder = Path(name)
         progress = folder / "progress"
@@ -71,12 +71,12 @@ def measure(packets: int) -> Growth:
 
 
 @contextlib.contextmanager
-def sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a sensor whose dumpcap is the stand-in, which makes so many packets."""
+def sensor(folder: Path, stand_in: Sequence[object]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a sensor whose dumpcap is a stand-in: the words for `python -m`, and a file for its progress."""
     tools = folder / "tools"
     tools.mkdir()
     dumpcap = tools / "dumpcap"
-    words = shlex.join([sys.executable, "-m", stream.__name__, str(packets), str(folder / "progress")])
+    words = shlex.join([sys.executable, "-m", *map(str, stand_in), str(folder / "progress")])
     dumpcap.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(_ROOT))} exec {words}\n", encoding="utf-8")
     dumpcap.chmod(0o755)
     settings = folder / "portsentry.yaml"
@@ -102,7 +102,7 @@ def sensor(folder: Path, packets: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def is_stand_in(process: psutil.Process) -> bool:
     """Its memory is its own affair."""
-    return stream.__name__ in process.cmdline()
+    return any(word.endswith(".stream") for word in process.cmdline())
 
 
 def _wait_for(progress: Path, packets: int) -> None:

@@ -105,7 +105,8 @@ def test_memory() -> None:
     growth = memory.measure(PACKETS)
 
     assert len(growth.peaks) == memory.TENTHS
-    assert all(peak["tshark"] > 0 and peak["python"] > 0 for peak in growth.peaks)
+    assert all(peak["python"] > 0 for peak in growth.peaks)
+    assert growth.peaks[-1]["tshark"] > 0, "the first packets wait in the pipe while it starts"
     assert growth.status["packets"] == PACKETS
     assert growth.status["packets_malformed"] == 0
     assert f"`packets` {PACKETS:,}" in memory.section(growth)

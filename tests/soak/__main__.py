@@ -2,7 +2,7 @@
 
     python -m tests.soak [--hours N] [--minutes N] [-o docs]
 
-A simulated day is read at full speed; then the sensor runs live, which needs root. 0 leaves a part out.
+A simulated day goes through the sensor at full speed; then it runs live. Needs root. 0 leaves a part out.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ PAGE = "reliability.md"
 
 
 def _simulated(hours: int) -> str:
-    quarters, lines = simulated.measure(hours)
+    quarters, last, lines = simulated.measure(hours)
     told = ", ".join(f"{number} {name}" for name, number in sorted(lines.items()))
-    return f"{hours} simulated hours: {told}.\n\n{shown(quarters)}"
+    return (
+        f"{hours} simulated hours: {last['packets']:,} packets, {last['renewals']} renewals, "
+        f"{last['restarts']} restarts; lines: {told}.\n\n{shown(quarters)}"
+    )
 
 
 def _live(minutes: int) -> str:

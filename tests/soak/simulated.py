@@ -1,23 +1,25 @@
-"""A day of mixed traffic as a capture file, read at full speed: visitors, scanners, floods, noise."""
+"""A day of mixed traffic for the running sensor, at full speed: visitors, scanners, floods, noise."""
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections import defaultdict
+import time
+from collections import Counter
 from collections.abc import Iterator
 from heapq import merge
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address
 from itertools import count as numbers
 from pathlib import Path
+from typing import Any
 
-import psutil
-
-from portsentry_py.capture import find_tools
-from portsentry_py.replay import Replay
-from portsentry_py.settings import Settings
+from tests.bench import memory
 from tests.bench.captures import TARGET, strangers, visitors
-from tests.bench.frames import EPOCH_US, FILE_HEAD, SYN, Link, record, segment
+from tests.bench.cost import metered, spent
+from tests.bench.frames import FILE_HEAD, SYN, Link, record, segment
+from tests.soak import stream
 from tests.soak.quarters import QUARTERS, Quarter
+from tests.wire.waiting import wait_for
 
 Timed = Iterator[tuple[int, bytes]]
 
@@ -31,7 +33,8 @@ _SCANNERS = int(IPv4Address("198.51.0.0"))
 _SLOW, _SLOW_GAP_US = 20, 600 * _SECOND_US
 _SLOW_SCANNERS = int(IPv4Address("192.0.2.0"))
 _FLOOD_EVERY_US, _FLOOD_SECONDS, _FLOOD_PER_SECOND = 3 * _HOUR_US, 60, 2_000
-_SAMPLES = 25  # of memory, in each quarter
+_PATIENCE_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
 
 
 def day(hours: int) -> Timed:
@@ -59,8 +62,8 @@ def _scans(end: int) -> Timed:
 
 
 def _slowly(source: int, begin: int, end: int) -> Timed:
-    for number, time in enumerate(range(begin, end, _SLOW_GAP_US)):
-        yield time, segment(Link(), (source, 50_000 + number, _TARGET, 2_000 + number), SYN, number)
+    for number, at in enumerate(range(begin, end, _SLOW_GAP_US)):
+        yield at, segment(Link(), (source, 50_000 + number, _TARGET, 2_000 + number), SYN, number)
 
 
 def _floods(end: int) -> Timed:
@@ -70,52 +73,55 @@ def _floods(end: int) -> Timed:
         yield from _evenly(frames, _FLOOD_PER_SECOND, begin)
 
 
-class Sampler:
-    """Told of the replay's progress, it looks at memory now and then, and at the cost of each quarter."""
-
-    def __init__(self, packets: int) -> None:
-        self._packets = packets
-        self._us = psutil.Process()
-        self._next = self._step = max(1, packets // (QUARTERS * _SAMPLES))
-        self._begun_at, self._begun_cpu = 0, self._cpu()
-        self._peaks: defaultdict[str, int] = defaultdict(int)
-        self.quarters: list[Quarter] = []
-
-    def __call__(self, _path: Path, packets: int) -> None:
-        """The replay has read so many."""
-        if packets < self._next:
-            return
-        self._next += self._step
-        self._peaks["python"] = max(self._peaks["python"], self._us.memory_full_info().uss)
-        for child in self._us.children():
-            self._peaks["tshark"] = max(self._peaks["tshark"], child.memory_full_info().uss)
-        if packets * QUARTERS >= self._packets * (len(self.quarters) + 1):
-            cpu = self._cpu()
-            peaks = dict(self._peaks)
-            self.quarters.append(Quarter(packets - self._begun_at, cpu - self._begun_cpu, peaks))
-            self._begun_at, self._begun_cpu = packets, cpu
-            self._peaks.clear()
-
-    def _cpu(self) -> float:
-        """Of this process and of the tshark that it reads from."""
-        times = [process.cpu_times() for process in (self._us, *self._us.children())]
-        return sum(each.user + each.system for each in times)
+def write(hours: int, path: Path, begin_us: int) -> int:
+    """Write the capture, and give the number of its packets."""
+    packets = 0
+    with path.open("wb", buffering=1 << 20) as file:
+        file.write(FILE_HEAD)
+        for time_us, frame in day(hours):
+            file.write(record(frame, begin_us + time_us))
+            packets += 1
+    return packets
 
 
-def measure(hours: int) -> tuple[list[Quarter], dict[str, int]]:
-    """Make the capture, read it, and give the quarters with the counts of the last status line."""
+def measure(hours: int) -> tuple[list[Quarter], dict[str, Any], dict[str, int]]:
+    """Let the sensor have such a time at once; gives the quarters, the last status and the lines by kind.
+
+    The packets are dated from now on: the sensor's own clock, which is behind them, then changes nothing.
+    """
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
-        path, packets = Path(name) / "day.pcap", 0
-        with path.open("wb", buffering=1 << 20) as file:
-            file.write(FILE_HEAD)
-            for time, frame in day(hours):
-                file.write(record(frame, EPOCH_US + time))
-                packets += 1
-        sampler = Sampler(packets)
-        replay = Replay(Settings(), (ip_network(TARGET),), find_tools(), sampler)
-        verdicts: defaultdict[str, int] = defaultdict(int)
-        for event in replay.events([path]):
-            verdicts[f"{event.event_type} {getattr(event, 'technique', '')}".strip()] += 1
-        if replay.summary.packets != packets:
-            raise AssertionError(f"{packets} packets were written and {replay.summary.packets} read")
-        return sampler.quarters, dict(verdicts)
+        folder = Path(name)
+        packets = write(hours, folder / "day.pcap", time.time_ns() // 1000)
+        progress = folder / "progress"
+        with memory.sensor(folder, [stream.__name__, folder / "day.pcap"]) as process:
+            evidence = (folder / "stderr").read_text
+            wait_for(progress.exists, "the first packets", evidence=evidence)
+            quarters, begun = [], 0
+            with metered([process.pid], memory.is_stand_in) as meter:
+                cpu = meter.cpu()
+                for number in range(1, QUARTERS + 1):
+                    meter.weigh_anew()
+                    _wait_for(progress, packets * number // QUARTERS)
+                    if number == QUARTERS:
+                        meter.wait_until_quiet(_PATIENCE_SECONDS, 1.0)
+                    now, before, cpu = stream.through(progress)[1], cpu, meter.cpu()
+                    used = sum(spent(before, cpu).values())
+                    quarters.append(Quarter(now - begun, used, dict(meter.peak_of)))
+                    begun = now
+            process.terminate()
+            process.wait(_PATIENCE_SECONDS)
+            lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+        kinds = Counter(f"{line['event_type']} {line.get('technique', '')}".strip() for line in lines)
+        if lines[-1]["packets"] != packets:
+            raise AssertionError(f"{packets} packets were sent and {lines[-1]['packets']} came\n{evidence()}")
+        return quarters, lines[-1], dict(kinds)
+
+
+def _wait_for(progress: Path, packets: int) -> None:
+    before, end = 0, time.monotonic() + _PATIENCE_SECONDS
+    while (now := stream.through(progress)[1]) < packets:
+        if now > before:
+            before, end = now, time.monotonic() + _PATIENCE_SECONDS
+        if time.monotonic() > end:
+            raise AssertionError(f"{now} packets went through, and no more in {_PATIENCE_SECONDS:.0f} s")
+        time.sleep(_LOOK_SECONDS)
