@@ -59,7 +59,7 @@ def launched(client: LauncherClient, *options: str) -> Launched:
 def open_files() -> dict[str, str]:
     """Our descriptors and what they are."""
     entries = list(Path("/proc/self/fd").iterdir())  # one of them is the list's, and gone now
-    return {entry.name: os.readlink(entry) for entry in entries if entry.is_symlink()}
+    return {entry.name: str(entry.readlink()) for entry in entries if entry.is_symlink()}
 
 
 def test_what_was_started_writes_where_it_was_told(start: Start) -> None:
