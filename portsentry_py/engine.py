@@ -56,10 +56,13 @@ class Engine:
         self._memory_us = settings.limits.memory_hours * 3_600_000_000
         self._suppressed_before = 0
         self._discarded: Counter[Discard] = Counter()
-        self._packets = 0
+        self.packets = 0
+        """Lines that were fed."""
         self._unjudged = 0
         self.last_us = 0
         self.self_tests = 0
+        self.faults = 0
+        """Packets that were too much for us, as our caller has found."""
         self.set_settings(settings)
 
     def set_settings(self, settings: Settings) -> None:
@@ -91,7 +94,7 @@ class Engine:
         """Lines of tshark's columns, in order."""
         admit = self._gate.admit
         for line in lines:
-            self._packets += 1
+            self.packets += 1
             for admitted in admit(line):
                 yield from self._take(admitted)
 
@@ -173,11 +176,11 @@ class Engine:
 
     def counts(self) -> dict[str, int]:
         """What the status line tells of the core, under the line's own names."""
-        malformed = self._discarded[Discard.MALFORMED]
-        ignored = self._discarded.total() - malformed
+        malformed = self._discarded[Discard.MALFORMED] + self.faults
+        ignored = self._discarded.total() - self._discarded[Discard.MALFORMED]
         return {
-            "packets": self._packets,
-            "packets_decoded": self._packets - ignored - malformed,
+            "packets": self.packets,
+            "packets_decoded": self.packets - ignored - malformed,
             "packets_ignored": ignored,
             "packets_malformed": malformed,
             "packets_held": self._gate.held,

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -70,7 +70,7 @@ class Service:
         self._read_settings = reload
         self._stop = False
         self._hang_up = False
-        self._restarts = 0
+        self._restarts = self._faults = 0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._started = 0.0
         self._watched: frozenset[str] = frozenset()
@@ -214,7 +214,7 @@ class Service:
             self._tick()
 
     def _tick(self) -> None:
-        for event in self._engine.advance(_now_us() - _TICK_LAG_US):
+        for event in self._told_of_faults(self._engine.advance(_now_us() - _TICK_LAG_US)):
             self._publish(event)
         for sink in self._sinks:
             sink.flush()
@@ -226,8 +226,22 @@ class Service:
             self._engine.set_host(self._host)
 
     def _publish_lines(self, lines: list[str]) -> None:
-        for event in self._engine.feed(lines):
-            self._publish(event)
+        while lines:
+            taken, faults = self._engine.packets, self._faults
+            for event in self._told_of_faults(self._engine.feed(lines)):
+                self._publish(event)
+            self._engine.faults += self._faults - faults
+            # All, unless one of them was too much.
+            lines = lines[max(1, self._engine.packets - taken) :]
+
+    def _told_of_faults(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The last line of defence: whoever finds a packet that we do not survive must not have us blind."""
+        try:
+            yield from events
+        except Exception:  # noqa: BLE001 - whatever it is
+            self._faults += 1
+            if self._faults == 1:
+                _diagnostics.exception("a packet was too much; please report this. The sensor goes on.")
 
     def _publish(self, event: Event) -> None:
         for sink in self._sinks:

@@ -368,7 +368,7 @@ def test_what_is_not_at_hand_is_not_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_tshark_gives_the_same_lines_as_outside() -> None:
     require_tool("tshark")
-    inside = capturing._tshark_command(find_tools(), str(SCENARIO), str(SCENARIO))
+    inside = capturing._tshark_command(find_tools(), str(SCENARIO))
     outside = inside[inside.index("--") + 1 :]
     both = [
         subprocess.run(
@@ -391,7 +391,9 @@ def test_tshark_reads_no_other_capture(tmp_path: Path) -> None:
     require("landlock")
     copy = tmp_path / "other.pcap"
     copy.write_bytes(SCENARIO.read_bytes())
-    command = capturing._tshark_command(find_tools(), str(copy), str(SCENARIO))
+    named = capturing._tshark_command(find_tools(), str(SCENARIO))
+    end = named.index("--")
+    command = [*named[:end], *(str(copy) if word == str(SCENARIO) else word for word in named[end:])]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode != 0
     assert done.stdout == ""

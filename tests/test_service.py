@@ -17,14 +17,18 @@ from portsentry_py import renewal
 from portsentry_py import service as serving
 from portsentry_py.capture import Tools
 from portsentry_py.captures import Captures
+from portsentry_py.engine import Engine
 from portsentry_py.errors import CaptureError, ConfigError
 from portsentry_py.events import Event
+from portsentry_py.flows import FlowTable
 from portsentry_py.host import HostState
 from portsentry_py.launcher_client import LauncherClient
 from portsentry_py.machine import Interface
 from portsentry_py.manager import Manager
+from portsentry_py.packet import Packet
 from portsentry_py.service import Service
 from portsentry_py.settings import Capture, Served, Settings, Traps
+from portsentry_py.sighting import Sighting
 from portsentry_py.worker import time_of
 from tests.build import HOST, SCANNER, START_US, US, lines, refused, scans, statuses, strict, syn
 
@@ -348,6 +352,39 @@ def test_addresses_of_ours_are_read_again(monkeypatch: pytest.MonkeyPatch) -> No
 
     notes = ran(pass_time, send(1, 2, 3, 4))
     assert len(scans(notes.events)) >= 1
+
+
+def test_a_packet_that_is_too_much_is_counted_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    observe = FlowTable.observe
+
+    def fails(self: FlowTable, packet: Packet) -> Iterator[Sighting]:
+        if packet.dest_port in {6, 7}:
+            raise ZeroDivisionError
+        return observe(self, packet)
+
+    monkeypatch.setattr(FlowTable, "observe", fails)
+    notes = ran(send(1, 2, 6, 7, 3, 4))
+    last = statuses(notes.events)[-1]
+    assert (last.packets, last.packets_malformed, last.packets_decoded) == (7, 2, 5)
+    assert [scan.ports for scan in scans(notes.events)][-1] >= 4, "the others of the same read are looked at"
+    assert caplog.text.count("please report this") == 1
+
+
+def test_a_clock_that_is_too_much_does_not_end_the_sensor(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_engine: Engine, _now: int) -> Iterator[Event]:
+        raise OverflowError
+
+    monkeypatch.setattr(serving, "_TICK_SECONDS", 0.0)
+    started = ran(send(1))
+    monkeypatch.setattr(Engine, "advance", fails)
+    notes = ran(list, list)
+    assert states(notes)[-1] == states(started)[-1]
+    assert statuses(notes.events)[-1].packets_malformed == 1, "a packet that came, and no tick"
+    assert "please report this" in caplog.text
 
 
 def test_a_host_that_cannot_be_read_for_once_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
