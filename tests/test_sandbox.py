@@ -275,9 +275,11 @@ def test_it_ends_with_whoever_started_it() -> None:
     command = [sys.executable, "-c", STARTS_AND_WAITS, *inside]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
-        pid = int(starter.stdout.readline())
-        assert psutil.Process(pid).name() == "sleep"
-        starter.kill()
+        try:
+            pid = int(starter.stdout.readline())
+            until(lambda: psutil.Process(pid).name() == "sleep")
+        finally:
+            starter.kill()
     until(lambda: has_ended(pid))
 
 

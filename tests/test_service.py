@@ -376,6 +376,7 @@ def test_a_clock_that_is_too_much_does_not_end_the_sensor(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(_engine: Engine, _now: int) -> Iterator[Event]:
+        yield from ()
         raise OverflowError
 
     monkeypatch.setattr(serving, "_TICK_SECONDS", 0.0)
