@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import Iterable
 
+from portsentry_py.errors import RightsLost
 from portsentry_py.kernel_filter import kernel_filter
 from portsentry_py.launcher_client import LauncherClient
 
@@ -66,6 +67,7 @@ class Tally:
 
         Raises:
             OSError: we may not count, or there is no such interface; nothing is counted then.
+            RightsLost: the launcher has ended; nothing is counted then either.
         """
         program = compiled(kernel_filter(served_udp, vlan=False))
         fresh: list[socket.socket] = []
@@ -76,7 +78,7 @@ class Tally:
                 counter.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
                 _attach(counter, program)
                 _bind(counter, 0 if name == "any" else socket.if_nametoindex(name))
-        except OSError:
+        except (OSError, RightsLost):
             self.close()
             _close(fresh)
             raise
