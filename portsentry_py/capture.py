@@ -40,8 +40,8 @@ _MAGIC = tuple(
 )
 # Our own Wireshark profile switches the layer-4 dissectors off and keeps the user's settings out.
 _PROFILE = resources.files("portsentry_py") / "wireshark"
-# Wireshark's programs for other sources: tshark 3.6 starts them all before it says its version, and one of them
-# looks for telephones for twenty seconds.
+# Where Wireshark has programs for other sources. tshark 3.6 starts them all before it says its version, and
+# waits twenty seconds for the one that looks for telephones.
 _NO_EXTCAP = {"WIRESHARK_EXTCAP_DIR": "/nonexistent"}
 # The Python process cannot follow more than two.
 _CORES_FOR_TWO = 4
