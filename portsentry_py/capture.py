@@ -40,6 +40,9 @@ _MAGIC = tuple(
 )
 # Our own Wireshark profile switches the layer-4 dissectors off and keeps the user's settings out.
 _PROFILE = resources.files("portsentry_py") / "wireshark"
+# Where Wireshark has programs for other sources. tshark 3.6 starts them all before it says its version, and
+# waits twenty seconds for the one that looks for telephones.
+_NO_EXTCAP = {"WIRESHARK_EXTCAP_DIR": "/nonexistent"}
 # The Python process cannot follow more than two.
 _CORES_FOR_TWO = 4
 # Ten digits of seconds and six decimals: as text they sort as they do as numbers.
@@ -328,7 +331,7 @@ def _tshark_command(tools: Tools, source: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C.UTF-8", "WIRESHARK_CONFIG_DIR": str(_PROFILE)}
+    return {**os.environ, "LC_ALL": "C.UTF-8", "WIRESHARK_CONFIG_DIR": str(_PROFILE), **_NO_EXTCAP}
 
 
 def _no_permission(names: str) -> PermissionDenied:
@@ -355,4 +358,5 @@ def _pyshark_tshark() -> Any:
     # pyshark would take the path of tshark from a config.ini in the current directory: as root, a way to run
     # somebody else's program.
     tshark.get_config = lambda: None
+    os.environ.update(_NO_EXTCAP)  # it gives its own environment to tshark
     return tshark

@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from portsentry_py.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Packet, Quoted
+from portsentry_py.protocol_words import numbers_of
 
 # Title and Wireshark column format. The data column stands between the addresses because tshark
-# prints an arrow column between adjacent ones.
+# prints an arrow column between adjacent ones. U asks for numbers; 3.6 prints words all the same.
 COLUMNS = (
     ("time", "%t"),
     ("src", "%us"),
@@ -65,8 +66,10 @@ _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
-# Versions print 0, False or Not set.
-NOT_SET = frozenset({"0", "False", "Not set"})
+# Versions print 0 or False; 3.6 prints Not set, in IPv6 No.
+NOT_SET = frozenset({"0", "False", "Not set", "No"})
+# 3.6 adds the same in decimal: 0x0007 (7).
+_ID = slice(6)
 _IPV4_HEADER = 20
 _IPV6_HEADER = 40
 _ICMP_ERRORS = {3, 4, 5, 11, 12}
@@ -166,7 +169,7 @@ def _decode(line: str) -> Packet | Discard:
         options=options,
         ttl=common.ttl,
         # IPv6 has no identification: in 6in4 the column holds the outer packet's.
-        ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1] or "0", 16),
+        ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1][_ID] or "0", 16),
         vlan=common.vlan,
         in_iface=common.iface,
         tunnelled=common.tunnelled,
@@ -181,7 +184,7 @@ def _common(cells: str) -> _Common | Discard:
         return Discard.NOT_IP
     if not whole and (_any_set(offsets) or _any_set(more)):
         return Discard.FRAGMENT
-    chain = protos.split(",")
+    chain = numbers_of(protos)
     return _Common(
         proto=_number(chain[-1], _MAX_BYTE),
         ttl=_number(ttls.rsplit(",", 1)[-1] or "0", _MAX_BYTE),

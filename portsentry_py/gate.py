@@ -27,7 +27,7 @@ _MOST_WAITING = 2600
 # Position of the TCP flags in the hex of layer 4.
 _FLAGS = slice(26, 28)
 _COLONED = 3 * 14
-_PROTOS = {"6": "tcp", "17": "udp"}
+_PROTOS = {"6": "tcp", "17": "udp", "TCP": "tcp", "UDP": "udp"}  # words in tshark 3.6
 _SRC_PORT, _DEST_PORT = slice(0, 4), slice(4, 8)
 _PORT = struct.Struct("!H")
 _EPHEMERAL, _SERVICE_FREE = "8000", "0400"  # datagrams to the former or from below the latter may be answers

@@ -218,6 +218,18 @@ def test_a_newer_tshark_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert find_tools() == Tools(str(tmp_path / "tshark"), str(tmp_path / "dumpcap"), version)
 
 
+def test_tshark_starts_no_programs_for_other_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 3.6 does to tell its version, and waits for them."""
+    monkeypatch.setenv("WIRESHARK_EXTCAP_DIR", str(tmp_path))
+    refuse = 'test -n "$WIRESHARK_EXTCAP_DIR" && test ! -e "$WIRESHARK_EXTCAP_DIR" || exit 1'
+    fake(tmp_path, f"{refuse}\necho 'TShark (Wireshark) 3.6.2'")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert find_tools().version == "3.6.2"
+    given = capturing._environment()["WIRESHARK_EXTCAP_DIR"]
+    assert given
+    assert not Path(given).exists()
+
+
 @pytest.mark.parametrize("script", ["exit 1", "echo nonsense", "exec /nonexistent", "true", "printf '\\377'"])
 def test_a_tshark_that_is_broken_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str

@@ -82,6 +82,57 @@ REAL = {
     "interface": f"1439753726.289699|198.51.100.123|{SYN_HEX}|192.168.1.139|6|52|0x0000|0|0|||en0",
 }
 
+# The same packets as tshark 3.6.2 and as 4.0.17 print them: all but time and addresses, over other bytes.
+OLD_AND_NEW = {
+    "syn": (f"{SYN_HEX}|TCP|64|0xffff (65535)|0|Not set", f"{SYN_HEX}|6|64|0xffff|0|0"),
+    "qinq": (f"{SYN_HEX}|TCP|64|0x0007 (7)|0|Not set||100,200", f"{SYN_HEX}|6|64|0x0007|0|0||100,200"),
+    "ip in ip": (
+        f"{SYN_HEX}|IPIP,TCP|64,3|0x0007 (7),0x0009 (9)|0,0|Not set,Not set",
+        f"{SYN_HEX}|4,6|64,3|0x0007,0x0009|0,0|0,0",
+    ),
+    "gre": (
+        f"{SYN_HEX}|Generic Routing Encapsulation,TCP|64,64|0x0007 (7),0x0007 (7)|0,0|Not set,Not set",
+        f"{SYN_HEX}|47,6|64,64|0x0007,0x0007|0,0|0,0",
+    ),
+    "authentication": (
+        f"{SYN_HEX}|Authentication Header,TCP|64|0x0007 (7)|0|Not set",
+        f"{SYN_HEX}|51,6|64|0x0007|0|0",
+    ),
+    "first piece": (f"{SYN_HEX[:32]}|TCP|64|0x0032 (50)|0|Set", f"{SYN_HEX[:32]}|6|64|0x0032|0|1"),
+    "middle piece": ("00000000|UDP|64|0x0033 (51)|24|Set", "00000000|17|64|0x0033|3|1"),
+    "last piece, whole": (
+        f"{SYN_HEX}|TCP|64|0x0032 (50)|16|Not set|24",
+        f"{SYN_HEX}|6|64|0x0032|2|0|24",
+    ),
+    "another protocol": ("|OSPF IGP|64|0x0007 (7)|0|Not set", "|89|64|0x0007|0|0"),
+    "a protocol without a word": ("|253|64|0x0007 (7)|0|Not set", "|253|64|0x0007|0|0"),
+}
+OLD_AND_NEW_6 = {
+    "syn": (f"{SYN_HEX}|TCP|61", f"{SYN_HEX}|6|61"),
+    "6in4": (f"{SYN_HEX}|IPv6,TCP|64,61|0x0007 (7)|0|Not set", f"{SYN_HEX}|41,6|64,61|0x0007|0|0"),
+    "gre": (
+        f"{SYN_HEX}|Generic Routing Encapsulation,ICMPv6|64,61|0x0007 (7)|0|Not set",
+        f"{SYN_HEX}|47,58|64,61|0x0007|0|0",
+    ),
+    "extensions": (
+        f"{SYN_HEX}|IPv6 Hop-by-Hop Option,Destination Options for IPv6,Routing Header for IPv6,UDP|61",
+        f"{SYN_HEX}|0,60,43,17|61",
+    ),
+    "whole in a fragment": (
+        f"{SYN_HEX}|Fragment Header for IPv6,TCP|61||0|No",
+        f"{SYN_HEX}|44,6|61||0|0",
+    ),
+    "first piece": (
+        f"{SYN_HEX[:32]}|Fragment Header for IPv6,TCP|61||0|Yes",
+        f"{SYN_HEX[:32]}|44,6|61||0|1",
+    ),
+    "last piece, whole": (
+        f"{SYN_HEX}|Fragment Header for IPv6,TCP|61||2|No|24",
+        f"{SYN_HEX}|44,6|61||2|0|24",
+    ),
+    "nothing behind": ("|IPv6 Hop-by-Hop Option,No Next Header for IPv6|61", "|0,59|61"),
+}
+
 
 def packet_of(name: str) -> Packet:
     packet = decode(real(REAL[name]))
@@ -151,11 +202,29 @@ def test_the_reassembled_whole_counts() -> None:
     assert packet_of("last piece, whole").dest_port == 22
 
 
-@pytest.mark.parametrize("word", ["0", "False", "Not set"])
-def test_versions_write_an_unset_flag_differently(word: str) -> None:
+@pytest.mark.parametrize(
+    ("unset", "set_"), [("0", "1"), ("False", "True"), ("Not set", "Set"), ("No", "Yes")]
+)
+def test_versions_write_a_flag_differently(unset: str, set_: str) -> None:
     cells = {**CELLS, "data": SYN_HEX}
-    assert isinstance(decode(line(**cells, offset="0", more=word)), Packet)
-    assert decode(line(**cells, offset="0", more="True")) is Discard.FRAGMENT
+    assert isinstance(decode(line(**cells, offset="0", more=unset)), Packet)
+    assert decode(line(**cells, offset="0", more=set_)) is Discard.FRAGMENT
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "old", "new"),
+    [
+        *((SCANNER, HOST, *both) for both in OLD_AND_NEW.values()),
+        *((SCANNER6, HOST6, *both) for both in OLD_AND_NEW_6.values()),
+    ],
+)
+def test_versions_that_print_words_mean_the_same(src: str, dst: str, old: str, new: str) -> None:
+    def decoded(cells: str) -> Packet | Discard:
+        data, others = cells.split("|", 1)
+        return decode(real(f"1795164297.565614|{src}|{data}|{dst} |{others}"))
+
+    assert decoded(old) == decoded(new)
+    assert decoded(new) is not Discard.MALFORMED
 
 
 def test_an_icmp_error_is_read_with_its_quotation() -> None:

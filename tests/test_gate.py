@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from portsentry_py.decode import COLUMNS
 from portsentry_py.engine import Engine
 from portsentry_py.events import EvidenceEvent
 from portsentry_py.gate import NEVER_US, Counted, Gate
@@ -287,6 +288,31 @@ def test_bytes_with_colons_are_read_too() -> None:
     made, taken = told()
     for sent in refused(syn(SCANNER, 22, 23, at=1)):
         assert made.admit(coloned(sent.line)) == ()
+    made.hand_over()
+    assert asked(taken[0]) == {"02": {("0016", HOST): 1, ("0017", HOST): 1}}
+    assert taken[0].refused == {("0016", HOST), ("0017", HOST)}
+
+
+def worded(line: str) -> str:
+    """The line as tshark 3.6 prints it."""
+    cells = dict(zip((title for title, _ in COLUMNS), line.split("\t"), strict=True))
+    cells["proto"] = {"6": "TCP", "17": "UDP", "1": "ICMP"}[cells["proto"]]
+    cells["more"] = {"0": "Not set", "1": "Set"}[cells["more"]]
+    cells["id"] += f" ({int(cells['id'], 16)})"
+    return "\t".join(cells.values())
+
+
+def test_words_in_the_place_of_numbers_are_read_too() -> None:
+    for first, second in (syn(SCANNER, 1, 2), udp(SCANNER, 161, 162)):
+        made = gate()
+        assert made.admit(worded(first.line)) == ()
+        assert made.admit(worded(second.line)) == (worded(first.line), worded(second.line))
+    made, (probe,) = gate(), syn(SCANNER, 80)
+    for sent in (ping(SCANNER, HOST), *fragments(probe, ip_id=7)[:-1]):
+        assert made.admit(worded(sent.line)) == (worded(sent.line),)
+    made, taken = told()
+    for sent in refused(syn(SCANNER, 22, 23, at=1)):
+        assert made.admit(worded(sent.line)) == ()
     made.hand_over()
     assert asked(taken[0]) == {"02": {("0016", HOST): 1, ("0017", HOST): 1}}
     assert taken[0].refused == {("0016", HOST), ("0017", HOST)}

@@ -24,6 +24,7 @@ CORE = (
     "events",
     "schema",
     "host",
+    "protocol_words",
     "decode",
     "gate",
     "sighting",

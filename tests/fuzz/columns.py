@@ -196,13 +196,19 @@ _PROTOS = (
     "256",
     "-6",
     "",
+    # as tshark 3.6 prints them
+    "TCP",
+    "UDP",
+    "IPIP,TCP",
+    "Destination Options for IPv6,ICMPv6",
+    "Unassigned",
 )
-_MORE_VALUES = ("", "0", "1", "False", "True", "Not set", "Set", "0,0", "0,1", "185", "1480")
+_MORE_VALUES = ("", "0", "1", "False", "True", "Not set", "Set", "No", "Yes", "0,0", "0,1", "185", "1480")
 _PORTS = (0, 1, 7, 11, 19, 22, 23, 53, 67, 80, 123, 443, 1023, 1024, 8080, 32_768, 33_434, 40_000, 65_535)
 _TTLS = ("64", "1", "0", "255", "256", "", "64,1", "-1", "x")
 _INTERFACES = ("eth0", "", "br-1@if2", "eth0,eth1", 'a"b', "\x1b[31m", "x" * 65, "é")
 _NUMBERS = ("", "0", "7", "4095", "4096", "7,8", "1_0", "+1", "0x10", "٣".encode().decode("latin-1"))
-_IDS = ("0x0000", "0xd431", "", "0x1,0x2", "-0x1", "y", "0xfffff")
+_IDS = ("0x0000", "0xd431", "0xd431 (54321)", "", "0x1,0x2", "-0x1", "y", "0xfffff")
 _TIMES = (
     "",
     "0",
