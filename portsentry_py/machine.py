@@ -75,8 +75,11 @@ def default_interfaces() -> list[str]:
 
 
 def links_up() -> frozenset[str]:
-    """The interfaces that are up."""
-    return frozenset(name for name, stats in psutil.net_if_stats().items() if stats.isup)
+    """The interfaces that are up; none if they cannot be seen now."""
+    try:
+        return frozenset(name for name, stats in psutil.net_if_stats().items() if stats.isup)
+    except OSError:
+        return frozenset()
 
 
 def interface(name: str) -> Interface:

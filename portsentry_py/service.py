@@ -11,7 +11,7 @@ from typing import Any
 
 from portsentry_py.captures import Captures
 from portsentry_py.engine import Engine
-from portsentry_py.errors import PortsentryError, RightsLost
+from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
 from portsentry_py.events import Event
 from portsentry_py.listener import TrapListener
 from portsentry_py.machine import default_interfaces, host_state, links_up, own_addresses
@@ -135,7 +135,10 @@ class Service:
         self._status("reloaded", "signal")
 
     def _start(self) -> None:
-        names = list(self._settings.interfaces) or default_interfaces() or ["any"]
+        try:
+            names = list(self._settings.interfaces) or default_interfaces() or ["any"]
+        except OSError as error:
+            raise CaptureError(f"cannot see the interfaces: {error.strerror}; raise the limit.") from error
         self._captures.start(names, self._served_udp)
         self._announce(names)
         self._watched = frozenset(names)
@@ -159,9 +162,7 @@ class Service:
             self._manager.is_ready()
         if self._tick_is_due():
             self._tick()
-            # Not after ten seconds: what is sent to an address that is not known to be ours is not looked at.
-            if own_addresses() != self._host.own:
-                self._refresh_host()
+            self._note_addresses()
             self._captures.tick()
             if not self._captures.accounts.deaf:
                 self._manager.is_well()
@@ -176,11 +177,19 @@ class Service:
             self._tell_news()
         self._memory.tick()
 
+    def _note_addresses(self) -> None:
+        """Not after ten seconds: what is sent to an address that is not known to be ours is not looked at."""
+        with contextlib.suppress(OSError):  # no descriptors left, say
+            if own_addresses() != self._host.own:
+                self._refresh_host()
+
     def _unwatched(self) -> frozenset[str]:
         """Interfaces that came up after the start, where all that are up shall be watched."""
         if self._settings.interfaces or "any" in self._watched:
             return frozenset()
-        return frozenset(default_interfaces()) - self._watched
+        with contextlib.suppress(OSError):
+            return frozenset(default_interfaces()) - self._watched
+        return frozenset()
 
     def _restart(self, reason: str) -> None:
         """The capture must be another: say so, then try until it runs again or a signal comes."""

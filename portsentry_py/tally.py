@@ -9,7 +9,7 @@ import errno
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from portsentry_py.errors import RightsLost
 from portsentry_py.kernel_filter import kernel_filter
@@ -61,23 +61,27 @@ class Tally:
         self._launcher = launcher
         self._total = 0
         self._sockets: list[socket.socket] = []
+        self._counted: tuple[list[int], bytes] | None = None
 
-    def watch(self, names: Iterable[str], served_udp: Iterable[int]) -> None:
+    def watch(self, names: Sequence[str], served_udp: Iterable[int]) -> None:
         """Count at these interfaces from now on, `any` for all; `served_udp` as in the capture's filter.
 
         Raises:
             OSError: we may not count, or there is no such interface; nothing is counted then.
             RightsLost: the launcher has ended; nothing is counted then either.
         """
-        program = compiled(kernel_filter(served_udp, vlan=False))
         fresh: list[socket.socket] = []
         try:
-            for name in names:
+            program = compiled(kernel_filter(served_udp, vlan=False))
+            interfaces = [0 if name == "any" else socket.if_nametoindex(name) for name in names]
+            if (interfaces, program) == self._counted and self._is_bound_to(names):
+                return  # and no packet passes between the old sockets and others
+            for interface in interfaces:
                 counter = self._launcher.counter()
                 fresh.append(counter)
                 counter.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
                 _attach(counter, program)
-                _bind(counter, 0 if name == "any" else socket.if_nametoindex(name))
+                _bind(counter, interface)
         except (OSError, RightsLost):
             self.close()
             _close(fresh)
@@ -85,8 +89,13 @@ class Tally:
         # Back to back: closing a packet socket takes the kernel some milliseconds, in which packets pass.
         self.read()
         _passed(fresh)
-        old, self._sockets = self._sockets, fresh
+        old, self._sockets, self._counted = self._sockets, fresh, (interfaces, program)
         _close(old)
+
+    def _is_bound_to(self, names: Iterable[str]) -> bool:
+        """Whether the sockets hear these: one whose interface went away hears none of the same number."""
+        bound = [counter.getsockname()[0] for counter in self._sockets]
+        return bound == ["" if name == "any" else name for name in names]
 
     @property
     def counts(self) -> bool:
@@ -103,6 +112,7 @@ class Tally:
             program = compiled(kernel_filter(served_udp, vlan=False))
             for counter in self._sockets:
                 _attach(counter, program)
+            self._counted = self._counted and (self._counted[0], program)
         except OSError:
             self.close()  # with the old one, what the capture does not even get would be missed
             raise
@@ -116,7 +126,7 @@ class Tally:
         """Count no longer."""
         self.read()
         _close(self._sockets)
-        self._sockets = []
+        self._sockets, self._counted = [], None
 
 
 def _passed(counters: Iterable[socket.socket]) -> int:
