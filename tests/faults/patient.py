@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
     "served": {"tcp": [f"{PORTS[0]}-{PORTS[-1]}"]},
     "lines": {"per_source_per_minute": 10_000, "per_second": 10_000},
     "limits": {"max_sources": 1_000_000, "max_flows": 1_000_000, "new_sources_per_second": 100_000},
-    "capture": {"workers": 1, "buffer_mib": 16},
+    "capture": {"workers": 1},
 }
 RUN = ("-m", "portsentry_py")
 
