@@ -29,11 +29,11 @@ def main(packets: int, progress: Path) -> int:
     output.flush()
     print("File: -", file=sys.stderr, flush=True)
     with progress.with_suffix(".turn").open("w") as turn:
-        while not (_is_ours(turn.fileno()) or _told_to_end()):
+        while not (is_ours(turn.fileno()) or told_to_end()):
             time.sleep(0.01)
         sent = through(progress)
         frames = strangers(packets, Link(), sent)
-        while not _told_to_end() and (batch := list(islice(frames, _BATCH))):
+        while not told_to_end() and (batch := list(islice(frames, _BATCH))):
             now = time.time_ns() // 1000
             output.write(b"".join(record(frame, now) for frame in batch))
             output.flush()
@@ -43,7 +43,8 @@ def main(packets: int, progress: Path) -> int:
     return 0
 
 
-def _told_to_end() -> bool:
+def told_to_end() -> bool:
+    """Whether SIGTERM waits."""
     return signal.SIGTERM in signal.sigpending()
 
 
@@ -53,7 +54,8 @@ def through(progress: Path) -> int:
     return int(text or 0)
 
 
-def _is_ours(turn: int) -> bool:
+def is_ours(turn: int) -> bool:
+    """Whether it is our turn: the one before has ended."""
     try:
         fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -6,7 +6,6 @@ it stopped, at a whole record.
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import struct
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.frames import FILE_HEAD
+from tests.bench.stream import is_ours, told_to_end
 
 _BATCH = 500
 _RECORD = struct.Struct("<IIII")
@@ -30,11 +30,11 @@ def main(capture: Path, progress: Path) -> int:
     output.flush()
     print("File: -", file=sys.stderr, flush=True)
     with progress.with_suffix(".turn").open("w") as turn, capture.open("rb", buffering=1 << 20) as file:
-        while not (_is_ours(turn.fileno()) or _told_to_end()):
+        while not (is_ours(turn.fileno()) or told_to_end()):
             time.sleep(_LOOK_SECONDS)
         at, packets = through(progress)
         file.seek(max(at, len(FILE_HEAD)))
-        while not _told_to_end() and (batch := _batch(file.read)):
+        while not told_to_end() and (batch := _batch(file.read)):
             output.write(b"".join(batch))
             output.flush()
             packets += len(batch) // 2
@@ -52,23 +52,11 @@ def _batch(read: Callable[[int], bytes]) -> list[bytes]:
     return parts
 
 
-def _told_to_end() -> bool:
-    return signal.SIGTERM in signal.sigpending()
-
-
 def through(progress: Path) -> tuple[int, int]:
     """Give how many bytes and packets are through."""
     text = progress.read_text(encoding="ascii") if progress.exists() else "0 0"
     at, packets = text.split()
     return int(at), int(packets)
-
-
-def _is_ours(turn: int) -> bool:
-    try:
-        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 if __name__ == "__main__":
