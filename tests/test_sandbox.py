@@ -86,8 +86,10 @@ def prey(tmp_path: Path) -> Iterator[Prey]:
     folder = tmp_path / "prey"
     folder.mkdir()
     with subprocess.Popen(["sleep", "1000"]) as victim:
-        yield Prey(folder, victim, segment, queue)
-        victim.kill()
+        try:
+            yield Prey(folder, victim, segment, queue)
+        finally:
+            victim.kill()
     libc.shmctl(segment, 0, None)
     libc.msgctl(queue, 0, None)
 
@@ -275,9 +277,11 @@ def test_it_ends_with_whoever_started_it() -> None:
     command = [sys.executable, "-c", STARTS_AND_WAITS, *inside]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
-        pid = int(starter.stdout.readline())
-        assert psutil.Process(pid).name() == "sleep"
-        starter.kill()
+        try:
+            pid = int(starter.stdout.readline())
+            until(lambda: psutil.Process(pid).name() == "sleep")
+        finally:
+            starter.kill()
     until(lambda: has_ended(pid))
 
 
