@@ -395,10 +395,12 @@ def test_when_the_asker_is_killed_everything_ends(start: Start, tmp_path: Path) 
     command = [sys.executable, "-c", ASKS_AND_WAITS, str(tmp_path / "dumpcap")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdout is not None
-        pids = [int(word) for word in asking.stdout.readline().split()]
-        assert len(pids) == 3
-        assert not any(map(has_ended, pids))
-        asking.kill()
+        try:
+            pids = [int(word) for word in asking.stdout.readline().split()]
+            assert len(pids) == 3
+            assert not any(map(has_ended, pids))
+        finally:
+            asking.kill()
     until(lambda: all(map(has_ended, pids)))
 
 

@@ -86,8 +86,10 @@ def prey(tmp_path: Path) -> Iterator[Prey]:
     folder = tmp_path / "prey"
     folder.mkdir()
     with subprocess.Popen(["sleep", "1000"]) as victim:
-        yield Prey(folder, victim, segment, queue)
-        victim.kill()
+        try:
+            yield Prey(folder, victim, segment, queue)
+        finally:
+            victim.kill()
     libc.shmctl(segment, 0, None)
     libc.msgctl(queue, 0, None)
 
