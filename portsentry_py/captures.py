@@ -86,7 +86,8 @@ class Captures:
             behind = (capture.lag or 0.0) > overlap
             if capture.ended or overlap >= (_LONGEST_OVERLAP_SECONDS if behind else _OVERLAP_SECONDS):
                 lines += self._hand_over(self._fresh)
-        elif not self._tally.counts:  # else what is lost is known without another capture
+        else:
+            # While packets come without end, only dumpcap can tell what is lost from what is on its way.
             self._renewals.read(time.monotonic(), capture.lag)
         return lines
 

@@ -34,6 +34,7 @@ SETTLE_US = 1_000_000
 # A stack whose SYN-ACK was not acknowledged sends it again after a second: three without that, and without a
 # RST, mean that the handshake was completed, although the ACK that did it stayed in the kernel.
 _HANDSHAKE_US = 3_000_000
+_AHEAD_US = 10_000_000  # more than either, and than capture times are out of order
 # How far past our first sequence number an acknowledgement may lie and still be proof. A blind forger
 # would have to hit one in 4096.
 _PROOF_BYTES = 1 << 20
@@ -145,8 +146,8 @@ class FlowTable:
     def finish(self) -> Iterator[Sighting]:
         """No more packets: what is unanswered now stays so."""
         self._handshakes.clear()
-        if self._pending:
-            yield from self.advance(self._pending[-1][0])
+        while self._pending:
+            yield from self.advance(self._pending[0][0])
 
     def observe(self, packet: Packet) -> Iterator[Sighting]:
         """What one packet means."""
@@ -385,7 +386,8 @@ class FlowTable:
 
 
 def _due(deadlines: deque[tuple[int, Flow]], now_us: int) -> bool:
-    return bool(deadlines) and deadlines[0][0] <= now_us
+    """Whether the first has come; one that is too far ahead is of a clock that has been set back since."""
+    return bool(deadlines) and not now_us < deadlines[0][0] <= now_us + _AHEAD_US
 
 
 def _icmp_port(proto: int, ports: int) -> int:

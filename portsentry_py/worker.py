@@ -149,7 +149,7 @@ class Worker:
     def _who_ended(self) -> str:
         """The end of either brings that of the other, and may be seen later."""
         deadline = time.monotonic() + _BURIAL_SECONDS
-        while not self._tshark_failed and self._pipeline.exit_code(0) is None and time.monotonic() < deadline:
+        while time.monotonic() < deadline and None in map(self._pipeline.exit_code, (0, 1)):
             time.sleep(_BURIAL_SECONDS / 10)
         dumpcap = not self._tshark_failed and self._pipeline.exit_code(0) is not None
         return "dumpcap_ended" if dumpcap else "tshark_ended"

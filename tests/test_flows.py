@@ -63,6 +63,24 @@ def kinds(flows: FlowTable, *traffic: Sent | Iterable[Sent]) -> list[Kind]:
     return [kind for kind, _, _ in told(flows, *traffic)]
 
 
+def silent(seen: Iterable[Sighting]) -> set[int]:
+    return {one.port for one in seen if one.kind is Kind.SILENT}
+
+
+def test_a_clock_that_was_ahead_and_is_set_right_holds_nothing_up() -> None:
+    """What was asked for while it was ahead settles at once, and nothing waits behind it."""
+    flows = table()
+    seen = sightings(flows, syn(SCANNER, 1, at=3600), syn(SCANNER, 2, 3, at=1))
+    assert silent([*seen, *flows.advance(micros(5))]) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+def test_whatever_the_clock_did_nothing_is_left_at_the_end(step: int) -> None:
+    flows = table()
+    seen = sightings(flows, syn(SCANNER, 1, at=0), syn(SCANNER, 2, at=step), syn(SCANNER, 3, at=0.5))
+    assert silent([*seen, *flows.finish()]) == {1, 2, 3}
+
+
 def icmp(src: str, dst: str, kind: int, *, at: float = 0) -> Sent:
     """An ICMP or ICMPv6 message without a quotation."""
     return Sent(micros(at), src, dst, ICMPV6 if ":" in src else ICMP, bytes([kind, 0, 0, 0, 0, 0, 0, 0]))

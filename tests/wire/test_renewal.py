@@ -165,7 +165,7 @@ def test_what_the_kernel_dropped_is_told_while_the_sensor_runs(
 
     assert told["packets"] + told["packets_dropped"] == told["packets_seen"] == sent.packets
     assert (told["packets_pending"], told["packets_missed"]) == (0, 0)
-    assert (told["renewals"], told["restarts"]) == (0, 0), "no other capture was needed to know it"
+    assert told["restarts"] == 0
     assert sensor.stop() == 0
     last = sensor.lines()[-1]
     assert {key: last[key] for key in ("packets", "packets_dropped", "renewals")} == {
