@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -16,6 +17,8 @@ from tests.tools import do_without
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _TELLS = ("memory.events", "memory.oom_control")  # of version 2 and 1
+# What the sensor does every second goes wrong as well.
+_WITHOUT_SECONDS = 2.5
 _ROOM_BYTES = 1 << 20
 _BURST, _BURST_PER_SECOND = 30_000, 5_000
 
@@ -30,6 +33,7 @@ def _descriptors(stage: Stage) -> Observed:
         resource.prlimit(
             pid, resource.RLIMIT_NOFILE, (next(number for number in count() if number not in used), hard)
         )
+        time.sleep(_WITHOUT_SECONDS)
         scene.sees()
         scene.sensor.child("tshark").kill()
         scene.told("Too many open files")

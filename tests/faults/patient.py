@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import yaml
 from tests.faults.sender import PORTS
 from tests.wire.lab import IFACE, Host
 from tests.wire.sensor import Line, Sensor
-from tests.wire.waiting import wait_for
+from tests.wire.waiting import Found, wait_for
 
 # Each SYN is to have its line, and at once: no ration, no bound and no waiting room holds any back, and what
 # becomes of an attempt on a served port is not waited for.
@@ -142,6 +142,17 @@ class Patient(Sensor):
         told = [json.dumps(line) for line in self.lines() if line["event_type"] == "status"]
         return "\n".join(["-- stderr", self.diagnostics.read_text(), "-- status", *told[-5:]])
 
+    def wait_for(self, look: Callable[[], Found | None], what: str) -> Found:
+        """Wait until `look` finds something; a sensor that has ended is not waited for."""
+
+        def alive() -> Found | None:
+            found = look()
+            if not found and self.process.poll() is not None:
+                raise AssertionError(f"it ended before {what}\n{self.evidence()}")
+            return found
+
+        return wait_for(alive, what, evidence=self.evidence)
+
     def family(self) -> list[psutil.Process]:
         """Give the sensor and every process that it has started."""
         me = psutil.Process(self.process.pid)
@@ -149,7 +160,7 @@ class Patient(Sensor):
 
     def child(self, name: str) -> psutil.Process:
         """Give the running capture tool of that name."""
-        return wait_for(lambda: self.children().get(name), name, evidence=self.evidence)
+        return self.wait_for(lambda: self.children().get(name), name)
 
     def launcher(self) -> psutil.Process:
         """Give the process that starts dumpcap for it."""

@@ -73,10 +73,9 @@ class Scene:
 
     def steady(self) -> None:
         """Return when lines come."""
-        wait_for(
+        self.sensor.wait_for(
             lambda: len(self.sensor.matching(event_type="connection")) >= _BEFORE_LINES,
             "lines before the fault",
-            evidence=self.sensor.evidence,
         )
 
     def strike(self) -> None:
@@ -90,17 +89,16 @@ class Scene:
 
     def waits_for(self, state: str, reason: str, number: int = 1) -> None:
         """Wait until the sensor has said so often that it is in a state; the last time for this reason."""
-        found = wait_for(
+        found = self.sensor.wait_for(
             lambda: self.sensor.matching(event_type="status", state=state)[number - 1 :],
             f"{state}, {number} times",
-            evidence=self.sensor.evidence,
         )
         told = found[0]["reason"]
         assert told == reason, f"it is {state} for the reason {told}, not {reason}\n{self.sensor.evidence()}"
 
     def told(self, sentence: str) -> None:
         """Wait until the sensor has said so on stderr."""
-        self.sensor.wait_for_diagnostics(sentence)
+        self.sensor.wait_for(lambda: sentence in self.sensor.diagnostics.read_text(), repr(sentence))
 
     def breaks_off(self, reason: str) -> None:
         """Wait until the capture has broken off for this reason and runs again."""
@@ -110,14 +108,13 @@ class Scene:
     def sees(self, **wanted: object) -> None:
         """Wait until a SYN that comes from now on has its line."""
         now = time.time()
-        wait_for(
+        self.sensor.wait_for(
             lambda: any(
                 # A clock that was wrong has left lines from the future.
                 now <= time_of(line) <= now + PATIENCE_SECONDS
                 for line in self.sensor.matching(event_type="connection", **wanted)
             ),
             "lines about what comes now",
-            evidence=self.sensor.evidence,
         )
 
     def observed(
@@ -184,21 +181,15 @@ class Scene:
 
     def _settle(self) -> None:
         """Return when all that was sent has been read."""
-        wait_for(
-            lambda: self.status_now()["packets_pending"] == 0,
-            "nothing to be on its way",
-            evidence=self.sensor.evidence,
-        )
+        self.sensor.wait_for(lambda: self.status_now()["packets_pending"] == 0, "nothing to be on its way")
 
     def status_now(self) -> Line:
         """Ask the sensor for a status line."""
         before = len(self.sensor.matching(state="reloaded"))
         self.sensor.process.send_signal(signal.SIGHUP)
-        return wait_for(
-            lambda: self.sensor.matching(state="reloaded")[before:],
-            "a status line",
-            evidence=self.sensor.evidence,
-        )[0]
+        return self.sensor.wait_for(lambda: self.sensor.matching(state="reloaded")[before:], "a status line")[
+            0
+        ]
 
     def _miscounted(self, packets: int, lines: Sequence[Line]) -> Iterator[str]:
         """The kernel's own count is that of the capture beside it, if one sensor saw it all."""
