@@ -1,11 +1,11 @@
 """Measures the sensor beside other programs, all in one run, and writes the tables of docs/performance.md.
 
-    python -m tests.bench [--only replay,rates,memory,entries,delay,bulk,flood] [--quick] [-o docs]
+    python -m tests.bench [--only replay,rates,memory,entries,state,delay,bulk,flood] [--quick] [-o docs]
         [--portsentry BINARY] [--peer NAME=CMD]...
 
 A time alone says little on somebody else's machine: compare within one run. Needs root, but for `replay`,
-`memory` and `entries`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder: $IFACE is the
-interface to watch, $LOG a file whose lines are counted, into which its standard output goes too.
+`memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
+$IFACE is the interface to watch, $LOG a file whose lines are counted, into which its standard output goes too.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import bulk, delay, entries, hidden, machine, memory, rates, replay
+from tests.bench import bulk, delay, entries, hidden, machine, memory, rates, replay, state
 from tests.bench.programs import GivenPortsentry, Program, given_peer
 from tests.jail.matrix import put_in
 
 PAGE = "performance.md"
-_WITHOUT_ROOT = {"replay", "memory", "entries"}
+_WITHOUT_ROOT = {"replay", "memory", "entries", "state"}
 
 Part = Callable[[bool, Sequence[Program]], str]
 
@@ -44,6 +44,10 @@ def _entries(quick: bool, _peers: Sequence[Program]) -> str:
     return entries.section(entries.measure(64, 64) if quick else entries.measure())
 
 
+def _state(quick: bool, _peers: Sequence[Program]) -> str:
+    return state.section(state.measure(state.SHARES[:1] if quick else state.SHARES))
+
+
 def _delay(quick: bool, _peers: Sequence[Program]) -> str:
     return delay.section(delay.measure(3 if quick else 20))
 
@@ -61,6 +65,7 @@ PARTS: dict[str, Part] = {
     "rates": _rates,
     "memory": _memory,
     "entries": _entries,
+    "state": _state,
     "delay": _delay,
     "bulk": _bulk,
     "flood": _flood,

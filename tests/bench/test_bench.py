@@ -22,7 +22,7 @@ from portsentry_py.packet import Packet
 from portsentry_py.settings import Limits, Settings
 from portsentry_py.tables import BoundedTable
 from tests.bench import __main__ as bench
-from tests.bench import bulk, captures, delay, entries, frames, hidden, memory, rates, replay
+from tests.bench import bulk, captures, delay, entries, frames, hidden, memory, rates, replay, state
 from tests.bench.fillings import TABLES, Table
 from tests.bench.frames import Link
 from tests.bench.lines import Sender
@@ -227,6 +227,13 @@ def test_entries() -> None:
     assert min(costs.worst.held) > 0
     assert costs.idle_bytes > 10 << 20
     assert entries.section(costs).count("\n| ") == 2 + len(TABLES)
+
+
+def test_what_outlives_a_restart() -> None:
+    (one,) = state.measure([512])
+    assert min(one.sources, one.attempts, one.saved_bytes) > 50
+    assert one.piece_seconds <= one.all_seconds
+    assert state.section([one]).count("\n| ") == 2
 
 
 def test_all_tables_together_take_what_each_takes() -> None:
