@@ -19,7 +19,7 @@ _DROPPED = re.compile(r"Packets received/dropped on interface .*?: \d+/(\d+) ")
 _NOISE = re.compile(
     r"^(Running as user|Capturing on|File: |Packets |tshark: *$|$|\("
     # dumpcap, when tshark reads no more: the reason is tshark's.
-    r"|dumpcap: The file to which the capture|Please report this)"
+    r"|dumpcap: The file to which the capture|Please report this|https?://\S*$)"
 )
 # tshark's exit codes when dumpcap has ended: with a whole packet, and in the middle of one. None: it runs.
 _ENDS_OF_INPUT = (None, 0, 2)

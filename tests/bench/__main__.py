@@ -5,7 +5,7 @@
 
 A time alone says little on somebody else's machine: compare within one run. Needs root, but for `replay`,
 `memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
-$IFACE is the interface to watch, $LOG a file whose lines are counted, into which its standard output goes too.
+$IFACE is the interface to watch, $LOG a file whose lines are counted, its standard output included.
 """
 
 from __future__ import annotations

@@ -81,16 +81,22 @@ def _within(seen: Seen, gaps: Iterable[Gap]) -> bool:
 
 
 def gaps_told(statuses: Iterable[Line]) -> list[Gap]:
-    """Give each time in which the capture broke off, as the status lines tell it."""
+    """Give each time in which the capture broke off, as the status lines tell it.
+
+    One that broke off again without a packet more was none at all.
+    """
     found: list[Gap] = []
     begun: float | None = None
+    again = (0.0, -1)
     for status in statuses:
         now = time_of(status)
         if status["state"] == "interrupted" and begun is None:
-            begun = now - _UNNOTICED_SECONDS.get(status["reason"], _TAKEN_ALONG_SECONDS)
+            since, packets = again
+            unnoticed = now - _UNNOTICED_SECONDS.get(status["reason"], _TAKEN_ALONG_SECONDS)
+            begun = min(since, unnoticed) if packets == status["packets"] else unnoticed
         elif status["state"] == "restarted" and begun is not None:
             found.append((begun, now))
-            begun = None
+            begun, again = None, (now, status["packets"])
     return [*found, (begun, _NEVER)] if begun is not None else found
 
 

@@ -125,6 +125,16 @@ def test_a_gap_begins_as_early_as_it_may_have_been_noticed_late() -> None:
     assert gaps_told([status("interrupted", 9, reason="stalled")]) == [(NOW + 4, float("inf"))]
 
 
+@pytest.mark.parametrize(("packets", "begun"), [(7, NOW + 6), (8, NOW + 19)])
+def test_a_capture_that_gave_nothing_was_none(packets: int, begun: float) -> None:
+    lines = [
+        status("interrupted", 5, {"packets": 7}, reason="dumpcap_ended"),
+        status("restarted", 6, {"packets": 7}, reason="dumpcap_ended"),
+        status("interrupted", 20, {"packets": packets}, reason="dumpcap_ended"),
+    ]
+    assert gaps_told(lines)[1:] == [(begun, float("inf"))]
+
+
 @pytest.mark.parametrize(("link", "header"), [(113, 16), (276, 20)])
 def test_the_capture_is_read(tmp_path: Path, link: int, header: int) -> None:
     ours = [ends(number, 0xCB007101) for number in (1, 256, 70_000)]
