@@ -140,10 +140,10 @@ def _is_loopback(address: str) -> bool:
 
 
 def memory_of(pid: int) -> int:
-    """The bytes of memory that a process occupies; 0 if there is no such process."""
+    """The bytes of memory that a process occupies; 0 if there is none, or it cannot be seen now."""
     try:
         return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return 0
 
 

@@ -18,6 +18,8 @@ from portsentry_py.machine import (
     describe,
     host_state,
     interface,
+    links_up,
+    memory_of,
     own_addresses,
     usable_cores,
 )
@@ -176,3 +178,13 @@ def test_a_process_that_is_gone_or_hidden_is_no_sshd(monkeypatch: pytest.MonkeyP
     peers = [established(8022, "203.0.113.9"), established(8023, "203.0.113.10")]
     host = host_with(monkeypatch, gone, hidden, *peers)
     assert host.peers == {"203.0.113.9", "203.0.113.10"}
+
+
+def test_without_descriptors_nothing_is_seen_and_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(psutil, "Process", exhausted)
+    monkeypatch.setattr(psutil, "net_if_stats", exhausted)
+    assert memory_of(1) == 0
+    assert links_up() == frozenset()
