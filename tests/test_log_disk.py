@@ -360,6 +360,8 @@ def test_systemd_makes_the_log_that_the_sentence_promises(tmp_path: Path) -> Non
     (tmp_path / "etc").mkdir()
     for name in ("passwd", "group"):
         shutil.copy(f"/etc/{name}", tmp_path / "etc" / name)
+    with (tmp_path / "etc/passwd").open("a") as users:
+        users.write(f"portsentry:x:{os.geteuid()}:{os.getegid()}::/:/bin/false\n")
     run(tool, f"--root={tmp_path}", "--create", tmp_path / "portsentry-py.conf")
     made = tmp_path / "var/log/portsentry.log"
     assert made.stat().st_mode & 0o777 == 0o640
