@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.faults.fault import Fault, Observed, Stage
 from tests.faults.scene import Scene, playing
+from tests.wire.lab import NAMESPACES
 
 _HOUR = 3600.0
 _WRONG_SECONDS = 3.0
@@ -30,13 +34,25 @@ def _set(seconds: float) -> Callable[[Stage], Observed]:
 
 def _wrong_for_a_while(scene: Scene, seconds: float) -> None:
     """Set the clock of the machine, and set it right again whatever happens."""
-    right = time.time() - time.monotonic()
+    with _alone():
+        right = time.time() - time.monotonic()
+        try:
+            time.clock_settime(time.CLOCK_REALTIME, time.time() + seconds)
+            time.sleep(_WRONG_SECONDS)
+            scene.sees()
+        finally:
+            time.clock_settime(time.CLOCK_REALTIME, right + time.monotonic())
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """No other run sets the clock meanwhile: it would take the wrong time for the right one."""
+    everybodys = os.open(NAMESPACES, os.O_RDONLY)
     try:
-        time.clock_settime(time.CLOCK_REALTIME, time.time() + seconds)
-        time.sleep(_WRONG_SECONDS)
-        scene.sees()
+        fcntl.flock(everybodys, fcntl.LOCK_EX)
+        yield
     finally:
-        time.clock_settime(time.CLOCK_REALTIME, right + time.monotonic())
+        os.close(everybodys)
 
 
 _LOSSLESS = "nothing is lost, then and when it is set right"

@@ -131,7 +131,7 @@ def _unknown(stage: Stage) -> Observed:
 
 
 FAULTS = (
-    Fault("iface-down", "interface down for a second", "told, seen again when it is up", _down_and_up),
+    Fault("iface-down", "interface down for a second", "seen again when it is up", _down_and_up),
     Fault("iface-renamed", "interface renamed", "told, seen under its new name", _renamed),
     Fault(
         "iface-deleted",
