@@ -147,19 +147,20 @@ class Captures:
         self._fresh, self._fresh_since = fresh, time.monotonic()
         self._renewals.begin(self._fresh_since, self._served_udp)
         self._last = self._running().hand_over()
+        if self._filtering != self._filtered:
+            self._filtered = self._filtering
+            # Before the old one ends: what it gives and nobody counts is no alarm, the reverse is.
+            # The kernel takes no filter of any length; dumpcap then does without.
+            with contextlib.suppress(OSError):
+                self._tally.filter(self._filtered)
+            self.count()
+            self.accounts.filters_anew()
 
     def _hand_over(self, fresh: LiveCapture) -> list[str]:
         lines = self._end(taken_over=True)
         self._fresh, self._capture = None, fresh
         fresh.decode()
         fresh.follow(self._last)
-        if self._filtering != self._filtered:
-            self._filtered = self._filtering
-            # The kernel takes no filter of any length; dumpcap then does without.
-            with contextlib.suppress(OSError):
-                self._tally.filter(self._filtered)
-            self.count()
-            self.accounts.filters_anew()
         self._renewals.decodes(time.monotonic())
         self.renewals += 1
         return lines
