@@ -1,0 +1,1 @@
+"""Packets in: dumpcap into tshark, supervised and counted."""

@@ -1,0 +1,212 @@
+"""Counts, in the kernel and beside the capture, the packets that pass its filter: nothing is copied to us.
+
+A packet socket without room counts what its filter lets pass (packet(7), PACKET_STATISTICS). Where a frame
+can be read in two ways, it is not counted: too few is no alarm.
+"""
+
+import ctypes
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Iterable, Sequence
+
+from portsentry_py.capture.bpf import kernel_filter
+from portsentry_py.errors import RightsLost
+from portsentry_py.privsep.client import LauncherClient
+
+_LIBPCAP = ("libpcap.so.0.8", "libpcap.so.1")
+_DLT_RAW = 12  # a packet begins with its IP header
+_SNAP_BYTES = 65_535
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_MOST_INSTRUCTIONS = 4096  # linux/bpf_common.h
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6  # linux/if_packet.h
+_ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 3, 0x0800, 0x86DD
+_PACKET_OUTGOING, _LOOPBACK_INDEX = 4, 1
+# linux/filter.h: what the kernel knows of a packet besides its bytes.
+_KNOWN = 0xFFFFF000
+_PROTOCOL, _PACKET_TYPE, _INTERFACE = _KNOWN, _KNOWN + 4, _KNOWN + 8
+_LOAD, _LOAD_BYTE, _AND, _IF_EQUAL, _GIVE = 0x20, 0x30, 0x54, 0x15, 0x06
+_VERSION = 0xF0
+# (code, jump if true, jump if false, operand). Only IP in frames that say so, and on loopback one of each
+# packet's two appearances, as libpcap does.
+_PREFIX = (
+    (_LOAD, 0, 0, _PACKET_TYPE),
+    (_IF_EQUAL, 0, 3, _PACKET_OUTGOING),
+    (_LOAD, 0, 0, _INTERFACE),
+    (_IF_EQUAL, 0, 1, _LOOPBACK_INDEX),
+    (_GIVE, 0, 0, 0),
+    (_LOAD, 0, 0, _PROTOCOL),
+    (_IF_EQUAL, 0, 4, _ETH_P_IP),
+    (_LOAD_BYTE, 0, 0, 0),
+    (_AND, 0, 0, _VERSION),
+    (_IF_EQUAL, 6, 0, 0x40),
+    (_GIVE, 0, 0, 0),
+    (_IF_EQUAL, 0, 3, _ETH_P_IPV6),
+    (_LOAD_BYTE, 0, 0, 0),
+    (_AND, 0, 0, _VERSION),
+    (_IF_EQUAL, 1, 0, 0x60),
+    (_GIVE, 0, 0, 0),
+)
+
+
+class Tally:
+    """The count over all interfaces of a sensor, however often these change.
+
+    Args:
+        launcher: opens the sockets.
+    """
+
+    def __init__(self, launcher: LauncherClient) -> None:
+        self._launcher = launcher
+        self._total = 0
+        self._sockets: list[socket.socket] = []
+        self._counted: tuple[list[int], bytes] | None = None
+
+    def watch(self, names: Sequence[str], served_udp: Iterable[int]) -> None:
+        """Count at these interfaces from now on, `any` for all; `served_udp` as in the capture's filter.
+
+        Raises:
+            OSError: we may not count, or there is no such interface; nothing is counted then.
+            RightsLost: the launcher has ended; nothing is counted then either.
+        """
+        fresh: list[socket.socket] = []
+        try:
+            program = compiled(kernel_filter(served_udp, vlan=False))
+            interfaces = [0 if name == "any" else socket.if_nametoindex(name) for name in names]
+            if (interfaces, program) == self._counted and self._is_bound_to(names):
+                return  # and no packet passes between the old sockets and others
+            for interface in interfaces:
+                counter = self._launcher.counter()
+                fresh.append(counter)
+                counter.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+                _attach(counter, program)
+                _bind(counter, interface)
+        except (OSError, RightsLost):
+            self.close()
+            _close(fresh)
+            raise
+        # Back to back: closing a packet socket takes the kernel some milliseconds, in which packets pass.
+        self.read()
+        _passed(fresh)
+        old, self._sockets, self._counted = self._sockets, fresh, (interfaces, program)
+        _close(old)
+
+    def _is_bound_to(self, names: Iterable[str]) -> bool:
+        """Whether the sockets hear these: one whose interface went away hears none of the same number."""
+        bound = [counter.getsockname()[0] for counter in self._sockets]
+        return bound == ["" if name == "any" else name for name in names]
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything is counted."""
+        return bool(self._sockets)
+
+    def filter(self, served_udp: Iterable[int]) -> None:
+        """From now on the filter is another.
+
+        Raises:
+            OSError: the kernel does not take it; nothing is counted then.
+        """
+        try:
+            program = compiled(kernel_filter(served_udp, vlan=False))
+            for counter in self._sockets:
+                _attach(counter, program)
+            self._counted = self._counted and (self._counted[0], program)
+        except OSError:
+            self.close()  # with the old one, what the capture does not even get would be missed
+            raise
+
+    def read(self) -> int:
+        """Packets that have passed until now."""
+        self._total += _passed(self._sockets)
+        return self._total
+
+    def close(self) -> None:
+        """Count no longer."""
+        self.read()
+        _close(self._sockets)
+        self._sockets, self._counted = [], None
+
+
+def _passed(counters: Iterable[socket.socket]) -> int:
+    """Packets since it was asked last: the kernel begins anew each time."""
+    statistics = (one.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8) for one in counters)
+    return sum(int.from_bytes(each[:4], sys.byteorder) for each in statistics)
+
+
+def _close(counters: Iterable[socket.socket]) -> None:
+    for one in counters:
+        one.close()
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_ushort),
+        ("jt", ctypes.c_ubyte),
+        ("jf", ctypes.c_ubyte),
+        ("k", ctypes.c_uint),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.POINTER(_Instruction)))
+
+
+def compiled(expression: str) -> bytes:
+    """A filter expression as the instructions that the kernel runs over packets from their IP header on.
+
+    Raises:
+        OSError: libpcap is not here, or does not understand it.
+    """
+    library = _libpcap()
+    handle = library.pcap_open_dead(_DLT_RAW, _SNAP_BYTES)
+    program = _Program()
+    try:
+        if (
+            library.pcap_compile(handle, ctypes.byref(program), expression.encode("ascii"), 1, 0xFFFFFFFF)
+            != 0
+        ):
+            raise OSError(library.pcap_geterr(handle).decode("utf-8", "replace"))
+        instructions = bytes(ctypes.string_at(program.instructions, program.length * 8))
+        library.pcap_freecode(ctypes.byref(program))
+    finally:
+        library.pcap_close(handle)
+    return b"".join(struct.pack("HBBI", *one) for one in _PREFIX) + instructions
+
+
+def _libpcap() -> ctypes.CDLL:
+    """What dumpcap needs too, so it is here."""
+    for name in _LIBPCAP:
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        handle = library.pcap_open_dead
+        handle.restype = ctypes.c_void_p
+        library.pcap_compile.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_char_p,
+            ctypes.c_int,
+            ctypes.c_uint,
+        )
+        library.pcap_geterr.argtypes = library.pcap_close.argtypes = (ctypes.c_void_p,)
+        library.pcap_geterr.restype = ctypes.c_char_p
+        return library
+    raise OSError("libpcap is not installed")
+
+
+def _bind(counter: socket.socket, interface: int) -> None:
+    """Hear an interface; 0 stands for all, which Python's own `bind` does not know."""
+    address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(_ETH_P_ALL), interface, 0, 0, 0)
+    if ctypes.CDLL(None, use_errno=True).bind(counter.fileno(), address, len(address)) != 0:
+        raise OSError(ctypes.get_errno(), "cannot count packets")
+
+
+def _attach(counter: socket.socket, program: bytes) -> None:
+    if len(program) > 8 * _MOST_INSTRUCTIONS:
+        raise OSError(errno.EINVAL, "the filter is too long")
+    memory = ctypes.create_string_buffer(program, len(program))
+    description = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
+    counter.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, description)

@@ -1,0 +1,1 @@
+"""Packets to events: pure, no clock, no I/O, no logging."""

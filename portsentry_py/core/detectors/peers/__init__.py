@@ -1,0 +1,1 @@
+"""The rules of other port-scan sensors, one file each."""

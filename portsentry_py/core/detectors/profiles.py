@@ -1,0 +1,113 @@
+"""The detectors that each profile runs: ours, or those that stand for one peer's rule.
+
+What protects the innocent (served ports, who spoke first, the protected addresses) lies before and behind the
+detectors and holds in every profile.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from portsentry_py.config.settings import Ports, PortScan, Settings, Traps
+from portsentry_py.core.detectors.base import Detector
+from portsentry_py.core.detectors.distributed import DistributedDetector
+from portsentry_py.core.detectors.outbound import OutboundDetector
+from portsentry_py.core.detectors.peers.leaky_bucket import BucketDetector
+from portsentry_py.core.detectors.peers.packets import PacketsDetector
+from portsentry_py.core.detectors.peers.points import SCANLOGD, SOPHOS, PointsDetector
+from portsentry_py.core.detectors.peers.rejects import HIGH, LOW, MEDIUM, RejectsDetector
+from portsentry_py.core.detectors.port_scan import PortScanDetector
+from portsentry_py.core.detectors.slow import SlowDetector
+from portsentry_py.core.detectors.stealth import StealthDetector
+from portsentry_py.core.detectors.sweep import SweepDetector
+from portsentry_py.core.detectors.trap import TrapDetector
+
+# portsentry 2.0.7, examples/portsentry.conf: TCP_PORTS and UDP_PORTS.
+PORTSENTRY_TCP: Ports = frozenset(
+    {
+        1,
+        7,
+        9,
+        11,
+        13,
+        15,
+        17,
+        19,
+        20,
+        21,
+        70,
+        79,
+        111,
+        113,
+        119,
+        389,
+        *range(512, 516),
+        540,
+        543,
+        544,
+        873,
+        989,
+    }
+    | {990, 992, 1080}
+)
+PORTSENTRY_UDP: Ports = frozenset({7, 9, 13, 19, 111, 389, 513, 517, 518})
+
+
+def _default(settings: Settings) -> tuple[Detector, ...]:
+    """The first to speak names the scan."""
+    sections = settings.detectors
+    return (
+        TrapDetector(settings.traps),
+        PortScanDetector(sections.port_scan),
+        SweepDetector(sections.sweep),
+        StealthDetector(sections.stealth),
+        SlowDetector(sections.slow),
+        DistributedDetector(sections.distributed, settings.limits.max_sources),
+        OutboundDetector(sections.outbound),
+    )
+
+
+def _portsentry(settings: Settings) -> tuple[Detector, ...]:
+    """Listed ports, first packet (SCAN_TRIGGER 0)."""
+    traps = settings.traps
+    if traps == Traps():
+        traps = Traps(tcp=PORTSENTRY_TCP, udp=PORTSENTRY_UDP)
+    return (TrapDetector(replace(traps, ban_on="first")),)
+
+
+def _portanoia(settings: Settings) -> tuple[Detector, ...]:
+    """The one port (or those) that the operator names, first packet."""
+    return (TrapDetector(replace(settings.traps, ban_on="first")),)
+
+
+def _alone(*detectors: Detector) -> Callable[[Settings], tuple[Detector, ...]]:
+    """A peer without decoy ports: they are watched only if the operator names some."""
+
+    def made(settings: Settings) -> tuple[Detector, ...]:
+        traps = () if settings.traps == Traps() else (TrapDetector(settings.traps),)
+        return (*traps, *detectors)
+
+    return made
+
+
+PROFILES: dict[str, Callable[[Settings], tuple[Detector, ...]]] = {
+    "default": _default,
+    "portsentry": _portsentry,
+    "portanoia": _portanoia,
+    "scanlogd": _alone(PointsDetector(SCANLOGD)),
+    "sophos": _alone(PointsDetector(SOPHOS)),
+    "xt_psd": _alone(PointsDetector(SCANLOGD)),
+    # scanblocker: a fourth distinct port within 60 s.
+    "scanblocker": _alone(
+        PortScanDetector(PortScan(min_ports=4, window_seconds=60), frozenset({"syn", "connect"}))
+    ),
+    "psad": _alone(PacketsDetector()),
+    "crowdsec": _alone(BucketDetector()),
+    "snort-low": _alone(RejectsDetector(LOW)),
+    "snort-medium": _alone(RejectsDetector(MEDIUM)),
+    "snort-high": _alone(RejectsDetector(HIGH)),
+}
+
+
+def registry(settings: Settings) -> tuple[Detector, ...]:
+    """The detectors of the profile that the settings name, in the order in which they are asked."""
+    return PROFILES[settings.profile](settings)

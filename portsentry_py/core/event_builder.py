@@ -1,0 +1,103 @@
+"""Reports and sightings become events: the last step of the core."""
+
+from hashlib import blake2s
+from itertools import islice
+from typing import cast
+
+from portsentry_py.core.host_state import network_of
+from portsentry_py.core.scan_tracker import Report
+from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.events.model import (
+    ConnectionEvent,
+    Direction,
+    EvidenceEvent,
+    Outcome,
+    Proto,
+    Reason,
+    ScanEvent,
+    ScanType,
+    State,
+    Technique,
+    Tool,
+    TrapEvent,
+    Verdict,
+    utc,
+)
+
+_SAMPLE = 16
+_OUTCOMES: dict[Kind, Outcome] = {
+    Kind.REFUSED: "refused",
+    Kind.SILENT: "unanswered",
+    Kind.TRAPPED: "answered",
+    Kind.ANSWERED: "answered",
+    Kind.SERVED: "served",
+}
+
+
+def evidence_event(report: Report, verdict: str, reason: str) -> EvidenceEvent:
+    """The `scan` or `trap` line of a report."""
+    finding = report.finding
+    record, sighting = finding.record, finding.sighting
+    event_class = TrapEvent if finding.technique == "trap" else ScanEvent
+    return event_class(
+        timestamp=utc(report.time_us),
+        verdict=cast("Verdict", verdict),
+        src_ip=record.source,
+        source_verified=record.verified,
+        scan_type=cast("ScanType", finding.scan_type),
+        technique=cast("Technique", finding.technique),
+        state=cast("State", report.state),
+        direction=cast("Direction", record.direction),
+        dest_ip=sighting.target,
+        dest_port=sighting.port,
+        proto=cast("Proto", sighting.proto),
+        ports=record.ports,
+        ports_sample=_sample(record, sighting),
+        hosts=len(record.targets),
+        first_seen=utc(report.first_us),
+        last_seen=utc(max(record.last_us, report.first_us)),
+        attempts=record.attempts,
+        closed=record.closed,
+        open=len(record.opened),
+        touches=record.trap_touches or None,
+        score=record.score,
+        tool=cast("Tool | None", record.tool),
+        src_net=network_of(record.source),
+        reason=cast("Reason", reason),
+        in_iface=sighting.packet.in_iface or None,
+        vlan=sighting.packet.vlan or None,
+        event_id=_event_id(record.source, report),
+    )
+
+
+def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
+    """The `connection` line of an attempt whose outcome is known; dated with its first packet."""
+    packet = sighting.packet
+    return ConnectionEvent(
+        timestamp=utc(packet.time_us),
+        verdict="none",
+        src_ip=sighting.source,
+        source_verified=False,
+        scan_type=cast("ScanType", sighting.scan_type),
+        technique="none",
+        direction=cast("Direction", sighting.direction),
+        src_port=packet.src_port,
+        dest_ip=sighting.target,
+        dest_port=sighting.port,
+        proto=cast("Proto", sighting.proto),
+        outcome=_OUTCOMES[sighting.kind],
+        suppressed=suppressed,
+        in_iface=packet.in_iface or None,
+        vlan=packet.vlan or None,
+    )
+
+
+def _sample(record: SourceRecord, sighting: Sighting) -> tuple[int, ...]:
+    latest = islice(reversed(record.unserved), _SAMPLE)
+    return tuple(sorted({pair.port for pair in latest if pair.target == sighting.target}))
+
+
+def _event_id(source: str, report: Report) -> str:
+    kind = "trap" if report.finding.technique == "trap" else "scan"
+    return blake2s(f"{source} {kind} {report.first_us}".encode(), digest_size=8).hexdigest()

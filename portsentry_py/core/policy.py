@@ -1,0 +1,84 @@
+"""Who may be banned: the one place that decides, written into the line as `verdict` and `reason`."""
+
+from collections.abc import Callable
+
+from portsentry_py.config.settings import Network, Networks
+from portsentry_py.core.finding import Finding
+from portsentry_py.core.host_state import HostState, is_unicast, parsed, within
+from portsentry_py.core.source_table import SourceRecord
+
+# A scanner looks at a page or two; whoever used more connections is a guest whose name can be abused.
+_FRIEND_SESSIONS = 5
+# One proof may be a friend's own health check amid a forged scan; at two ports it is the scan's own.
+_FRIEND_PROOFS = 2
+
+
+class Policy:
+    """Gives a finding its verdict.
+
+    Args:
+        ignore: networks that must never be banned.
+        server: tells whether we asked an address for names, time or a lease, and it answered.
+
+    A host that must never be banned (our own, the ignore list) gets `ignore` and so never stands in a line
+    that the filter matches.
+    """
+
+    def __init__(self, ignore: Networks, server: Callable[[str], str | None]) -> None:
+        self._ignore = ignore
+        self._server = server
+        self._host = HostState()
+
+    def set_host(self, host: HostState) -> None:
+        """Take the host's addresses as they are now."""
+        self._host = host
+
+    def verdict(self, finding: Finding) -> tuple[str, str]:
+        """`ban`, `watch` or `ignore`, and the reason in one word."""
+        source = finding.record.source
+        if finding.record.direction == "outbound":
+            return "watch", "outbound"
+        exempt = self._exempt(source)
+        if exempt is not None:
+            return "ignore", exempt
+        if self._home_of(source):
+            return "watch", "home_network"
+        if source.startswith("::ffff:"):
+            # On the wire such a source is forged, and fail2ban would ban the IPv4 address inside.
+            return "watch", "mapped_source"
+        doubt = self._doubt(finding.record)
+        if doubt is not None:
+            return "watch", doubt
+        if not finding.bannable:
+            return "watch", finding.reason
+        return "ban", finding.reason
+
+    def _doubt(self, record: SourceRecord) -> str | None:
+        """Why the source may be somebody whom others want to see banned."""
+        friend = record.sessions >= _FRIEND_SESSIONS or record.source in self._host.peers
+        if friend and not (record.verified and len(record.proofs) >= _FRIEND_PROOFS):
+            return "friend"
+        if record.verified:
+            return None
+        if record.tunnelled:
+            # Anybody can put any source inside a tunnel packet, even where his network filters forged ones.
+            return "tunnelled"
+        if record.decoy:
+            return "decoy_source"
+        return None
+
+    def _home_of(self, source: str) -> list[Network]:
+        return [network for network in self._host.home if parsed(source) in network]
+
+    def _exempt(self, source: str) -> str | None:
+        if source in self._host.own or any(net.num_addresses == 1 for net in self._home_of(source)):
+            return "own_address"
+        if within(source, self._ignore):
+            return "ignore_list"
+        reason = self._host.protected.get(source) or self._server(source)
+        if reason is not None:
+            return reason
+        address = parsed(source)
+        if not is_unicast(source) or address.is_loopback or address.is_link_local:
+            return "not_bannable"
+        return None

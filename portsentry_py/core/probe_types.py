@@ -1,0 +1,96 @@
+"""What kind of probe a packet is, by its protocol and flags; names as in nmap's manual."""
+
+from portsentry_py.core.packet import (
+    ACK,
+    CWR,
+    ECE,
+    FIN,
+    ICMP,
+    ICMPV6,
+    PSH,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    URG,
+    Packet,
+)
+
+_TCP_OPTION_BYTES_OF_A_STACK = 28
+_SCTP_INIT, _SCTP_INIT_ACK, _SCTP_ABORT, _SCTP_COOKIE_ECHO, _SCTP_COOKIE_ACK = 1, 2, 6, 10, 11  # RFC 9260
+_ICMP_REQUESTS = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
+_ICMP_REPLIES = {(proto, reply): request for (proto, request), reply in _ICMP_REQUESTS.items()}
+_FIRST_SERVICE_FREE_PORT = 1024
+_FIRST_EPHEMERAL_PORT = 32_768  # Linux: net.ipv4.ip_local_port_range
+_TRACEROUTE_PORTS = range(33_434, 33_626)  # traceroute(8): 33434 and on, one for each probe
+_TRACEROUTE_TTL = 32
+# Flags that no stack sends in a first packet: they are evidence by themselves.
+STEALTH_TYPES = frozenset({"fin", "null", "xmas", "odd_flags"})
+
+
+def tcp_type(packet: Packet) -> str:
+    """The scan type of a TCP first packet without ACK and RST (RFC 9293).
+
+    A full connect() sends the options of an operating system's stack (SACK permitted, window scale,
+    timestamps: a header of 28 bytes or more); raw SYN scanners send none, or the MSS alone.
+    """
+    flags = packet.flags
+    if flags & (SYN | FIN) == SYN:
+        return "connect" if packet.header_bytes >= _TCP_OPTION_BYTES_OF_A_STACK else "syn"
+    plain = flags & ~(ECE | CWR)
+    if flags == 0:
+        return "null"
+    if plain == FIN:
+        return "fin"
+    return "xmas" if plain == FIN | PSH | URG else "odd_flags"
+
+
+def is_icmp_request(packet: Packet) -> bool:
+    """Echo, timestamp, information and mask requests; echo in ICMPv6."""
+    return (packet.proto, packet.src_port) in _ICMP_REQUESTS
+
+
+def request_of_reply(packet: Packet) -> int | None:
+    """The type of the ICMP request that this message answers, None if it is no answer."""
+    return _ICMP_REPLIES.get((packet.proto, packet.src_port))
+
+
+def sctp_type(packet: Packet) -> str | None:
+    """`sctp_init` or `sctp_cookie` for what opens an association, None for the rest."""
+    return {_SCTP_INIT: "sctp_init", _SCTP_COOKIE_ECHO: "sctp_cookie"}.get(packet.flags)
+
+
+def sctp_answers(packet: Packet) -> bool:
+    """INIT ACK or COOKIE ACK: somebody serves it."""
+    return packet.flags in {_SCTP_INIT_ACK, _SCTP_COOKIE_ACK}
+
+
+def sctp_refuses(packet: Packet) -> bool:
+    """ABORT."""
+    return packet.flags == _SCTP_ABORT
+
+
+def looks_like_a_reply(packet: Packet) -> bool:
+    """From a service's port to a client's: a late answer, or one to a question asked before we watched.
+
+    Only where a first packet cannot be told from a later one: UDP, and TCP that has ACK set.
+    """
+    if packet.src_port < _FIRST_SERVICE_FREE_PORT <= packet.dest_port:
+        return True
+    return packet.dest_port >= _FIRST_EPHEMERAL_PORT and packet.src_port < packet.dest_port
+
+
+def is_traceroute(packet: Packet) -> bool:
+    """UDP to traceroute's ports with hops almost used up: somebody measures the way to us."""
+    return packet.proto == UDP and packet.dest_port in _TRACEROUTE_PORTS and packet.ttl <= _TRACEROUTE_TTL
+
+
+def proto_name(packet: Packet) -> str:
+    """The word that the line has for the packet's protocol."""
+    return {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "icmpv6"}.get(packet.proto, "ip")
+
+
+def resets_unknown(packet: Packet) -> bool:
+    """A RST without ACK: how a stack answers a segment with ACK that belongs to nothing (RFC 9293)."""
+    return packet.flags & (RST | ACK) == RST

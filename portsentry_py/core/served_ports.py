@@ -1,0 +1,83 @@
+"""Which ports are served: read from the socket tables, learned from answers, named by the operator."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from portsentry_py.config.settings import Served
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.lru_table import BoundedTable
+
+
+class Learned(NamedTuple):
+    """A port that answered, of which kind, and when it did so last."""
+
+    address: str
+    kind: str
+    port: int
+    answered_us: int
+
+
+_MAX_LEARNED = 65_536
+_PORT_PROTOS = frozenset({"tcp", "udp"})
+
+
+class ServedPorts:
+    """Answers one question: does somebody serve this port here?
+
+    A port number that is served over one transport counts as served over the other as well: a browser
+    tries QUIC on 443/udp beside 443/tcp.
+    """
+
+    def __init__(self) -> None:
+        self._named: frozenset[int] = frozenset()
+        self._decoys: frozenset[int] = frozenset()
+        self._listening: frozenset[int] = frozenset()
+        self._learned: BoundedTable[tuple[str, str, int], int] = BoundedTable(_MAX_LEARNED)
+        self.numbers: set[int] = set()
+        """Port numbers that are served somewhere, and some that were: what is not here is served nowhere."""
+
+    def set_named(self, named: Served) -> None:
+        """Take the ports that the operator names."""
+        self._named = named.tcp | named.udp
+        self._renumber()
+
+    def is_decoy(self, proto: str, port: int) -> bool:
+        """Whether an answer from there is an open decoy's."""
+        return proto == "tcp" and port in self._decoys
+
+    def set_host(self, host: HostState) -> None:
+        """Take the host's listening sockets and open decoys as they are now."""
+        self._decoys = host.decoys
+        self._listening = host.listening_tcp | host.listening_udp
+        self._renumber()
+
+    def _renumber(self) -> None:
+        self.numbers = {*self._named, *self._listening, *(key[2] for key, _ in self._learned.items())}
+
+    def learn(self, address: str, proto: str, port: int, now_us: int) -> None:
+        """An answer came from there at that time."""
+        self._learned.put((address, _kind(proto), port), now_us)
+        self.numbers.add(port)
+
+    def learned(self) -> list[Learned]:
+        """What was learned: address, kind of port, its number and when it answered last; in that order."""
+        return [Learned(*key, answered_us) for key, answered_us in self._learned.items()]
+
+    def restore(self, learned: Iterable[Learned]) -> None:
+        """Take what was learned in an earlier run, as `learned` gives it."""
+        for address, kind, port, answered_us in learned:
+            self._learned.put((address, kind, port), answered_us)
+            self.numbers.add(port)
+
+    def __call__(self, address: str, proto: str, port: int) -> bool:
+        """Whether that port (or protocol number, or ICMP type) is served at that address of ours."""
+        if self.is_decoy(proto, port):
+            return False
+        if proto in _PORT_PROTOS and (port in self._listening or port in self._named):
+            return True
+        return (address, _kind(proto), port) in self._learned
+
+
+def _kind(proto: str) -> str:
+    """TCP and UDP share their port numbers here; other protocols stand alone."""
+    return "port" if proto in _PORT_PROTOS else proto

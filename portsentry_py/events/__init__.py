@@ -1,0 +1,1 @@
+"""The published line: its dataclasses and its JSON Schema."""

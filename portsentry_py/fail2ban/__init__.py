@@ -1,0 +1,1 @@
+"""All that knows fail2ban."""

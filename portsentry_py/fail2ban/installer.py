@@ -1,0 +1,243 @@
+"""The fail2ban jail pack: puts its files below /etc/fail2ban, takes them away, and proves that they work.
+
+Nothing here restarts or reloads anything, and a file that the operator changed is never overwritten. What
+`test_ban` bans is an address that belongs to no one.
+"""
+
+import difflib
+import errno
+import hashlib
+import importlib.resources
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from portsentry_py.errors import (
+    OutputError,
+    PermissionDenied,
+)
+from portsentry_py.fail2ban import samples as pack_samples
+from portsentry_py.fail2ban.conflicts import LOG, conflicts, jail_files
+from portsentry_py.fail2ban.samples import MODES, ModeResult, TestReport
+
+__all__ = [
+    "ModeResult",
+    "Outcome",
+    "PackFile",
+    "TestReport",
+    "conflicts",
+    "install",
+    "pack_files",
+    "test",
+    "uninstall",
+]
+
+# In the order of installation: fail2ban refuses to start with a jail whose filter is missing.
+FOLDERS = ("action.d", "filter.d", "jail.d")
+# Every version that we ever installed, so that an upgrade can tell ours from the operator's.
+MANIFEST = "var/lib/portsentry-py/fail2ban.sha256"
+
+Action = Literal["installed", "upgraded", "unchanged", "kept", "removed", "created"]
+
+
+@dataclass(frozen=True)
+class PackFile:
+    """One shipped file and its path relative to /etc/fail2ban."""
+
+    target: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one path; for a kept one, the diff to the shipped file and why it was kept."""
+
+    path: Path
+    action: Action
+    diff: str = ""
+    note: str = ""
+
+
+def pack_files() -> list[PackFile]:
+    """Finds the shipped files, in the order in which they have to be installed."""
+    shipped = importlib.resources.files("portsentry_py") / "data" / "fail2ban"
+    folders = [(name, shipped / name) for name in FOLDERS]
+    return [
+        PackFile(f"{name}/{entry.name}", entry.read_bytes())
+        for name, folder in folders
+        if folder.is_dir()
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".conf")
+    ]
+
+
+def install(root: Path) -> list[Outcome]:
+    """Installs or upgrades the pack below ROOT/etc/fail2ban.
+
+    Args:
+        root: `/`, or the top of another system's tree.
+
+    Returns:
+        One outcome for the log and for each file.
+
+    Raises:
+        OutputError: fail2ban is not installed there, or a file cannot be written.
+        PermissionDenied: the same, for want of permission.
+    """
+    etc = root / "etc/fail2ban"
+    if not etc.is_dir():
+        raise OutputError(f"{etc} does not exist: install fail2ban first (`apt-get install fail2ban`)")
+    files = pack_files()
+    # First the log: with the log of one enabled jail missing, fail2ban does not start at all.
+    outcomes = [_create_log(root / LOG)]
+    known = _read_manifest(root / MANIFEST)
+    shipped = {_key(file, file.content) for file in files}
+    if not shipped <= known:
+        # Before the files: stopped in between, we know a version too many, not one too few.
+        _write_manifest(root / MANIFEST, known | shipped)
+    return outcomes + [_install_file(etc / file.target, file, known) for file in files]
+
+
+def uninstall(root: Path) -> list[Outcome]:
+    """Removes the files that are as we installed them; keeps changed ones, what they need, and the log.
+
+    Args:
+        root: `/`, or the top of another system's tree.
+
+    Returns:
+        One outcome for each file that was there.
+
+    Raises:
+        OutputError: a file cannot be removed.
+        PermissionDenied: the same, for want of permission.
+    """
+    etc = root / "etc/fail2ban"
+    known = _read_manifest(root / MANIFEST)
+    found = [(etc / file.target, file) for file in reversed(pack_files())]
+    outcomes = [_uninstall_file(etc, path, file, known) for path, file in found if os.path.lexists(path)]
+    if not any(outcome.action == "kept" for outcome in outcomes):
+        _remove_manifest(root / MANIFEST)
+    return outcomes
+
+
+def test() -> TestReport:
+    """Runs the real `fail2ban-regex` once per mode over the shipped filter, installed or not.
+
+    Raises:
+        CaptureError: fail2ban-regex is missing or does not work.
+    """
+    files = [(file.target, file.content) for file in pack_files()]
+    lines = pack_samples.samples()
+    return TestReport(tuple(pack_samples.run(mode, files, lines) for mode in MODES))
+
+
+def _install_file(path: Path, file: PackFile, known: set[tuple[str, str]]) -> Outcome:
+    with _writing(path):
+        if not os.path.lexists(path):
+            _replace(path, file.content)
+            return Outcome(path, "installed")
+        installed = path.read_bytes() if path.exists() else b""
+        if installed == file.content:
+            return Outcome(path, "unchanged")
+        if path.is_symlink() or _key(file, installed) not in known:
+            return Outcome(path, "kept", _diff(path, installed, file), "changed by the operator")
+        _replace(path, file.content)
+        return Outcome(path, "upgraded")
+
+
+def _uninstall_file(etc: Path, path: Path, file: PackFile, known: set[tuple[str, str]]) -> Outcome:
+    with _writing(path):
+        installed = path.read_bytes() if path.exists() else b""
+        if path.is_symlink() or (installed != file.content and _key(file, installed) not in known):
+            return Outcome(path, "kept", _diff(path, installed, file), "changed by the operator")
+        user = _user_of(path, etc)
+        if user is not None:
+            return Outcome(path, "kept", note=f"needed by {user}: fail2ban would not start without it")
+        path.unlink()
+        return Outcome(path, "removed")
+
+
+def _user_of(path: Path, etc: Path) -> Path | None:
+    """Finds a jail file that names this filter or action."""
+    if path.parent.name == "jail.d":
+        return None
+    name = re.compile(rf"^[^#;\n]*(?<![\w-]){re.escape(path.stem)}(?![\w-])", re.MULTILINE)
+    jails = jail_files(etc)
+    return next((jail for jail in jails if name.search(jail.read_text("utf-8", "replace"))), None)
+
+
+def _key(file: PackFile, content: bytes) -> tuple[str, str]:
+    return file.target, hashlib.sha256(content).hexdigest()
+
+
+def _diff(path: Path, installed: bytes, file: PackFile) -> str:
+    before, after = (
+        text.decode("utf-8", "backslashreplace").splitlines() for text in (installed, file.content)
+    )
+    return "\n".join(difflib.unified_diff(before, after, str(path), f"{file.target} (shipped)", lineterm=""))
+
+
+def _create_log(path: Path) -> Outcome:
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+        except FileExistsError:
+            return Outcome(path, "unchanged")
+        os.fchmod(descriptor, 0o640)  # whatever the umask
+        os.close(descriptor)
+        with suppress(LookupError, PermissionError):  # no such group here, or not ours to give
+            shutil.chown(path, group="adm")
+        return Outcome(path, "created")
+
+
+def _read_manifest(path: Path) -> set[tuple[str, str]]:
+    """Reads lines as sha256sum writes them into pairs of target and digest."""
+    with _writing(path):
+        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    return {(target, digest) for digest, _, target in (line.partition("  ") for line in lines)}
+
+
+def _write_manifest(path: Path, known: set[tuple[str, str]]) -> None:
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, "".join(f"{digest}  {target}\n" for target, digest in sorted(known)).encode())
+
+
+def _remove_manifest(path: Path) -> None:
+    with _writing(path):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # other parts of the sensor may keep something there
+        path.parent.rmdir()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replaces a file at once or not at all; fail2ban does not read the name that it has until then."""
+    path.parent.mkdir(exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns what the system refuses into one sentence about the path that matters to the operator."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            raise PermissionDenied(f"cannot write {path}: permission denied; run this as root") from error
+        raise OutputError(f"cannot write {path}: {error.strerror}; correct that, run this again") from error

@@ -1,0 +1,50 @@
+"""fail2ban's jail settings as they are on a system: read in fail2ban's order, references replaced."""
+
+import configparser
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from portsentry_py.fail2ban.samples import FILTER
+
+_TRUE = {"1", "true", "yes", "on"}
+_MAX_DEPTH = 5
+_REFERENCE = re.compile(r"%\((?:([\w-]+)/)?(\w+)\)s")
+
+
+class Jails:
+    """The merged settings below an /etc/fail2ban; a file that cannot be read counts as empty.
+
+    Args:
+        etc: the folder with jail.conf.
+    """
+
+    def __init__(self, etc: Path) -> None:
+        self._settings = configparser.RawConfigParser(strict=False, allow_no_value=True)
+        for path in (
+            etc / "jail.conf",
+            *sorted(etc.glob("jail.d/*.conf")),
+            etc / "jail.local",
+            *sorted(etc.glob("jail.d/*.local")),
+        ):
+            with suppress(configparser.Error, OSError):
+                self._settings.read_string(path.read_text("utf-8", "replace"))
+
+    def ours(self) -> Iterator[str]:
+        """The enabled jails that use our filter."""
+        for jail in self._settings.sections():
+            enabled = self.value(jail, "enabled").strip().lower() in _TRUE
+            if enabled and re.match(rf"{FILTER}(?![\w.-])", self.value(jail, "filter").strip()):
+                yield jail
+
+    def value(self, jail: str, key: str) -> str:
+        """A setting of a jail, or of [DEFAULT] where the jail does not exist or has none; empty if unset."""
+        text = self._own(jail, key)
+        for _depth in range(_MAX_DEPTH):
+            text = _REFERENCE.sub(lambda found: self._own(found[1] or jail, found[2]), text)
+        return text
+
+    def _own(self, jail: str, key: str) -> str:
+        section = self._settings[jail] if jail in self._settings else self._settings.defaults()
+        return section.get(key) or ""

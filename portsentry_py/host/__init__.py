@@ -1,0 +1,1 @@
+"""Reads this host: interfaces, sockets, addresses that must never be banned."""

@@ -1,0 +1,1 @@
+"""Events out: the JSON log, standard output, the terminal."""

@@ -1,0 +1,145 @@
+"""Asks the launcher, which keeps the right to capture, for dumpcaps and for sockets that count."""
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from portsentry_py.errors import RightsLost
+from portsentry_py.privsep import launcher
+
+_ANSWER_SECONDS = 2.0
+
+
+class Launched:
+    """A process that the launcher started: no child of ours, but ours to watch and to end.
+
+    Its exit code is not known here: `poll` and `wait` give 0 once it has ended.
+    """
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+        self._ended = False
+
+    def poll(self) -> int | None:
+        """Whether it has ended: 0, or None while it runs."""
+        return self._wait(0)
+
+    def wait(self) -> int:
+        """Wait until it has ended."""
+        self._wait(None)
+        return 0
+
+    def _wait(self, milliseconds: int | None) -> int | None:
+        if not self._ended:
+            ready = select.poll()
+            ready.register(self._pidfd, select.POLLIN)
+            if not ready.poll(milliseconds):
+                return None
+            self._ended = True
+            os.close(self._pidfd)
+        return 0
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def kill(self) -> None:
+        """End it now."""
+        self.send_signal(signal.SIGKILL)
+
+
+class LauncherClient:
+    """Runs the launcher as long as it is needed.
+
+    Args:
+        dumpcap: the program that it may start.
+
+    Raises (when it is asked):
+        OSError: what was asked for failed.
+        RightsLost: the launcher has ended, and is irreplaceable.
+    """
+
+    def __init__(self, dumpcap: str) -> None:
+        self._dumpcap = dumpcap
+        self.irreplaceable = False
+        """Whether this process could not start another one, because it gave up its rights."""
+        self._start()
+
+    def _start(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(_ANSWER_SECONDS)
+        with theirs:
+            words = [sys.executable, "-I", "-S", launcher.__file__, self._dumpcap, str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        """The launcher's process number."""
+        return self._process.pid
+
+    def capture(self, command: Sequence[str], stdout: int, stderr: int) -> Launched:
+        """Start dumpcap; `command` is its whole command line, which writes to standard output."""
+        program, *options = command
+        if program != self._dumpcap or options[-2:] != ["-w", "-"]:
+            raise ValueError(command)
+        answer, descriptor = self._ask({"do": "capture", "options": options[:-2]}, stdout, stderr)
+        return Launched(int(answer["pid"]), descriptor)
+
+    def counter(self) -> socket.socket:
+        """Open a packet socket that is bound to nothing yet."""
+        _, descriptor = self._ask({"do": "count"})
+        return socket.socket(fileno=descriptor)
+
+    def _ask(self, request: dict[str, object], *descriptors: int) -> tuple[dict[str, int | str], int]:
+        answer = self._exchange(request, descriptors)
+        if answer is None:
+            self._process.kill()  # it may only have been stopped
+            self.close()
+            if self.irreplaceable:
+                raise RightsLost(
+                    "the launcher has ended, and with it the right to capture; restart portsentry-py."
+                )
+            self._start()
+            answer = self._exchange(request, descriptors)
+        if answer is None:
+            raise OSError(errno.ESRCH, "the launcher has ended", launcher.__file__)
+        words, given = answer
+        if "errno" in words:
+            raise OSError(words["errno"], os.strerror(int(words["errno"])), words["what"])
+        if not given:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), launcher.__file__)
+        return words, given[0]
+
+    def _exchange(
+        self, request: dict[str, object], descriptors: Sequence[int]
+    ) -> tuple[dict[str, int | str], list[int]] | None:
+        """Ask and hear the answer; None if nobody is there to give one."""
+        if self._socket.fileno() < 0:
+            return None  # it was closed when the launcher had ended
+        try:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
+            message, given, _, _ = socket.recv_fds(self._socket, launcher.MAX_MESSAGE, 1)
+        except (ConnectionError, TimeoutError):
+            return None
+        return (json.loads(message), given) if message else None
+
+    def close(self) -> None:
+        """End the launcher, and with it every dumpcap."""
+        self._socket.close()
+        try:
+            self._process.wait(_ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:  # it was stopped, or hangs
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,1 @@
+"""The running sensor, and replay of capture files."""

@@ -1,0 +1,85 @@
+"""The engine over capture files instead of the wire: the same packets give the same lines."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portsentry_py.capture.live import DamagedCapture, Tools, replay_lines
+from portsentry_py.config.settings import Networks, Settings
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.pipeline import Engine
+from portsentry_py.events.model import Event, EvidenceEvent
+from portsentry_py.sensor.status_reporter import status_event
+
+_MOST_SOURCES = 1000
+
+
+@dataclass
+class Summary:
+    """What a replay saw, for people."""
+
+    packets: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    sources: dict[str, EvidenceEvent] = field(default_factory=dict)
+    unshown: int = 0
+    damage: list[str] = field(default_factory=list)
+
+    def note(self, event: Event) -> None:
+        """Count an event; the last line about a source stands for it, of as many as a person would read."""
+        self.events[event.event_type] += 1
+        if isinstance(event, EvidenceEvent):
+            self.verdicts[event.verdict] += 1
+            if event.src_ip in self.sources or len(self.sources) < _MOST_SOURCES:
+                self.sources[event.src_ip] = event
+            else:
+                self.unshown += 1
+
+
+class Replay:
+    """The events of capture files, in the order given.
+
+    Args:
+        settings: the configuration; its `home` and `served` apply as they do live.
+        home: further networks that are ours. Without any, whoever did not speak first is.
+        tools: tshark.
+        progress: called with the file and the lines read so far, now and then.
+    """
+
+    def __init__(
+        self, settings: Settings, home: Networks, tools: Tools, progress: Callable[[Path, int], None]
+    ) -> None:
+        ours = (*settings.home, *home)
+        decoys = settings.traps.tcp if settings.traps.listen else frozenset()
+        self._engine = Engine(settings, HostState(home=ours, home_known=bool(ours), decoys=decoys))
+        self._tools = tools
+        self._progress = progress
+        self.summary = Summary()
+
+    def events(self, paths: Iterable[Path]) -> Iterator[Event]:
+        """Read the files one after the other.
+
+        Raises:
+            InputError: a file is missing, empty or no capture. A file that breaks off is not an error: a
+                `status` line tells of it.
+        """
+        for event in self._events(paths):
+            self.summary.note(event)
+            yield event
+
+    def _events(self, paths: Iterable[Path]) -> Iterator[Event]:
+        for path in paths:
+            yield from self._file(path)
+        yield from self._engine.finish()
+        yield status_event(self._engine, self._engine.last_us, "stopped", "end_of_input")
+
+    def _file(self, path: Path) -> Iterator[Event]:
+        try:
+            for lines in replay_lines(self._tools, path):
+                yield from self._engine.feed(lines)
+                self.summary.packets += len(lines)
+                self._progress(path, self.summary.packets)
+        except DamagedCapture as error:
+            self.summary.damage.append(str(error))
+            yield status_event(self._engine, self._engine.last_us, "damaged", "damaged_capture")

@@ -1,0 +1,181 @@
+"""The file that outlives a restart: replaced as a whole, doubted when it is read, of one sensor alone.
+
+Nothing that goes wrong here ends the sensor: it says so once and goes on.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from portsentry_py.state.codec import MAX_BYTES, VERSION
+
+_FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
+_HEADER = re.compile(rb"portsentry-py state (\d{1,9}) (\d{1,9}) ([0-9a-f]{64})")
+_MAX_HEADER = 128
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_diagnostics = logging.getLogger(__name__)
+
+
+class StateFile:
+    """One file of bytes. Beside it stand its lock, what is being written, and what was found broken.
+
+    The lock makes it one sensor's: another with the same path keeps nothing until the first has ended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._new, self._broken, self._lock_path = (
+            path.with_name(path.name + suffix) for suffix in (".new", ".broken", ".lock")
+        )
+        self._lock: int | None = None
+        self._writer: threading.Thread | None = None
+        self._digest = ""
+        self._failing = False
+
+    def load(self) -> bytes | None:
+        """What the file holds; None if there is none, if it is no good, or if it cannot be had."""
+        try:
+            self._take()
+        except OSError as error:
+            self._fail(error)
+            return None
+        try:
+            return self._content()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.set_aside(str(error.strerror))
+        except ValueError as error:
+            self.set_aside(str(error))
+        return None
+
+    def set_aside(self, reason: str) -> None:
+        """Put away a file that is no good, for people to look at, in the place of an earlier one."""
+        try:
+            self._path.replace(self._broken)
+        except OSError as error:
+            _diagnostics.error(
+                "%s: no state to start from (%s), and it cannot be renamed (%s); remove it.",
+                *(self._path, reason, error.strerror),
+            )
+        else:
+            _diagnostics.error(
+                "%s: no state to start from (%s); it is now %s, and the sensor starts anew.",
+                *(self._path, reason, self._broken),
+            )
+
+    def save(self, pieces: Iterable[bytes]) -> None:
+        """Replace the file beside all else, because a disk can take long; not if it still does.
+
+        What cannot be written is told once, until it can be.
+        """
+        if self._writer is None or not self._writer.is_alive():
+            self._writer = threading.Thread(target=self._write, args=(pieces,))
+            self._writer.start()
+
+    def close(self, pieces: Iterable[bytes]) -> None:
+        """Replace the file for the last time, and leave it to others."""
+        self._join()
+        self._write(pieces)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _join(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+
+    def _take(self) -> None:
+        """Make the folder and take the lock, unless that was done."""
+        if self._lock is not None:
+            return
+        with contextlib.suppress(FileExistsError):
+            self._path.parent.mkdir(_FOLDER_MODE)
+        with contextlib.suppress(FileNotFoundError):
+            # A slip in the configuration must not rename /var/lib, nor replace /dev/null.
+            if stat.S_IFMT(self._path.lstat().st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
+                raise OSError(errno.EINVAL, "it is no file")
+        lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._new.unlink(missing_ok=True)  # a crash may have left it
+        except OSError:
+            os.close(lock)
+            raise
+        self._lock = lock
+
+    def _content(self) -> bytes:
+        # Whatever stands there, opening it must neither wait nor lead elsewhere.
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_MAY_WRITE:
+                raise ValueError("others may write it")
+            if status.st_size > _MAX_HEADER + MAX_BYTES:
+                raise ValueError("it is too large")
+            header, _, content = file.read(_MAX_HEADER + MAX_BYTES).partition(b"\n")
+        found = _HEADER.fullmatch(header)
+        if found is None:
+            raise ValueError("it is none of ours")
+        if int(found[1]) != VERSION:
+            raise ValueError(f"it is of version {int(found[1])}, not {VERSION}")
+        self._digest = sha256(content).hexdigest()
+        if int(found[2]) != len(content) or found[3].decode() != self._digest:
+            raise ValueError("it is damaged")
+        return content
+
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        content = b"".join(pieces)
+        digest = sha256(content).hexdigest()
+        if digest == self._digest:
+            return
+        try:
+            self._take()
+            self._replace(
+                b"portsentry-py state %d %d %s\n" % (VERSION, len(content), digest.encode()), content
+            )
+        except OSError as error:
+            self._fail(error)
+            return
+        self._digest = digest
+        if self._failing:
+            _diagnostics.warning("%s: state is kept again.", self._path)
+        self._failing = False
+
+    def _replace(self, *parts: bytes) -> None:
+        """Whoever looks, and whenever the machine dies: there is the old file or the new one, each whole."""
+        self._new.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(self._new, flags, _FILE_MODE), "wb") as file:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+            self._new.replace(self._path)
+        except OSError:
+            self._new.unlink(missing_ok=True)
+            raise
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _fail(self, error: OSError) -> None:
+        if self._failing:
+            return
+        self._failing = True
+        if isinstance(error, BlockingIOError):
+            reason = "another sensor keeps its own there; give each its own `state:`"
+        else:
+            reason = f"{error.strerror}; mend that or set `state: off`"
+        _diagnostics.error("%s: no state is kept (%s).", self._path, reason)

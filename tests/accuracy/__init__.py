@@ -1,1 +1,0 @@
-"""Scores the sensor over labelled captures: `python -m tests.accuracy DIRECTORY`."""

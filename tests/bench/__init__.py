@@ -1,1 +1,0 @@
-"""How fast, how big and how late the sensor is, beside other programs: `python -m tests.bench`."""

@@ -1,1 +1,0 @@
-"""Compares the sensor with its peers, live on one wire: `python -m tests.compare`."""

@@ -1,0 +1,85 @@
+"""The filter in fail2ban's own test runner, over the samples that a fail2ban maintainer would ask for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.fail2ban import installer as pack
+from tests.support.needs import require_tool
+
+SYSTEM_PYTHON = "/usr/bin/python3"  # fail2ban's own; it is not installed beside us
+SAMPLES = Path(__file__).parent / "failjson" / "portsentry-py"
+
+
+@pytest.fixture(scope="session")
+def fail2ban_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lay out the installed fail2ban as its source tree is, with our filter in it: its runner works there."""
+    runner = require_tool("fail2ban-testcases")
+    tree = tmp_path_factory.mktemp("fail2ban")
+    package = subprocess.run(
+        [SYSTEM_PYTHON, "-c", "import fail2ban; print(fail2ban.__path__[0])"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    shutil.copytree(package, tree / "fail2ban", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree("/etc/fail2ban", tree / "config")
+    # A copy, because the runner puts a link to its interpreter into its own folder.
+    (tree / "bin").mkdir()
+    shutil.copy(runner, tree / "bin")
+    for file in pack.pack_files():
+        (tree / "config" / file.target).write_bytes(file.content)
+    return tree
+
+
+def run_samples(tree: Path, samples: str) -> subprocess.CompletedProcess[str]:
+    (tree / "fail2ban/tests/files/logs/portsentry-py").write_text(samples, encoding="utf-8")
+    done = subprocess.run(
+        [
+            SYSTEM_PYTHON,
+            "bin/fail2ban-testcases",
+            "--no-network",
+            "--no-gamin",
+            "testSampleRegexsPORTSENTRY-PY",
+        ],
+        cwd=tree,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Ran 1 test " in done.stderr, done.stdout + done.stderr
+    return done
+
+
+def test_fail2bans_own_runner_accepts_the_samples(fail2ban_tree: Path) -> None:
+    done = run_samples(fail2ban_tree, SAMPLES.read_text(encoding="utf-8"))
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("truth", "lie"),
+    [
+        ('"host": "203.0.113.9"', '"host": "203.0.113.8"'),
+        ('"host": "203.0.113.0/24"', '"host": "203.0.113.0"'),
+        ('"dport": "23"', '"dport": "24"'),
+        ('"match": true', '"match": false'),
+        (
+            '"match": false, "desc": "source mapped into IPv6"',
+            '"match": true, "desc": "source mapped into IPv6"',
+        ),
+    ],
+)
+def test_fail2bans_own_runner_refuses_a_false_sample(fail2ban_tree: Path, truth: str, lie: str) -> None:
+    samples = SAMPLES.read_text(encoding="utf-8")
+    assert truth in samples
+
+    done = run_samples(fail2ban_tree, samples.replace(truth, lie, 1))
+
+    assert done.returncode == 1
+    assert "AssertionError" in done.stderr

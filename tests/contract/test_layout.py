@@ -1,0 +1,245 @@
+"""Data goes one way through the rooms, the core stays pure, and every module has its test."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.paths import PACKAGE, ROOT
+
+# The rooms, in the order in which they may import: each from those above it, never from those below.
+FLOORS = (
+    {"errors", "text"},
+    {"config"},
+    {"events"},
+    {"core"},
+    {"privsep", "host", "capture", "output", "state", "fail2ban", "report"},
+    {"checks", "sensor"},
+    {"cli"},
+    {"__main__"},
+)
+# Who may import its neighbour on the same floor.
+SIDEWAYS = {("capture", "privsep"), ("capture", "host"), ("report", "fail2ban")}
+# What a room may import of the floors above it, where that is less than all.
+NARROW = {
+    "core": {"config.settings", "events.model"},
+    "output": {"errors", "text", "events.model", "config.settings"},
+    "fail2ban": {"errors", "text", "events.model", "config.settings"},
+    "report": {"errors", "text", "events.model", "config.settings"},
+}
+# These run as programs of their own, before any other code: the standard library alone.
+PROGRAMS = {"privsep.launcher", "privsep.sandbox"}
+# Within the core, too, data goes one way. The detectors do not know each other.
+CORE = (
+    "packet",
+    "self_test",
+    "lru_table",
+    "host_state",
+    "tshark36",
+    "decode",
+    "admission",
+    "sighting",
+    "probe_types",
+    "served_ports",
+    "flows",
+    "fingerprints",
+    "source_table",
+    "finding",
+    "swept_ports",
+    "detectors.base",
+    "detectors.*",
+    "detectors.profiles",
+    "rate_limit",
+    "scan_tracker",
+    "policy",
+    "event_builder",
+    "pipeline",
+)
+IMPURE = {
+    *("asyncio", "logging", "os", "pathlib", "random", "secrets", "select", "selectors", "signal", "socket"),
+    *("subprocess", "tempfile", "threading", "time", "uuid"),
+}
+CLOCKS = {"now", "utcnow", "today", "fromtimestamp"}
+# Third-party package: the modules that may import it.
+OWNERS = {
+    "pyshark": {"capture.live"},
+    "pythonjsonlogger": {"output.json_log"},
+    "yaml": {"config.loader"},
+    "pydantic": {"config.loader"},
+    "click": {"cli.main"},
+    "psutil": {"host.interfaces"},
+    "rich": {"cli.main", "output.console", "report.terminal"},
+}
+# Modules without a test file of their own, and why.
+TESTED_ELSEWHERE = {
+    "__main__": "one call; tests/unit/cli runs it",
+    "checks.live": "sends real packets, in tests/integration/sensor/test_live_check",
+    "config.settings": "defaults and bounds, read by tests/unit/config/test_loader",
+    "core.detectors.base": "what the detectors share, in the test of each",
+    "core.finding": "a noun, made by tests/unit/core/detectors",
+    "core.packet": "names and fields, read by test_decode",
+    "core.sighting": "a noun, made by test_flows",
+    "errors": "exit codes, in tests/unit/cli",
+    "events.schema": "in tests/contract/test_line",
+    "fail2ban.ban_test": "in test_installer and tests/integration/jail",
+    "fail2ban.conflicts": "in test_installer",
+    "fail2ban.samples": "in test_installer",
+    "sensor.status_reporter": "one line, in test_daemon and tests/contract/test_line",
+}
+
+
+def _name(parts: tuple[str, ...]) -> str:
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+# Every module by its name in the package; a room's `__init__` only says what the room is for.
+MODULES = {
+    name: path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if "data" not in path.parts and (name := _name(path.relative_to(PACKAGE).with_suffix("").parts))
+}
+CODE = {name: path for name, path in MODULES.items() if path.name != "__init__.py"}
+CORE_MODULES = [name for name in CODE if name.startswith("core.")]
+# For `coverage report --include`.
+CORE_FILES = [str(CODE[name].relative_to(ROOT)) for name in CORE_MODULES]
+
+
+def _room(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
+def _floor(module: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if _room(module) in rooms)
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Every module that is imported anywhere in it, by full name."""
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            assert node.module is not None
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in members if name.removeprefix("portsentry_py.") in MODULES}
+            yield from modules or {node.module}
+
+
+def _own(module: str) -> set[str]:
+    """The modules of this package that it imports."""
+    prefix = "portsentry_py."
+    return {name.removeprefix(prefix) for name in _imports(module) if name.startswith(prefix)}
+
+
+def _others(module: str) -> set[str]:
+    """The top-level packages, not ours, that it imports."""
+    return {name.split(".")[0] for name in _imports(module)} - {"portsentry_py"}
+
+
+def _may_import(module: str, other: str) -> bool:
+    here, there = _room(module), _room(other)
+    if (module, other) == ("core.pipeline", "state.codec"):
+        return True  # the one arrow that still runs the wrong way
+    if here == there:
+        return True
+    if _floor(there) == _floor(here):
+        return (here, there) in SIDEWAYS
+    return _floor(there) < _floor(here) and (
+        here not in NARROW or not {other, there}.isdisjoint(NARROW[here])
+    )
+
+
+def _stage(module: str) -> int:
+    """The position of a module of the core in the order in which data goes."""
+    name = module.removeprefix("core.")
+    return CORE.index(name if name in CORE else "detectors.*")
+
+
+def test_the_search_finds_the_package() -> None:
+    assert len(CODE) > 60
+    assert "core.source_table" in _own("core.detectors.port_scan")
+    assert "ipaddress" in _others("core.decode")
+    assert "click" in _others("cli.main")
+
+
+def test_every_module_is_in_a_room() -> None:
+    known = {room for rooms in FLOORS for room in rooms}
+    assert {_room(module) for module in CODE} <= known
+    assert {name for name in CORE if "*" not in name} <= {name.removeprefix("core.") for name in CORE_MODULES}
+
+
+@pytest.mark.parametrize("module", sorted(CODE))
+def test_a_room_imports_only_from_the_rooms_above_it(module: str) -> None:
+    assert [other for other in sorted(_own(module)) if not _may_import(module, other)] == []
+
+
+def test_the_room_itself_holds_no_code() -> None:
+    for name, path in MODULES.items():
+        if path.name == "__init__.py":
+            assert len(_tree(name).body) == 1, f"{path}: a docstring alone"
+
+
+@pytest.mark.parametrize("module", sorted(PROGRAMS))
+def test_a_program_imports_the_standard_library_alone(module: str) -> None:
+    assert _own(module) == set()
+    assert _others(module) <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("module", CORE_MODULES)
+def test_the_core_is_pure(module: str) -> None:
+    assert _others(module) <= sys.stdlib_module_names
+    assert _others(module) & IMPURE == set()
+    used = {node.attr for node in ast.walk(_tree(module)) if isinstance(node, ast.Attribute)}
+    assert used & CLOCKS == set()
+    called = {
+        node.func.id
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert called & {"open", "input", "print", "exec", "eval", "__import__"} == set()
+
+
+@pytest.mark.parametrize("module", CORE_MODULES)
+def test_data_goes_one_way_through_the_core(module: str) -> None:
+    later = [name for name in _own(module) if _room(name) == "core" and _stage(name) >= _stage(module)]
+    assert [name for name in later if name != module] == []
+
+
+@pytest.mark.parametrize("package", sorted(OWNERS))
+def test_each_third_party_package_is_known_in_one_place(package: str) -> None:
+    assert {module for module in CODE if package in _others(module)} == OWNERS[package]
+
+
+def test_no_other_third_party_package_is_imported() -> None:
+    imported = {name for module in CODE for name in _others(module)}
+    assert imported - sys.stdlib_module_names <= set(OWNERS)
+
+
+@pytest.mark.parametrize("module", [name for name in CODE if _room(name) != "cli" and name not in PROGRAMS])
+def test_only_the_command_line_exits(module: str) -> None:
+    exits = [
+        node
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) == ("sys", "exit")
+    ]
+    assert exits == []
+
+
+@pytest.mark.parametrize("module", sorted(CODE))
+def test_every_module_has_a_test_file_or_a_reason(module: str) -> None:
+    *rooms, name = module.split(".")
+    expected = ROOT.joinpath("tests", "unit", *rooms, f"test_{name}.py")
+    assert expected.exists() != (module in TESTED_ELSEWHERE), expected
+
+
+def test_the_reasons_are_about_modules_that_exist() -> None:
+    assert set(TESTED_ELSEWHERE) <= set(CODE)

@@ -1,0 +1,179 @@
+"""The unit and the files beside it: how exposed it is, and that all of them mean the same."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.config.settings import Settings
+from portsentry_py.errors import ConfigError, UsageError
+from portsentry_py.fail2ban.installer import pack_files
+from tests.support.needs import require_root, require_tool
+from tests.support.paths import ROOT
+
+CONFIG = ROOT / "config"
+UNIT = CONFIG / "portsentry-py.service"
+USER, READERS, MODE = "portsentry", "adm", "0640"
+LOG = Settings().log
+MOST_EXPOSED = 2.0
+_OFFLINE_SINCE = 250
+
+
+def _values(key: str, section: str = "Service") -> list[str]:
+    """What a key of the unit says, in words; of all its lines together."""
+    text = UNIT.read_text(encoding="utf-8").partition(f"[{section}]\n")[2].partition("\n[")[0]
+    return [word for found in re.findall(rf"^{key}=(.*)$", text, re.MULTILINE) for word in found.split()]
+
+
+def _directives(name: str) -> list[list[str]]:
+    """The lines of a configuration file, in words, less comments."""
+    lines = (CONFIG / name).read_text(encoding="utf-8").splitlines()
+    return [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _systemd_version() -> int:
+    told = subprocess.run(
+        [require_tool("systemd-analyze"), "--version"], capture_output=True, text=True, check=True
+    )
+    return int(told.stdout.split()[1])
+
+
+def test_it_is_little_exposed() -> None:
+    """By systemd's own reckoning: 0 is nothing at all, 10 is root who may do everything."""
+    if _systemd_version() < _OFFLINE_SINCE:
+        pytest.skip("this systemd cannot judge a unit that is not installed")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", UNIT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    score = re.search(r"exposure level for portsentry-py.service: ([\d.]+)", done.stdout)
+    assert score is not None, done.stderr
+    print(f"systemd-analyze security: {score[1]}")
+    assert float(score[1]) <= MOST_EXPOSED, done.stdout
+
+
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    """It passes over what it does not know, with a warning: a restriction must not be lost by a slip."""
+    require_tool("systemd-analyze")
+    text = UNIT.read_text(encoding="utf-8")
+    installed = tmp_path / UNIT.name
+    installed.write_text(text.replace("/usr/bin/portsentry-py", "/bin/true"), encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", installed], capture_output=True, text=True, check=False
+    )
+    about_us = [line for line in done.stderr.splitlines() if "portsentry-py" in line]
+    assert not about_us
+    broken = tmp_path / "broken.service"
+    broken.write_text(text.replace("ProtectHome=", "ProtectHomes="), encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", broken], capture_output=True, text=True, check=False
+    )
+    assert "ProtectHomes" in done.stderr, "a slip would not be seen"
+
+
+def test_it_runs_the_console_script() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    script = setup["options.entry_points"]["console_scripts"].split("=")[0].strip()
+    assert _values("ExecStart") == [f"/usr/bin/{script}", "run"]
+
+
+def test_what_does_not_mend_itself_is_not_tried_again() -> None:
+    assert _values("Restart") == ["always"]
+    assert set(map(int, _values("RestartPreventExitStatus"))) == {UsageError.exit_code, ConfigError.exit_code}
+
+
+def test_it_holds_no_more_than_a_packet_socket_needs() -> None:
+    assert _values("AmbientCapabilities") == ["CAP_NET_RAW"]
+    assert set(_values("CapabilityBoundingSet")) == {"CAP_NET_RAW", "CAP_NET_ADMIN"}
+    assert _values("NoNewPrivileges") == ["yes"]
+
+
+def test_the_user_is_the_same_everywhere() -> None:
+    sysusers, (kind, log, mode, owner, group, _) = _directives("portsentry-py.sysusers"), _tmpfiles()
+    assert [line[1] for line in sysusers if line[0] == "u"] == [USER]
+    assert {line[1] for line in sysusers} == {USER}
+    assert (_values("User"), _values("Group")) == ([USER], [USER])
+    assert (kind, log, mode, owner, group) == ("f", LOG, MODE, USER, READERS)
+    rotate = _directives("portsentry-py.logrotate")
+    assert rotate[0] == [LOG, "{"]
+    assert ["create", MODE, USER, READERS] in rotate
+    assert ["su", "root", READERS] in rotate
+
+
+def _tmpfiles() -> list[str]:
+    (line,) = _directives("portsentry-py.tmpfiles")
+    return line
+
+
+def test_it_may_write_where_its_log_is_and_nowhere_else() -> None:
+    assert _values("ProtectSystem") == ["strict"]
+    assert _values("ReadWritePaths") == [str(Path(LOG).parent)]
+    assert _values("ExecStartPre") == ["+systemd-tmpfiles", "--create", "portsentry-py.conf"]
+    writable = {"/tmp", "/var/tmp", *_values("ReadWritePaths"), f"/var/lib/{_values('StateDirectory')[0]}"}  # noqa: S108
+    assert set(_values("NoExecPaths")) == writable
+
+
+def test_the_jail_reads_what_the_sensor_writes() -> None:
+    named = {path for file in pack_files() for path in re.findall(r"/var/log/[\w.-]*", file.content.decode())}
+    assert named == {LOG}
+
+
+def test_systemd_makes_the_user(tmp_path: Path) -> None:
+    require_root()
+    (tmp_path / "etc").mkdir()
+    subprocess.run(
+        [require_tool("systemd-sysusers"), f"--root={tmp_path}", CONFIG / "portsentry-py.sysusers"],
+        check=True,
+    )
+    passwd = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
+    (ours,) = [line for line in passwd if line[0] == USER]
+    assert ours[5:] == ["/var/lib/portsentry-py", "/usr/sbin/nologin"]
+    assert 0 < int(ours[2]) < 1000, "no person's number"
+    groups = {
+        line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()
+    }
+    assert groups == {USER: "", "wireshark": USER}
+
+
+@pytest.mark.parametrize("before", ["missing", "of_root", "open_to_all", "link"])
+def test_systemd_makes_the_log(tmp_path: Path, before: str) -> None:
+    """A log that is missing or another's becomes ours; a link is not followed."""
+    require_root()
+    etc, log = tmp_path / "etc", tmp_path / LOG[1:]
+    etc.mkdir()
+    log.parent.mkdir(parents=True)
+    (etc / "passwd").write_text(f"root:x:0:0::/root:/bin/sh\n{USER}:x:990:990::/:/bin/false\n")
+    (etc / "group").write_text(f"root:x:0:\n{READERS}:x:4:\n{USER}:x:990:\n")
+    victim = tmp_path / "victim"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    if before == "link":
+        log.symlink_to(victim)
+    elif before != "missing":
+        log.write_text("a line\n")
+        log.chmod(0o666 if before == "open_to_all" else 0o640)
+    done = subprocess.run(
+        [
+            require_tool("systemd-tmpfiles"),
+            "--create",
+            f"--root={tmp_path}",
+            CONFIG / "portsentry-py.tmpfiles",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (victim.stat().st_uid, oct(victim.stat().st_mode & 0o777)) == (0, "0o600")
+    if before == "link":
+        return
+    assert done.returncode == 0, done.stderr
+    status = log.stat()
+    assert (status.st_uid, status.st_gid, oct(status.st_mode & 0o7777)) == (990, 4, "0o640")
+    assert log.read_text() == ("" if before == "missing" else "a line\n")

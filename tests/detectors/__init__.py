@@ -1,1 +1,0 @@
-"""One test file for each detector."""

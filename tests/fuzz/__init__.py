@@ -1,1 +1,0 @@
-"""Hostile input, found by coverage: `python -m tests.fuzz`."""

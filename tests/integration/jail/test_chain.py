@@ -1,0 +1,233 @@
+"""What a line of the log brings about in the kernel, with fail2ban's own actions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.jail.conftest import StartServer
+from tests.lab.jail import matrix
+from tests.support.ban_chain import FAMILIES, NETWORKS, listed, open_ports, prove
+from tests.support.fail2ban_server import FIREWALLS, NETWORK_FIREWALLS, NFTABLES, Server, scan_line
+from tests.support.namespaces import Lab
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.wire
+
+_BAN = """\
+import json, sys
+from pathlib import Path
+from portsentry_py.fail2ban import ban_test as pack_ban
+from portsentry_py.errors import PortsentryError
+try:
+    report = pack_ban.ban_and_unban(sys.argv[1], etc=Path(sys.argv[2]))
+except PortsentryError as error:
+    print(json.dumps({"code": error.exit_code, "error": str(error)}))
+else:
+    print(json.dumps({"address": report.address, "rules": report.rules}))
+"""
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_a_scan_line_becomes_a_rule_and_an_unban_takes_it_away(
+    lab: Lab, start_server: StartServer, firewall: str
+) -> None:
+    server = start_server(FIREWALLS[firewall])
+
+    for family in FAMILIES:
+        assert prove(lab, server, family).errors == []
+
+
+def banned_for_a_test(lab: Lab, server: Server, address: str) -> dict[str, object]:
+    done = lab.target.run(sys.executable, "-c", _BAN, address, server.config)
+    assert done.stderr == ""
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_a_test_ban_finds_its_rule_and_leaves_nothing(
+    lab: Lab, start_server: StartServer, firewall: str, address: str
+) -> None:
+    server = start_server(FIREWALLS[firewall])
+
+    report = banned_for_a_test(lab, server, address)
+
+    assert report["address"] == address
+    assert any(address in rule for rule in report["rules"])  # type: ignore[attr-defined]
+    assert server.banned() == []
+    assert not listed(server, address)
+    assert server.errors() == []
+
+
+def test_a_test_ban_notices_an_action_that_does_not_work(lab: Lab, start_server: StartServer) -> None:
+    # Three of the five tried versions fail with this: "all" is no protocol in their nftables rule.
+    server = start_server(f'{NFTABLES}[portsentry]\naction_ = %(default/action_)s[protocol="nonsense"]\n')
+
+    report = banned_for_a_test(lab, server, "192.0.2.1")
+
+    assert "fail2ban says that it banned 192.0.2.1, but the kernel has no rule" in str(report["error"])
+    assert server.banned() == []
+
+
+def test_a_test_ban_names_a_jail_that_is_not_there(lab: Lab, start_server: StartServer) -> None:
+    server = start_server(f"{NFTABLES}[portsentry]\nenabled = false\n[portsentry-strict]\nenabled = true\n")
+
+    report = banned_for_a_test(lab, server, "192.0.2.1")
+
+    assert report["code"] == 78
+    assert "portsentry-py fail2ban install" in str(report["error"])
+
+
+def test_a_test_ban_keeps_its_hands_off_an_address_that_is_banned(
+    lab: Lab, start_server: StartServer
+) -> None:
+    server = start_server(NFTABLES)
+    server.write(scan_line("192.0.2.1"))
+    wait_for(lambda: listed(server, "192.0.2.1"), "the ban", evidence=server.evidence)
+
+    report = banned_for_a_test(lab, server, "192.0.2.1")
+
+    assert "blocked already" in str(report["error"])
+    assert server.banned() == ["192.0.2.1"]
+
+
+def test_a_mode_that_does_not_exist_bans_nobody_and_takes_no_jail_down(
+    lab: Lab, start_server: StartServer
+) -> None:
+    mine = "[zz-mine]\nenabled = true\nfilter = portsentry-py\nbackend = auto\nmaxretry = 1\n"
+    server = start_server(
+        f"{NFTABLES}[portsentry]\nmode = agressive\n{mine}logpath = %(portsentry/logpath)s\n"
+        "[portsentry-strict]\nenabled = true\n"
+    )
+
+    server.write(scan_line("192.0.2.1"))
+    server.wait_for_bans(["192.0.2.1"], "zz-mine")
+
+    assert "portsentry, portsentry-strict, zz-mine" in server.client("status")
+    assert server.banned() == []
+    assert server.errors() == []
+    assert lab.scanner.reaches(lab.target.ipv4[0], 80)
+
+
+def test_each_mode_bans_what_it_says(start_server: StartServer) -> None:
+    modes = ("normal", "strict", "aggressive", "scan", "trap", "sweep", "slow")
+    jails = "".join(
+        f"[{mode}]\nenabled = true\nfilter = portsentry-py[mode={mode}]\nbackend = auto\nmaxretry = 1\n"
+        "logpath = %(portsentry/logpath)s\naction =\n"
+        for mode in modes
+    )
+    server = start_server(f"{NFTABLES}{jails}[portsentry-net]\nenabled = true\naction =\n")
+    server.write(
+        scan_line("192.0.2.1"),
+        scan_line("192.0.2.2", verified=True),
+        scan_line("192.0.2.3", verdict="watch"),
+        scan_line("192.0.2.4", event_type="trap", technique="trap"),
+        scan_line("192.0.2.5", technique="sweep"),
+        scan_line("192.0.2.6", technique="slow"),
+        scan_line("192.0.2.7", technique="distributed", network="192.0.2.0/24"),
+        scan_line("192.0.2.8", verdict="ignore"),
+        scan_line("192.0.2.9", event_type="connection", verdict="none"),
+    )
+    normal = [f"192.0.2.{number}" for number in (1, 2, 4, 5, 6, 7)]
+    expected = {
+        "portsentry": normal,
+        "normal": normal,
+        "strict": ["192.0.2.2"],
+        "aggressive": [*normal, "192.0.2.3"],
+        "scan": ["192.0.2.1", "192.0.2.2", "192.0.2.7"],
+        "trap": ["192.0.2.4"],
+        "sweep": ["192.0.2.5"],
+        "slow": ["192.0.2.6"],
+        "portsentry-net": ["192.0.2.0/24"],
+    }
+
+    for jail, banned in expected.items():
+        server.wait_for_bans(banned, jail)
+    assert server.errors() == []
+
+
+_RECORD = """\
+[Definition]
+actionban = printf '%%s\\n' "<ip> <F-SCAN> <F-TECHNIQUE> <F-DPORT> <F-NET>" >> "<file>"
+[Init]
+file = /dev/null
+"""
+
+
+def test_what_the_filter_captures_can_be_used_in_actions(start_server: StartServer, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    server = start_server(
+        f'[portsentry]\naction = record[file="{record}"]\n'
+        f'[portsentry-net]\nenabled = true\naction = record[file="{record}.net"]\n',
+        {"action.d/record.conf": _RECORD},
+    )
+
+    server.write(scan_line("192.0.2.1"), scan_line("2001:db8::1", technique="distributed"))
+
+    expected = {
+        "192.0.2.1 syn port_scan 23 203.0.113.0/24",
+        "2001:db8::1 syn distributed 23 203.0.113.0/24",
+    }
+    wait_for(
+        lambda: record.exists() and set(record.read_text().splitlines()) == expected,
+        "the record",
+        evidence=server.evidence,
+    )
+    net = Path(f"{record}.net")
+    wait_for(net.exists, "the network's record", evidence=server.evidence)
+    assert net.read_text() == "203.0.113.0/24 syn distributed 23 203.0.113.0/24\n"
+    assert server.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("firewall", "holds"), [("nft", ("nft", "list", "ruleset")), ("ipset", ("ipset", "list"))]
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_distributed_scan_has_its_network_banned(
+    lab: Lab, start_server: StartServer, firewall: str, holds: tuple[str, ...], family: str
+) -> None:
+    number = FAMILIES.index(family)
+    target = (lab.target.ipv4, lab.target.ipv6)[number][0]
+    network = NETWORKS[number]
+    seen, neighbour = (lab.scanner.ipv4, ("2001:db8:100::66", "2001:db8:100::77"))[number]
+    lab.scanner.run("ip", "-6", "addr", "add", "2001:db8:100::77/64", "dev", "eth0", "nodad")
+    lab.target.run("ip", "-6", "route", "add", "2001:db8:100::77", "dev", "eth0")
+    server = start_server(NETWORK_FIREWALLS[firewall])
+    assert open_ports(lab.scanner, target, neighbour) == {"tcp", "udp"}
+
+    # A scan by one address alone is not this jail's, and two lines about a network are one ban.
+    server.write(scan_line(lab.visitor.ipv4[0], network="192.0.2.0/24"))
+    server.write(*[scan_line(seen, technique="distributed", network=network)] * 2)
+    server.wait_for_bans([network], "portsentry-net")
+    wait_for(
+        lambda: network in lab.target.run(*holds).stdout, f"{network} in the kernel", evidence=server.evidence
+    )
+    wait_for(lambda: not open_ports(lab.scanner, target, neighbour), "the neighbour to be refused")
+    assert open_ports(lab.visitor, lab.target.ipv4[0], lab.visitor.ipv4[0]) == {"tcp", "udp"}
+
+    server.client("set", "portsentry-net", "unbanip", network)
+    wait_for(lambda: network not in lab.target.run(*holds).stdout, "the network to go")
+    assert open_ports(lab.scanner, target, neighbour) == {"tcp", "udp"}
+    server.stop()
+    assert "f2b" not in server.listing()
+    assert server.errors() == []
+
+
+def test_the_matrix_puts_its_table_between_its_marks() -> None:
+    page = f"before\n{matrix.BEGIN}old\n{matrix.END}after\n"
+    row = matrix.Row("1.0.2 (Debian)", "nftables", "IPv4", 0.44, 0.11)
+
+    assert matrix.put_in(page, matrix.table([row])) == (
+        f"before\n{matrix.BEGIN}\n"
+        "| fail2ban | firewall | family | line to rule | TCP | UDP | unban to no rule | ERROR lines |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| 1.0.2 (Debian) | nftables | IPv4 | 0.4 s | refused | refused | 0.1 s | 0 |\n"
+        f"\n{matrix.END}after\n"
+    )
+    assert row.ok
+    assert not matrix.Row("x", "nftables", "IPv4", broken="waited in vain").ok

@@ -1,0 +1,72 @@
+"""A log that takes nothing: the sensor sees what comes all the same, and ends when it is told to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.disk import frozen, small_disk
+from tests.support.namespaces import IFACE, Lab
+from tests.support.sensor import Sensor
+
+pytestmark = pytest.mark.wire
+
+TINY_PIPE = 4096
+PORTS = "1-100"
+
+
+def scan(lab: Lab) -> str:
+    """Let the scanner scan the target; its address."""
+    done = lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-p", PORTS, lab.target.ipv4[0])
+    assert done.returncode == 0, done.stderr
+    return lab.scanner.ipv4[0]
+
+
+def test_a_frozen_log_gets_what_was_seen_meanwhile(lab: Lab, tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        sensor = Sensor(lab.target, tmp_path, {}, copy=False, log=disk / "log")
+        try:
+            sensor.wait_until_ready()
+            with frozen(disk):
+                before = sensor.log.read_bytes()
+                source = scan(lab)
+                sensor.wait_for_diagnostics("has stood still")
+                assert sensor.log.read_bytes() == before
+            sensor.wait_for_diagnostics("goes on after")
+            sensor.wait_for_line("the scanner", event_type="scan", src_ip=source, verdict="ban")
+            assert sensor.stop() == 0
+        finally:
+            sensor.stop()
+        last = sensor.lines()[-1]
+        assert (last["state"], last["packets_dropped"], last["lines_lost"]) == ("stopped", 0, 0)
+
+
+def test_a_pipe_that_nobody_reads_stops_neither_the_capture_nor_its_end(lab: Lab) -> None:
+    """Standard output and error are one pipe, as under Docker; a pipe of 4 KiB is full after six lines."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, TINY_PIPE)
+    with os.fdopen(reader, "rb") as pipe:
+        command = (sys.executable, "-m", "portsentry_py", "run", "-i", IFACE, "--log", "-")
+        with os.fdopen(writer, "w") as end:
+            process = lab.target.start(*command, stdout=end.fileno(), stderr=end)
+        try:
+            line = b""
+            while b'"state":"started"' not in line:
+                line = pipe.readline()
+                assert line, "the sensor ended"
+            for _ in range(3):
+                scan(lab)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+        lines = pipe.read().split(b"\n")[:-1]
+    assert lines
+    assert all(json.loads(line) for line in lines if line.startswith(b"{"))
+    assert any(b'"event_type":"scan","verdict":"ban"' in line for line in lines)

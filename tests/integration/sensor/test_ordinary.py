@@ -1,0 +1,54 @@
+"""The ordinary host's day, in a minute: innocents and scanners share it, and the right ones are banned."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.lab.ordinary import judge, report
+from tests.lab.ordinary.everyone import EVERYONE
+from tests.lab.ordinary.life import live
+from tests.scenarios.make import FOLDER, SCENARIOS
+from tests.support.needs import require_root, require_tool
+
+pytestmark = pytest.mark.wire
+
+_MINUTES = 1
+_TOOLS = (
+    *("ip", "bridge", "nft", "nmap", "masscan", "hping3", "tcpreplay", "tshark", "dumpcap", "editcap"),
+    *("fail2ban-server", "nginx", "sshd", "ssh", "scp", "ssh-keygen", "openssl", "unshare"),
+)
+
+
+def innocent_captures(folder: Path) -> Path:
+    """Make a directory of captures out of the scenarios in which nobody is accused of anything."""
+    columns = ("file", "label", "scan_types", "strength", "scanner_ips", "target_ips", "commit")
+    with (folder / "index.csv").open("w", encoding="utf-8", newline="") as file:
+        index = csv.DictWriter(file, columns, restval="")
+        index.writeheader()
+        for name, scenario in SCENARIOS.items():
+            if scenario.committed and not scenario.names:
+                (folder / f"{name}.pcap").symlink_to(FOLDER / name / "capture.pcap")
+                index.writerow({"file": f"{name}.pcap", "label": "negative", "strength": "clear"})
+    return folder
+
+
+def test_a_day_on_an_ordinary_host_bans_every_scanner_and_nobody_else(tmp_path: Path) -> None:
+    require_root()
+    for tool in _TOOLS:
+        require_tool(tool)
+
+    lived = live(_MINUTES, innocent_captures(tmp_path))
+
+    judgements = judge.judged(lived, judge.Register(EVERYONE, lived.album))
+    page = report.page(lived, EVERYONE, judgements, [])
+    print(page)
+    assert lived.faults == []
+    assert judge.wrong(judgements) == []
+    assert judge.missed(lived, EVERYONE) == []
+    assert len(lived.album.tapes) > 10
+    assert {one.ban.jail for one in judgements} == {"portsentry", "sshd"}
+    for one in judgements:
+        assert f"| {one.ban.address} | {one.who.name} | {one.ban.jail} | yes | " in page

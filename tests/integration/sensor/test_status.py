@@ -1,0 +1,56 @@
+"""`status` beside a real sensor and a real fail2ban."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.report.overview import look
+from tests.integration.sensor.conftest import StartSensor
+from tests.support.namespaces import Lab
+from tests.support.sensor_jail import NAME, Jail
+
+pytestmark = pytest.mark.wire
+
+
+def test_a_ban_is_shown_with_its_reason_until_fail2ban_stops(
+    lab: Lab, jail: Jail, start_sensor: StartSensor
+) -> None:
+    sensor = start_sensor()
+    log, socket = jail.folder.parent / "portsentry.log", jail.folder / "fail2ban.sock"
+    scanner = lab.scanner.ipv6[0]
+    # Banned by hand: no line of the log tells why.
+    jail.client("set", NAME, "banip", "192.0.2.200")
+    done = lab.scanner.run("nmap", "-6", "-n", "-Pn", "-sS", "-T4", "-p", "90-250", lab.target.ipv6[0])
+    assert done.returncode == 0, done.stderr
+    sensor.wait_for_line("the scan", src_ip=scanner, event_type="scan", verdict="ban")
+    jail.wait_for_ban(scanner)
+
+    told = look(log, socket)
+
+    assert (told.fail2ban.standing, told.fail2ban.note) == ("answers", "")
+    (state,) = (state for state in told.fail2ban.jails if state.name == NAME)
+    assert (state.currently_banned, state.total_banned, state.note) == (2, 2, "")
+    assert state.logs == (str(log),)
+    bans = {ban.address: ban for ban in state.bans}
+    assert set(bans) == {scanner, "192.0.2.200"}
+    assert bans["192.0.2.200"].evidence is None
+    for ban in bans.values():
+        assert ban.ban_seconds is not None
+        assert ban.left_seconds is not None
+        assert ban.ban_seconds - 120 <= ban.left_seconds <= ban.ban_seconds + 1
+    found = bans[scanner].evidence
+    assert found is not None
+    assert (found.verdict, found.technique, found.scan_type) == ("ban", "port_scan", "syn")
+    assert told.sources[0].src_ip == scanner
+    assert told.sensor.running
+    assert told.sensor.note == ""
+    assert told.log.lines_unreadable == 0
+
+    assert sensor.stop() == 0
+    jail.stop()
+    told = look(log, socket)
+
+    assert told.fail2ban.standing == "silent"
+    assert "systemctl start fail2ban" in told.fail2ban.note
+    assert (told.sensor.running, told.sensor.state) == (False, "stopped")
+    assert told.sources[0].src_ip == scanner

@@ -1,1 +1,0 @@
-"""The jail pack in real fail2ban servers, with real firewalls, between network namespaces."""

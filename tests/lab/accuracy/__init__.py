@@ -1,0 +1,1 @@
+"""Scores the sensor over labelled captures: `python -m tests.lab.accuracy DIRECTORY`."""

@@ -1,0 +1,127 @@
+"""Measures the sensor beside other programs, all in one run, and writes the tables of performance.md.
+
+    python -m tests.lab.bench [--only replay,rates,memory,entries,state,delay,bulk,flood] [--quick] [-o docs]
+        [--portsentry BINARY] [--peer NAME=CMD]...
+
+A time alone says little on somebody else's machine: compare within one run. Needs root, but for `replay`,
+`memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
+$IFACE is the interface to watch, $LOG a file whose lines are counted, its standard output included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.lab.bench import bulk, delay, entries, hidden, machine, memory, rates, replay, state
+from tests.lab.bench.programs import GivenPortsentry, Program, given_peer
+from tests.lab.jail.matrix import put_in
+
+PAGE = "performance.md"
+_WITHOUT_ROOT = {"replay", "memory", "entries", "state"}
+
+Part = Callable[[bool, Sequence[Program]], str]
+
+
+def _replay(quick: bool, _peers: Sequence[Program]) -> str:
+    rows = replay.measure(100_000, 1) if quick else replay.measure(1_000_000, 3)
+    return replay.section(rows, replay.pyshark(500 if quick else 3_000))
+
+
+def _rates(quick: bool, peers: Sequence[Program]) -> str:
+    return rates.section(rates.measure(rates.QUICK if quick else rates.FULL, [*rates.installed(), *peers]))
+
+
+def _memory(quick: bool, _peers: Sequence[Program]) -> str:
+    return memory.section(memory.measure(300_000 if quick else 10_000_000))
+
+
+def _entries(quick: bool, _peers: Sequence[Program]) -> str:
+    return entries.section(entries.measure(64, 64) if quick else entries.measure())
+
+
+def _state(quick: bool, _peers: Sequence[Program]) -> str:
+    return state.section(state.measure(state.SHARES[:1] if quick else state.SHARES))
+
+
+def _delay(quick: bool, _peers: Sequence[Program]) -> str:
+    return delay.section(delay.measure(3 if quick else 20))
+
+
+def _bulk(quick: bool, _peers: Sequence[Program]) -> str:
+    return bulk.section(bulk.measure(5 if quick else 15))
+
+
+def _flood(quick: bool, _peers: Sequence[Program]) -> str:
+    return hidden.section(hidden.measure(50_000, 5 if quick else 30))
+
+
+PARTS: dict[str, Part] = {
+    "replay": _replay,
+    "rates": _rates,
+    "memory": _memory,
+    "entries": _entries,
+    "state": _state,
+    "delay": _delay,
+    "bulk": _bulk,
+    "flood": _flood,
+}
+
+
+def write(page: Path, name: str, text: str) -> None:
+    """Put a part between its marks."""
+    new = put_in(
+        page.read_text(encoding="utf-8"), text, f"<!-- bench {name} -->\n", f"<!-- end of bench {name} -->\n"
+    )
+    page.write_text(new, encoding="utf-8")
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure part by part; each is written as soon as it is known."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.lab.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", metavar="PART,PART", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes: a look, not a measurement")
+    parser.add_argument("--peer", metavar="NAME=CMD", type=given_peer, action="append", default=[])
+    parser.add_argument("--portsentry", metavar="BINARY", type=Path, help="portsentry 2.x, to take part")
+    parser.add_argument("-o", "--output", type=Path, help=f"the folder of {PAGE}; without it, only print")
+    arguments = parser.parse_args(words)
+    names = arguments.only.split(",") if arguments.only else list(PARTS)
+    unknown = sorted(set(names) - set(PARTS))
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    if os.geteuid() != 0 and set(names) - _WITHOUT_ROOT:
+        parser.error("needs root: it makes network namespaces")
+    if arguments.portsentry and not os.access(arguments.portsentry, os.X_OK):
+        parser.error(f"{arguments.portsentry} is not a program")
+    # What was started has to be stopped, whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    peers: list[Program] = list(arguments.peer)
+    if arguments.portsentry:
+        peers.insert(0, GivenPortsentry(arguments.portsentry.resolve()))
+    page = arguments.output and arguments.output / PAGE
+    parts = {
+        "machine": machine.described,
+        **{name: _bound(name, arguments.quick, peers) for name in names},
+    }
+    for name, part in parts.items():
+        text = part()
+        print(f"\n== {name}\n\n{text}", flush=True)
+        if page:
+            write(page, name, text)
+    return 0
+
+
+def _bound(name: str, quick: bool, peers: Sequence[Program]) -> Callable[[], str]:
+    return lambda: PARTS[name](quick, peers)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

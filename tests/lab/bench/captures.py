@@ -1,0 +1,96 @@
+"""The packets of the benchmarks: floods, a scanner, ordinary visitors; the same ones in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from random import Random
+
+from tests.lab.bench.frames import ACK, FIN, SYN, Link, segment
+
+TARGET = "203.0.113.1"
+_TARGET = int(IPv4Address(TARGET))
+# Not an address of the lab: no host answers it.
+_SCANNER = int(IPv4Address("198.51.100.99"))
+_SEED = 20_250_101
+# Unserved in the lab, and no decoy ports: each packet is an attempt and nothing else.
+_FIRST_PORT, _PORTS = 1024, 64_512
+_FIRST_NETWORK, _NETWORKS = 11, 89
+_POOL = 65_536
+_CLIENTS = 20_000
+_SERVED = (80, 443)
+# How many connections later than its SYN the other packets of a connection come.
+_ANSWER, _END, _LAST = 20, 2_000, 2_020
+# Odd, so that it steps through every address before it comes back.
+_STRIDE = 40_503_001
+_DISTINCT = 1 << 26
+
+Frames = Callable[[int, Link], Iterator[bytes]]
+
+
+def flood(count: int, link: Link) -> Iterator[bytes]:
+    """Forge every source at random: almost all are different, and none comes back."""
+    draw = Random(_SEED).getrandbits  # noqa: S311 - the same in every run
+    for number in range(count):
+        bits = draw(64)
+        source = (_FIRST_NETWORK + (bits & 0xFF) % _NETWORKS) << 24 | bits >> 40
+        port = _FIRST_PORT + (bits >> 8 & 0xFFFF) % _PORTS
+        yield segment(link, (source, 1024 + (bits >> 24 & 0x7FFF), _TARGET, port), SYN, number)
+
+
+def scanner(count: int, link: Link) -> Iterator[bytes]:
+    """Let one source try every port, in random order, again and again."""
+    ports = list(range(_FIRST_PORT, _FIRST_PORT + _PORTS))
+    Random(_SEED).shuffle(ports)  # noqa: S311 - the same in every run
+    for number in range(count):
+        turn, place = divmod(number, _PORTS)
+        yield segment(link, (_SCANNER, 40_000 + turn % 20_000, _TARGET, ports[place]), SYN, number)
+
+
+def pool(count: int, link: Link) -> Iterator[bytes]:
+    """Forge all sources of a /16, each of which comes again: more than the sensor remembers."""
+    draw = Random(_SEED).getrandbits  # noqa: S311 - the same in every run
+    base = int(IPv4Address("198.18.0.0"))
+    for number in range(count):
+        bits = draw(48)
+        port = _FIRST_PORT + (bits >> 16 & 0xFFFF) % _PORTS
+        yield segment(link, (base + bits % _POOL, 1024 + (bits >> 32) % 60_000, _TARGET, port), SYN, number)
+
+
+def visitors(count: int, link: Link) -> Iterator[bytes]:
+    """Let many clients open and close connections to served ports; what the kernel's filter lets through."""
+    base = int(IPv4Address("100.64.0.0"))
+    sent = 0
+    for now in range(count):
+        for opened, flags, ours in (
+            (now, SYN, False),
+            (now - _ANSWER, SYN | ACK, True),
+            (now - _END, FIN | ACK, False),
+            (now - _LAST, FIN | ACK, True),
+        ):
+            if opened < 0:
+                continue
+            if sent == count:
+                return
+            client = base + opened * 7919 % _CLIENTS
+            port = 20_000 + opened // _CLIENTS % 40_000
+            service = _SERVED[opened & 1]
+            ends = (_TARGET, service, client, port) if ours else (client, port, _TARGET, service)
+            yield segment(link, ends, flags, sent)
+            sent += 1
+
+
+def strangers(count: int, link: Link, first: int = 0) -> Iterator[bytes]:
+    """Give each packet a source that no other has; `first` were sent before."""
+    for number in range(first, count):
+        source = (12 << 24) + number * _STRIDE % _DISTINCT
+        port = _FIRST_PORT + number * 31 % _PORTS
+        yield segment(link, (source, 1024 + number % 60_000, _TARGET, port), SYN, number)
+
+
+REPLAYED: dict[str, Frames] = {
+    "forged flood, all sources random": flood,
+    "one scanner, random ports": scanner,
+    "65,536 forged sources in 256 networks": pool,
+    "ordinary visitors of ports 80 and 443": visitors,
+}

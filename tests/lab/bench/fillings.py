@@ -1,0 +1,506 @@
+"""Every bounded table of the core, and how it is filled while all others stay small."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
+from types import ModuleType
+from typing import Any
+
+from portsentry_py.config.settings import (
+    Detectors,
+    Distributed,
+    Limits,
+    Lines,
+    PortScan,
+    Served,
+    Settings,
+    Slow,
+)
+from portsentry_py.core import admission as gate
+from portsentry_py.core import decode, flows
+from portsentry_py.core import fingerprints as tools
+from portsentry_py.core import host_state as host
+from portsentry_py.core import served_ports as served
+from portsentry_py.core import source_table as ledger
+from portsentry_py.core.detectors.distributed import DistributedDetector
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import SYN, TCP
+from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.sighting import Kind
+from portsentry_py.core.source_table import Pair, SourceRecord
+from portsentry_py.events import model as events
+from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
+
+NAMED = Served(tcp=frozenset(SERVED))
+# Nobody is a scanner, no line is written, no group is made.
+_QUIET = Settings(profile="portanoia", connections="off", served=NAMED)
+# No group is ever called a scanner.
+_LONE = Distributed(min_sources=256)
+_GROUP_PORTS = 2 * Distributed().min_ports
+_UNBOUND = 1 << 40
+_PART = 8
+
+Held = Callable[[Engine], int]
+Bound = Callable[[Limits], int]
+Fill = Callable[[Sender, Limits], Iterator[Engine]]
+"""Gives an engine twice: before the table is filled, and when it is full."""
+_SIZES = {
+    name: int(getattr(module, name))
+    for module, name in (
+        (ledger, "_MAX_TWINS"),
+        (served, "_MAX_LEARNED"),
+        (flows, "_MAX_SERVERS"),
+        (flows, "_MAX_LATEST"),
+    )
+}
+"""Bounds that no setting changes."""
+_OURS = Engine(Settings(), HostState())._gate._is_home.cache_info().maxsize or 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A bounded table, or what the entries of one may hold besides.
+
+    Args:
+        name: what its entries are.
+        bounded_by: how the page names its bound.
+        bound: its entries under given limits.
+        held: its entries now.
+        fill: fills it, and nothing else.
+        at: the paths from the engine to what it stands for.
+        inside: attributes of entries, and functions with a cache, that it stands for.
+        filled: how many entries `fill` makes, where all would take too long.
+        version: of IP, whose addresses make the fatter entries.
+    """
+
+    name: str
+    bounded_by: str
+    bound: Bound
+    held: Held
+    fill: Fill
+    at: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    filled: Bound | None = None
+    version: int = 4
+
+
+def feed(engine: Engine, *parts: Iterable[str]) -> Engine:
+    """Feed it with lines; whatever it says of them is of no interest."""
+    deque(engine.feed(chain(*parts)), maxlen=0)
+    return engine
+
+
+def each(numbers: Iterable[int], lines_of: Callable[[int], Iterable[str]]) -> Iterator[str]:
+    """Give the lines of one after the other."""
+    return chain.from_iterable(map(lines_of, numbers))
+
+
+def _engine(sender: Sender, settings: Settings = _QUIET, *, but: str = "", **limits: int) -> Engine:
+    """An engine whose other tables and caches stay small."""
+    _keep_small(but)
+    small = {"max_sources": 1, "max_flows": 1, "max_held": 2}
+    unbound = {"max_attempts": _UNBOUND, "new_sources_per_second": _UNBOUND}
+    own = HostState(own=frozenset(map(sender.target, range(HOSTS))))
+    return Engine(replace(settings, limits=Limits(**{**small, **unbound, **limits})), own)
+
+
+def _keep_small(but: str) -> None:
+    """The caches, and what has a bound that cannot be set: this process is good for nothing else then."""
+    for module in [one for name, one in sys.modules.items() if name.startswith("portsentry_py.")]:
+        for name, found in list(vars(module).items()):
+            if name != but and name in _SIZES:
+                setattr(module, name, 1)
+            elif name != but and hasattr(found, "cache_info"):
+                setattr(module, name, lru_cache(maxsize=HOSTS)(found.__wrapped__))
+
+
+def _again(engine: Engine, bound: int, lines_of: Callable[[int], Iterable[str]]) -> Iterator[Engine]:
+    """Fill it one and a half times: a table that lets entries go has more room than one that only grew."""
+    for numbers in (range(1), range(1, 3 * bound // 2)):
+        yield feed(engine, each(numbers, lines_of))
+
+
+def _instead(engine: Engine, before: Iterable[str], *after: Iterable[str]) -> Iterator[Engine]:
+    """What the entries need is full before, and is as full of others behind."""
+    yield feed(engine, before)
+    yield feed(engine, *after)
+
+
+def _newcomers(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.newcomer)
+
+
+def _known(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.known)
+
+
+def _attempts(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, max_attempts=limits.max_attempts), limits.max_attempts, sender.prober)
+
+
+def _opened(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    """As many as the looks have are there before: those were served too."""
+    some = range(limits.max_sources // _PART)
+    engine = _engine(sender, max_sources=len(some))
+    before = each(some, lambda nth: sender.tour(nth, SERVED[:LOOKS]))
+    after = each(some, lambda nth: sender.tour(nth, SERVED[LOOKS:]))
+    return _instead(engine, chain(each(some, sender.known), before), after)
+
+
+def _looked(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    everybody = range(limits.max_sources)
+    engine = _engine(sender, max_sources=limits.max_sources)
+    return _instead(engine, each(everybody, sender.known), each(everybody, sender.looks))
+
+
+def _twins(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, but="_MAX_TWINS"), _SIZES["_MAX_TWINS"], sender.twin)
+
+
+def _forgotten(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    """Twins hold them, which held one and the same record before; those who are remembered are as fat."""
+    some = _some_twins(limits)
+    engine = _engine(sender, but="_MAX_TWINS", max_sources=some)
+    twins = each(range(_SIZES["_MAX_TWINS"]), sender.twin)
+    before, fat, behind = (range(nth * some, (nth + 1) * some) for nth in (1, 2, 3))
+    known = (each(numbers, lambda nth: sender.fat(nth, 0)) for numbers in (before, behind))
+    return _instead(engine, chain(twins, next(known)), each(fat, sender.fat), *known)
+
+
+def _some_twins(limits: Limits) -> int:
+    return min(limits.max_sources // _PART, _SIZES["_MAX_TWINS"])
+
+
+def _inbound(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    def visit(nth: int) -> Iterator[str]:
+        return sender.visit(sender.source(nth), answered=True, after_us=LATE_US)
+
+    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, visit)
+
+
+def _outbound(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.ask_again)
+
+
+def _asked(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    """The flows are there before, and as many others behind: all to one address."""
+    engine, numbers = _engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
+    before, behind = (each(numbers, sender.ask_again) for _ in range(2))
+    return _instead(engine, before, each(numbers, lambda nth: sender.ask(nth, LATE_US)), behind)
+
+
+def _pending(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _pushed_out(sender, limits, lambda nth: [sender.probe(sender.source(nth), 0)])
+
+
+def _handshakes(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _pushed_out(sender, limits, lambda nth: sender.visit(sender.source(nth), answered=True))
+
+
+def _pushed_out(sender: Sender, limits: Limits, of: Callable[[int], Iterable[str]]) -> Iterator[Engine]:
+    """Flows that nobody has but who waits for their outcome: the table of flows is full of others."""
+    engine, numbers = _engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
+    before, after = (each(numbers, lambda nth: sender.visit(sender.source(nth))) for _ in range(2))
+    return _instead(engine, before, each(numbers, of), after)
+
+
+def _strays(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.stray)
+
+
+def _servers(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, but="_MAX_SERVERS"), _SIZES["_MAX_SERVERS"], sender.question)
+
+
+def _latest(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    def datagram(nth: int) -> Iterator[str]:
+        yield sender.datagram(sender.source(nth), sender.target())
+
+    return _again(_engine(sender, but="_MAX_LATEST"), _SIZES["_MAX_LATEST"], datagram)
+
+
+def _learned(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    return _again(_engine(sender, but="_MAX_LEARNED"), _SIZES["_MAX_LEARNED"], sender.discovered)
+
+
+def _waiting(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    engine = _engine(sender, max_held=limits.max_held, new_sources_per_second=1)
+    yield feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(3)))
+    yield hold(engine, sender, limits)
+
+
+def hold(engine: Engine, sender: Sender, limits: Limits) -> Engine:
+    """Let sources wait until there is no room, and answer them until that is not kept."""
+    waiting, nth = engine._gate, 1 << 20
+    while len(waiting._elder) + len(waiting._younger) < 2 * (limits.max_held // 2) - 1:
+        feed(engine, [sender.probe(sender.source(nth), 0, after_us=0)])
+        nth += 1
+    addresses = (*waiting._elder, *waiting._younger)
+    for _ in range(gate._MOST_BYTES // 100):
+        feed(engine, (sender.answer(one, 0, after_us=0) for one in addresses))
+    return engine
+
+
+def _told(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    engine = _engine(sender)
+    for some in (1, gate._MOST_TOLD):
+        yield _tell(engine, sender, some)
+
+
+def _counted(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    engine, told = _engine(sender, max_held=limits.max_held), gate._MOST_TOLD
+    yield _tell(engine, sender, told)
+    yield feed(engine, sender.chorus(range(told), limits.max_held // 2 - 1))
+
+
+def _tell(engine: Engine, sender: Sender, some: int) -> Engine:
+    for nth in range(some):
+        engine._gate.count(sender.source(nth), sender.clock[0] + 60 * SECOND_US)
+    return engine
+
+
+def _fast(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    return _scans(sender, limits, Detectors(port_scan=PortScan(min_ports=3), distributed=_LONE))
+
+
+def _slow(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    slow = Slow(alpha=0.1, min_seconds=0)
+    return _scans(sender, limits, Detectors(PortScan(min_ports=128), slow=slow, distributed=_LONE))
+
+
+def _scans(sender: Sender, limits: Limits, detectors: Detectors) -> Iterator[Engine]:
+    """The records are there before: of others, who did the same when there was no detector."""
+    paced = Lines(repeat_seconds=1, quiet_seconds=_UNBOUND, slow_quiet_seconds=_UNBOUND)
+    engine = _engine(sender, replace(_QUIET, lines=paced), max_sources=limits.max_sources)
+
+    def scan(nth: int) -> Iterator[str]:
+        return sender.refused(sender.source(nth), range(4), after_us=SECOND_US)
+
+    yield feed(engine, each(range(limits.max_sources), scan))
+    engine.set_settings(replace(_QUIET, profile="default", detectors=detectors))
+    yield feed(engine, each(range(limits.max_sources, 2 * limits.max_sources), scan))
+
+
+def _groups(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    """The sources are there before: no detector asked who they were."""
+    some = replace(limits, max_sources=limits.max_sources // _PART)
+    engine, networks = _engine(sender, max_sources=some.max_sources), range(2 * some.max_sources)
+    yield feed(engine, each(networks, sender.group))
+    lone = Detectors(distributed=_LONE)
+    engine.set_settings(replace(_QUIET, profile="default", detectors=lone, limits=some))
+    yield feed(engine, each(networks, sender.group))
+
+
+def _buckets(sender: Sender, limits: Limits) -> Iterator[Engine]:
+    """The sources are there before: no line was written about them."""
+    engine, sources = _engine(sender, max_sources=limits.max_sources), range(2 * limits.max_sources)
+    yield feed(engine, each(sources, sender.known))
+    engine.set_settings(replace(_QUIET, connections="unserved"))
+    yield feed(engine, each(sources, sender.known))
+
+
+def _known_records(engine: Engine) -> Iterator[SourceRecord]:
+    return (record for _, record in engine._ledger._known.items())
+
+
+def _further(engine: Engine) -> int:
+    records = engine._ledger
+    return records.entries - 2 * len(records._known) - len(records._newcomers)
+
+
+def _forgotten_of(engine: Engine) -> int:
+    scans = chain(engine._scans._fast.items(), engine._scans._slow.items())
+    twins = (record for _, record in engine._ledger._twins.items())
+    held = {id(one): one for one in chain(twins, (scan.last.record for _, scan in scans))}
+    return sum(record.forgotten for record in held.values())
+
+
+def _ports_of_groups(engine: Engine) -> int:
+    asked = engine._asked[Kind.PROBE, "inbound"]
+    found = [one._groups for one in asked if isinstance(one, DistributedDetector)]
+    return sum(len(ports) for groups in found for _, ports in groups.items())
+
+
+def _length(*paths: str) -> Held:
+    return lambda engine: sum(len(attrgetter(path)(engine)) for path in paths)
+
+
+def _per_source(name: str, path: str, fill: Fill, *inside: str) -> Table:
+    """A table with room for as many sources as there may be."""
+    return Table(name, "`max_sources`", _max_sources, _length(path), fill, (path,), inside)
+
+
+def _max_sources(limits: Limits) -> int:
+    return limits.max_sources
+
+
+def _per_flow(name: str, path: str, fill: Fill) -> Table:
+    """A table with room for as many flows as there may be."""
+    return Table(name, "`max_flows`", lambda limits: limits.max_flows, _length(path), fill, (path,))
+
+
+def _fixed(name: str, bound: str, path: str, fill: Fill, *beside: str, version: int = 4) -> Table:
+    """A table whose bound cannot be set."""
+    size = _SIZES[bound]
+    return Table(name, f"{size:,}", lambda _: size, _length(path), fill, (path, *beside), version=version)
+
+
+def _ours(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    engine = _engine(sender)
+    for numbers in (range(1), range(3 * _OURS // 2)):
+        for nth in numbers:
+            engine._gate._is_home(sender.target(nth))
+        yield engine
+
+
+def _addresses(sender: Sender, nth: int) -> tuple[Any, ...]:
+    return (sender.source(nth, nth),)
+
+
+def _pair(sender: Sender, nth: int) -> Pair:
+    return Pair(sender.target(nth), "tcp", nth)
+
+
+def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
+    return (f"6\t0\t0\t\t{nth % VLANS}\tinterface-name0\t{255 - nth // VLANS}",)
+
+
+def _cached(
+    name: str,
+    module: ModuleType,
+    function: str,
+    arguments: Callable[[Sender, int], tuple[Any, ...]] = _addresses,
+) -> Table:
+    """What a function remembers."""
+    cached = getattr(module, function)
+    size: int = cached.cache_info().maxsize
+
+    def fill(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+        engine = _engine(sender, but=function)
+        for numbers in (range(1), range(3 * size // 2)):
+            for nth in numbers:
+                cached(*arguments(sender, nth))
+            yield engine
+
+    def held(_engine: Engine) -> int:
+        return int(cached.cache_info().currsize)
+
+    inside = (f"{module.__name__}.{function}",)
+    return Table(f"cache: {name}", f"{size:,}", lambda _: size, held, fill, inside=inside, version=6)
+
+
+TABLES = (
+    _per_source("sources with one attempt, and it", "_ledger._newcomers", _newcomers),
+    _per_source("sources with two attempts, and these", "_ledger._known", _known),
+    Table(
+        "further attempts",
+        "`max_attempts`, less those",
+        lambda limits: limits.max_attempts - 3 * limits.max_sources,
+        _further,
+        _attempts,
+        inside=("SourceRecord.unserved", "SourceRecord.targets"),
+        filled=lambda limits: limits.max_attempts,
+    ),
+    Table(
+        "what a source looks like, and its proofs",
+        "`max_sources`",
+        _max_sources,
+        lambda engine: sum(len(record.makes) >= LOOKS for record in _known_records(engine)),
+        _looked,
+        inside=tuple(f"SourceRecord.{name}" for name in ("types", "tools", "makes")),
+    ),
+    Table(
+        "ports that were served to a source, less those of its proofs",
+        f"{ledger._MAX_OPENED - LOOKS} x `max_sources`",
+        lambda limits: (ledger._MAX_OPENED - LOOKS) * limits.max_sources,
+        lambda engine: sum(max(0, len(record.opened) - LOOKS) for record in _known_records(engine)),
+        _opened,
+        filled=lambda limits: (ledger._MAX_OPENED - LOOKS) * (limits.max_sources // _PART),
+    ),
+    Table(
+        "forgotten sources that scans and twins hold",
+        f"2 x `max_sources` + {_SIZES['_MAX_TWINS']:,}",
+        lambda limits: 2 * limits.max_sources + _SIZES["_MAX_TWINS"],
+        _forgotten_of,
+        _forgotten,
+        filled=_some_twins,
+    ),
+    _fixed("twins: probes that others could send too", "_MAX_TWINS", "_ledger._twins", _twins),
+    _per_source("scans", "_scans._fast", _fast, "Scan.said_types"),
+    _per_source("slow scans", "_scans._slow", _slow),
+    Table(
+        "ports that a network or a tool asked for",
+        f"{_GROUP_PORTS} x `max_sources`",
+        lambda limits: _GROUP_PORTS * limits.max_sources,
+        _ports_of_groups,
+        _groups,
+        inside=("DistributedDetector._groups",),
+        filled=lambda limits: _GROUP_PORTS * (limits.max_sources // _PART),
+        version=6,
+    ),
+    _per_source("sources with connection lines", "_ration._sources", _buckets),
+    _per_flow("flows to us", "_flows._inbound", _inbound),
+    _per_flow("flows from us", "_flows._outbound", _outbound),
+    _per_flow("addresses that we asked", "_flows._asked", _asked),
+    _per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
+    _per_flow("other flows whose handshake is awaited", "_flows._handshakes", _handshakes),
+    _per_flow("segments of no flow", "_flows._strays", _strays),
+    _fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
+    _fixed("servers that answered us", "_MAX_SERVERS", "_flows._servers", _servers, version=6),
+    _fixed(
+        "ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"
+    ),
+    Table(
+        "sources that wait, and our answers to them",
+        "`max_held`",
+        lambda limits: limits.max_held,
+        _length("_gate._younger", "_gate._elder"),
+        _waiting,
+        ("_gate._younger", "_gate._elder"),
+        version=6,
+    ),
+    Table(
+        "scanners whose probes are counted",
+        f"{gate._MOST_TOLD:,}",
+        lambda _: gate._MOST_TOLD,
+        _length("_gate._told"),
+        _told,
+        ("_gate._told",),
+        version=6,
+    ),
+    Table(
+        "counted probes, by port",
+        "`max_held` / 2",
+        lambda limits: limits.max_held // 2,
+        attrgetter("_gate._counted"),
+        _counted,
+        inside=("Counted.probes", "Counted.refused", "Alike.asked"),
+        version=6,
+    ),
+    _cached("addresses as objects", host, "parsed"),
+    _cached("networks of addresses", host, "network_of"),
+    _cached("addresses that can be one host's", host, "is_unicast"),
+    _cached("canonical IPv6 addresses", decode, "_canonical_ipv6"),
+    _cached("addresses that packets go to", decode, "_canonical_target"),
+    _cached("ports that somebody serves", ledger, "_shared", lambda sender, nth: (_pair(sender, nth),)),
+    _cached("addresses as numbers", tools, "_address"),
+    Table(
+        "cache: which addresses are ours",
+        f"{_OURS:,}",
+        lambda _: _OURS,
+        lambda engine: engine._gate._is_home.cache_info().currsize,
+        _ours,
+        ("_gate._is_home",),
+        version=6,
+    ),
+    _cached("tools", tools, "_by_make", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
+    _cached("seconds as text", events, "_second", lambda _, nth: (nth,)),
+    _cached("columns that many lines share", decode, "_common", _cells),
+    _cached("plain lines", gate, "_plain", _cells),
+)

@@ -1,0 +1,153 @@
+"""What would have to be sent to a sensor so that not one of its tables keeps any room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from itertools import chain
+
+from portsentry_py.config.settings import Limits, Lines, Settings
+from portsentry_py.core import admission as gate
+from portsentry_py.core import decode, flows
+from portsentry_py.core import fingerprints as tools
+from portsentry_py.core import host_state as host
+from portsentry_py.core import served_ports as served
+from portsentry_py.core import source_table as ledger
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import ACK, FIN, SYN
+from portsentry_py.core.pipeline import Engine
+from tests.lab.bench.fillings import NAMED, each, feed, hold
+from tests.lab.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
+
+_HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
+_CACHED = max(
+    one.cache_info().maxsize or 0
+    for one in (host.parsed, host.network_of, host.is_unicast, decode._canonical_ipv6)
+)
+_CACHED_FEW = tools._by_make.cache_info().maxsize or 0
+# Sources whose probes others could send too, and how many each sends.
+_TWINS, _EACH = ledger._MAX_TWINS // 8, 8
+# New sources come in at this pace, whatever was before; at the other, the gate is closed after a while.
+_PACE_US, _HASTE_US = 2_100, 1_000
+_HASTY = 4_000
+_PORT = 40_000
+
+
+class Onslaught:
+    """Whole networks of real addresses, in both families, against a host with a network of each.
+
+    Args:
+        limits: of the sensor.
+        share: the part of what no setting bounds that is sent.
+    """
+
+    def __init__(self, limits: Limits, share: int = 1) -> None:
+        self._limits = limits
+        self._share = share
+        self._four = Sender(4)
+        self._six = Sender(6, self._four.clock)
+        self._sent = 0
+
+    def engine(self) -> Engine:
+        """Give a sensor that has seen all of it.
+
+        Its settings are the defaults, but for the limits, and for the ration of scan lines: it does not bind
+        whoever proves its address.
+        """
+        settings = Settings(served=NAMED, limits=self._limits, lines=Lines(scans_per_second=10_000))
+        own = frozenset(one.target(nth) for one in (self._four, self._six) for nth in range(HOSTS))
+        engine = Engine(settings, HostState(own=own, home=_HOME))
+        feed(engine, self._caches(), self._fixed(), self._twins(), self._slow(), self._groups())
+        scanners = self._new(self._limits.max_sources)
+        feed(engine, self._fast(scanners), self._known(), self._newcomers(), self._further())
+        self._pass(31)
+        feed(engine, self._told(scanners), self._flows())
+        return hold(engine, self._six, self._limits)
+
+    def _new(self, count: int) -> range:
+        """Numbers of sources that have not sent anything."""
+        self._sent += count
+        return range(self._sent - count, self._sent)
+
+    def _pass(self, seconds: int) -> None:
+        self._four.clock[0] += seconds * SECOND_US
+
+    def _caches(self) -> Iterator[str]:
+        """Every address is another: of sources, of ours, and of those who close what was never opened."""
+        four, six = self._four, self._six
+        ports = (_PORT, _PORT)
+        for nth in range(_CACHED // self._share):
+            yield six.segment(six.source(nth, nth), six.target(HOSTS + nth), ports, SYN, after_us=_PACE_US)
+        for nth in range(_CACHED_FEW // self._share):
+            ends = (four.source(nth, 1_000_000), four.target(HOSTS + nth))
+            vlan, ttl = nth % VLANS, 255 - nth // VLANS
+            yield four.segment(*ends, ports, SYN, window=nth, vlan=vlan, ttl=ttl, after_us=_PACE_US)
+        for nth in range(_CACHED // self._share):
+            yield six.segment(six.source(nth, 1_000_000 + nth), six.target(), ports, FIN | ACK)
+
+    def _fixed(self) -> Iterator[str]:
+        four, six, ours = self._four, self._six, self._six.target()
+        strangers = self._new(self._limits.max_flows)
+        yield from each(range(served._MAX_LEARNED // self._share), four.discovered)
+        yield from each(range(flows._MAX_SERVERS), six.question)
+        yield from (
+            six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(flows._MAX_LATEST)
+        )
+        yield from each(strangers, four.stray)
+        yield from each(strangers, four.ask)
+
+    def _twins(self) -> Iterator[str]:
+        """Fewer sources than there is room for would take long enough: each has several."""
+        return each(self._new(_TWINS // self._share), lambda nth: self._four.fat(nth, _EACH))
+
+    def _slow(self) -> Iterator[str]:
+        """A port now and then, more than it takes to be called slow."""
+        sources = self._new(self._limits.max_sources)
+        yield from each(sources, self._four.newcomer)
+        yield from each(sources, self._four.looks)
+        for port in range(1, 12):
+            self._pass(30)
+            for nth in sources:
+                yield from self._four.refused(self._four.source(nth), [port])
+
+    def _groups(self) -> Iterator[str]:
+        return each(range(self._limits.max_sources), self._six.group)
+
+    def _fast(self, scanners: range) -> Iterator[str]:
+        return each(scanners, self._scan)
+
+    def _scan(self, nth: int) -> Iterator[str]:
+        four = self._four
+        return chain(four.newcomer(nth), four.looks(nth), four.refused(four.source(nth), range(1, 9)))
+
+    def _known(self) -> Iterator[str]:
+        return each(self._new(self._limits.max_sources), self._acquaintance)
+
+    def _acquaintance(self, nth: int) -> Iterator[str]:
+        return chain(self._four.known(nth), self._four.looks(nth), self._four.tour(nth, SERVED[LOOKS:]))
+
+    def _newcomers(self) -> Iterator[str]:
+        sources = self._new(_HASTY + 2 * self._limits.max_sources)
+        return each(sources, lambda nth: self._four.newcomer(nth, _HASTE_US))
+
+    def _further(self) -> Iterator[str]:
+        """One source, and all attempts that are left when the others have theirs."""
+        one = self._four.source(self._new(1)[0])
+        left = self._limits.max_attempts - 3 * self._limits.max_sources
+        return self._four.refused(one, range(left))
+
+    def _told(self, scanners: range) -> Iterator[str]:
+        """They come back: now they are told of, and what they send is counted."""
+        told = scanners[: gate._MOST_TOLD]
+        yield from each(told, lambda nth: self._four.newcomer(nth, _PACE_US))
+        yield from self._four.chorus(told, self._limits.max_held // 2 - 1)
+
+    def _flows(self) -> Iterator[str]:
+        """All within a second: answered ones, unanswered ones, and as many again of which nobody waits."""
+        four, (visitor,) = self._four, self._new(1)
+        src = four.source(visitor)
+        ports = range(1_024, 1_024 + self._limits.max_flows)
+        yield from four.known(visitor)
+        yield from each(ports, lambda port: four.visit(src, port, answered=True))
+        yield from (four.probe(src, 0, port=port) for port in ports)
+        yield from each(ports, lambda port: four.visit(src, port, served=SERVED[1]))

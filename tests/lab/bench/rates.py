@@ -1,0 +1,193 @@
+"""Live, at rising rates: what is lost, how far behind the log is, and what it costs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from tests.lab.bench import sending
+from tests.lab.bench.captures import Frames, flood, scanner, visitors
+from tests.lab.bench.cost import inhabitants, metered, spent
+from tests.lab.bench.programs import Counts, InstalledPsad, InstalledScanlogd, OurSensor, Program
+from tests.lab.bench.sending import Sent
+from tests.lab.bench.tables import count, mebibytes, micros, table
+from tests.support.namespaces import Host, Lab, opened
+from tests.support.waiting import wait_for
+
+_PATIENCE_SECONDS = 120.0
+# Behind by less than this, it kept up: dumpcap's timer and ours are in it.
+KEPT_UP_SECONDS = 1.5
+_ANSWERED_SHARE = 1.01
+# Further behind than this, a peer is not tried faster.
+_HOPELESS_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One program, one kind of packets, one rate."""
+
+    program: str
+    kind: str
+    wanted: int | None
+    sent: Sent
+    counts: Counts | None
+    cpu: dict[str, float]
+    behind_seconds: float
+    lines: int
+    peak_bytes: int
+
+    @property
+    def lost(self) -> int | None:
+        """Packets that were sent and not seen, if the program counts them."""
+        return None if self.counts is None else max(0, self.sent.packets - self.counts.packets)
+
+    @property
+    def kept_up(self) -> bool:
+        """Whether nothing was lost and nothing was left to do when the last packet was sent."""
+        return not self.lost and self.behind_seconds <= KEPT_UP_SECONDS
+
+    def cells(self) -> list[str]:
+        """Give the row of the table."""
+        seconds = self.sent.seconds + self.behind_seconds
+        rate = "full speed: " if self.wanted is None else ""
+        return [
+            self.program,
+            self.kind,
+            f"{rate}{count(self.sent.rate)}",
+            count(self.sent.packets),
+            "does not tell" if self.counts is None else count(self.lost or 0),
+            "" if self.counts is None else count(self.counts.dropped),
+            f"{self.behind_seconds:.1f}",
+            micros(self.cpu, self.sent.packets),
+            f"{self.lines / seconds:,.1f}",
+            mebibytes(self.peak_bytes),
+        ]
+
+
+KINDS: dict[str, Frames] = {"forged flood": flood, "one scanner": scanner, "visitors": visitors}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rates the sensor gets, for each kind of packets, and its peers; None is a burst at full speed."""
+
+    ours: Mapping[str, Sequence[int | None]]
+    peers: Sequence[int | None]
+    seconds: float
+    most: int
+    burst: int
+
+    def packets(self, rate: int | None) -> int:
+        """How many packets are sent at a rate."""
+        return self.burst if rate is None else min(self.most, int(rate * self.seconds))
+
+
+FULL = Plan(
+    {
+        "forged flood": (5_000, 10_000, 20_000, 40_000, 80_000, 160_000, None),
+        "one scanner": (10_000, 20_000, 40_000, 80_000),
+        "visitors": (10_000, 20_000, 40_000, 80_000),
+    },
+    (5_000, 20_000),
+    10,
+    # So many that the kernel's buffer cannot hold them: it alone takes some 400,000.
+    1_000_000,
+    300_000,
+)
+QUICK = Plan({"forged flood": (5_000, 20_000, None), "visitors": (20_000,)}, (5_000,), 2, 50_000, 50_000)
+
+
+def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: int) -> Trial:
+    """Let one program watch the first packets of a capture, named after their kind, at one rate."""
+    target = lab.target
+    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
+        before = inhabitants(target)
+        with (
+            program.started(target, Path(name)) as running,
+            metered(_newcomers(target, before)) as meter,
+        ):
+            meter.wait_until_quiet(_PATIENCE_SECONDS, program.nap_seconds)
+            meter.weigh_anew()
+            used = meter.cpu()
+            sent = sending.finish(sending.start(lab.visitor, capture, rate, packets))
+            last = time.monotonic()
+            busy = meter.wait_until_quiet(_PATIENCE_SECONDS, program.nap_seconds)
+            cpu = spent(used, meter.cpu())
+            peak = meter.peak_bytes
+            counts = running.stop()
+            lines = running.lines()
+        if counts and counts.packets > _ANSWERED_SHARE * sent.packets:
+            raise AssertionError(f"somebody answers: {sent.packets} packets sent, {counts.packets} seen")
+        behind = max(0.0, busy - last)
+        return Trial(program.name, capture.stem, rate, sent, counts, cpu, behind, lines, peak)
+
+
+def _newcomers(host: Host, before: set[int]) -> set[int]:
+    """Whoever was started enters the host's namespace a moment later."""
+    return wait_for(lambda: inhabitants(host) - before, "the program to start")
+
+
+def installed() -> list[Program]:
+    """Give the peers that this machine has."""
+    path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
+    peers: dict[str, Program] = {"scanlogd": InstalledScanlogd(), "psad": InstalledPsad()}
+    return [peer for name, peer in peers.items() if shutil.which(name) or shutil.which(name, path=path)]
+
+
+def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
+    """Try the sensor at all rates, then each peer with the first kind, one program after the other."""
+    found: list[Trial] = []
+    with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
+        sending.silence(lab)
+        captures = [_recorded(lab, Path(name), kind, plan.most) for kind in plan.ours]
+        for capture in captures:
+            for rate in plan.ours[capture.stem]:
+                found.append(_shown(trial(lab, OurSensor(), capture, rate, plan.packets(rate))))  # noqa: PERF401
+        for program in peers:
+            for rate in plan.peers:
+                found.append(_shown(trial(lab, program, captures[0], rate, plan.packets(rate))))
+                if found[-1].behind_seconds > _HOPELESS_SECONDS:
+                    break
+    return found
+
+
+def _recorded(lab: Lab, folder: Path, kind: str, packets: int) -> Path:
+    return sending.recorded(folder / f"{kind}.pcap", lab.visitor, lab.target, KINDS[kind], packets)
+
+
+def _shown(made: Trial) -> Trial:
+    print(*made.cells(), sep="  ", flush=True)
+    return made
+
+
+def section(trials: Sequence[Trial]) -> str:
+    """Give the table, and what is to be read from it."""
+    head = (
+        *("program", "packets", "sent in a second", "sent", "lost", "dropped", "behind at the end, s"),
+        *("CPU µs/packet", "log lines/s", "memory, MiB"),
+    )
+    ours = [one for one in trials if one.program == OurSensor().name]
+    kinds = dict.fromkeys(one.kind for one in ours)
+    best = "".join(f"- {kind}: {_best([one for one in ours if one.kind == kind])}.\n" for kind in kinds)
+    return f"{table(head, (one.cells() for one in trials))}\nWhat the sensor bears:\n\n{best}"
+
+
+def _best(ours: Sequence[Trial]) -> str:
+    rising = sorted((one for one in ours if one.wanted is not None), key=lambda one: one.sent.rate)
+    whole = list(takewhile(lambda one: not one.lost, rising))
+    steady = [one for one in whole if one.kept_up]
+    parts = []
+    if steady:
+        parts.append(f"it keeps up with {count(max(one.sent.rate for one in steady))} packets a second")
+    if whole:
+        parts.append(f"nothing is lost up to {count(max(one.sent.rate for one in whole))} packets a second")
+    for one in ours:
+        if one.wanted is None:
+            fate = f"loses {count(one.lost)}" if one.lost else "is kept whole"
+            parts.append(f"a burst of {count(one.sent.packets)} packets at full speed {fate}")
+    return ", ".join(parts)

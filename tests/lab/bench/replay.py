@@ -1,0 +1,177 @@
+"""Capture files through the sensor, beside tshark alone with the same command line, and beside pyshark."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from portsentry_py.capture.live import _environment, _tshark_command, find_tools
+from tests.lab.bench import frames
+from tests.lab.bench.captures import REPLAYED, TARGET, Frames
+from tests.lab.bench.cost import metered
+from tests.lab.bench.frames import Link
+from tests.lab.bench.tables import count, mebibytes, table
+
+_PER_SECOND = 10_000
+# What takes so long needs no further round: chance is small beside it.
+_ENOUGH_SECONDS = 90.0
+_PYSHARK = """
+import sys, time, pyshark
+begun = time.monotonic()
+with pyshark.FileCapture(sys.argv[1]) as capture:
+    print(sum(1 for packet in capture), time.monotonic() - begun)
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process and its children, from start to end."""
+
+    seconds: float
+    cpu_seconds: float
+    tshark_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One capture: what tshark alone takes, and what the sensor with its tshark takes."""
+
+    name: str
+    packets: int
+    bare: Sequence[Run]
+    sensor: Sequence[Run]
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer the sensor takes."""
+        return middle(self.sensor).seconds / middle(self.bare).seconds
+
+    @property
+    def rate(self) -> float:
+        """Packets that the sensor reads in a second."""
+        return self.packets / middle(self.sensor).seconds
+
+    def cells(self) -> list[str]:
+        """Give the row of the table."""
+        bare, ours = middle(self.bare), middle(self.sensor)
+        each = 1e6 / self.packets
+        return [
+            self.name,
+            f"{bare.seconds:.2f}",
+            f"{ours.seconds:.2f}",
+            f"{self.ratio:.2f}",
+            count(self.rate),
+            f"{bare.cpu_seconds * each:.2f}",
+            f"{ours.tshark_seconds * each:.2f}",
+            f"{(ours.cpu_seconds - ours.tshark_seconds) * each:.2f}",
+            mebibytes(bare.peak_bytes),
+            mebibytes(ours.peak_bytes),
+        ]
+
+
+@dataclass(frozen=True)
+class Pyshark:
+    """What pyshark alone reads, without any detection."""
+
+    packets: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Packets in a second."""
+        return self.packets / self.seconds
+
+
+def middle(runs: Sequence[Run]) -> Run:
+    """Give the run of median length."""
+    length = statistics.median_low(run.seconds for run in runs)
+    return next(run for run in runs if run.seconds == length)
+
+
+def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> Run:
+    """Run a command to its end, its output thrown away."""
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+    with metered([process.pid]) as meter:
+        said = process.stderr.read() if process.stderr else b""
+        # Not `wait`: the kernel tells once what a process has cost, when it is collected.
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.stderr:
+        process.stderr.close()
+    if process.returncode != 0:
+        raise AssertionError(f"{command[0]} ended with {process.returncode}: {said.decode(errors='replace')}")
+    return Run(seconds, usage.ru_utime + usage.ru_stime, meter.cpu().get("tshark", 0.0), meter.peak_bytes)
+
+
+def bare(capture: Path) -> Run:
+    """Let tshark alone print what it prints for the sensor."""
+    return timed(_tshark_command(find_tools(), str(capture)), _environment())
+
+
+def sensor(capture: Path) -> Run:
+    """Let the sensor read the capture."""
+    settings = capture.with_name("defaults.yaml")
+    settings.write_text("{}\n", encoding="utf-8")
+    words = ("replay", str(capture), "--home", TARGET, "-c", str(settings))
+    return timed([sys.executable, "-m", "portsentry_py", *words])
+
+
+def compare(name: str, kind: Frames, packets: int, rounds: int) -> Row:
+    """Let both read one capture, in turn, at most so often."""
+    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
+        capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
+        begun = time.monotonic()
+        pairs = [(bare(capture), sensor(capture))]
+        while len(pairs) < rounds and time.monotonic() - begun < _ENOUGH_SECONDS:
+            pairs.append((bare(capture), sensor(capture)))
+    return Row(name, packets, [first for first, _ in pairs], [second for _, second in pairs])
+
+
+def pyshark(packets: int) -> Pyshark:
+    """Let pyshark iterate over the beginning of the first capture."""
+    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
+        kind = next(iter(REPLAYED.values()))
+        capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
+        done = subprocess.run(
+            [sys.executable, "-c", _PYSHARK, capture], capture_output=True, text=True, check=True, timeout=600
+        )
+    read, seconds = done.stdout.split()
+    return Pyshark(int(read), float(seconds))
+
+
+def measure(packets: int, rounds: int, captures: dict[str, Frames] | None = None) -> list[Row]:
+    """Compare over every kind of capture."""
+    found = []
+    for name, kind in (captures or REPLAYED).items():
+        found.append(compare(name, kind, packets, rounds))
+        print(*found[-1].cells(), sep="  ", flush=True)
+    return found
+
+
+def section(rows: Sequence[Row], other: Pyshark) -> str:
+    """Give the table, and pyshark beside it."""
+    head = (
+        *("capture", "tshark alone, s", "sensor, s", "ratio", "sensor, packets/s"),
+        *("µs/packet: tshark alone", "the sensor's tshark", "the sensor itself"),
+        *("memory, MiB: tshark alone", "sensor with tshark"),
+    )
+    first = rows[0]
+    rounds = max(len(row.bare) for row in rows)
+    return (
+        f"{count(first.packets)} packets each, up to {rounds} times in turn, the median of each.\n\n"
+        f"{table(head, (row.cells() for row in rows))}\n"
+        f"pyshark reads {count(other.rate)} packets a second ({count(other.packets)} packets, nothing else "
+        f"done with them); the sensor reads the {first.name} {first.rate / other.rate:,.0f} times as fast.\n"
+    )

@@ -1,0 +1,69 @@
+"""Installs the sensor into a copy of a Debian tree, boots it with systemd, scans it, and says what held."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.lab.boot import tree as trees
+from tests.lab.boot.checks import CHECKS
+from tests.lab.boot.machine import Machine, booted
+
+_HEAD = """# A booted machine
+
+Written by `make boot`: {system}, with {systemd}, tshark {tshark}, fail2ban {fail2ban} and the sensor,
+installed with the commands of [security.md](security.md#as-a-service), is booted by systemd in a container
+with a network of its own, and scanned from a host on its wire. The exit code is 1 if a check fails.
+
+| check | seen |
+|---|---|
+"""
+
+
+def main() -> int:
+    """Try everything; 1 if something did not hold."""
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.boot", description=__doc__)
+    parser.add_argument("tree", type=Path, help="what debootstrap made; it is copied, not changed")
+    parser.add_argument("-o", "--output", type=Path, help="directory for boot.md, as well as the terminal")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("systemd-nspawn needs root")
+    with tempfile.TemporaryDirectory(
+        prefix="portsentry-py-boot-", dir=arguments.tree.resolve().parent
+    ) as folder:
+        tree, console = Path(folder) / "tree", Path(folder) / "console"
+        trees.prepare(arguments.tree, tree)
+        with console.open("wb") as output, booted(tree, output) as machine:
+            page, failed = _page(machine)
+    if arguments.output is not None:
+        (arguments.output / "boot.md").write_text(page, encoding="utf-8")
+    return 1 if failed else 0
+
+
+def _page(machine: Machine) -> tuple[str, bool]:
+    page = _HEAD.format(
+        system=machine.told("sh", "-c", '. /etc/os-release && echo "$PRETTY_NAME"').strip(),
+        systemd=" ".join(machine.told("systemctl", "--version").split()[:2]),
+        tshark=machine.told("tshark", "--version").split()[2].rstrip("."),
+        fail2ban=machine.told("fail2ban-client", "--version").split()[1].lstrip("v"),
+    )
+    print(page, end="", flush=True)
+    failed = False
+    for check in CHECKS:
+        try:
+            seen = check(machine)
+        except AssertionError as error:
+            failed = True
+            seen = f"**{str(error).splitlines()[0] if str(error) else 'not so'}**"
+            print(f"{check.__name__}: {error}", file=sys.stderr)
+        row = f"| {check.__name__.replace('_', ' ')} | {seen} |\n"
+        print(row, end="", flush=True)
+        page += row
+    return page, failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A Debian tree with everything in it, installed as docs/security.md tells an administrator to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.support.paths import ROOT
+
+SOURCE = "/usr/local/src/portsentry-py"
+IFACE = "wire0"
+"""The machine's one interface."""
+
+_PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "procps", "iproute2", "ca-certificates", "libpam-systemd"),
+    *("tshark", "fail2ban", "python3-systemd", "nftables", "python3-venv", "logrotate", "openssh-server"),
+    *("libcap2-bin", "iputils-ping"),
+)
+# What this machine trusts and how it asks, the tree does too: it may sit behind a proxy.
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+_NOT_COPIED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
+
+# Debian 12 has no /var/log/auth.log any more, which its jail for sshd wants; it has no iptables here either.
+_JAIL = """\
+[DEFAULT]
+banaction = nftables
+banaction_allports = nftables[type=allports]
+
+[sshd]
+backend = systemd
+"""
+_NETWORK = """\
+[Match]
+Name={iface}
+
+[Link]
+RequiredForOnline=yes
+
+[Network]
+Address=203.0.113.1/24
+Address=2001:db8:113::1/64
+IPv6AcceptRA=no
+LinkLocalAddressing=ipv6
+
+[Route]
+Destination=198.51.100.0/24
+Scope=link
+
+[Route]
+Destination=2001:db8:100::/64
+"""
+# sshd elsewhere than where everybody looks for it: whoever is logged in there must be known all the same.
+SSH_PORT = 2222
+
+
+def prepare(source: Path, tree: Path) -> None:
+    """Copy `source` to `tree`, which must not exist, and install the sensor into the copy.
+
+    Raises:
+        AssertionError: a command in the tree failed; its output is told.
+    """
+    subprocess.run(["cp", "-a", "--reflink=auto", source, tree], check=True)
+    bundle = tree / _CERTIFICATES.relative_to("/")
+    inside(tree, "apt-get update -qq")
+    inside(
+        tree,
+        f"apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 {' '.join(_PACKAGES)}",
+    )
+    if _CERTIFICATES.exists():
+        shutil.copy(_CERTIFICATES, bundle)
+    shutil.copytree(ROOT, tree / SOURCE[1:], ignore=shutil.ignore_patterns(*_NOT_COPIED))
+    for command in steps():
+        inside(tree, f"cd {SOURCE} && {command}")
+    _write(tree, "etc/fail2ban/jail.d/zz-boot.local", _JAIL)
+    _write(tree, "etc/systemd/network/10-wire.network", _NETWORK.format(iface=IFACE))
+    _write(tree, "etc/ssh/sshd_config.d/port.conf", f"Port {SSH_PORT}\n")
+    inside(tree, "systemctl enable systemd-networkd ssh fail2ban && systemctl set-default multi-user.target")
+
+
+def steps() -> list[str]:
+    """The commands with which docs/security.md installs the service, in its order."""
+    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    section = re.search(r"^## As a service\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    found = re.findall(r"^    (\S.*)$", section[1].replace("\\\n", ""), re.MULTILINE)
+    assert found, "the page shows no commands"
+    return found
+
+
+def inside(tree: Path, script: str) -> None:
+    """Run a script in the tree, which is not booted, with this machine's network."""
+    done = subprocess.run(
+        [
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "-D", tree),
+            # The package systemd may bring a resolver of its own, which does not run here.
+            "--resolv-conf=replace-host",
+            *("--setenv=DEBIAN_FRONTEND=noninteractive", f"--setenv=PIP_CERT={_CERTIFICATES}"),
+            *("--setenv=PIP_DEFAULT_TIMEOUT=180", "--setenv=SYSTEMD_OFFLINE=1"),
+            *("sh", "-euc", script),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def _write(tree: Path, name: str, text: str) -> None:
+    path = tree / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,30 @@
+"""All faults, and how one is played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.lab.bench import sending
+from tests.lab.faults import bans, children, clock, limits, log, network, settings, stand_ins, whole
+from tests.lab.faults.fault import Fault, Observed, Stage
+from tests.support.namespaces import opened
+
+FAULTS: tuple[Fault, ...] = (
+    *children.FAULTS,
+    *stand_ins.FAULTS,
+    *whole.FAULTS,
+    *network.FAULTS,
+    *log.FAULTS,
+    *bans.FAULTS,
+    *settings.FAULTS,
+    *limits.FAULTS,
+    *clock.FAULTS,
+)
+
+
+def play(fault: Fault, folder: Path, *, short: bool) -> Observed:
+    """Let one fault happen between hosts of its own; fails where the promise is not kept."""
+    with opened() as lab:
+        sending.silence(lab)
+        address = sending.link(lab.scanner, lab.target).destination.hex(":")
+        return fault.happens(Stage(lab, folder, short, address))

@@ -1,0 +1,50 @@
+"""The table of docs/measurements/reliability.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.lab.bench import machine
+from tests.lab.bench.tables import table
+from tests.lab.faults.fault import Fault, Observed
+from tests.lab.jail.matrix import put_in
+
+PAGE = "reliability.md"
+BEGIN, END = "<!-- faults -->\n", "<!-- end of faults -->\n"
+_HEAD = ("fault", "promise", "observed", "recovery, s", "packets lost", "told")
+
+
+def row(fault: Fault, outcome: Observed | AssertionError) -> list[str]:
+    """Give a line of the table; a promise that was not kept stands out."""
+    if isinstance(outcome, AssertionError):
+        return [fault.what, fault.promise, f"**{str(outcome).splitlines()[0]}**", "", "", ""]
+    recovery = outcome.recovery_seconds
+    return [
+        fault.what,
+        fault.promise,
+        outcome.text,
+        "" if recovery is None else f"{recovery:.1f}",
+        f"{outcome.lost:,} of {outcome.came:,}" if outcome.came else "",
+        outcome.told,
+    ]
+
+
+def write(page: Path, rows: Iterable[list[str]], order: Sequence[str]) -> None:
+    """Put the rows in their places.
+
+    Args:
+        page: whose other rows stay.
+        rows: those that are new.
+        order: what breaks, in the order of the table; other rows go.
+    """
+    text = page.read_text(encoding="utf-8")
+    old = text.partition(BEGIN)[2].partition(END)[0]
+    known = {cells[0]: cells for line in old.splitlines() if len(cells := _cells(line)) == len(_HEAD)}
+    known |= {cells[0]: cells for cells in rows}
+    new = table(_HEAD, [known[what] for what in order if what in known])
+    page.write_text(put_in(text, f"{machine.described()}\n{new}", BEGIN, END), encoding="utf-8")
+
+
+def _cells(line: str) -> list[str]:
+    return line.removeprefix("| ").removesuffix(" |").split(" | ")

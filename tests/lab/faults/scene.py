@@ -1,0 +1,266 @@
+"""What every fault happens in: SYNs come steadily, a witness captures them, the sensor writes its lines."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from portsentry_py.errors import CaptureError
+from tests.lab.faults.fault import Observed, Stage
+from tests.lab.faults.patient import RUN, Patient, strays
+from tests.lab.faults.reckoning import Gap, reckon, time_of
+from tests.lab.faults.witness import Witness
+from tests.support.namespaces import IFACE, Host
+from tests.support.sensor import Line
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
+
+PER_SECOND = 200
+_BEFORE_LINES = 20
+
+
+class Sender:
+    """The sender on the scanner's host."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        first: int = 0,
+        target: str = "",
+        per_second: float = PER_SECOND,
+        count: int | None = None,
+    ) -> None:
+        lab = stage.lab
+        self._process = lab.scanner.start(
+            *(
+                sys.executable,
+                "-m",
+                "tests.lab.faults.sender",
+                IFACE,
+                stage.address,
+                target or lab.target.ipv4[0],
+            ),
+            *(str(first), str(per_second), *([str(count)] if count else [])),
+            stdout=subprocess.PIPE,
+        )
+
+    def finish(self, *, stop: bool = True) -> int:
+        """Give how many SYNs it sent; without `stop`, when it has sent all that it was asked for."""
+        if stop:
+            self._process.terminate()
+        said, _ = self._process.communicate(timeout=120)
+        return int(said)
+
+
+class Scene:
+    """A sensor that works, and all that is needed to say what a fault costs it."""
+
+    def __init__(self, stage: Stage, patient: Patient, per_second: float) -> None:
+        self.stage = stage
+        self.sensor = patient
+        self.target: Host = stage.lab.target
+        self._witness = Witness(self.target, stage.folder)
+        self._sender = Sender(stage, per_second=per_second)
+        self.struck = self.cured = time.time()
+        self._before = patient.descriptors()
+
+    def steady(self) -> None:
+        """Return when lines come."""
+        self.sensor.wait_for(
+            lambda: len(self.sensor.matching(event_type="connection")) >= _BEFORE_LINES,
+            "lines before the fault",
+        )
+
+    def strike(self) -> None:
+        """The fault happens now."""
+        self._before = self.sensor.descriptors()
+        self.struck = self.cured = time.time()
+
+    def mended(self) -> None:
+        """The cause of the fault is gone now: from here on the sensor has to recover."""
+        self.cured = time.time()
+
+    def waits_for(self, state: str, reason: str, number: int = 1) -> None:
+        """Wait until the sensor has said so often that it is in a state; the last time for this reason."""
+        found = self.sensor.wait_for(
+            lambda: self.sensor.matching(event_type="status", state=state)[number - 1 :],
+            f"{state}, {number} times",
+        )
+        told = found[0]["reason"]
+        assert told == reason, f"it is {state} for the reason {told}, not {reason}\n{self.sensor.evidence()}"
+
+    def told(self, sentence: str) -> None:
+        """Wait until the sensor has said so on stderr."""
+        self.sensor.wait_for(lambda: sentence in self.sensor.diagnostics.read_text(), repr(sentence))
+
+    def breaks_off(self, reason: str) -> None:
+        """Wait until the capture has broken off for this reason and runs again."""
+        self.waits_for("interrupted", reason)
+        self.waits_for("restarted", reason)
+
+    def sees(self, **wanted: object) -> None:
+        """Wait until a SYN that comes from now on has its line."""
+        now = time.time()
+        self.sensor.wait_for(
+            lambda: any(
+                # A clock that was wrong has left lines from the future.
+                now <= time_of(line) <= now + PATIENCE_SECONDS
+                for line in self.sensor.matching(event_type="connection", **wanted)
+            ),
+            "lines about what comes now",
+        )
+
+    def observed(
+        self,
+        text: str = "",
+        *,
+        gaps: Iterable[Gap] = (),
+        logs: Sequence[Path] = (),
+        told: str = "",
+        recovers: bool = True,
+        counted: bool = True,
+    ) -> Observed:
+        """End all, hold the log against the capture, and fail if anything was lost that was not told.
+
+        Args:
+            text: what was seen of the fault; else, whether there was another capture.
+            gaps: times about which the sensor cannot tell: it was dead.
+            logs: the files that hold the log, oldest first; without any, the one that is written.
+            told: what told of it, besides the status lines that say so themselves.
+            recovers: whether there was a time without sight.
+            counted: whether as many packets were counted as came. Lines of no packet are counted too, and
+                while an interface that is named does not exist, nothing counts.
+        """
+        self._sender.finish()
+        self._settle()
+        # Patiently: a capture that takes over is there twice for a moment.
+        wait_for(lambda: not self._grown(), "no more to be there than before", evidence=self._evidence)
+        family = self.sensor.family()
+        code = self.sensor.stop()
+        wait_for(
+            lambda: not [one for one in family if one.is_running()],
+            f"the end of {family}",
+            evidence=self.sensor.evidence,
+        )
+        capture = self._witness.stop()
+        orphans = strays(self.target)
+        left = self.sensor.leftovers()
+        known = read_lines(logs or [self.sensor.log])
+        found = reckon(capture, known, gaps)
+        wrong = [
+            *found.wrong,
+            *(
+                [f"{len(found.untold)} SYNs were lost and nobody was told: {found.untold[:3]}"]
+                * bool(found.untold)
+            ),
+            *([f"processes {orphans} outlived the sensor"] * bool(orphans)),
+            *([f"temporary files are left: {left}"] * bool(left)),
+            *([f"it ended with {code}"] * bool(code)),
+            *(["it saw nothing any more"] * (capture.syns[-1] in found.lost)),
+            *(self._miscounted(capture.packets, known) if counted else []),
+        ]
+        assert not wrong, "\n".join([*wrong, self.sensor.evidence()])
+        return Observed(
+            text or ("a new capture" if "restarted" in found.told else "the same capture"),
+            ", ".join(filter(None, (told, found.told))),
+            found.blind_seconds(self.cured, capture.syns) if recovers else None,
+            len(found.lost),
+            found.came,
+        )
+
+    def _grown(self) -> list[str]:
+        """Zombies, and descriptors that were not there before the fault."""
+        more = self.sensor.descriptors() - self._before
+        return [*self.sensor.zombies(), *more.elements()]
+
+    def _evidence(self) -> str:
+        return f"{self._grown()}\n{self.sensor.evidence()}"
+
+    def _settle(self) -> None:
+        """Return when all that was sent has been read."""
+        self.sensor.wait_for(lambda: self.status_now()["packets_pending"] == 0, "nothing to be on its way")
+
+    def status_now(self) -> Line:
+        """Ask the sensor for a status line."""
+        before = len(self.sensor.matching(state="reloaded"))
+        self.sensor.process.send_signal(signal.SIGHUP)
+        return self.sensor.wait_for(lambda: self.sensor.matching(state="reloaded")[before:], "a status line")[
+            0
+        ]
+
+    def _miscounted(self, packets: int, lines: Sequence[Line]) -> Iterator[str]:
+        """The kernel's own count is that of the capture beside it, if one sensor saw it all."""
+        statuses = [line for line in lines if line["event_type"] == "status"]
+        if [one["state"] for one in statuses].count("started") == 1:
+            seen = statuses[-1]["packets_seen"]
+            if seen != packets:
+                yield f"`packets_seen` is {seen}, and {packets} came"
+
+
+@contextmanager
+def playing(
+    stage: Stage,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    iface: str = IFACE,
+    tools: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    piped: bool = False,
+    program: tuple[str, ...] = RUN,
+    per_second: float = PER_SECOND,
+) -> Iterator[Scene]:
+    """Set the scene up; the arguments are those of the patient."""
+    patient = Patient(
+        stage.lab.target,
+        stage.folder / "sensor",
+        settings or {},
+        iface=iface,
+        tools=tools or {},
+        log=log,
+        piped=piped,
+        program=program,
+    )
+    try:
+        if tools:  # which may never become tshark
+            patient.wait_for_line("the sensor to start", state="started")
+        else:
+            patient.wait_until_ready()
+        scene = Scene(stage, patient, per_second)
+        yield scene
+    finally:
+        patient.process.kill()
+
+
+def refused(
+    stage: Stage, sentence: str, *, iface: str = IFACE, tools: Mapping[str, str] | None = None
+) -> str:
+    """Start a sensor that must refuse: it ends with the exit code for captures and one sentence, given here.
+
+    Args:
+        stage: where.
+        sentence: what stands in its sentence.
+        iface: what it shall watch.
+        tools: stand-ins for programs.
+    """
+    target = stage.lab.target
+    patient = Patient(target, stage.folder / "sensor", {}, iface=iface, tools=tools or {})
+    code = patient.process.wait(60)
+    said = patient.diagnostics.read_text().strip()
+    assert code == CaptureError.exit_code, f"it ended with {code}\n{said}"
+    assert sentence in said, said
+    assert "\n" not in said, f"more than one sentence\n{said}"
+    assert not strays(target), f"it left processes behind: {strays(target)}"
+    assert not patient.leftovers(), f"it left files behind: {patient.leftovers()}"
+    return said
+
+
+def read_lines(paths: Iterable[Path]) -> list[Line]:
+    """Give all lines of some files; each must be whole."""
+    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]

@@ -1,0 +1,95 @@
+"""The capture beside the sensor: what the sensor's own filter lets through, on every interface."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import NamedTuple
+
+from portsentry_py.capture.bpf import kernel_filter
+from tests.lab.bench.frames import SYN
+from tests.lab.faults.sender import NETWORK
+from tests.support.namespaces import Host
+from tests.support.needs import require_tool
+from tests.support.waiting import wait_for
+
+_FILE_HEAD = struct.Struct("<IHHiIII")
+_RECORD = struct.Struct("<IIII")
+_MAGIC = 0xA1B2C3D4
+# Linux cooked captures, as `any` gives them: link type, and the bytes before the IP header.
+_HEADERS = {113: 16, 276: 20}
+_IPV4, _TCP = 4, 6
+_DROPPED = re.compile(r"Packets received/dropped on interface .*?: \d+/(\d+) ")
+
+Key = tuple[str, int, str, int]
+
+
+class Seen(NamedTuple):
+    """A SYN of the sender's, as it came: seconds since 1970; source, its port, target, its port."""
+
+    time: float
+    key: Key
+
+
+class Capture(NamedTuple):
+    """What came: all packets by number, the sender's SYNs one by one."""
+
+    packets: int
+    syns: list[Seen]
+
+
+class Witness:
+    """A dumpcap of ours on all interfaces of a host, which outlives each of them."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self._path = folder / "witness.pcap"
+        self._said = folder / "witness.stderr"
+        with self._said.open("w") as stderr:
+            self._process = host.start(
+                *(require_tool("dumpcap"), "-q", "-P", "-i", "any", "-s", "96", "-B", "32"),
+                *("-f", kernel_filter((), vlan=False), "-w", self._path),
+                stderr=stderr,
+            )
+        wait_for(lambda: "File: " in self._said.read_text(), "the witness to capture")
+
+    def stop(self) -> Capture:
+        """End it; a witness that has missed something is none."""
+        self._process.terminate()
+        self._process.wait(30)
+        said = self._said.read_text()
+        dropped = _DROPPED.search(said)
+        if dropped is None or int(dropped[1]):
+            raise AssertionError(f"the witness did not see everything:\n{said}")
+        return read(self._path)
+
+
+def read(path: Path) -> Capture:
+    """Read a whole capture file."""
+    packets = list(_packets(path.read_bytes()))
+    return Capture(len(packets), [seen for moment, packet in packets for seen in _syn(moment, packet)])
+
+
+def _packets(data: bytes) -> Iterator[tuple[float, bytes]]:
+    """Give each packet with its time, from the IP header on."""
+    magic, *_, link = _FILE_HEAD.unpack_from(data)
+    if magic != _MAGIC or link not in _HEADERS:
+        raise AssertionError(f"not a capture on all interfaces: {magic:#x}, link type {link}")
+    at = _FILE_HEAD.size
+    while at < len(data):
+        seconds, micros, size, _ = _RECORD.unpack_from(data, at)
+        at += _RECORD.size
+        yield seconds + micros / 1e6, data[at + _HEADERS[link] : at + size]
+        at += size
+
+
+def _syn(moment: float, packet: bytes) -> Iterator[Seen]:
+    if packet[0] >> 4 != _IPV4 or packet[9] != _TCP:
+        return
+    source, target = str(IPv4Address(packet[12:16])), str(IPv4Address(packet[16:20]))
+    segment = packet[(packet[0] & 0xF) * 4 :]
+    if source.startswith(NETWORK) and segment[13] == SYN:
+        source_port, target_port = struct.unpack_from("!HH", segment)
+        yield Seen(moment, (source, source_port, target, target_port))

@@ -1,0 +1,1 @@
+"""Hostile input, found by coverage: `python -m tests.lab.fuzz`."""

@@ -1,0 +1,238 @@
+"""The filter, with fail2ban's own classes: it sees the source of a line that bans, and nobody else."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields, replace
+from ipaddress import IPv4Address, ip_network
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from portsentry_py.core.decode import canonical_address
+from portsentry_py.core.host_state import network_of
+from portsentry_py.events.model import EVENT_CLASSES, ConnectionEvent, Event, EvidenceEvent, utc
+from portsentry_py.fail2ban.samples import MODES
+from tests.lab.fuzz import jail
+from tests.lab.fuzz.oracle import line_of
+from tests.support.build import unhurried
+from tests.support.needs import require_tool
+
+# Ends a run that hangs; how fast it is, is no matter here.
+PATIENCE_SECONDS = 300
+MOST_TIME_US = 253_402_300_799_999_999
+
+
+@pytest.fixture(autouse=True)
+def _fail2ban() -> None:
+    require_tool("fail2ban-regex")
+
+
+addresses = st.one_of(
+    st.ip_addresses().map(str),
+    st.ip_addresses(network="203.0.113.0/24").map(str),
+    st.ip_addresses(network="2001:db8::/64").map(str),
+    st.ip_addresses(v=4).map(lambda address: f"::ffff:{address}"),
+    st.sampled_from(["::", "::1", "0.0.0.0", "255.255.255.255", "64:ff9b::192.0.2.1", str(IPv4Address(1))]),
+).map(canonical_address)
+times = st.integers(0, MOST_TIME_US).map(utc)
+strings = {
+    "UTC, RFC 3339, six decimals": times,
+    "canonical address": addresses,
+    "CIDR": addresses.map(network_of) | st.just("::/64") | st.just("0.0.0.0/24"),
+    "16 hex digits": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+    "": st.from_regex(r"[A-Za-z0-9_.:@-]{1,40}", fullmatch=True),
+}
+
+
+def values(item: Field[Any], hint: Any) -> st.SearchStrategy[Any]:
+    """Everything that the type of a field allows."""
+    unit = item.metadata.get("unit", "")
+    options = [option for option in get_args(hint) if option is not type(None)]
+    if item.default is not MISSING and not options:
+        return st.just(item.default)  # the schema's version
+    if get_origin(hint) is Literal:
+        return st.sampled_from(options)
+    if get_origin(hint) is tuple:
+        return st.lists(st.integers(0, 65_535), max_size=16, unique=True).map(
+            lambda some: tuple(sorted(some))
+        )
+    if options:
+        return st.none() | (
+            st.sampled_from(get_args(options[0])) if get_args(options[0]) else plain(options[0], unit)
+        )
+    return plain(hint, unit)
+
+
+def plain(kind: type, unit: str) -> st.SearchStrategy[Any]:
+    """Everything of a plain type."""
+    if kind is bool:
+        return st.booleans()
+    if kind is int:
+        return st.integers(0, 65_535 if unit == "port" else (1 << 63) - 1)
+    return strings.get(unit, strings[""])
+
+
+def events_of(event_class: Any) -> st.SearchStrategy[Event]:
+    hints = get_type_hints(event_class)
+    return st.builds(
+        event_class, **{item.name: values(item, hints[item.name]) for item in fields(event_class)}
+    )
+
+
+events = st.one_of([events_of(event_class) for event_class in EVENT_CLASSES])
+bans = st.one_of(
+    [
+        st.builds(
+            lambda event, technique: replace(event, verdict="ban", direction="inbound", technique=technique),
+            events_of(event_class),
+            st.sampled_from(["port_scan", "sweep", "slow", "distributed", "stealth", "trap"]),
+        )
+        for event_class in EVENT_CLASSES
+        if issubclass(event_class, EvidenceEvent)
+    ]
+)
+
+
+def text(event: Event) -> str:
+    return line_of(event).decode("ascii").removesuffix("\n")
+
+
+def check(*lines: str) -> None:
+    jail.check("\n".join(lines).encode())
+
+
+@unhurried
+@given(st.lists(events | bans, min_size=1, max_size=20))
+def test_every_event_bans_its_source_or_nobody(some: list[Event]) -> None:
+    check(*map(text, some))
+
+
+@unhurried
+@given(events | bans, events | bans, st.integers(0, 700), st.integers(0, 700))
+def test_torn_and_joined_lines_ban_nobody_else(one: Event, two: Event, cut: int, start: int) -> None:
+    first, second = text(one), text(two)
+    check(
+        first[:cut] + second,
+        first[:cut] + second[start:],
+        first[:cut],
+        second[start:],
+        first + second,
+        f"{first},{second}",
+        f"[{first},{second}]",
+        f"{first}\t{second}",
+        f"{first}\0{second}",
+    )
+
+
+@hypothesis_settings(unhurried, max_examples=30)
+@given(bans, bans)
+def test_a_line_may_break_off_anywhere(one: Event, two: Event) -> None:
+    first, second = text(one), text(two)
+    check(*(first[:cut] + second for cut in range(len(first))))
+
+
+@unhurried
+@given(events_of(ConnectionEvent), bans)
+def test_a_line_within_a_value_bans_nobody(one: Event, two: Event) -> None:
+    inner = text(two)
+    outer = text(replace(one, in_iface=inner))  # type: ignore[call-arg] # decode.py would never let it in
+    check(outer, outer.replace('\\"', '"'), text(replace(one, in_iface=f'","x":"{inner}')))  # type: ignore[call-arg]
+
+
+def test_the_reader_reads() -> None:
+    """The properties above are about something."""
+    bait = jail.seeds()[0].decode().split("\n")
+    seen = {
+        mode: sum(bool(one.addresses) for one in found) for mode, found in jail.reader().read(bait).items()
+    }
+    assert seen["normal"] > 0
+    assert seen["aggressive"] >= seen["normal"] >= seen["strict"]
+
+
+def parsed(pattern: str) -> Any:
+    """A regular expression as Python's own parser sees it."""
+    return importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse").parse(
+        pattern
+    )
+
+
+class Repeat(NamedTuple):
+    """A repetition: the bounds of those around it, its own, what is repeated, and what comes next."""
+
+    within: tuple[int, ...]
+    most: int
+    body: list[Any]
+    behind: str
+
+
+def repeats(tree: Any, within: tuple[int, ...] = ()) -> Iterator[Repeat]:
+    """Every repetition in an expression."""
+    parts = list(tree)
+    for nth, (operation, content) in enumerate(parts):
+        name = str(operation)
+        if name in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
+            _, most, body = content
+            yield Repeat(
+                within, int(most), list(body), str(parts[nth + 1][0]) if nth + 1 < len(parts) else "END"
+            )
+            yield from repeats(body, (*within, int(most)))
+        elif name == "BRANCH":
+            for branch in content[1]:
+                yield from repeats(branch, within)
+        elif name in {"SUBPATTERN", "ASSERT", "ASSERT_NOT", "ATOMIC_GROUP"}:
+            yield from repeats(content if name == "ATOMIC_GROUP" else content[-1], within)
+
+
+UNBOUND = int(
+    importlib.import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants").MAXREPEAT
+)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_expression_costs_no_more_than_a_pass_over_the_line(mode: str) -> None:
+    """Anchored, and all repetitions bounded, but for single characters up to another, which nothing repeats.
+
+    So there is a bound for the places where these begin, whatever the line, and each is one pass over it.
+    """
+    for pattern in jail.reader().patterns[MODES.index(mode)]:
+        tree = parsed(pattern)
+        assert [str(part) for part in tree[0]] == ["AT", "AT_BEGINNING"], pattern
+        found = list(repeats(tree))
+        assert len(found) > 10
+        for one in (one for one in found if one.most == UNBOUND):
+            assert set(one.within) <= {1}, pattern
+            assert [str(operation) for operation, _ in one.body] in (["IN"], ["LITERAL"]), pattern
+            assert one.behind in {"LITERAL", "END"}, pattern
+
+
+def test_the_search_for_repetitions_finds_them() -> None:
+    assert [one._replace(body=[]) for one in repeats(parsed(r"^(?:a|(?=(?:b{2,3}c)*)d+e)"))] == [
+        Repeat((), UNBOUND, [], "END"),
+        Repeat((UNBOUND,), 3, [], "LITERAL"),
+        Repeat((), UNBOUND, [], "LITERAL"),
+    ]
+
+
+def test_a_hostile_line_of_a_mebibyte_is_read() -> None:
+    def give_up(*_: object) -> None:
+        raise AssertionError("fail2ban hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(PATIENCE_SECONDS)
+    try:
+        check(*jail.adversarial(1 << 20))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_the_networks_of_the_strategies_are_networks() -> None:
+    for network in ("::/64", "0.0.0.0/24"):
+        assert str(ip_network(network)) == network

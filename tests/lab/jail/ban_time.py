@@ -1,0 +1,192 @@
+"""How long a ban takes: from a scanner's first packet to the kernel's rule; writes it into docs/fail2ban.md.
+
+    python -m tests.lab.jail.ban_time [--scans 40] [--swarm 200] [--minutes 10] -o docs
+
+The sensor watches live and Debian's own fail2ban bans in nftables. First come scans by nmap, one after the
+other, then many scanners at once, then one scanner that goes on for minutes after its ban. Needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.lab.jail.matrix import put_in
+from tests.support import udp_peers as peers
+from tests.support.kernel_rules import watched
+from tests.support.namespaces import IFACE, Host, Lab, opened
+from tests.support.sensor import Sensor
+from tests.support.sensor_jail import Jail
+from tests.support.waiting import wait_for
+from tests.support.wiretap import sent, tapped
+
+PAGE = "fail2ban.md"
+BEGIN, END = "<!-- ban time -->\n", "<!-- end of ban time -->\n"
+NETWORK = "198.18.0.0/15"
+NMAP = ("nmap", "-n", "-Pn", "-sS", "-e", IFACE)
+# So slow that the ban comes in the middle of the scan, as it does on the internet.
+ORDINARY = ("--max-rate", "200", "-p", "1-2000")
+SWARM_PORTS = 30
+
+
+@dataclass(frozen=True)
+class Ban:
+    """One scanner: seconds from its first packet to the rule, and the probes that it had sent by then."""
+
+    seconds: float
+    probes: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A target with the sensor and fail2ban; `ruled` and the capture `tap` watch them from outside."""
+
+    lab: Lab
+    jail: Jail
+    ruled: dict[str, float]
+    tap: Path
+
+    def bans(self, addresses: list[str]) -> list[Ban]:
+        """Wait until all are banned, then give each ban."""
+        wanted = set(addresses)
+        wait_for(
+            lambda: wanted <= set(self.ruled),
+            f"rules about {len(addresses)} scanners",
+            seconds=120,
+            evidence=self.jail.evidence,
+        )
+        wait_for(lambda: wanted <= set(sent(self.tap)), "the tap to have all of them")
+        moments = sent(self.tap)
+        return [_ban(moments[address], self.ruled[address]) for address in addresses]
+
+
+def _ban(moments: list[float], ruled: float) -> Ban:
+    return Ban(ruled - moments[0], sum(moment < ruled for moment in moments))
+
+
+@contextmanager
+def bench(addresses: int) -> Iterator[Bench]:
+    """Build everything; the scanner's host gets so many addresses."""
+    with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
+        folder = Path(name)
+        _settle(lab.scanner, addresses)
+        lab.target.run("ip", "route", "add", NETWORK, "dev", IFACE)
+        tap = folder / "sent.pcapng"
+        with ExitStack() as stack:
+            sensor = Sensor(lab.target, folder, {}, copy=False)
+            stack.callback(sensor.stop)
+            sensor.wait_until_ready()
+            jail = Jail(lab.target, folder, sensor.log)
+            stack.callback(jail.stop)
+            ruled = stack.enter_context(watched(lab.target))
+            stack.enter_context(tapped(lab.scanner, tap, f"src net {NETWORK} and tcp"))
+            yield Bench(lab, jail, ruled, tap)
+
+
+def address(number: int) -> str:
+    """Give the address of scanner `number`, each in a network of its own, as strangers are."""
+    return f"198.{18 + number // 256}.{number % 256}.9"
+
+
+def _settle(host: Host, addresses: int) -> None:
+    batch = "".join(f"addr add {address(number)}/32 dev {IFACE}\n" for number in range(addresses))
+    subprocess.run(host.inside("ip", "-batch", "-"), input=batch, text=True, check=True, timeout=60)
+
+
+def one_by_one(made: Bench, scans: int) -> list[Ban]:
+    """Let nmap scan from one address after the other; each stops when it is banned."""
+    addresses = [address(number) for number in range(scans)]
+    for source in addresses:
+        nmap = made.lab.scanner.start(*NMAP, *ORDINARY, "-S", source, made.lab.target.ipv4[0])
+        wait_for(
+            partial(made.ruled.get, source),
+            f"a rule about {source}",
+            evidence=made.jail.evidence,
+        )
+        nmap.kill()
+        nmap.wait()
+    return made.bans(addresses)
+
+
+def at_once(made: Bench, first: int, scanners: int) -> list[Ban]:
+    """Let so many addresses scan together, interleaved, packet by packet."""
+    addresses = [address(first + number) for number in range(scanners)]
+    words = [sys.executable, peers.__file__, "swarm", made.lab.target.ipv4[0], str(SWARM_PORTS), *addresses]
+    done = made.lab.scanner.run(*words)
+    if done.returncode != 0:
+        raise AssertionError(f"the swarm failed: {done.stderr}")
+    return made.bans(addresses)
+
+
+def going_on(made: Bench, number: int, minutes: float) -> list[str]:
+    """Let nmap scan every port, again and again, and give fail2ban's lines about it."""
+    source = address(number)
+    end = time.monotonic() + 60 * minutes
+    while (left := end - time.monotonic()) > 0:
+        words = (*NMAP, "-T4", "-p-", "-S", source, made.lab.target.ipv4[0])
+        nmap = made.lab.scanner.start(*words)
+        try:
+            nmap.wait(left)
+        except subprocess.TimeoutExpired:
+            nmap.kill()
+            nmap.wait()
+    made.bans([source])
+    log = (made.jail.folder / "fail2ban.log").read_text().splitlines()
+    return [line for line in log if source in line.split()]
+
+
+def row(what: str, bans: list[Ban]) -> list[str]:
+    """Give one line of the table."""
+    seconds = sorted(ban.seconds for ban in bans)
+    probes = statistics.median(ban.probes for ban in bans)
+    ninth = seconds[max(0, -(-9 * len(seconds) // 10) - 1)]
+    return [
+        what,
+        *(f"{one:.2f} s" for one in (statistics.median(seconds), ninth, seconds[-1])),
+        f"{probes:.0f}",
+    ]
+
+
+def table(rows: list[list[str]]) -> str:
+    """Give the table as Markdown."""
+    head = ["scanners", "median", "90 %", "longest", "probes by then (median)"]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *rows))
+
+
+def main(words: list[str]) -> int:
+    """Measure, print, and write the table."""
+    parser = argparse.ArgumentParser(description="from the first packet to the rule")
+    parser.add_argument("--scans", type=int, default=40, help="scans, one after the other")
+    parser.add_argument("--swarm", type=int, default=200, help="scanners at once")
+    parser.add_argument("--minutes", type=float, default=10, help="how long one scanner goes on")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=f"the folder of {PAGE}")
+    arguments = parser.parse_args(words)
+    with bench(arguments.scans + arguments.swarm + 1) as made:
+        rows = [row(f"{arguments.scans}, one after the other", one_by_one(made, arguments.scans))]
+        print(table(rows), flush=True)
+        rows.append(row(f"{arguments.swarm} at once", at_once(made, arguments.scans, arguments.swarm)))
+        print(table(rows[1:]), flush=True)
+        lines = going_on(made, arguments.scans + arguments.swarm, arguments.minutes)
+    print(*lines, sep="\n")
+    going = (
+        f"A scanner that was banned and went on for {arguments.minutes:g} minutes cost fail2ban's log "
+        f"{len(lines)} lines.\n"
+    )
+    print(going)
+    page = arguments.output / PAGE
+    text = put_in(page.read_text(encoding="utf-8"), f"{table(rows)}\n{going}", BEGIN, END)
+    page.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,97 @@
+"""Says who each source was, and whether it was right to ban it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.lab.ordinary.bans import Ban
+from tests.lab.ordinary.life import Lived
+from tests.lab.ordinary.population import Meant, Population
+from tests.lab.ordinary.tapes import Album
+from tests.lab.ordinary.town import HOST6, HOSTS, ROUTERS
+
+_HOUSE = frozenset({*HOSTS, HOST6, *ROUTERS})
+_JAILS = {Meant.EACH: "portsentry", Meant.SOME: "portsentry", Meant.LOGIN: "sshd"}
+
+
+@dataclass(frozen=True)
+class Who:
+    """Whom an address belongs to. `scored` is false for those of whom nobody can say if they are innocent."""
+
+    name: str
+    meant: Meant
+    scored: bool = True
+
+    def may_be_banned(self, jail: str) -> bool:
+        """Tell whether this jail is right to ban them."""
+        return _JAILS.get(self.meant) == jail
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A ban, whose it is, and whether it is right; None where that is not scored."""
+
+    ban: Ban
+    who: Who
+    right: bool | None
+
+
+class Register:
+    """Knows everybody."""
+
+    def __init__(self, populations: Sequence[Population], album: Album) -> None:
+        self._populations = populations
+        self._album = album
+
+    def who(self, address: str) -> Who:
+        """Tell whom an address belongs to."""
+        for one in self._populations:
+            if one.owns(address):
+                return Who(one.name, one.meant)
+        if address in _HOUSE:
+            return Who("the host or a router beside it", Meant.NOBODY)
+        played = self._album.numbers.whose(address)
+        if played is None:
+            return Who("nobody known", Meant.NOBODY)
+        tape = self._album.tapes[played[0]]
+        name = f"capture {tape.capture.name}, host as {tape.view}, there {played[1]}"
+        return Who(name, Meant.NOBODY, scored=tape.scored)
+
+
+def judged(lived: Lived, register: Register) -> list[Judged]:
+    """Judge every ban."""
+    found = []
+    for ban in lived.bans:
+        who = register.who(ban.address)
+        right = who.may_be_banned(ban.jail)
+        found.append(Judged(ban, who, right if who.scored or right else None))
+    return found
+
+
+def missed(lived: Lived, populations: Sequence[Population]) -> list[str]:
+    """Give whoever should have been banned and was not, and whoever did not come at all."""
+    found = []
+    for one in populations:
+        came = lived.accounts[one.name].addresses
+        if not came:
+            found.append(f"{one.name}: nobody came")
+            continue
+        jail = _JAILS.get(one.meant)
+        if jail is None:
+            continue
+        banned = {ban.address for ban in lived.bans if ban.jail == jail}
+        free = [address for address in came if address not in banned]
+        if one.meant is Meant.SOME and len(free) < len(came):
+            continue
+        found += [f"{one.name}: {address} is not banned by {jail}" for address in free]
+    return found
+
+
+def wrong(judgements: Sequence[Judged]) -> list[str]:
+    """Give whoever was banned and is innocent."""
+    return [
+        f"{one.who.name}: {one.ban.address} is banned by {one.ban.jail}"
+        for one in judgements
+        if one.right is False
+    ]

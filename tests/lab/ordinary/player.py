@@ -1,0 +1,55 @@
+"""Plays the tapes on the switch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from tests.lab.ordinary.day import Day
+from tests.lab.ordinary.town import Town
+from tests.support.namespaces import IFACE
+
+_PCAP_HEAD_BYTES = 24
+
+
+class Player:
+    """Plays to the host from the beginning of the day."""
+
+    def __init__(self, town: Town, day: Day, tape: Path) -> None:
+        self._town = town
+        self._day = day
+        self._tape = tape
+        self.played = 0
+        self.failed = ""
+        self._thread = threading.Thread(target=self._play, daemon=True)
+
+    def start(self) -> None:
+        """Begin in time."""
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end."""
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self.failed = "tcpreplay did not come to an end"
+
+    def _play(self) -> None:
+        # The first frame is sent at once, whatever its time.
+        first = _first_moment(self._tape)
+        time.sleep(max(0.0, self._day.start + first - time.time()))
+        # Its usual timer keeps a core busy between two packets.
+        words = ("tcpreplay", "--quiet", "--timer=nano", "-i", IFACE, self._tape)
+        done = self._town.tape.run(*words, seconds=self._day.seconds(30) + 120)
+        for line in done.stdout.splitlines():
+            name, _, count = line.partition(":")
+            if name.strip() == "Successful packets":
+                self.played = int(count)
+        if done.returncode != 0:
+            self.failed = done.stderr
+
+
+def _first_moment(tape: Path) -> float:
+    with tape.open("rb") as file:
+        file.seek(_PCAP_HEAD_BYTES)
+        return float(int.from_bytes(file.read(4), "little"))

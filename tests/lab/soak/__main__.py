@@ -1,0 +1,67 @@
+"""Shows that memory and cost per packet do not drift, and writes the tables of reliability.md.
+
+    python -m tests.lab.soak [--hours N] [--minutes N] [-o docs]
+
+A simulated day goes through the sensor at full speed; then it runs live. Needs root. 0 leaves a part out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab.jail.matrix import put_in
+from tests.lab.soak import live, simulated
+from tests.lab.soak.quarters import shown
+
+PAGE = "reliability.md"
+
+
+def _simulated(hours: int) -> str:
+    quarters, last, lines = simulated.measure(hours)
+    told = ", ".join(f"{number} {name}" for name, number in sorted(lines.items()))
+    return (
+        f"{hours} simulated hours: {last['packets']:,} packets, {last['renewals']} renewals, "
+        f"{last['restarts']} restarts; lines: {told}.\n\n{shown(quarters)}"
+    )
+
+
+def _live(minutes: int) -> str:
+    quarters, last = live.measure(minutes * 60)
+    return (
+        f"{minutes} minutes live: {last['packets_seen']:,} packets seen, {last['packets_dropped']} dropped, "
+        f"{last['packets_missed']} missed, {last['restarts']} restarts, {last['renewals']} renewals.\n\n"
+        f"{shown(quarters)}"
+    )
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure both, show and write the tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.lab.soak",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--hours", type=int, default=24, help="simulated")
+    parser.add_argument("--minutes", type=int, default=20, help="live")
+    parser.add_argument("-o", "--output", type=Path, help=f"the folder of {PAGE}; without it, only print")
+    arguments = parser.parse_args(words)
+    for name, part, size in (
+        ("simulated", _simulated, arguments.hours),
+        ("live", _live, arguments.minutes),
+    ):
+        if not size:
+            continue
+        text = part(size)
+        print(f"\n== {name}\n\n{text}", flush=True)
+        if arguments.output:
+            page = arguments.output / PAGE
+            marks = (f"<!-- soak {name} -->\n", f"<!-- end of soak {name} -->\n")
+            page.write_text(put_in(page.read_text(encoding="utf-8"), text, *marks), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

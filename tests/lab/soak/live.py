@@ -1,0 +1,79 @@
+"""The running sensor over visitors, scans and floods on a wire, for as long as is wanted."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tests.lab.bench import sending
+from tests.lab.bench.captures import strangers, visitors
+from tests.lab.bench.cost import metered, spent
+from tests.lab.soak.quarters import QUARTERS, Quarter
+from tests.support.namespaces import Lab, opened
+from tests.support.sensor import Sensor
+from tests.support.waiting import wait_for
+
+_PER_SECOND = 1_500
+_ROUND_SECONDS = 10
+_FLOOD, _FLOOD_PER_SECOND, _FLOOD_EVERY = 25_000, 5_000, 12
+_SCAN_EVERY = 3
+_SETTLED_SECONDS = 1.0
+
+
+def measure(seconds: int) -> tuple[list[Quarter], dict[str, Any]]:
+    """Run for so long; gives the quarters and the last status line."""
+    with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name, ExitStack() as stack:
+        folder = Path(name)
+        sending.silence(lab)
+        packets = _PER_SECOND * min(_ROUND_SECONDS, seconds // QUARTERS)
+        ordinary = sending.recorded(folder / "visitors.pcap", lab.visitor, lab.target, visitors, packets)
+        flood = sending.recorded(folder / "flood.pcap", lab.visitor, lab.target, strangers, _FLOOD)
+        sensor = Sensor(lab.target, folder, {}, copy=False)
+        stack.callback(sensor.stop)
+        sensor.wait_until_ready()
+        with metered([sensor.process.pid]) as meter:
+            quarters, rounds = [], 0
+            for _ in range(QUARTERS):
+                begun, before, cpu = time.monotonic(), _status(sensor)["packets"], meter.cpu()
+                meter.weigh_anew()
+                while time.monotonic() - begun < seconds / QUARTERS:
+                    _round(lab, ordinary, flood, rounds)
+                    rounds += 1
+                given = _status(sensor)["packets"] - before
+                used = sum(spent(cpu, meter.cpu()).values())
+                quarters.append(Quarter(given, used, dict(meter.peak_of)))
+            _settle(sensor)
+        sensor.stop()
+        return quarters, sensor.lines()[-1]
+
+
+def _round(lab: Lab, ordinary: Path, flood: Path, number: int) -> None:
+    sender = sending.start(lab.visitor, ordinary, _PER_SECOND)
+    if number % _SCAN_EVERY == 0:
+        lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-F", "--max-retries", "0", lab.target.ipv4[0])
+    if number % _FLOOD_EVERY == 1:
+        sending.finish(sending.start(lab.visitor, flood, _FLOOD_PER_SECOND))
+    sending.finish(sender)
+
+
+def _status(sensor: Sensor) -> dict[str, Any]:
+    """Ask the sensor, which goes on, for a status line."""
+    before = len(sensor.matching(state="reloaded"))
+    sensor.process.send_signal(signal.SIGHUP)
+    return wait_for(
+        lambda: sensor.matching(state="reloaded")[before:], "a status line", evidence=sensor.evidence
+    )[0]
+
+
+def _settle(sensor: Sensor) -> None:
+    """Wait until nothing is on its way any more."""
+
+    def settled() -> bool:
+        time.sleep(_SETTLED_SECONDS)
+        return not _status(sensor)["packets_pending"]
+
+    wait_for(settled, "the last packets", evidence=sensor.evidence)

@@ -1,0 +1,605 @@
+"""The arithmetic of packets, against a simulated kernel, dumpcap and tshark of which all is known."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from portsentry_py.capture.loss import Accounts, read_from_file
+from tests.support.build import START_US, unhurried
+
+COUNTS = st.integers(1, 20)
+SETTLED_SECONDS = 5.0  # four, and what rounding takes
+
+
+def wall(now: float) -> float:
+    """The packets' clock."""
+    return START_US / 1e6 + now
+
+
+def lines(*moments: float) -> list[str]:
+    """What tshark prints of packets of these moments."""
+    return [f"{wall(moment):.6f}\tx" for moment in moments]
+
+
+class Wire:
+    """A kernel that counts every packet, and a capture that has, loses or gives it: the truth of a sensor."""
+
+    def __init__(self, accounts: Accounts | None = None) -> None:
+        self.accounts = accounts or Accounts()
+        self.now = 0.0
+        self.passed = self.given = self.lost = 0
+        self.queue: list[float] = []  # when those passed that the capture has and tshark has not printed
+        self.runs = False
+        self.dropped = 0  # of the capture that runs, as dumpcap will tell
+        self.starts()
+
+    def count(self) -> None:
+        """Look at the counter."""
+        self.accounts.counted(self.now, self.passed)
+
+    def wait(self, seconds: float) -> None:
+        """Look after so long."""
+        self.now += seconds
+        self.count()
+
+    def settle(self) -> None:
+        """Look until nothing more is to be expected."""
+        self.wait(0)
+        self.wait(SETTLED_SECONDS)
+
+    def passes(self, count: int) -> None:
+        """Packets pass; the capture has them if it runs."""
+        self.now += 0.001
+        self.passed += count
+        if self.runs:
+            self.queue += [self.now] * count
+        else:
+            self.lost += count
+
+    def drops(self, count: int) -> None:
+        """Packets pass for which the capture has no room."""
+        self.now += 0.001
+        self.passed += count
+        self.lost += count
+        self.dropped += count
+
+    def vanish(self, count: int) -> None:
+        """Packets that the capture had are lost, and nobody will tell."""
+        gone = min(count, len(self.queue))
+        del self.queue[:gone]
+        self.lost += gone
+
+    def gives(self, count: int) -> None:
+        """So many packets are printed."""
+        some, self.queue = self.queue[:count], self.queue[count:]
+        if some:
+            self.count()
+        self.accounts.gave(self.now, lines(*some))
+        self.given += len(some)
+
+    def starts(self, early: int = 0) -> None:
+        """Another capture runs; so many packets pass before the accounts begin anew."""
+        self.runs = True
+        if early:
+            self.passes(early)
+        self.now += 0.001
+        self.count()
+        self.accounts.begins(self.now, wall(self.now))
+
+    def is_taken_over(self, gives: int) -> None:
+        """The capture ends while another runs already, which has what this one has not given."""
+        self.gives(gives)
+        self.count()
+        self.accounts.ends(self.dropped, taken_over=True)
+        self.dropped = 0
+
+    def ends(self, gives: int, *, tells: bool = True) -> None:
+        """The capture gives some and ends with the rest; dumpcap tells what was dropped, or was killed."""
+        self.gives(gives)
+        self.vanish(len(self.queue))
+        self.count()
+        self.accounts.ends(self.dropped if tells else 0)
+        self.dropped = 0
+        self.runs = False
+
+    @property
+    def told(self) -> tuple[int, int, int, int]:
+        """Given, dropped, missed and pending."""
+        accounts = self.accounts
+        return accounts.given, accounts.dropped, accounts.missed, accounts.pending
+
+    @property
+    def said_lost(self) -> int:
+        """All losses that are told."""
+        return self.accounts.dropped + self.accounts.missed
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Whatever comes after whatever: every packet is in exactly one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wire = Wire()
+        self.seen = 0
+
+    runs = precondition(lambda self: self.wire.runs)
+    does_not_run = precondition(lambda self: not self.wire.runs)
+
+    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 3.0, SETTLED_SECONDS]), looks=st.booleans())
+    def time_goes_on(self, seconds: float, looks: bool) -> None:
+        """With or without a look at the counter."""
+        if looks:
+            self.wire.wait(seconds)
+        else:
+            self.wire.now += seconds
+
+    @rule(count=COUNTS)
+    def packets_pass(self, count: int) -> None:
+        """Some pass."""
+        self.wire.passes(count)
+
+    @runs
+    @rule(count=COUNTS)
+    def packets_are_dropped(self, count: int) -> None:
+        """Some find no room."""
+        self.wire.drops(count)
+
+    @runs
+    @rule(count=COUNTS)
+    def packets_vanish(self, count: int) -> None:
+        """Some are lost without a word."""
+        self.wire.vanish(count)
+
+    @runs
+    @rule(count=st.integers(0, 40))
+    def lines_come(self, count: int) -> None:
+        """Some, all, or none; perhaps long after they were given up."""
+        self.wire.gives(count)
+
+    @runs
+    @rule(gives=st.integers(0, 40), tells=st.booleans())
+    def the_capture_ends(self, gives: int, tells: bool) -> None:
+        """In order, or with what it has."""
+        self.wire.ends(gives, tells=tells)
+
+    @does_not_run
+    @rule(early=st.integers(0, 5))
+    def another_starts(self, early: int) -> None:
+        """And has some packets already."""
+        self.wire.starts(early)
+
+    @runs
+    @rule(gives=st.integers(0, 40))
+    def another_takes_over(self, gives: int) -> None:
+        """Without a gap."""
+        self.wire.is_taken_over(gives)
+
+    @rule()
+    def it_settles(self) -> None:
+        """What is not here is told to be lost, each packet once."""
+        self.wire.settle()
+        pending = self.wire.accounts.pending
+        assert self.wire.said_lost + pending == self.wire.lost + len(self.wire.queue)
+        assert pending == 0 or not self.wire.runs, "what is lost with an end is told when it goes on"
+
+    @invariant()
+    def every_packet_is_somewhere(self) -> None:
+        """At each moment."""
+        accounts = self.wire.accounts
+        assert accounts.seen == sum(self.wire.told)
+        assert min(self.wire.told) >= 0
+        assert accounts.given == self.wire.given
+        assert self.seen <= accounts.seen <= self.wire.passed
+        assert self.wire.said_lost <= self.wire.lost + len(self.wire.queue)
+        self.seen = accounts.seen
+
+    def teardown(self) -> None:
+        """The sensor ends: nothing is on its way any more."""
+        wire = self.wire
+        if wire.runs:
+            wire.ends(7)
+        wire.count()
+        wire.accounts.finish()
+        self.every_packet_is_somewhere()
+        assert wire.told == (wire.given, wire.accounts.dropped, wire.accounts.missed, 0)
+        assert wire.accounts.seen == wire.passed
+        assert wire.said_lost == wire.lost
+
+
+TestAnyOrder = unhurried(AnyOrder).TestCase
+
+
+CALLS = st.one_of(
+    st.tuples(st.just("counted"), st.integers(0, 50)),
+    st.tuples(st.just("gave"), st.lists(st.floats(-2, 2), max_size=5)),
+    st.tuples(st.just("begins"), st.floats(-2, 2)),
+    st.tuples(st.just("ends"), st.integers(0, 50)),
+    st.tuples(st.sampled_from(["filters_anew", "stalls", "finish", "wait"]), st.none()),
+)
+
+
+@unhurried
+@given(st.lists(CALLS, max_size=40))
+def test_it_adds_up_whatever_is_said(calls: list[tuple[str, object]]) -> None:
+    """The counter knows fewer packets than come, dumpcap tells too much, and clocks jump."""
+    accounts = Accounts()
+    now, total = 0.0, 0
+    for name, what in calls:
+        now += 0.5
+        if name == "counted":
+            assert isinstance(what, int)
+            total += what
+            accounts.counted(now, total)
+        elif name == "gave":
+            assert isinstance(what, list)
+            accounts.gave(now, lines(*(now + ahead for ahead in what)))
+        elif name == "begins":
+            assert isinstance(what, float)
+            accounts.begins(now, wall(now + what))
+        elif name == "ends":
+            assert isinstance(what, int)
+            accounts.ends(what)
+        elif name == "wait":
+            now += SETTLED_SECONDS
+        elif name == "stalls":
+            accounts.stalls(now)
+        else:
+            getattr(accounts, name)()
+        parts = (accounts.given, accounts.dropped, accounts.missed, accounts.pending)
+        assert accounts.seen == sum(parts)
+        assert min(parts) >= 0
+        assert name != "finish" or accounts.pending == 0
+
+
+def test_a_packet_is_pending_until_it_comes() -> None:
+    wire = Wire()
+    wire.passes(3)
+    wire.count()
+    assert wire.told == (0, 0, 0, 3)
+    wire.gives(2)
+    assert wire.told == (2, 0, 0, 1)
+    wire.gives(1)
+    assert wire.told == (3, 0, 0, 0)
+    assert wire.accounts.seen == 3
+
+
+def test_what_was_counted_before_the_first_capture_is_not_ours() -> None:
+    accounts = Accounts()
+    accounts.counted(0.0, 1000)
+    accounts.begins(0.0, wall(0.0))
+    assert accounts.seen == 0
+    accounts.counted(1.0, 1002)
+    assert (accounts.seen, accounts.pending) == (2, 2)
+
+
+def test_what_the_first_capture_had_before_the_counter_is_ours() -> None:
+    accounts = Accounts()
+    accounts.counted(0.0, 0)
+    accounts.begins(0.0, wall(0.0))
+    accounts.counted(0.5, 0)
+    accounts.gave(0.5, lines(-0.2, -0.1))
+    assert (accounts.given, accounts.pending, accounts.seen) == (2, 0, 2)
+    accounts.counted(1.0, 1)
+    assert (accounts.given, accounts.pending, accounts.seen) == (2, 1, 3)
+
+
+def test_without_a_counter_what_is_known_is_what_came_and_what_dumpcap_tells() -> None:
+    accounts = Accounts()
+    accounts.begins(0.0, wall(0.0))
+    accounts.gave(1.0, lines(0.5, 0.6))
+    accounts.ends(3)
+    assert (accounts.seen, accounts.pending, accounts.dropped, accounts.missed) == (5, 0, 3, 0)
+    accounts.begins(9.0, wall(9.0))
+    accounts.gave(10.0, lines(9.5))
+    assert not accounts.stalls(99.0)
+    accounts.ends(4)
+    accounts.finish()
+    assert (accounts.seen, accounts.given, accounts.dropped, accounts.missed) == (10, 3, 7, 0)
+
+
+def test_losses_are_told_four_seconds_after_all_is_still_and_not_before() -> None:
+    wire = Wire()
+    wire.passes(5)
+    wire.drops(2)
+    wire.count()
+    wire.now += 1
+    wire.gives(5)
+    wire.wait(3.9)
+    assert wire.told == (5, 0, 0, 2)
+    wire.wait(0.2)
+    assert wire.told == (5, 2, 0, 0)
+
+
+def test_packets_that_still_pass_are_waited_for() -> None:
+    wire = Wire()
+    for _ in range(5):
+        wire.drops(1)
+        wire.wait(3)
+    wire.wait(3.9)
+    assert wire.told == (0, 0, 0, 5)
+    wire.wait(0.2)
+    assert wire.told == (0, 5, 0, 0)
+
+
+def test_what_comes_after_it_was_given_up_is_taken_back() -> None:
+    wire = Wire()
+    wire.passes(4)
+    wire.drops(1)
+    wire.settle()
+    assert wire.told == (0, 5, 0, 0)
+    wire.gives(4)
+    assert wire.told == (4, 1, 0, 0)
+    assert wire.accounts.seen == 5
+
+
+def test_what_dumpcap_tells_is_not_counted_twice() -> None:
+    wire = Wire()
+    wire.drops(3)
+    wire.settle()
+    wire.drops(4)
+    assert wire.told == (0, 3, 0, 0)
+    wire.ends(0)
+    assert wire.told == (0, 7, 0, 0)
+    wire.starts()
+    wire.drops(2)
+    wire.ends(0)
+    assert wire.told == (0, 9, 0, 0)
+
+
+def test_what_only_the_counter_knows_of_is_not_taken_from_what_dumpcap_tells() -> None:
+    wire = Wire()
+    wire.passes(5)
+    wire.vanish(5)
+    wire.settle()
+    wire.drops(3)
+    wire.ends(0)
+    wire.starts()
+    wire.settle()
+    assert wire.said_lost == 8
+
+
+def test_what_passes_between_two_captures_is_missed() -> None:
+    wire = Wire()
+    wire.passes(2)
+    wire.ends(2)
+    wire.passes(3)
+    wire.starts()
+    wire.passes(1)
+    assert wire.told == (2, 0, 0, 3)
+    wire.gives(1)
+    assert wire.told == (3, 0, 3, 0)
+
+
+def test_so_it_is_when_time_passes_between_them() -> None:
+    wire = Wire()
+    wire.ends(0)
+    wire.passes(3)
+    wire.settle()
+    wire.starts()
+    wire.settle()
+    assert wire.told == (0, 0, 3, 0)
+
+
+def test_what_a_capture_had_before_its_beginning_is_not_missed() -> None:
+    wire = Wire()
+    wire.ends(0)
+    wire.passes(3)
+    wire.starts(early=2)
+    wire.passes(1)
+    wire.gives(1)
+    assert wire.told == (1, 0, 0, 5), "more may come of what passed before"
+    wire.gives(2)
+    assert wire.told == (3, 0, 3, 0)
+
+
+def test_a_batch_may_hold_packets_of_both_sides() -> None:
+    wire = Wire()
+    wire.ends(0)
+    wire.passes(3)
+    wire.starts(early=2)
+    wire.passes(2)
+    wire.gives(4)
+    assert wire.told == (4, 0, 3, 0)
+
+
+def test_a_line_without_a_time_was_before() -> None:
+    wire = Wire()
+    wire.ends(0)
+    wire.passes(1)
+    wire.starts()
+    wire.count()
+    wire.accounts.gave(wire.now, ["torn"])
+    assert wire.accounts.missed == 0
+
+
+def test_what_came_late_was_not_missed_either() -> None:
+    wire = Wire()
+    wire.ends(0)
+    wire.passes(3)
+    wire.starts(early=2)
+    wire.settle()
+    assert wire.told == (0, 0, 5, 0)
+    wire.gives(2)
+    assert wire.told == (2, 0, 3, 0)
+
+
+def test_what_is_lost_with_the_end_is_missed() -> None:
+    wire = Wire()
+    wire.passes(5)
+    wire.ends(1)
+    wire.starts()
+    wire.settle()
+    assert wire.told == (1, 0, 4, 0)
+
+
+def test_what_is_still_on_its_way_in_the_end_is_missed() -> None:
+    wire = Wire()
+    wire.passes(5)
+    wire.ends(1)
+    wire.accounts.finish()
+    assert wire.told == (1, 0, 4, 0)
+
+
+def test_a_capture_that_takes_over_goes_on_where_the_other_ended() -> None:
+    wire = Wire()
+    wire.passes(6)
+    wire.drops(2)
+    wire.is_taken_over(4)
+    assert wire.told == (4, 2, 0, 2)
+    wire.gives(2)
+    wire.settle()
+    assert wire.told == (6, 2, 0, 0)
+
+
+def test_what_only_one_of_two_filters_passes_is_no_loss() -> None:
+    wire = Wire()
+    wire.passes(4)
+    wire.is_taken_over(4)
+    wire.passed += 3  # counted by the old filter, and not captured by the new one
+    wire.count()
+    wire.accounts.filters_anew()
+    wire.settle()
+    assert wire.told == (4, 0, 0, 0)
+    assert wire.accounts.seen == 4
+    wire.drops(1)
+    wire.settle()
+    assert wire.told == (4, 1, 0, 0), "once"
+
+
+def test_what_is_lost_after_a_change_of_the_filter_is_told() -> None:
+    """However long it takes until there is a pause."""
+    wire = Wire()
+    wire.is_taken_over(0)
+    wire.passed += 3
+    wire.count()
+    wire.accounts.filters_anew()
+    for _ in range(100):
+        wire.passes(1)
+        wire.drops(2)
+        wire.wait(1)
+        wire.gives(1)
+    wire.settle()
+    assert wire.told == (100, 200, 0, 0)
+    wire.is_taken_over(0)
+    wire.passed += 3
+    wire.count()
+    wire.accounts.filters_anew()
+    wire.ends(0)
+    wire.accounts.finish()
+    assert wire.told == (100, 200, 0, 0)
+
+
+def test_packets_that_the_counter_does_not_know_are_no_more_than_they_are() -> None:
+    wire = Wire()
+    wire.count()
+    wire.accounts.gave(wire.now, lines(*[wire.now] * 5))
+    wire.drops(2)
+    wire.settle()
+    assert wire.told == (5, 2, 0, 0)
+    assert wire.accounts.seen == 7
+
+
+def heard_nothing(wire: Wire, seconds: int) -> list[int]:
+    """When a stall is said while a packet is lost each second, and each stall ends in a restart."""
+    said = []
+    for _ in range(seconds):
+        wire.drops(1)
+        wire.wait(1)
+        if wire.accounts.stalls(wire.now):
+            said.append(round(wire.now))
+            wire.ends(0)
+            wire.starts()
+    return said
+
+
+def test_a_stall_is_said_after_three_seconds_and_then_later_and_later() -> None:
+    wire = Wire()
+    said = heard_nothing(wire, 400)
+    pauses = [after - before for before, after in pairwise(said)]
+    assert said[0] == 4, "the first look at a packet that passed, and three seconds"
+    assert pauses[:5] == [7, 13, 25, 49, 61]
+    assert set(pauses[5:]) == {61}
+    assert wire.accounts.deaf
+
+
+def test_whoever_was_deaf_and_hears_again_is_as_patient_as_before() -> None:
+    wire = Wire()
+    assert heard_nothing(wire, 30) == [4, 11, 24]
+    wire.passes(1)
+    wire.gives(1)
+    assert not wire.accounts.deaf
+    start = round(wire.now)
+    assert [moment - start for moment in heard_nothing(wire, 20)] == [4, 11]
+
+
+def test_it_stays_deaf_however_often_it_is_started() -> None:
+    wire = Wire()
+    heard_nothing(wire, 4)
+    wire.settle()
+    assert wire.accounts.deaf
+    assert not wire.accounts.stalls(wire.now), "nothing passes any more"
+    wire.gives(0)
+    assert wire.accounts.deaf
+
+
+def test_nothing_that_passes_is_no_stall() -> None:
+    wire = Wire()
+    for _ in range(100):
+        wire.wait(1)
+        assert not wire.accounts.stalls(wire.now)
+    wire.passes(1)
+    wire.wait(1)
+    wire.gives(1)
+    for _ in range(100):
+        wire.wait(1)
+        assert not wire.accounts.stalls(wire.now)
+    assert not wire.accounts.deaf
+
+
+@pytest.mark.parametrize("first", ["lines", "look"])
+def test_a_pause_after_a_burst_of_which_some_was_dropped_is_no_stall(first: str) -> None:
+    """The lines came; what is pending are those that never will."""
+    wire = Wire()
+    wire.passes(50)
+    wire.drops(50)
+    if first == "look":
+        wire.wait(0.1)
+    wire.now += 0.4
+    wire.gives(50)
+    for _ in range(10):
+        wire.wait(1)
+        assert not wire.accounts.stalls(wire.now)
+    assert wire.told == (50, 50, 0, 0)
+
+
+def test_a_capture_that_is_behind_is_not_deaf() -> None:
+    wire = Wire()
+    wire.passes(100)
+    for _ in range(20):
+        wire.wait(1)
+        wire.gives(5)
+        assert not wire.accounts.stalls(wire.now)
+    assert wire.told == (100, 0, 0, 0)
+
+
+def test_what_passes_while_the_sensor_ends_changes_nothing_that_was_told() -> None:
+    """The counter is closed before the capture: what comes then was not counted."""
+    wire = Wire()
+    wire.drops(5)
+    wire.settle()
+    wire.accounts.counts_no_more()
+    wire.accounts.gave(wire.now, lines(*[wire.now] * 9))
+    wire.accounts.ends(6)
+    wire.accounts.finish()
+    assert wire.told == (9, 6, 0, 0)
+
+
+def test_all_packets_of_a_file_are_here() -> None:
+    accounts = read_from_file(7)
+    assert (accounts.seen, accounts.given, accounts.pending) == (7, 7, 0)
+    assert (accounts.dropped, accounts.missed) == (0, 0)

@@ -1,0 +1,67 @@
+"""Bucket: CrowdSec's scenario for many ports."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.config.settings import Settings
+from portsentry_py.events.model import Event, ScanEvent
+from tests.support.build import (
+    FRIEND,
+    HOME,
+    HOST,
+    SCANNER,
+    home_hosts,
+    scans,
+    syn,
+    udp,
+    visit,
+    watch,
+    watch_as,
+)
+
+CROWDSEC = Settings(profile="crowdsec")
+
+
+def overflows(events: list[Event]) -> list[ScanEvent]:
+    found = scans(events)
+    assert {(scan.technique, scan.reason) for scan in found} <= {("port_scan", "bucket")}
+    return found
+
+
+@pytest.mark.parametrize(("count", "told"), [(15, 0), (16, 1)])
+def test_the_sixteenth_port_overflows(count: int, told: int) -> None:
+    found = overflows(watch(CROWDSEC, syn(SCANNER, *range(2000, 2000 + count))))
+    assert [(scan.verdict, scan.ports) for scan in found] == [("ban", 16)] * told
+
+
+def test_one_port_in_five_seconds_never_does() -> None:
+    assert overflows(watch(CROWDSEC, syn(SCANNER, *range(2000, 3000), every=5))) == []
+
+
+@pytest.mark.parametrize(("count", "told"), [(29, 0), (30, 1)])
+def test_time_leaks_one_port_in_five_seconds(count: int, told: int) -> None:
+    """At two ports in five seconds the level grows by half a port with each."""
+    found = overflows(watch(CROWDSEC, syn(SCANNER, *range(2000, 2000 + count), every=2.5)))
+    assert len(found) == told
+
+
+def test_a_pause_empties_it() -> None:
+    first, second = syn(SCANNER, *range(2000, 2015)), syn(SCANNER, *range(3000, 3015), at=100)
+    assert overflows(watch(CROWDSEC, first, second)) == []
+
+
+def test_a_port_asked_for_again_is_the_same_port() -> None:
+    first = syn(SCANNER, *range(2000, 2015))
+    assert overflows(watch(CROWDSEC, first, [one.at(1) for one in first])) == []
+
+
+def test_hosts_and_transports_are_counted_apart() -> None:
+    probes = [packet for host in home_hosts(5) for packet in syn(SCANNER, *range(2000, 2015), dst=host)]
+    assert overflows(watch_as(HOME, probes, settings=CROWDSEC)) == []
+    assert overflows(watch(CROWDSEC, udp(SCANNER, *range(2000, 2100)))) == []
+
+
+def test_served_ports_and_our_own_packets_do_not_count() -> None:
+    assert overflows(watch(CROWDSEC, visit(FRIEND, *range(8000, 8050)))) == []
+    assert overflows(watch(CROWDSEC, syn(HOST, *range(1, 50), dst=FRIEND))) == []

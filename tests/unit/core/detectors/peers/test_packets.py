@@ -1,0 +1,54 @@
+"""Packets: psad's danger levels."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.config.settings import Settings
+from portsentry_py.core.pipeline import Engine
+from portsentry_py.events.model import Event, ScanEvent
+from tests.support.build import FRIEND, HOST, SCANNER, US, scans, syn, udp, visit, watch
+
+PSAD = Settings(profile="psad")
+
+
+def packets(events: list[Event]) -> list[ScanEvent]:
+    found = scans(events)
+    assert {(scan.technique, scan.reason) for scan in found} <= {("port_scan", "packets")}
+    return found
+
+
+@pytest.mark.parametrize(("count", "told"), [(4, 0), (5, 1)])
+def test_from_five_packets_on_it_is_told_and_not_banned(count: int, told: int) -> None:
+    found = packets(watch(PSAD, syn(SCANNER, *range(2000, 2000 + count), every=100)))
+    assert [scan.verdict for scan in found if scan.state == "new"] == ["watch"] * told
+
+
+def test_repetitions_count_as_packets() -> None:
+    first, second = syn(SCANNER, 22, 23)
+    again = [first.at(1), first.at(3)]
+    assert packets(watch(PSAD, first, second, again)) == []
+    assert packets(watch(PSAD, first, second, again, first.at(7)))
+
+
+def test_one_port_is_no_range() -> None:
+    knocks = [packet for nth in range(100) for packet in syn(SCANNER, 22, src_port=2000 + nth, at=nth)]
+    assert packets(watch(PSAD, knocks)) == []
+
+
+def test_datagrams_count_as_well() -> None:
+    (scan,) = packets(watch(PSAD, udp(SCANNER, *range(2000, 2005))))
+    assert scan.proto == "udp"
+
+
+def test_the_fifth_danger_level_bans() -> None:
+    engine = Engine(PSAD, US)
+    events = watch(engine, syn(SCANNER, *range(1, 9_999), every=0.0001), syn(SCANNER, 9_999, at=2))
+    assert {scan.verdict for scan in packets(events)} == {"watch"}
+    (ban,) = packets(watch(engine, syn(SCANNER, 10_000, at=2.1)))
+    assert (ban.verdict, ban.state, ban.attempts) == ("ban", "changed", 10_000)
+
+
+def test_served_ports_and_our_own_packets_do_not_count() -> None:
+    assert packets(watch(PSAD, visit(FRIEND, *range(8000, 8050)))) == []
+    assert packets(watch(PSAD, syn(HOST, *range(1, 50), dst=FRIEND))) == []

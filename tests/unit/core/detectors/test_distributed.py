@@ -1,0 +1,129 @@
+"""Distributed: sources of one network cover the ports of a host together."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.config.settings import Detectors, Distributed, Limits, Settings
+from portsentry_py.events.model import Event, ScanEvent
+from tests.support.build import FRIEND, HOST, Sent, connect, in_time, scans, syn, syn_ack, udp, watch
+
+SOURCES = ("203.0.113.1", "203.0.113.2", "203.0.113.3")
+SOURCES6 = ("2001:db8:bad:1::1", "2001:db8:bad:1::2", "2001:db8:bad:1:f::3")
+
+
+def together(events: list[Event]) -> list[ScanEvent]:
+    return [scan for scan in scans(events) if scan.technique == "distributed"]
+
+
+def shared(
+    *counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, tool: bool = True
+) -> list[Sent]:
+    """Each source asks for so many ports that no other asks for, slower than a port scan."""
+    found, first = [], 2000
+    for nth, (source, count) in enumerate(zip(sources, counts, strict=True)):
+        ports = range(first, first + count)
+        if tool:  # the builder's raw SYNs look like nmap's
+            found.append(syn(source, *ports, at=nth, every=every, seq=nth + 1))
+        else:
+            found.append(connect(source, *ports, at=nth, every=every))
+        first += count
+    return in_time(*found)
+
+
+@pytest.mark.parametrize("sources", [SOURCES, SOURCES6])
+@pytest.mark.parametrize(("counts", "told"), [((5, 5, 5), 0), ((6, 5, 5), 1)])
+def test_sixteen_ports_of_three_sources_are_enough(
+    sources: tuple[str, ...], counts: tuple[int, ...], told: int
+) -> None:
+    found = together(watch(Settings(), shared(*counts, sources=sources)))
+    assert [(scan.src_ip, scan.reason, scan.verdict) for scan in found] == [
+        (sources[0], "network_together", "ban")
+    ] * told
+
+
+def test_each_that_takes_part_is_told_at_its_next_probe() -> None:
+    found = together(watch(Settings(), shared(7, 7, 7)))
+    assert {scan.src_ip for scan in found} == set(SOURCES)
+    assert {scan.src_net for scan in found} == {"203.0.113.0/24"}
+
+
+def test_two_sources_are_not_enough() -> None:
+    assert together(watch(Settings(), shared(9, 9, sources=SOURCES[:2], every=30))) == []
+
+
+@pytest.mark.parametrize(("counts", "told"), [((4, 3, 1), 1), ((5, 2, 1), 0)])
+def test_no_source_may_have_more_than_half(counts: tuple[int, ...], told: int) -> None:
+    """That one would be a scanner by itself, and the others its neighbours."""
+    settings = Settings(detectors=Detectors(distributed=Distributed(min_ports=8)))
+    assert len(together(watch(settings, shared(*counts, every=15)))) == told
+
+
+@pytest.mark.parametrize(("every", "told"), [(119.8, 1), (120.2, 0)])
+def test_they_must_be_asked_within_ten_minutes(every: float, told: int) -> None:
+    """Six ports of the first source, the last five steps after the first."""
+    assert len(together(watch(Settings(), shared(6, 5, 5, every=every)))) == told
+
+
+def test_sources_of_other_networks_do_not_count() -> None:
+    far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
+    far6 = ("2001:db8:bad:1::1", "2001:db8:bad:2::2", "2001:db8:bad:3::3")
+    assert together(watch(Settings(), shared(6, 6, 6, sources=far, tool=False))) == []
+    assert together(watch(Settings(), shared(6, 6, 6, sources=far6, tool=False))) == []
+
+
+def test_sources_that_share_a_tools_fingerprint_count_wherever_they_are() -> None:
+    far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
+    found = together(watch(Settings(), shared(6, 6, 6, sources=far, every=8)))
+    assert {(one.verdict, one.reason, one.tool) for one in found} == {("watch", "tool_together", "nmap")}
+    assert together(watch(Settings(), shared(6, 6, 6, sources=far, every=15))) == []
+
+
+def test_a_lone_packet_of_a_tool_is_watched_amid_a_scan() -> None:
+    far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
+    late = syn(FRIEND, 4000, at=45, seq=9)
+    found = together(watch(Settings(), in_time(shared(6, 6, 6, sources=far, every=8), late)))
+    assert [scan.verdict for scan in found if scan.src_ip == FRIEND] == ["watch"]
+
+
+def test_neighbours_who_ask_for_the_same_are_no_scan() -> None:
+    """A mail server that moved: all customers of a provider try the seven ports that it had."""
+    found = [
+        connect(source, 25, 110, 143, 465, 587, 993, 995, at=nth * 5)
+        for nth, source in enumerate(f"203.0.113.{last}" for last in range(1, 80))
+    ]
+    assert scans(watch(Settings(), in_time(*found))) == []
+
+
+def test_ports_that_answer_are_taken_back() -> None:
+    probes = shared(6, 5, 5)
+    first = probes[0]
+    assert together(watch(Settings(), in_time(probes, [syn_ack(first)]))) == []
+
+
+def test_datagrams_count_as_well() -> None:
+    found = [
+        udp(source, *range(2000 + 10 * nth, 2006 + 10 * nth), at=nth, every=10)
+        for nth, source in enumerate(SOURCES)
+    ]
+    assert {scan.proto for scan in together(watch(Settings(), in_time(*found)))} == {"udp"}
+
+
+def test_what_we_ask_others_is_not_counted() -> None:
+    ours = [syn(HOST, *range(2000, 2007), dst=FRIEND, every=10)]
+    assert together(watch(Settings(), *ours)) == []
+
+
+def test_the_operator_chooses_the_numbers() -> None:
+    sections = Detectors(distributed=Distributed(min_ports=4, min_sources=2, window_seconds=30))
+    settings = Settings(detectors=sections)
+    assert together(watch(settings, shared(2, 2, sources=SOURCES[:2])))
+    assert together(watch(settings, shared(2, 2, sources=SOURCES[:2], every=60))) == []
+
+
+def test_networks_are_bounded_and_the_one_unused_for_longest_goes() -> None:
+    settings = Settings(limits=Limits(max_sources=16))
+    others = [syn(f"10.0.{nth}.1", 80, at=1000, seq=nth + 1) for nth in range(20)]
+    scan = shared(6, 5, 5)
+    assert together(watch(settings, scan[:-1], in_time(*others), [scan[-1].at(1001)])) == []
+    assert together(watch(Settings(), scan[:-1], [scan[-1].at(100)]))

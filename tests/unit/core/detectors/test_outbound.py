@@ -1,0 +1,104 @@
+"""Outbound: this host itself asks many others for what they do not serve."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.config.settings import Detectors, Outbound, Settings
+from portsentry_py.events.model import Event, ScanEvent
+from tests.support.build import (
+    FRIEND,
+    HOST,
+    HOST6,
+    SCANNER,
+    US,
+    Sent,
+    across,
+    connect,
+    in_time,
+    refused,
+    scans,
+    syn,
+    syn_ack,
+    udp,
+    udp_reply,
+    watch,
+    watch_as,
+)
+
+
+def alarms(events: list[Event]) -> list[ScanEvent]:
+    return [scan for scan in scans(events) if scan.technique == "outbound"]
+
+
+def others(count: int) -> list[str]:
+    """So many hosts of others."""
+    return [f"198.51.{100 + nth // 250}.{1 + nth % 250}" for nth in range(count)]
+
+
+@pytest.mark.parametrize(("count", "told"), [(29, 0), (30, 1)])
+@pytest.mark.parametrize("closed", [True, False])
+def test_thirty_pairs_in_vain_are_an_alarm_and_never_a_ban(count: int, told: int, closed: bool) -> None:
+    asked = across(HOST, others(count), 445)
+    found = scans(watch(Settings(), refused(asked) if closed else asked))
+    assert [(scan.technique, scan.verdict, scan.reason, scan.direction) for scan in found] == [
+        ("outbound", "watch", "outbound", "outbound")
+    ] * told
+    assert [scan.src_ip for scan in found] == [HOST] * told
+
+
+def test_ports_of_one_host_count_as_well() -> None:
+    (scan,) = scans(watch(Settings(), refused(syn(HOST, *range(200, 230), dst=FRIEND))))
+    assert (scan.hosts, scan.ports) == (1, 30)
+
+
+@pytest.mark.parametrize(("every", "told"), [(2.068, 1), (2.069, 0)])
+def test_they_must_stay_unanswered_within_a_minute(every: float, told: int) -> None:
+    asked = refused(across(HOST, others(30), 445, every=every))
+    assert len(alarms(watch(Settings(), asked))) == told
+
+
+def test_probes_whose_answer_is_on_its_way_do_not_count() -> None:
+    asked = across(HOST, others(200), 445, every=0.001)
+    assert scans(watch(Settings(), in_time(asked, [syn_ack(one, after=0.9) for one in asked]))) == []
+
+
+def test_a_browser_a_crawler_and_a_resolver_are_no_alarm() -> None:
+    traffic = [across(HOST, others(300), port, every=0.05, at=port / 1000) for port in (443, 80, 25)]
+    questions = [packet for host in others(200) for packet in udp(HOST, 53, dst=host)]
+    assert scans(watch(Settings(), in_time(*traffic, questions))) == []
+
+
+def test_a_client_whose_ipv6_is_broken_is_no_alarm() -> None:
+    servers = [f"2001:db8:f::{nth:x}" for nth in range(1, 200)]
+    assert scans(watch(Settings(), across(HOST6, servers, 443, every=0.1))) == []
+
+
+def test_a_peer_of_many_peers_is_no_alarm() -> None:
+    """Most peers that a tracker names are gone, and all listen on high ports."""
+    ports = [6881, 16_881, 51_413, 40_000, 49_001, 30_303]
+    asked = [
+        packet
+        for nth, host in enumerate(others(400))
+        for packet in across(HOST, [host], ports[nth % 6], at=nth / 20)
+    ]
+    pings = [
+        packet for nth, host in enumerate(others(400)) for packet in udp(HOST, 6881, dst=host, at=nth / 20)
+    ]
+    assert scans(watch(Settings(), in_time(asked, pings))) == []
+
+
+def test_what_is_answered_is_no_alarm() -> None:
+    questions = udp(HOST, *range(100, 160), dst=FRIEND)
+    calls = connect(HOST, *range(100, 160), dst=SCANNER)
+    answers: list[Sent] = [*map(udp_reply, questions), *map(syn_ack, calls)]
+    assert scans(watch(Settings(), in_time(questions, calls, answers))) == []
+
+
+def test_what_others_ask_us_is_not_outbound() -> None:
+    assert alarms(watch(Settings(), refused(syn(SCANNER, *range(100, 200))))) == []
+
+
+def test_the_operator_chooses_the_numbers() -> None:
+    settings = Settings(detectors=Detectors(outbound=Outbound(min_pairs=3, window_seconds=5)))
+    assert len(alarms(watch_as(US, refused(across(HOST, others(3), 22)), settings=settings))) == 1

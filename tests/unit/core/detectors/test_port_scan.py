@@ -1,0 +1,137 @@
+"""Port scan: many unserved ports of one host within a window."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.config.settings import Settings
+from portsentry_py.events.model import Event, ScanEvent
+from tests.support.build import (
+    FRIEND,
+    HOST,
+    SCANNER,
+    SCANNER6,
+    Sent,
+    connect,
+    fin,
+    in_time,
+    micros,
+    null,
+    rst,
+    scans,
+    strict,
+    syn,
+    syn_ack,
+    udp,
+    visit,
+    watch,
+    xmas,
+)
+
+FOUR = (100, 200, 300, 400)
+
+
+def port_scans(events: list[Event]) -> list[ScanEvent]:
+    """The lines of this detector; others may speak of the same traffic."""
+    return [scan for scan in scans(events) if scan.technique == "port_scan"]
+
+
+def test_the_probe_that_reaches_the_threshold_is_the_verdict() -> None:
+    probes = syn(SCANNER, *FOUR)
+    assert scans(watch(strict(), probes[:3])) == []
+    (scan,) = scans(watch(strict(), probes))
+    assert (scan.technique, scan.verdict, scan.reason, scan.state) == (
+        "port_scan",
+        "ban",
+        "ports_in_window",
+        "new",
+    )
+    assert (scan.src_ip, scan.dest_ip, scan.dest_port) == (SCANNER, HOST, 400)
+    assert (scan.ports, scan.ports_sample) == (4, FOUR)
+
+
+@pytest.mark.parametrize(
+    ("build", "scan_type"),
+    [(syn, "syn"), (connect, "connect"), (null, "null"), (fin, "fin"), (xmas, "xmas")],
+)
+@pytest.mark.parametrize("source", [SCANNER, SCANNER6])
+def test_every_tcp_type_counts_over_both_families(build: object, scan_type: str, source: str) -> None:
+    assert callable(build)
+    (scan,) = scans(watch(strict(), build(source, *FOUR)))
+    assert (scan.src_ip, scan.scan_type) == (source, scan_type)
+
+
+def test_one_port_over_and_over_is_no_port_scan() -> None:
+    knocks = [packet for at in range(50) for packet in syn(SCANNER, 22, src_port=1025 + at, at=at / 10)]
+    assert scans(watch(strict(), knocks)) == []
+
+
+def test_ports_touched_too_slowly_are_no_port_scan() -> None:
+    assert port_scans(watch(strict(), syn(SCANNER, *range(100, 120), every=3.334))) == []
+    assert port_scans(watch(strict(), syn(SCANNER, *range(100, 120), every=3.333)))
+
+
+def test_the_default_threshold_is_eight_ports_in_a_minute() -> None:
+    assert scans(watch(Settings(), syn(SCANNER, *range(100, 107)))) == []
+    assert port_scans(watch(Settings(), syn(SCANNER, *range(100, 108), every=8.571)))
+    assert port_scans(watch(Settings(), syn(SCANNER, *range(100, 108), every=8.572))) == []
+
+
+def test_closed_ports_that_refuse_count_as_well() -> None:
+    probes = syn(SCANNER, *FOUR)
+    refused = [packet for probe in probes for packet in (probe, rst(probe))]
+    assert [scan.verdict for scan in scans(watch(strict(), refused))] == ["ban"]
+
+
+def test_ports_that_answer_are_no_evidence() -> None:
+    asked = connect(FRIEND, *range(100, 120), every=0.1)
+    answered = in_time(asked, [syn_ack(one) for one in asked])
+    assert scans(watch(strict(), answered)) == []
+
+
+def test_visits_of_served_ports_are_no_evidence() -> None:
+    assert scans(watch(strict(), visit(FRIEND, *range(8000, 8040)))) == []
+
+
+def test_ports_of_different_hosts_are_not_added_up() -> None:
+    probes = [packet for last in range(1, 20) for packet in syn(SCANNER, 22, dst=f"192.0.2.{last}")]
+    assert scans(watch(strict(), probes)) == []
+
+
+def test_datagrams_count_like_segments() -> None:
+    (scan,) = scans(watch(strict(), udp(SCANNER, *FOUR)))
+    assert (scan.technique, scan.scan_type, scan.proto, scan.ports) == ("port_scan", "udp", "udp", 4)
+
+
+def test_transports_are_not_added_up() -> None:
+    assert scans(watch(strict(), syn(SCANNER, *FOUR[:3]), udp(SCANNER, *FOUR[:3], at=1))) == []
+
+
+@pytest.mark.parametrize(("count", "told"), [(4, 0), (5, 1)])
+def test_five_protocols_are_a_scan_of_protocols(count: int, told: int) -> None:
+    asked = [Sent(micros(nth), SCANNER, HOST, 100 + nth, b"") for nth in range(count)]
+    found = scans(watch(Settings(), asked))
+    assert [(scan.scan_type, scan.proto, scan.ports) for scan in found] == [("ipproto", "ip", 5)] * told
+
+
+def test_icmp_requests_are_no_port_scan() -> None:
+    asked = [
+        Sent(micros(nth), SCANNER, HOST, 1, bytes([kind, 0, 0, 0, 0, 0, 0, 0]))
+        for nth, kind in enumerate((8, 13, 15, 17))
+    ]
+    assert scans(watch(strict(), asked)) == []
+
+
+def test_a_scan_of_two_types_is_mixed() -> None:
+    (scan,) = scans(watch(strict(), syn(SCANNER, *FOUR[:2]), xmas(SCANNER, *FOUR[2:], at=1)))
+    assert scan.scan_type == "mixed"
+
+
+def test_a_port_asked_for_again_counts_when_it_was_asked_last() -> None:
+    first, *others = syn(SCANNER, *FOUR, every=9)
+    assert port_scans(watch(strict(), first, in_time([first.at(26)], others))) == []
+    assert port_scans(watch(strict(), first, in_time([first.at(26)], [one.at(19) for one in others])))
+
+
+def test_what_we_try_ourselves_is_no_port_scan() -> None:
+    assert port_scans(watch(strict(), syn(HOST, *range(1, 60), dst=FRIEND))) == []

@@ -1,0 +1,99 @@
+"""Stealth: flags that no stack sends."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.config.settings import Detectors, Settings, Stealth
+from portsentry_py.core.packet import ECE, FIN, PSH, SYN, URG
+from portsentry_py.events.model import Event, ScanEvent
+from tests.support.build import (
+    FRIEND,
+    HOME,
+    HOST,
+    SCANNER,
+    SCANNER6,
+    Sent,
+    connect,
+    home_hosts,
+    refused,
+    scans,
+    syn,
+    tcp,
+    watch,
+    watch_as,
+)
+
+
+def stealthy(events: list[Event]) -> list[ScanEvent]:
+    return [scan for scan in scans(events) if scan.technique == "stealth"]
+
+
+@pytest.mark.parametrize("source", [SCANNER, SCANNER6])
+@pytest.mark.parametrize(
+    ("flags", "scan_type"),
+    [
+        (0, "null"),
+        (FIN, "fin"),
+        (FIN | PSH | URG, "xmas"),
+        (SYN | FIN, "odd_flags"),
+        (ECE, "odd_flags"),
+        (URG, "odd_flags"),
+    ],
+)
+def test_three_ports_are_enough(source: str, flags: int, scan_type: str) -> None:
+    probes = syn(source, 22, 80, 443, flags=flags)
+    assert scans(watch(Settings(), probes[:2])) == []
+    (scan,) = scans(watch(Settings(), probes))
+    assert (scan.technique, scan.reason, scan.verdict) == ("stealth", "impossible_flags", "ban")
+    assert (scan.scan_type, scan.ports) == (scan_type, 3)
+
+
+def test_the_same_port_over_and_over_is_one() -> None:
+    probes = [
+        packet for nth in range(30) for packet in syn(SCANNER, 22, flags=0, src_port=2000 + nth, at=nth)
+    ]
+    assert scans(watch(Settings(), probes)) == []
+
+
+@pytest.mark.parametrize(("every", "told"), [(300, 1), (300.001, 0)])
+def test_they_must_be_touched_within_ten_minutes(every: float, told: int) -> None:
+    assert len(stealthy(watch(Settings(), syn(SCANNER, 22, 80, 443, flags=FIN, every=every)))) == told
+
+
+def test_ports_of_different_hosts_are_added_up() -> None:
+    probes = [packet for host in home_hosts(3) for packet in syn(SCANNER, 22, dst=host, flags=0)]
+    (scan,) = scans(watch_as(HOME, probes))
+    assert (scan.technique, scan.hosts) == ("stealth", 3)
+
+
+def test_several_kinds_are_mixed() -> None:
+    probes = [*syn(SCANNER, 22, flags=0), *syn(SCANNER, 80, flags=FIN), *syn(SCANNER, 443, flags=SYN | FIN)]
+    (scan,) = scans(watch(Settings(), probes))
+    assert scan.scan_type == "mixed"
+
+
+def test_what_a_stack_sends_does_not_count_with_it() -> None:
+    traffic = [*refused(connect(FRIEND, 22, 80, 443)), *syn(FRIEND, 25, 26, flags=FIN, at=1)]
+    assert scans(watch(Settings(), traffic)) == []
+
+
+def test_one_broken_packet_is_no_scan() -> None:
+    assert scans(watch(Settings(), tcp(FRIEND, HOST, 40_000, 22, SYN | FIN))) == []
+
+
+def test_what_we_send_ourselves_is_no_stealth_scan() -> None:
+    assert scans(watch(Settings(), syn(HOST, 22, 80, 443, dst=FRIEND, flags=FIN))) == []
+
+
+def test_served_ports_do_not_count() -> None:
+    """They answer nothing to such a packet: a scanner that finds them open is told by the others."""
+    opened = [tcp(HOST, FRIEND, port, 40_000, 0x12, ack=1001) for port in (22, 80)]
+    probes: list[Sent] = syn(SCANNER, 22, 80, 443, flags=0, at=1)
+    assert scans(watch(Settings(), opened, probes)) == []
+
+
+def test_the_operator_chooses_the_numbers() -> None:
+    settings = Settings(detectors=Detectors(stealth=Stealth(min_ports=1, window_seconds=5)))
+    (scan,) = scans(watch(settings, syn(SCANNER, 22, flags=0)))
+    assert scan.ports == 1

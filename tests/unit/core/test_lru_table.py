@@ -1,0 +1,66 @@
+"""A bounded table forgets the entry unused for longest, and counts it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portsentry_py.core.lru_table import BoundedTable
+from tests.support.build import unhurried
+
+
+def full(*keys: str, limit: int = 3) -> BoundedTable[str, int]:
+    table: BoundedTable[str, int] = BoundedTable(limit)
+    for at, key in enumerate(keys):
+        table.put(key, at)
+    return table
+
+
+def test_the_entry_unused_for_longest_goes() -> None:
+    table = full("a", "b", "c", "d")
+    assert [key for key, _ in table.items()] == ["b", "c", "d"]
+    assert table.evicted == 1
+
+
+def test_touching_and_replacing_are_use_and_peeking_is_not() -> None:
+    table = full("a", "b", "c")
+    assert (table.touch("a"), table.peek("b"), table.touch("x"), table.peek("x")) == (0, 1, None, None)
+    table.put("c", 7)
+    table.put("d", 3)
+    assert [key for key, _ in table.items()] == ["a", "c", "d"]
+
+
+def test_removing_is_not_evicting() -> None:
+    table = full("a", "b")
+    assert (table.pop("a"), table.pop("a")) == (0, None)
+    assert (table.evicted, len(table), "a" in table, "b" in table) == (0, 1, False, True)
+
+
+def test_the_owner_hears_of_what_is_evicted() -> None:
+    gone: list[tuple[str, int]] = []
+    table: BoundedTable[str, int] = BoundedTable(1, on_evict=lambda key, entry: gone.append((key, entry)))
+    table.put("a", 1)
+    table.put("b", 2)
+    table.evict_oldest()
+    assert gone == [("a", 1), ("b", 2)]
+    assert table.oldest() is None
+
+
+@unhurried
+@given(
+    st.integers(1, 8),
+    st.lists(st.tuples(st.sampled_from(["put", "touch", "pop"]), st.integers(0, 20))),
+)
+def test_it_never_holds_more_than_its_limit(limit: int, steps: list[tuple[str, int]]) -> None:
+    table: BoundedTable[int, str] = BoundedTable(limit)
+    added = removed = 0
+    for step, key in steps:
+        if step == "put":
+            added += key not in table
+            table.put(key, "entry")
+        elif step == "touch":
+            table.touch(key)
+        else:
+            removed += table.pop(key) is not None
+        assert len(table) <= limit
+        assert len(table) == added - removed - table.evicted

@@ -1,0 +1,237 @@
+"""The pipe from a line of columns to events."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_network
+
+import pytest
+
+from portsentry_py.config.settings import Detectors, Limits, Lines, PortScan, Settings, Slow, Traps
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.pipeline import Engine
+from tests.support.build import (
+    FRIEND,
+    HOST,
+    SCANNER,
+    US,
+    connect,
+    connections,
+    evidence,
+    fin_ack,
+    in_time,
+    line,
+    log_lines,
+    micros,
+    records,
+    refused,
+    rst,
+    scans,
+    strict,
+    syn,
+    syn_ack,
+    tcp,
+    traps,
+    udp,
+    udp_reply,
+    visit,
+    watch,
+)
+
+
+def test_the_same_lines_give_the_same_bytes() -> None:
+    traffic = in_time(syn(SCANNER, *range(1, 300)), visit(FRIEND, 80, 443), udp(FRIEND, 53, 123))
+    assert log_lines(watch(Settings(), traffic)) == log_lines(watch(Settings(), traffic))
+
+
+def test_what_is_no_packet_is_counted() -> None:
+    engine = Engine(strict(), US)
+    garbage = [line(time="1.0", src="x", dst="y", proto="6"), "", line(time="1.0")]
+    assert watch(engine, garbage, syn(SCANNER, 22)) == []
+    assert engine.counts()["packets"] == 4
+    assert engine.counts()["packets_malformed"] == 2
+
+
+def test_the_last_time_is_that_of_the_last_packet() -> None:
+    engine = Engine(strict(), US)
+    assert engine.last_us == 0
+    watch(engine, syn(SCANNER, 22, at=7))
+    assert engine.last_us == micros(7)
+
+
+@pytest.mark.parametrize(
+    ("word", "outcomes"),
+    [
+        ("off", set[str]()),
+        ("unserved", {"refused", "unanswered"}),
+        ("all", {"refused", "unanswered", "answered", "served"}),
+    ],
+)
+def test_connection_lines_are_those_asked_for(word: str, outcomes: set[str]) -> None:
+    answered, silent, closed = connect(FRIEND, 80, 81, 82)
+    again = connect(FRIEND, 80, at=5)
+    traffic = in_time([answered, syn_ack(answered), silent, closed, rst(closed)], again)
+    events = watch(strict(connections=word), traffic)
+    assert {event.outcome for event in connections(events)} == outcomes
+
+
+def test_what_we_try_ourselves_has_no_connection_line() -> None:
+    assert connections(watch(strict(connections="all"), syn(HOST, 80, 81, dst=FRIEND))) == []
+
+
+def test_a_large_scan_costs_few_lines() -> None:
+    events = watch(Settings(), refused(syn(SCANNER, *range(1, 12_000), every=0.0001)))
+    assert len(events) < 100
+    assert [event.state for event in scans(events)] == ["new"]
+
+
+def test_a_long_scan_costs_few_lines() -> None:
+    events = watch(Settings(), refused(syn(SCANNER, *range(1000, 8_200), every=0.5)))
+    assert len(scans(events)) < 3600 / 60 + 10
+
+
+def test_a_flood_cannot_hide_a_scanner() -> None:
+    flood = [
+        packet
+        for number in range(3000)
+        for packet in syn(f"10.{number // 250}.{number % 250}.1", 80, at=number / 1000)
+    ]
+    events = watch(Settings(), in_time(flood, syn(SCANNER, *range(100, 120), at=1)))
+    assert [(scan.src_ip, scan.verdict) for scan in scans(events)] == [(SCANNER, "ban")]
+    assert len(connections(events)) < 400
+
+
+def test_what_was_held_back_is_told_in_the_next_line() -> None:
+    quiet = Detectors(port_scan=PortScan(min_ports=500), slow=Slow(min_seconds=86_400))
+    settings = strict(lines=Lines(per_source_per_minute=2), detectors=quiet)
+    engine = Engine(settings, US)
+    first = watch(engine, refused(syn(SCANNER, *range(100, 110))))
+    (later,) = watch(engine, refused(syn(SCANNER, 200, at=600)))
+    assert [event.suppressed for event in connections(first)] == [0, 0]
+    assert connections([later])[0].suppressed == 8
+    assert engine.counts()["lines_suppressed"] == 8
+
+
+def test_a_scan_ends_when_it_has_been_quiet() -> None:
+    engine = Engine(strict(), US)
+    watch(engine, syn(SCANNER, 1, 2, 3, 4))
+    assert scans(engine.advance(micros(59))) == []
+    (ended,) = scans(engine.advance(micros(90)))
+    assert (ended.state, ended.ports) == ("ended", 4)
+
+
+def test_what_follows_an_ended_scan_is_a_new_scan_of_a_known_source() -> None:
+    engine = Engine(strict(traps=Traps(tcp=frozenset())), US)
+    watch(engine, syn(SCANNER, 1, 2, 3, 4))
+    assert [scan.state for scan in scans(watch(engine, syn(SCANNER, 5, at=300)))] == ["ended"]
+    (again,) = scans(watch(engine, syn(SCANNER, 6, 7, 8, at=301)))
+    assert (again.state, again.technique, again.ports) == ("new", "port_scan", 8)
+
+
+def test_the_first_detector_to_speak_names_the_scan() -> None:
+    """A fast scan that lasts satisfies the test for slow ones too; yet it ends when it is quiet."""
+    engine = Engine(Settings(), US)
+    events = [
+        *watch(engine, refused(syn(SCANNER, *range(2000, 2200), every=1))),
+        *engine.advance(micros(300)),
+    ]
+    assert {(scan.technique, scan.reason) for scan in scans(events)} == {("port_scan", "ports_in_window")}
+    assert [scan.state for scan in scans(events)][-1] == "ended"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.2, 59.7, 60.2, 60.7, 75, 99])
+def test_a_tick_between_packets_changes_nothing(seconds: float) -> None:
+    """The clock ticks live and not in a replay: the same packets must give the same lines."""
+    settings = strict(traps=Traps(tcp=frozenset({11, 23})))
+    before = in_time(syn(SCANNER, 1, 2, 3, 4, 11), syn(SCANNER, 11, src_port=41_000, at=59.5))
+    after = syn(SCANNER, 23, 5, 6, 7, 8, at=100)
+    replayed = Engine(settings, US)
+    lines = [*watch(replayed, before, after), *replayed.finish()]
+    live = Engine(settings, US)
+    ticked = [
+        *watch(live, before),
+        *live.advance(micros(max(seconds, 59.5))),
+        *watch(live, after),
+        *live.finish(),
+    ]
+    assert records(ticked) == records(lines)
+
+
+def test_other_settings_keep_what_is_known() -> None:
+    engine = Engine(strict(), US)
+    watch(engine, syn(SCANNER, 1, 2, 3))
+    ignoring = strict(ignore=(ip_network(f"{SCANNER}/32"),))
+    engine.set_settings(ignoring)
+    (scan,) = scans(watch(engine, syn(SCANNER, 4, at=1)))
+    assert (scan.verdict, scan.reason, scan.ports) == ("ignore", "ignore_list", 4)
+
+
+def test_other_addresses_of_ours_count_at_once() -> None:
+    engine = Engine(strict(), HostState())
+    assert evidence(watch(engine, syn(SCANNER, 1, 2, 3, 4))) == []
+    engine.set_host(US)
+    assert scans(watch(engine, syn(SCANNER, 5, 6, 7, 8, at=1)))
+
+
+def test_the_host_outlives_a_change_of_settings() -> None:
+    engine = Engine(strict(), HostState(own=US.own, listening_tcp=frozenset(range(1, 100))))
+    engine.set_settings(strict(connections="all"))
+    assert evidence(watch(engine, syn(SCANNER, *range(1, 50)))) == []
+
+
+def test_what_is_evicted_is_counted() -> None:
+    engine = Engine(strict(limits=Limits(max_sources=16, max_flows=64)), US)
+    watch(engine, [packet for last in range(200) for packet in syn(f"203.0.113.{last}", 22, at=last / 1000)])
+    counts = engine.counts()
+    assert (counts["sources_evicted"], counts["flows_evicted"]) == (184, 136)
+
+
+def test_nothing_is_said_about_the_ordinary() -> None:
+    (question,) = udp(HOST, 53, dst="198.51.100.53")
+    (call,) = connect(HOST, 443, dst="198.51.100.80")
+    late_ends = [tcp(FRIEND, HOST, 443, port, 0x11, seq=5, ack=7, at=3) for port in range(33_000, 33_100)]
+    backscatter = [tcp(SCANNER, HOST, 80, port, 0x12, seq=5, ack=7, at=4) for port in range(1, 200)]
+    traffic = in_time(
+        visit(FRIEND, *[80] * 30),
+        [question, udp_reply(question), call, syn_ack(call), fin_ack(call)],
+        late_ends,
+        backscatter,
+    )
+    settings = dataclasses.replace(Settings(), connections="all")
+    engine = Engine(settings, HostState(own=US.own, listening_tcp=frozenset({80})))
+    events = [*watch(engine, traffic), *engine.finish()]
+    assert evidence(events) == []
+    assert {event.outcome for event in connections(events)} == {"served"}
+
+
+def test_a_ban_still_names_its_evidence_when_the_scan_ends() -> None:
+    """All that it probed was answered in the end: there is nothing left to ban it for."""
+    asked = connect(FRIEND, 8001, 8002, 8003, 8004)
+    engine = Engine(strict(), US)
+    events = [*watch(engine, asked, [syn_ack(one, after=0.2) for one in asked]), *engine.advance(micros(200))]
+    for scan in scans(events):
+        assert scan.verdict != "ban" or scan.ports >= 4, scan
+
+
+def test_traps_and_scans_of_an_ignored_source_are_told_and_never_banned() -> None:
+    settings = strict(ignore=(ip_network("203.0.113.0/24"),))
+    events = evidence(watch(settings, refused(syn(SCANNER, 11, 23, 1, 2, 3, 4))))
+    assert {event.verdict for event in events} == {"ignore"}
+    assert traps(events)
+    assert scans(events)
+
+
+def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
+    forged = in_time(
+        *(
+            syn(f"198.18.{number // 250}.{number % 250}", *range(1000, 1010), at=number * 0.001, every=0.001)
+            for number in range(4000)
+        )
+    )
+    engine = Engine(strict(), US)
+    events = watch(engine, in_time(forged, syn(SCANNER, *range(2000, 2400), at=3, every=0.002)))
+    told = evidence(events)
+    assert len(told) <= 500 + 4 * 50
+    (ours,) = [event for event in told if event.src_ip == SCANNER]
+    assert ours.verdict == "ban"
+    assert engine.counts()["probes_unjudged"] > 10_000

@@ -1,0 +1,169 @@
+"""What kind of probe a packet is."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.core.packet import (
+    ACK,
+    CWR,
+    ECE,
+    FIN,
+    ICMP,
+    ICMPV6,
+    PSH,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    URG,
+    Packet,
+)
+from portsentry_py.core.probe_types import (
+    STEALTH_TYPES,
+    is_icmp_request,
+    is_traceroute,
+    looks_like_a_reply,
+    proto_name,
+    request_of_reply,
+    resets_unknown,
+    sctp_answers,
+    sctp_refuses,
+    sctp_type,
+    tcp_type,
+)
+from tests.support.build import HOST, MSS_OPTION, SCANNER, STACK_OPTIONS, syn, tcp
+
+
+def packet(proto: int, src_port: int = 0, dest_port: int = 0, *, flags: int = 0, ttl: int = 64) -> Packet:
+    return Packet(0, SCANNER, HOST, proto, src_port, dest_port, flags, ttl=ttl)
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (SYN, "syn"),
+        (SYN | ECE | CWR, "syn"),
+        (SYN | URG, "syn"),
+        (0, "null"),
+        (FIN, "fin"),
+        (FIN | CWR, "fin"),
+        (FIN | PSH | URG, "xmas"),
+        (FIN | PSH | URG | ECE | CWR, "xmas"),
+        (SYN | FIN, "odd_flags"),
+        (FIN | PSH, "odd_flags"),
+        (FIN | URG, "odd_flags"),
+        (ECE, "odd_flags"),
+        (CWR, "odd_flags"),
+        (ECE | CWR, "odd_flags"),
+        (PSH, "odd_flags"),
+        (URG | PSH, "odd_flags"),
+    ],
+)
+def test_flags_have_names(flags: int, name: str) -> None:
+    assert tcp_type(tcp(SCANNER, HOST, 40_000, 22, flags).packet) == name
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (b"", "syn"),
+        (MSS_OPTION, "syn"),
+        (MSS_OPTION + b"\1\1\4\2", "connect"),
+        (STACK_OPTIONS, "connect"),
+    ],
+)
+def test_a_connect_has_the_options_of_a_stack(options: bytes, name: str) -> None:
+    assert tcp_type(syn(SCANNER, 22, options=options)[0].packet) == name
+
+
+def test_what_no_stack_sends_is_evidence_by_itself() -> None:
+    assert {"syn", "connect", "ack", "maimon", "udp"}.isdisjoint(STEALTH_TYPES)
+    assert {"fin", "null", "xmas", "odd_flags"} == STEALTH_TYPES
+
+
+@pytest.mark.parametrize(
+    ("proto", "kind", "reply"),
+    [(ICMP, 8, 0), (ICMP, 13, 14), (ICMP, 15, 16), (ICMP, 17, 18), (ICMPV6, 128, 129)],
+)
+def test_icmp_requests_and_their_replies(proto: int, kind: int, reply: int) -> None:
+    assert is_icmp_request(packet(proto, kind))
+    assert request_of_reply(packet(proto, reply)) == kind
+    assert not is_icmp_request(packet(proto, reply))
+    assert request_of_reply(packet(proto, kind)) is None
+
+
+@pytest.mark.parametrize("kind", [3, 5, 9, 11, 129])
+def test_other_icmp_is_neither(kind: int) -> None:
+    assert not is_icmp_request(packet(ICMP, kind))
+    assert request_of_reply(packet(ICMP, kind)) is None
+    assert not is_icmp_request(packet(ICMPV6, 8))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "opens", "answers", "refuses"),
+    [
+        (0, None, False, False),
+        (1, "sctp_init", False, False),
+        (2, None, True, False),
+        (6, None, False, True),
+        (7, None, False, False),
+        (10, "sctp_cookie", False, False),
+        (11, None, True, False),
+    ],
+)
+def test_sctp_chunks(chunk: int, opens: str | None, answers: bool, refuses: bool) -> None:
+    one = packet(SCTP, 1, 2, flags=chunk)
+    assert (sctp_type(one), sctp_answers(one), sctp_refuses(one)) == (opens, answers, refuses)
+
+
+@pytest.mark.parametrize(
+    ("src_port", "dest_port", "reply"),
+    [
+        (53, 1024, True),
+        (53, 1023, False),
+        (1023, 5353, True),
+        (1024, 5353, False),
+        (8080, 32_768, True),
+        (8080, 32_767, False),
+        (40_000, 40_001, True),
+        (40_001, 40_000, False),
+        (40_000, 40_000, False),
+        (40_000, 22, False),
+    ],
+)
+def test_from_a_services_port_to_a_clients_is_a_reply(src_port: int, dest_port: int, reply: bool) -> None:
+    assert looks_like_a_reply(packet(UDP, src_port, dest_port)) is reply
+
+
+@pytest.mark.parametrize(
+    ("proto", "port", "ttl", "measures"),
+    [
+        (UDP, 33_434, 1, True),
+        (UDP, 33_625, 32, True),
+        (UDP, 33_626, 1, False),
+        (UDP, 33_433, 1, False),
+        (UDP, 33_434, 33, False),
+        (TCP, 33_434, 1, False),
+    ],
+)
+def test_a_traceroute_has_its_ports_and_few_hops_left(
+    proto: int, port: int, ttl: int, measures: bool
+) -> None:
+    assert is_traceroute(packet(proto, 50_000, port, ttl=ttl)) is measures
+
+
+@pytest.mark.parametrize(
+    ("proto", "name"),
+    [(TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp"), (ICMP, "icmp"), (ICMPV6, "icmpv6"), (47, "ip"), (0, "ip")],
+)
+def test_protocols_have_the_words_of_the_line(proto: int, name: str) -> None:
+    assert proto_name(packet(proto)) == name
+
+
+@pytest.mark.parametrize(
+    ("flags", "unknown"), [(RST, True), (RST | ACK, False), (RST | PSH, True), (ACK, False)]
+)
+def test_a_reset_without_ack_answers_what_belongs_to_nothing(flags: int, unknown: bool) -> None:
+    assert resets_unknown(packet(TCP, flags=flags)) is unknown

@@ -1,0 +1,391 @@
+"""What holds for any traffic."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import types
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from ipaddress import ip_network
+from math import log2
+from typing import Any
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from portsentry_py.config.settings import Limits, Settings
+from portsentry_py.core.decode import decode
+from portsentry_py.core.detectors.profiles import PROFILES
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
+from portsentry_py.core.pipeline import Engine
+from portsentry_py.events.model import EvidenceEvent
+from tests.support.build import (
+    FRIEND,
+    HOME,
+    HOST,
+    HOST6,
+    SCANNER,
+    SCANNER6,
+    SECOND_US,
+    STACK_OPTIONS,
+    START_US,
+    UNTOLD,
+    US,
+    Sent,
+    evidence,
+    home_hosts,
+    icmp_unreachable,
+    line,
+    log_lines,
+    records,
+    rst,
+    rst_ack,
+    strict,
+    syn,
+    syn_ack,
+    tcp,
+    udp,
+    udp_reply,
+    unhurried,
+    watch,
+    watch_as,
+)
+
+FLAGS = (SYN, SYN, SYN, 0, FIN, FIN | PSH | URG, SYN | FIN, SYN | ACK, RST, RST | ACK, FIN | ACK, 0x40)
+# A few ports, so that traffic meets itself: traps of `strict()`, a served port, others.
+PORTS = (11, 19, 23, 80, *range(100, 112))
+V4 = (SCANNER, FRIEND, "203.0.113.77", "169.254.3.3")
+V6 = (SCANNER6, "2001:db8:bad:1::5", "::ffff:203.0.113.9", "fe80::7")
+# ICMP echo requests, IP protocols without ports, and an SCTP INIT.
+PROTOCOLS = (1, 2, 47, 50, 51, 58, 89, 132)
+ANY_PAYLOAD = bytes([8, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 4])
+TIMES_AND_IDS = ("timestamp", "first_seen", "last_seen", "event_id")
+
+
+def answered(draw: st.DrawFn, asked: Sent, *answers: Callable[[Sent], Sent]) -> list[Sent]:
+    answer = draw(st.sampled_from([None, *answers]))
+    return [asked, answer(asked)] if answer else [asked]
+
+
+def session(asked: Sent) -> list[Sent]:
+    """A connection that was opened, and closed with a proof."""
+    return [asked, syn_ack(asked, seq=5000), rst_ack(asked, ack=5001)]
+
+
+def reset(asked: Sent) -> Sent:
+    """How our stack answers a segment with ACK that belongs to nothing."""
+    return dataclasses.replace(
+        asked.later(0.001),
+        src=asked.dst,
+        dst=asked.src,
+        payload=tcp("", "", asked.dest_port, asked.src_port, RST).payload,
+    )
+
+
+@st.composite
+def conversations(
+    draw: st.DrawFn, sources: tuple[str, ...] = V4 + V6, *, answers: bool = True, hosts: int = 1
+) -> list[Sent]:
+    """Packets of others to us, and what we answer, at random moments of a few minutes.
+
+    Sequence numbers are the source's own: equal probes of two sources would be about both.
+    """
+    found = []
+    for _ in range(draw(st.integers(1, 25))):
+        src = draw(st.sampled_from(sources))
+        seq = crc32(src.encode())
+        at = draw(st.sampled_from([0.0, 0.2, 1.0, 3.0, 59.0, 60.0, 61.0, 130.0]))
+        at += draw(st.integers(0, 99)) / 100
+        port = draw(st.sampled_from(PORTS))
+        src_port = draw(st.sampled_from([53, 40_000, 40_001]))
+        ours = (HOST6, *home_hosts(hosts - 1, family=6)) if ":" in src else (HOST, *home_hosts(hosts - 1))
+        dst = draw(st.sampled_from(ours))
+        kind = draw(st.sampled_from(["segment", "stray", "session", "datagram", "burst", "across", "other"]))
+        if kind == "segment":
+            flags = draw(st.sampled_from(FLAGS))
+            asked = tcp(src, dst, src_port, port, flags, at=at, seq=seq, ack=5001)
+            conversation = answered(draw, asked, syn_ack, rst, icmp_unreachable)
+        elif kind == "stray":
+            asked = tcp(src, dst, src_port, port, FIN | ACK, at=at, seq=seq, ack=5001)
+            conversation = answered(draw, asked, reset)
+        elif kind == "session":
+            conversation = session(tcp(src, dst, src_port, port, SYN, at=at, seq=seq, options=STACK_OPTIONS))
+        elif kind == "datagram":
+            (asked,) = udp(src, port, dst=dst, src_port=src_port, at=at)
+            conversation = answered(draw, asked, udp_reply, icmp_unreachable)
+        elif kind == "burst":
+            ports = range(100, 100 + draw(st.integers(3, 8)))
+            conversation = syn(src, *ports, dst=dst, src_port=src_port, at=at, seq=seq)
+        elif kind == "across":
+            flags = draw(st.sampled_from([SYN, FIN]))
+            conversation = [
+                tcp(src, one, src_port, port, flags, at=at + nth / 100, seq=seq)
+                for nth, one in enumerate(ours)
+            ]
+        else:
+            asked = Sent(
+                START_US + round(at * SECOND_US), src, dst, draw(st.sampled_from(PROTOCOLS)), ANY_PAYLOAD
+            )
+            conversation = answered(draw, asked, icmp_unreachable)
+        found += conversation if answers or kind in {"burst", "across"} else conversation[:1]
+    return sorted(found, key=lambda packet: packet.time_us)
+
+
+def shifted(events: list[Any]) -> list[dict[str, object]]:
+    return records(events, *TIMES_AND_IDS)
+
+
+def enough(event: EvidenceEvent, settings: Settings) -> bool:
+    """Whether the line shows at least the evidence that its rule demands."""
+    sections = settings.detectors
+    pairs = event.ports * event.hosts
+    if event.reason == "ports_in_window":
+        few = sections.port_scan.min_protocols if event.proto == "ip" else sections.port_scan.min_ports
+        return event.ports >= few
+    if event.reason == "hosts_in_window":
+        return event.hosts >= sections.sweep.min_hosts and pairs >= sections.sweep.min_hosts
+    if event.reason == "impossible_flags":
+        return pairs >= sections.stealth.min_ports
+    if event.reason == "likelihood":
+        likelihood = event.hosts * log2(0.8 / 0.2) + (pairs - event.hosts) * log2(0.76 / 0.32)
+        return likelihood >= log2(0.99 / sections.slow.alpha)
+    if event.reason == "network_together":
+        return event.ports >= 1
+    assert event.reason == "decoy_port", event
+    touched = event.dest_port in settings.traps.tcp | settings.traps.udp
+    return touched and (event.source_verified or (event.touches or 0) >= 2)
+
+
+@unhurried
+@given(conversations(hosts=6))
+def test_a_ban_names_at_least_the_evidence_that_its_rule_demands(traffic: list[Sent]) -> None:
+    settings = strict()
+    engine = Engine(settings, HOME)
+    events = [*watch(engine, traffic), *engine.finish(), *engine.advance(START_US + 100_000 * SECOND_US)]
+    for event in evidence(events):
+        if event.verdict == "ban":
+            assert event.direction == "inbound"
+            assert enough(event, settings), event
+        assert event.last_seen >= event.first_seen
+        assert len(event.ports_sample) == min(16, len(set(event.ports_sample)))
+
+
+@unhurried
+@given(conversations(hosts=6), st.sampled_from(sorted(PROFILES)))
+def test_a_profile_changes_who_is_banned_and_never_who_is_spared(traffic: list[Sent], profile: str) -> None:
+    settings = strict(profile=profile, ignore=(ip_network(f"{FRIEND}/32"),))
+    for event in evidence(watch_as(HOME, traffic, settings=settings)):
+        if event.src_ip == FRIEND or event.src_ip.startswith(("::ffff:", "fe80:", "169.254.")):
+            assert event.verdict != "ban"
+
+
+@unhurried
+@given(conversations())
+def test_some_sources_are_never_banned(traffic: list[Sent]) -> None:
+    for event in evidence(watch(strict(), traffic)):
+        if event.src_ip.startswith(("::ffff:", "fe80:", "169.254.")):
+            assert event.verdict != "ban"
+
+
+@unhurried
+@given(conversations((SCANNER, SCANNER6, HOST, HOST6)), st.sampled_from(["listed", "named", "protected"]))
+def test_protected_sources_are_neither_banned_nor_watched(traffic: list[Sent], how: str) -> None:
+    networks = (ip_network(f"{SCANNER}/32"), ip_network(f"{SCANNER6}/128"))
+    protected = {SCANNER: "gateway", SCANNER6: "resolver"}
+    settings = strict(ignore=networks if how == "listed" else ())
+    host = HostState(
+        own=US.own,
+        home=networks if how == "named" else (),
+        protected=protected if how == "protected" else {},
+    )
+    engine = Engine(settings, host)
+    for event in evidence([*watch(engine, traffic), *engine.finish()]):
+        assert event.verdict == "ignore", event
+
+
+@unhurried
+@given(conversations((SCANNER, SCANNER6)))
+def test_a_source_in_our_home_networks_is_never_banned(traffic: list[Sent]) -> None:
+    home = (ip_network("203.0.113.0/24"), ip_network("2001:db8:bad::/48"))
+    engine = Engine(strict(), HostState(own=US.own, home=home))
+    for event in evidence([*watch(engine, traffic), *engine.finish()]):
+        assert event.verdict == "watch", event
+
+
+@unhurried
+@given(conversations((SCANNER,)), conversations((FRIEND, SCANNER6, "10.9.8.7"), answers=False))
+def test_what_others_send_never_changes_what_is_said_of_a_source(
+    mine: list[Sent], others: list[Sent]
+) -> None:
+    """Others of other networks, that is, and with probes of their own."""
+    alone = said_of(SCANNER, mine)
+    together = said_of(SCANNER, sorted([*mine, *others], key=lambda packet: packet.time_us))
+    assert together == alone
+
+
+def said_of(source: str, traffic: list[Sent]) -> list[dict[str, object]]:
+    """The lines about a source, long after the last packet of anybody."""
+    engine = Engine(strict(), US)
+    events = [*watch(engine, traffic), *engine.advance(START_US + 100_000 * SECOND_US), *engine.finish()]
+    return records(event for event in evidence(events) if event.src_ip == source)
+
+
+@unhurried
+@given(conversations(), st.lists(st.integers(0, 200), max_size=10))
+def test_ticks_of_a_clock_change_nothing(traffic: list[Sent], ticks: list[int]) -> None:
+    plain, ticked = Engine(strict(), US), Engine(strict(), US)
+    replayed = [*watch(plain, traffic), *plain.finish()]
+    live = []
+    waiting = sorted(START_US + tick * SECOND_US for tick in ticks)
+    for packet in traffic:
+        # What cannot be understood tells no time: a replay ends with the last packet that can.
+        understood = isinstance(decode(packet.line), Packet)
+        while understood and waiting and waiting[0] <= packet.time_us:
+            live += list(ticked.advance(waiting.pop(0)))
+        live += watch(ticked, packet)
+    assert records([*live, *ticked.finish()]) == records(replayed)
+
+
+@unhurried
+@given(conversations(), st.integers(-650_000_000, 1_000_000_000))  # from 2003 on: gate.py
+def test_another_date_changes_only_dates(traffic: list[Sent], seconds: int) -> None:
+    later = [dataclasses.replace(packet, time_us=packet.time_us + seconds * SECOND_US) for packet in traffic]
+    settings = strict(connections="all")
+    assert shifted(watch(settings, later)) == shifted(watch(settings, traffic))
+
+
+@unhurried
+@given(conversations())
+def test_packets_in_any_order_and_number_never_raise(traffic: list[Sent]) -> None:
+    settings = strict(connections="all", limits=Limits(max_sources=16, max_flows=64, max_attempts=64))
+    events = watch(settings, traffic[::-1], traffic, traffic[::2])
+    assert len(log_lines(events)) == len(events)
+
+
+@unhurried
+@given(st.lists(st.text(max_size=60) | st.sampled_from(["", "\t" * 11]), max_size=20), conversations())
+def test_garbage_between_packets_changes_nothing(garbage: list[str], traffic: list[Sent]) -> None:
+    clean, dirty = Engine(strict(), US), Engine(strict(), US)
+    mixed = [*watch(dirty, garbage), *watch(dirty, traffic, garbage)]
+    assert records([*mixed, *dirty.finish()]) == records([*watch(clean, traffic), *clean.finish()])
+    assert dirty.counts()["packets"] == len(traffic) + 2 * len(garbage)
+
+
+def held(engine: Engine) -> int:
+    """The entries of all containers that an engine holds, whatever its parts are called."""
+    seen: set[int] = set()
+    waiting: list[Any] = [engine]
+    entries = 0
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, type | types.FunctionType | types.ModuleType | Settings):
+            continue
+        seen.add(id(one))
+        if isinstance(one, dict | OrderedDict | list | set | deque):
+            entries += len(one)
+        waiting += gc.get_referents(one)
+    return entries
+
+
+def held_within(engine: Engine, limits: Limits) -> None:
+    """Every table of every part is within its bound."""
+    ledger, flows, scans = engine._ledger, engine._flows, engine._scans
+    assert ledger.entries <= limits.max_attempts
+    assert len(ledger) <= 2 * limits.max_sources
+    records = [record for table in (ledger._known, ledger._newcomers) for _, record in table.items()]
+    assert ledger.entries == sum(len(record.unserved) for record in records)
+    assert not any(record.forgotten for record in records)
+    for flow_table in (flows._inbound, flows._outbound):
+        assert len(flow_table) <= limits.max_flows
+    assert len(flows._pending) <= limits.max_flows
+    assert len(flows._handshakes) <= limits.max_flows
+    assert len(flows._strays) <= limits.max_flows
+    assert max(len(scans._fast), len(scans._slow)) <= limits.max_sources
+    assert len(engine._ration._sources) <= limits.max_sources
+
+
+@hypothesis_settings(unhurried, max_examples=30)
+@given(st.data())
+def test_no_sequence_of_packets_makes_a_table_exceed_its_bound(data: st.DataObject) -> None:
+    limits = Limits(max_sources=16, max_flows=64, max_attempts=64)
+    engine = Engine(strict(limits=limits), HOME)
+    many = tuple(f"198.18.{nth}.1" for nth in range(120))
+    for _ in range(data.draw(st.integers(1, 6))):
+        watch(engine, data.draw(conversations(many, hosts=6)))
+        held_within(engine, limits)
+        first = data.draw(st.integers(0, 60_000))
+        watch(engine, syn(data.draw(st.sampled_from(many)), *range(first, first + 100), at=first, seq=first))
+        held_within(engine, limits)
+        flood = [one for nth in range(40) for one in syn(f"10.9.{nth}.1", first, at=first + nth, seq=nth + 1)]
+        watch(engine, flood)
+        held_within(engine, limits)
+
+
+cells = st.fixed_dictionaries(
+    {
+        "time": st.decimals(0, 10**10, places=6).map(str) | st.sampled_from(["", "x", "-1", "1e9", "1.5.5"]),
+        "src": st.ip_addresses().map(str) | st.sampled_from([SCANNER, HOST, SCANNER6, HOST6, "", "x"]),
+        "data": st.binary(max_size=36).map(bytes.hex) | st.sampled_from(["", "zz", "00…", "0"]),
+        "dst": st.ip_addresses().map(str) | st.sampled_from([HOST, HOST6, SCANNER, "255.255.255.255"]),
+        "proto": st.integers(0, 255).map(str)
+        | st.sampled_from(["6", "6", "17", "1", "58", "132", "4,6", "41,58", ""]),
+        "ttl": st.sampled_from(["64", "", "1,2", "x"]),
+        "id": st.sampled_from(["0xd431", "", "0x1,0x2", "y"]),
+        "vlan": st.sampled_from(["", "7", "7,8", "v"]),
+    }
+)
+
+
+@unhurried
+@given(st.lists(cells, max_size=40), st.sampled_from([US, HOME, UNTOLD]))
+def test_no_line_of_columns_makes_the_engine_raise(rows: list[dict[str, str]], host: HostState) -> None:
+    events = watch_as(host, [line(**row) for row in rows], settings=strict(connections="all"))
+    assert len(log_lines(events)) == len(events)
+
+
+LIMITS = Limits(max_sources=50, max_flows=200, max_attempts=400, max_held=200)
+# Every entry of a limit may cost a few: a flow its key and its deadline, an attempt its refusal.
+MOST_HELD = LIMITS.max_held + 4 * (2 * LIMITS.max_sources + 2 * LIMITS.max_flows + LIMITS.max_attempts) + 500
+# A network of sources holds twice the ports that make it a scanner; a source, what it found to be served.
+MOST_HELD += LIMITS.max_sources * 2 * Settings().detectors.distributed.min_ports
+MOST_OPENED = 2 * LIMITS.max_sources * 64
+
+
+@pytest.mark.parametrize("ports", [1, 5, 200])
+@pytest.mark.parametrize("answer", [None, rst, syn_ack])
+def test_no_number_of_sources_makes_memory_grow(ports: int, answer: object) -> None:
+    """Ten times as many sources as are remembered, each forged, each with a few or with many ports."""
+    engine = Engine(strict(limits=LIMITS), US)
+    count = 10 * LIMITS.max_sources if ports < 100 else 2 * LIMITS.max_sources
+    most = 0
+    for number in range(count):
+        source = f"10.{number >> 8}.{number & 255}.1"
+        for asked in syn(source, *range(1, ports + 1), at=number / 1000, every=0.000001):
+            watch(engine, asked)
+            if callable(answer):
+                watch(engine, answer(asked))
+        if number % 20 == 0 or number == count - 1:
+            most = max(most, held(engine))
+    allowed = MOST_HELD + (MOST_OPENED if answer is syn_ack else 0)
+    assert most <= allowed, f"{most} entries are held, {allowed} are the most that the limits allow"
+
+
+def test_no_number_of_datagrams_or_unasked_answers_makes_memory_grow() -> None:
+    engine = Engine(strict(limits=LIMITS), US)
+    for number in range(1000):
+        source = f"10.{number >> 8}.{number & 255}.1"
+        watch(engine, udp(source, number, at=number / 1000), tcp(source, HOST, 80, number, SYN | ACK))
+        watch(engine, icmp_unreachable(udp(source, 99)[0]))
+    assert held(engine) <= MOST_HELD
+
+
+def test_events_name_evidence() -> None:
+    """The properties above are about something."""
+    events = watch(strict(), syn(SCANNER, *range(100, 112)))
+    assert any(isinstance(event, EvidenceEvent) and event.verdict == "ban" for event in events)
+    assert held(Engine(strict(), US)) > 0

@@ -1,0 +1,275 @@
+"""Which findings about a scan deserve a line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from portsentry_py.config.settings import Lines
+from portsentry_py.core.finding import Finding
+from portsentry_py.core.scan_tracker import Report, ScanReports
+from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.core.source_table import Attempt, Pair, SourceRecord
+from tests.support.build import FRIEND, HOST, SCANNER, SECOND_US, START_US
+from tests.unit.core.test_source_table import sighting
+
+LINES = Lines(repeat_seconds=60, quiet_seconds=60, slow_quiet_seconds=3600)
+
+
+def finding(
+    weight: int = 8,
+    *,
+    at: float = 0,
+    source: str = SCANNER,
+    scan_type: str = "syn",
+    bannable: bool = True,
+    technique: str = "port_scan",
+    record: SourceRecord | None = None,
+) -> Finding:
+    """A finding of that weight, about a record of its own if none is given."""
+    probe = sighting(Kind.PROBE, 22, source=source, at=at)
+    if record is None:
+        record = SourceRecord(source, "inbound", START_US, probe.time_us)
+        grow(record, weight)
+    return Finding(technique, probe, record, scan_type, bannable, "ports_in_window")
+
+
+def grow(record: SourceRecord, weight: int) -> SourceRecord:
+    """The same record with so many attempts or touches."""
+    record.trap_touches = weight
+    while len(record.unserved) > weight:
+        record.unserved.popitem()
+    for port in range(len(record.unserved), weight):
+        record.unserved[Pair(HOST, "tcp", port)] = Attempt(START_US, START_US, "syn")
+    return record
+
+
+def states(scans: ScanReports, *findings: Finding) -> list[str | None]:
+    """The state of each finding's report, None where there is none."""
+    return [next((report.state for report in scans.observe(one)), None) for one in findings]
+
+
+def reports(max_scans: int = 100) -> ScanReports:
+    return ScanReports(LINES, max_scans)
+
+
+def ended(scans: ScanReports, at: float) -> list[Report]:
+    return list(scans.advance(START_US + round(at * SECOND_US)))
+
+
+def told_at(findings: Iterable[tuple[float, Finding]]) -> list[tuple[float, str]]:
+    """When, and as what, a scan is told, of which these are the findings and their seconds."""
+    scans = reports()
+    return [(at, report.state) for at, one in findings for report in scans.observe(one)]
+
+
+def test_a_scan_is_told_when_it_is_certain_and_not_again() -> None:
+    assert states(reports(), finding(8), finding(9), finding(8)) == ["new", None, None]
+
+
+def test_growth_and_another_type_wait_for_the_next_line() -> None:
+    scans = reports()
+    assert states(scans, finding(8), finding(5000, at=1, scan_type="fin"), finding(5000, at=59)) == [
+        "new",
+        None,
+        None,
+    ]
+    assert states(scans, finding(5000, at=60)) == ["grown"]
+
+
+def test_growth_is_told_once_for_each_power_of_ten() -> None:
+    scans = reports()
+    told = states(scans, finding(8), finding(100, at=60), finding(999, at=180), finding(1000, at=420))
+    assert told == ["new", "grown", "ongoing", "grown"]
+
+
+def test_another_type_is_told_once() -> None:
+    scans = reports()
+    told = states(scans, finding(), finding(scan_type="fin", at=60), finding(scan_type="fin", at=180))
+    assert told == ["new", "changed", "ongoing"]
+
+
+def test_evidence_that_became_enough_is_told() -> None:
+    scans = reports()
+    assert states(scans, finding(bannable=False), finding(), finding(bannable=False)) == [
+        "new",
+        "changed",
+        None,
+    ]
+
+
+def test_a_scan_that_goes_on_is_told_more_and_more_rarely_but_never_forgotten() -> None:
+    told = told_at((second, finding(at=second)) for second in range(1200))
+    assert told == [(0, "new"), *((at, "ongoing") for at in (60, 180, 420, 660, 900, 1140))]
+
+
+def test_whatever_a_banned_source_does_it_is_not_told_more_often() -> None:
+    types = ("syn", "fin", "null", "xmas", "udp")
+    scans = reports()
+    told = []
+    for second in range(600):
+        for technique in ("port_scan", "trap"):
+            record = finding(8 + 5 * second, technique=technique)
+            changed = record._replace(scan_type=types[second % 5])
+            at = changed._replace(sighting=changed.sighting._replace(time_us=START_US + second * SECOND_US))
+            told += [(second, technique) for _ in scans.observe(at)]
+    assert len(told) == 5
+    assert told[:2] == [(0, "port_scan"), (0, "trap")]
+
+
+def test_a_source_that_scans_and_touches_traps_has_one_pace() -> None:
+    trap = [(second, finding(at=second, technique="trap")) for second in range(1, 200, 2)]
+    scan = [(second, finding(at=second)) for second in range(0, 200, 2)]
+    both = sorted(trap + scan, key=lambda one: one[0])
+    assert told_at(both) == [(0, "new"), (1, "new"), (61, "ongoing"), (181, "ongoing")]
+
+
+def test_a_scan_has_ended_after_a_quiet_minute() -> None:
+    scans = reports()
+    states(scans, finding(), finding(at=10))
+    assert ended(scans, 69.9) == []
+    (report,) = ended(scans, 500)
+    assert (report.state, report.first_us, report.time_us) == ("ended", START_US, START_US + 70 * SECOND_US)
+    assert ended(scans, 1000) == []
+
+
+def test_what_comes_after_the_end_is_a_new_scan() -> None:
+    scans = reports()
+    states(scans, finding())
+    ended(scans, 60)
+    assert states(scans, finding(at=61)) == ["new"]
+
+
+def test_a_slow_scan_is_given_more_time() -> None:
+    scans = reports()
+    states(scans, finding(technique="slow"), finding(source=FRIEND))
+    assert [report.finding.record.source for report in ended(scans, 3599)] == [FRIEND]
+    (report,) = ended(scans, 3600)
+    assert (report.state, report.finding.record.source) == ("ended", SCANNER)
+
+
+def test_a_scan_that_slows_down_is_the_same_scan() -> None:
+    scans = reports()
+    assert states(scans, finding(), finding(technique="slow", at=30), finding(at=50)) == ["new", None, None]
+    assert [report.time_us for report in ended(scans, 5000)] == [START_US + 110 * SECOND_US]
+
+
+def test_ends_are_told_in_the_order_of_time() -> None:
+    scans = reports()
+    states(scans, finding(technique="slow"), *(finding(source=f"198.51.100.{n}", at=3570) for n in (1, 2)))
+    times = [report.time_us for report in ended(scans, 5000)]
+    assert times == sorted(times)
+    assert len(times) == 3
+
+
+def test_evidence_that_was_taken_back_ends_without_a_ban() -> None:
+    scans = reports()
+    one = finding(8)
+    states(scans, one)
+    grow(one.record, 7)
+    (report,) = ended(scans, 60)
+    assert (report.finding.bannable, report.finding.reason) == (False, "withdrawn")
+
+
+def test_evidence_that_still_stands_ends_as_it_began() -> None:
+    scans = reports()
+    one = finding(8)
+    states(scans, one)
+    (report,) = ended(scans, 60)
+    assert (report.finding.bannable, report.finding.reason) == (True, "ports_in_window")
+
+
+def test_a_source_that_was_forgotten_ends_silently() -> None:
+    scans = reports()
+    one = finding(8)
+    states(scans, one)
+    one.record.forgotten = True
+    assert ended(scans, 500) == []
+
+
+def test_a_touched_trap_has_no_end() -> None:
+    scans = reports()
+    assert states(scans, finding(technique="trap", weight=1)) == ["new"]
+    assert ended(scans, 500) == []
+
+
+def test_a_trap_and_a_scan_of_one_source_are_told_apart() -> None:
+    scans = reports()
+    assert states(scans, finding(technique="trap"), finding()) == ["new", "new"]
+
+
+def test_sources_are_told_apart() -> None:
+    scans = reports()
+    assert states(scans, finding(), finding(source=FRIEND), finding()) == ["new", "new", None]
+
+
+def test_directions_are_told_apart() -> None:
+    scans = reports()
+    outbound = finding()
+    record = dataclasses.replace(outbound.record, direction="outbound")
+    assert states(scans, finding(), outbound._replace(record=record)) == ["new", "new"]
+
+
+def test_scans_are_bounded_and_what_is_forgotten_is_counted() -> None:
+    scans = reports(max_scans=16)
+    for last in range(20):
+        states(scans, finding(source=f"203.0.113.{last}"))
+    assert scans.evicted == 4
+    assert len(ended(scans, 500)) == 16
+
+
+def at(second: float, kind: Kind = Kind.PROBE) -> Sighting:
+    return sighting(kind, 22, source=SCANNER, at=second)
+
+
+def test_a_source_that_was_just_told_of_need_not_be_looked_at() -> None:
+    scans = reports()
+    assert scans.hushed_until(at(0)) is None
+    states(scans, finding())
+    assert scans.hushed_until(at(10)) == START_US + 40 * SECOND_US
+    assert scans.hushed_until(at(59)) == START_US + 60 * SECOND_US
+    assert scans.hushed_until(at(60)) is None
+    assert scans.hushed_until(sighting(Kind.PROBE, 22, source=FRIEND, at=1)) is None
+
+
+def test_a_source_that_may_yet_be_banned_is_looked_at() -> None:
+    scans = reports()
+    states(scans, finding(bannable=False), finding(technique="trap"))
+    assert scans.hushed_until(at(1)) is None
+
+
+def test_what_is_not_looked_at_goes_on_all_the_same() -> None:
+    scans = reports()
+    states(scans, finding())
+    assert scans.hushed_until(at(50))
+    scans.goes_on(at(50))
+    assert scans.hushed_until(at(55, Kind.REFUSED))
+    assert ended(scans, 109) == []
+    (report,) = ended(scans, 110)
+    assert (report.time_us, report.finding.sighting) == (START_US + 110 * SECOND_US, at(50))
+
+
+def strangers(count: int, *, at: float = 0) -> list[Finding]:
+    return [finding(source=f"198.18.{number // 250}.{number % 250}", at=at) for number in range(count)]
+
+
+def test_when_too_many_scan_at_once_a_scan_is_told_with_a_later_probe() -> None:
+    scans = ScanReports(Lines(scans_per_second=4), 100)
+    assert states(scans, *strangers(40)) == ["new"] * 31 + [None] * 9
+    assert states(scans, finding(at=0.1), finding(at=0.3), finding(at=0.31)) == [None, "new", None]
+
+
+def test_what_was_said_already_is_not_forgotten_while_too_many_scan() -> None:
+    scans = ScanReports(Lines(scans_per_second=4, repeat_seconds=60, quiet_seconds=60), 100)
+    assert states(scans, finding(bannable=False), finding(bannable=False, at=59)) == ["new", None]
+    assert states(scans, *strangers(40, at=60))[30:] == ["new"] + [None] * 9
+    assert states(scans, finding(at=60.1), finding(at=60.3)) == [None, "changed"]
+
+
+def test_a_source_that_proved_itself_is_told_however_many_scan() -> None:
+    scans = ScanReports(Lines(scans_per_second=1), 100)
+    states(scans, *strangers(20))
+    assert scans.is_silent(at(0), SourceRecord(SCANNER, "inbound", START_US, START_US))
+    record = grow(SourceRecord(SCANNER, "inbound", START_US, START_US, trap_answered=True), 8)
+    assert not scans.is_silent(at(0), record)
+    assert states(scans, finding(record=record)) == ["new"]

@@ -1,0 +1,41 @@
+"""The packet that `check --live` sends is known, counted, and evidence of nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.core.packet import ICMP, UDP, Packet
+from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.self_test import ADDRESS, ICMP_TYPE, is_self_test
+from tests.support.build import US, lines, ping, strict
+
+MARKED = Packet(0, ADDRESS, ADDRESS, ICMP, src_port=ICMP_TYPE)
+
+
+def test_it_is_known() -> None:
+    assert is_self_test(MARKED)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        MARKED._replace(src="127.0.0.2"),
+        MARKED._replace(dst="127.0.0.2"),
+        MARKED._replace(src="127.0.0.2", dst="127.0.0.2"),
+        MARKED._replace(proto=UDP),
+        MARKED._replace(src_port=8),
+    ],
+)
+def test_no_other_packet_is(other: Packet) -> None:
+    assert not is_self_test(other)
+
+
+def test_it_is_counted_and_makes_no_line() -> None:
+    engine = Engine(strict(connections="all"), US)
+    (ordinary,) = lines(ping(ADDRESS, dst=ADDRESS))
+    time, src, data, rest = ordinary.split("\t", 3)
+    marked = "\t".join((time, src, f"{ICMP_TYPE:02x}{data[2:]}", rest))
+    assert list(engine.feed([marked] * 20)) == []
+    assert list(engine.finish()) == []
+    assert engine.self_tests == 20
+    assert engine.counts()["packets_decoded"] == 20

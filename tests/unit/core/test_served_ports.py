@@ -1,0 +1,84 @@
+"""Which ports are served."""
+
+from __future__ import annotations
+
+from portsentry_py.config.settings import Served
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.served_ports import ServedPorts
+from tests.support.build import FRIEND, HOST, START_US
+
+
+def test_nothing_is_served_until_something_says_so() -> None:
+    assert not ServedPorts()(HOST, "tcp", 22)
+
+
+def test_sockets_that_close_are_no_longer_served() -> None:
+    served = ServedPorts()
+    served.set_host(HostState(listening_tcp=frozenset({22}), listening_udp=frozenset({53})))
+    assert served(HOST, "tcp", 22)
+    assert served(HOST, "udp", 53)
+    served.set_host(HostState())
+    assert not served(HOST, "tcp", 22)
+
+
+def test_named_ports_are_served_at_every_address() -> None:
+    served = ServedPorts()
+    served.set_named(Served(tcp=frozenset({8443}), udp=frozenset({4500})))
+    assert served(HOST, "tcp", 8443)
+    assert served(FRIEND, "udp", 4500)
+    assert not served(HOST, "tcp", 8444)
+
+
+def test_what_was_learned_holds_for_that_address_alone() -> None:
+    served = ServedPorts()
+    served.learn(HOST, "tcp", 22, START_US)
+    assert served(HOST, "tcp", 22)
+    assert not served(FRIEND, "tcp", 22)
+
+
+def test_what_was_learned_is_bounded() -> None:
+    served = ServedPorts()
+    for port in range(65_536):
+        served.learn(HOST, "tcp", port, START_US)
+    for port in range(10):
+        served.learn(FRIEND, "tcp", port, START_US)
+    assert not served(HOST, "tcp", 0)
+    assert served(HOST, "tcp", 65_535)
+    assert served(FRIEND, "tcp", 9)
+
+
+def test_what_was_learned_outlives_the_sensor_with_its_order_and_times() -> None:
+    served, other = ServedPorts(), ServedPorts()
+    for nth, port in enumerate((80, 53, 80, 22)):
+        served.learn(HOST, "udp", port, START_US + nth)
+    other.restore(served.learned())
+    assert other.learned() == served.learned()
+    assert [(one.kind, one.port, one.answered_us - START_US) for one in other.learned()] == [
+        ("port", 53, 1),
+        ("port", 80, 2),
+        ("port", 22, 3),
+    ]
+    assert other.numbers == {22, 53, 80}
+    assert other(HOST, "tcp", 80)
+
+
+def test_an_open_decoy_serves_nobody_whatever_holds_the_socket() -> None:
+    served = ServedPorts()
+    served.set_host(HostState(listening_tcp=frozenset({23})))
+    served.learn(HOST, "tcp", 23, START_US)
+    assert served(HOST, "tcp", 23)
+    served.set_host(HostState(listening_tcp=frozenset({23}), decoys=frozenset({23})))
+    assert served.is_decoy("tcp", 23)
+    assert not served(HOST, "tcp", 23)
+    assert not served.is_decoy("udp", 23)
+
+
+def test_protocols_without_ports_stand_alone() -> None:
+    served = ServedPorts()
+    served.learn(HOST, "icmp", 8, START_US)
+    served.learn(HOST, "sctp", 22, START_US)
+    assert served(HOST, "icmp", 8)
+    assert not served(HOST, "tcp", 8)
+    assert not served(HOST, "tcp", 22)
+    served.set_host(HostState(listening_tcp=frozenset({47})))
+    assert not served(HOST, "ip", 47)

@@ -1,0 +1,337 @@
+"""What each source has tried: counted at once, taken back when answered, bounded."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portsentry_py.config.settings import Limits
+from portsentry_py.core.packet import UDP
+from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.core.source_table import Ledger, Make, Pair, SourceRecord
+from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, syn, udp, unhurried
+
+HOUR = 3600
+
+
+def sighting(
+    kind: Kind,
+    port: int,
+    *,
+    source: str = SCANNER,
+    target: str = HOST,
+    proto: str = "tcp",
+    scan_type: str = "syn",
+    at: float = 0,
+    direction: str = "inbound",
+    ttl: int = 64,
+    seq: int = 0,
+    tunnelled: bool = False,
+    home_known: bool = True,
+) -> Sighting:
+    """A sighting of a raw SYN; no sequence number, so that equal probes are no twins."""
+    packet = syn(source, port)[0].packet._replace(ttl=ttl, seq=seq, tunnelled=tunnelled)
+    return Sighting(
+        kind=kind,
+        time_us=START_US + round(at * SECOND_US),
+        source=source,
+        target=target,
+        port=port,
+        proto=proto,
+        scan_type=scan_type,
+        direction=direction,
+        packet=packet,
+        home_known=home_known,
+    )
+
+
+def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[Ledger, SourceRecord]:
+    ledger = Ledger(limits or Limits())
+    record = [ledger.note(one) for one in sightings][-1]
+    return ledger, record
+
+
+def probes(*ports: int, at: float = 0, ttl: int = 64) -> list[Sighting]:
+    return [sighting(Kind.PROBE, port, at=at, ttl=ttl) for port in ports]
+
+
+def proof(ttl: int = 64, at: float = 0) -> list[Sighting]:
+    """Was on a served port, acknowledged what we sent, and left."""
+    return [sighting(Kind.SERVED, 80, ttl=ttl, at=at), sighting(Kind.PROVEN, 80, ttl=ttl, at=at)]
+
+
+def test_probes_are_counted_by_distinct_port() -> None:
+    ledger, record = noted(*probes(22, 23, 22), sighting(Kind.AGAIN, 22, at=3))
+    assert (record.ports, record.attempts, record.probes, ledger.entries) == (2, 4, 4, 2)
+    assert (record.first_us, record.last_us) == (START_US, START_US + 3 * SECOND_US)
+
+
+def test_transports_and_hosts_are_counted_apart() -> None:
+    _, record = noted(
+        sighting(Kind.PROBE, 53),
+        sighting(Kind.PROBE, 53, proto="udp"),
+        sighting(Kind.PROBE, 53, target=HOST6),
+    )
+    assert (record.ports, len(record.unserved), dict(record.targets)) == (2, 3, {HOST: 2, HOST6: 1})
+
+
+def test_attempts_are_held_in_the_order_of_their_last_probe() -> None:
+    _, record = noted(*probes(1, 2, 3), sighting(Kind.AGAIN, 1, at=5))
+    assert [pair.port for pair in record.unserved] == [2, 3, 1]
+    assert [pair.port for pair, _ in record.recent(START_US + 5 * SECOND_US, 4 * SECOND_US, 9)] == [1]
+    assert [pair.port for pair, _ in record.recent(START_US, 5 * SECOND_US, 2)] == [1, 3]
+
+
+def test_sources_and_directions_have_records_of_their_own() -> None:
+    ledger, record = noted(*probes(22), sighting(Kind.PROBE, 23, source=FRIEND))
+    assert (record.source, record.ports, len(ledger)) == (FRIEND, 1, 2)
+    assert ledger.note(sighting(Kind.PROBE, 24, direction="outbound")).ports == 1
+
+
+def test_an_answer_takes_the_evidence_back() -> None:
+    ledger, record = noted(*probes(22, 8080), sighting(Kind.ANSWERED, 8080))
+    assert (record.ports, ledger.entries, record.opened) == (1, 1, (Pair(HOST, "tcp", 8080),))
+    assert record.score == 3
+
+
+def test_an_answer_after_a_refusal_takes_the_refusal_back_too() -> None:
+    _, record = noted(*probes(22), sighting(Kind.REFUSED, 22), sighting(Kind.ANSWERED, 22))
+    assert (record.ports, record.closed, len(record.opened)) == (0, 0, 1)
+    assert not record.unserved
+    assert not record.targets
+
+
+def test_an_answer_to_what_was_never_evidence_takes_nothing_back() -> None:
+    _, record = noted(*probes(22), sighting(Kind.ANSWERED, 80), sighting(Kind.ANSWERED, 22, target=HOST6))
+    assert (record.ports, record.score) == (1, 3)
+
+
+def test_refusals_count_once_and_only_for_what_was_probed() -> None:
+    _, record = noted(
+        *probes(22),
+        sighting(Kind.REFUSED, 22),
+        sighting(Kind.REFUSED, 22),
+        sighting(Kind.REFUSED, 23),
+        sighting(Kind.REFUSED, 22, target=HOST6),
+    )
+    assert record.closed == 1
+
+
+def test_refusal_silence_and_an_open_decoy_settle_an_attempt() -> None:
+    settled = [sighting(Kind.REFUSED, 22), sighting(Kind.SILENT, 23), sighting(Kind.TRAPPED, 24)]
+    _, record = noted(*probes(22, 23, 24, 25), *settled)
+    assert [attempt.settled for attempt in record.unserved.values()] == [True, True, True, False]
+    assert [pair.port for pair, attempt in record.unserved.items() if attempt.refused] == [22]
+
+
+def test_attempts_on_served_ports_are_attempts_and_no_evidence() -> None:
+    _, record = noted(sighting(Kind.SERVED, 80), sighting(Kind.SERVED, 443, at=2))
+    assert (record.attempts, record.ports, record.score, record.scan_type) == (2, 0, 0, "unknown")
+    assert len(record.opened) == 2
+    assert record.last_us == START_US + 2 * SECOND_US
+
+
+def test_privileged_ports_weigh_three() -> None:
+    _, record = noted(*probes(1, 1023, 1024, 65535))
+    assert record.score == 8
+
+
+def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one() -> None:
+    nine = [sighting(Kind.PROBE, port) for port in range(9)]
+    _, record = noted(*nine, sighting(Kind.PROBE, 10, scan_type="fin"))
+    assert record.scan_type == "syn"
+    _, record = noted(*nine[1:], sighting(Kind.PROBE, 10, scan_type="fin"))
+    assert record.scan_type == "mixed"
+
+
+def test_a_proof_holds_for_probes_that_look_the_same() -> None:
+    _, record = noted(*probes(22), *proof())
+    assert record.verified
+    assert record.proven == (Make(ttl=64, header_bytes=24),)
+
+
+def test_a_proof_says_nothing_of_probes_that_look_different() -> None:
+    """Somebody else can forge the address of a guest, but not the way that its packets have come."""
+    _, record = noted(*probes(22, 23), *proof(ttl=51))
+    assert not record.verified
+
+
+def test_half_of_the_probes_must_look_like_the_proven_ones() -> None:
+    proven = [*probes(22, ttl=51), *proof(ttl=51)]
+    _, record = noted(*proven, *probes(23, ttl=51), *probes(24, 25))
+    assert record.verified
+    _, record = noted(*proven, *probes(23, ttl=51), *probes(24, 25, 26))
+    assert not record.verified
+
+
+def test_whoever_opens_and_closes_connections_before_any_probe_does_it_out_of_habit() -> None:
+    """A health check proves nothing about what comes later in its name; once in a minute it is a session."""
+    checks = [one for at in (0, 30, 59, 60, 61, 130) for one in proof(at=at)]
+    _, record = noted(*checks, *probes(22, at=131))
+    assert (record.sessions, record.verified) == (3, False)
+
+
+def test_whoever_acknowledged_an_open_decoy_is_verified_whatever_it_looks_like() -> None:
+    _, record = noted(*probes(23))
+    assert not record.verified
+    assert dataclasses.replace(record, trap_answered=True).verified
+
+
+def test_used_connections_are_counted_until_a_decoy_was_touched() -> None:
+    session = [sighting(Kind.SERVED, 80), sighting(Kind.SESSION, 80)]
+    ledger, record = noted(*session, *session)
+    assert (record.sessions, record.verified) == (2, False)
+    record.trap_touches = 1
+    assert ledger.note(sighting(Kind.SESSION, 80)).sessions == 2
+
+
+def test_tunnelled_probes_leave_their_mark() -> None:
+    _, record = noted(sighting(Kind.PROBE, 22, tunnelled=True), *probes(23))
+    assert record.tunnelled
+
+
+def test_equal_probes_of_two_sources_are_decoys_of_each_other() -> None:
+    ledger, real = noted(sighting(Kind.PROBE, 22, seq=77))
+    other = ledger.note(sighting(Kind.PROBE, 22, seq=77, source=FRIEND))
+    stranger = ledger.note(sighting(Kind.PROBE, 22, seq=78, source="198.51.100.99"))
+    assert (real.decoy, other.decoy, stranger.decoy) == (True, True, False)
+
+
+def test_a_repeated_probe_is_no_decoy() -> None:
+    _, record = noted(sighting(Kind.PROBE, 22, seq=77), sighting(Kind.AGAIN, 22, seq=77, at=1))
+    assert not record.decoy
+
+
+def test_what_has_no_sequence_number_of_its_own_is_no_decoy() -> None:
+    """A DNS server that was moved is asked the same by all, from the same port."""
+    ledger = Ledger(Limits())
+    for source in (SCANNER, FRIEND):
+        datagram = udp(source, 53)[0].packet
+        one = sighting(Kind.PROBE, 53, source=source, proto="udp")._replace(packet=datagram)
+        assert datagram.proto == UDP
+        assert not ledger.note(one).decoy
+
+
+def test_the_tool_is_the_one_whose_mark_half_of_the_probes_carry() -> None:
+    mark = sighting(Kind.PROBE, 22)
+    zmap = mark._replace(packet=mark.packet._replace(ip_id=54_321))
+    plain = mark._replace(packet=mark.packet._replace(window=29_200))
+    _, record = noted(zmap, plain)
+    assert record.tool == "zmap"
+    _, record = noted(zmap, plain, plain)
+    assert record.tool is None
+    _, record = noted(plain)
+    assert record.tool is None
+
+
+def test_the_source_unused_for_longest_is_evicted_and_counted() -> None:
+    ledger = Ledger(Limits(max_sources=16))
+    for last in range(1, 21):
+        ledger.note(sighting(Kind.PROBE, 22, source=f"203.0.113.{last}"))
+    assert (len(ledger), ledger.entries, ledger.evicted) == (16, 16, 4)
+    assert ledger.note(sighting(Kind.PROBE, 23, source="203.0.113.20")).ports == 2
+    assert ledger.note(sighting(Kind.PROBE, 23, source="203.0.113.1")).ports == 1
+
+
+def test_a_flood_of_single_packets_pushes_out_no_scanner() -> None:
+    limits = Limits(max_sources=16, max_attempts=64)
+    ledger, record = noted(*probes(22, 23), limits=limits)
+    for number in range(1000):
+        ledger.note(sighting(Kind.PROBE, 22, source=f"10.0.{number >> 8}.{number & 255}"))
+    assert not record.forgotten
+    assert ledger.note(sighting(Kind.PROBE, 24)).ports == 3
+
+
+def test_a_record_that_was_evicted_is_emptied_for_those_who_still_hold_it() -> None:
+    ledger, record = noted(*probes(22), sighting(Kind.REFUSED, 22), limits=Limits(max_sources=16))
+    for last in range(1, 18):
+        ledger.note(sighting(Kind.PROBE, 22, source=f"198.51.100.{last}"))
+    assert record.forgotten
+    assert not record.unserved
+    assert not record.closed
+    assert not record.targets
+
+
+@pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.SILENT, Kind.ANSWERED, Kind.PROVEN, Kind.SESSION])
+def test_what_became_of_an_attempt_brings_no_forgotten_source_back(kind: Kind) -> None:
+    ledger, record = noted(sighting(kind, 22))
+    assert (len(ledger), record.ports, record.attempts) == (0, 0, 0)
+
+
+def test_one_source_alone_loses_its_oldest_attempts() -> None:
+    ledger, record = noted(*probes(*range(100)), limits=Limits(max_attempts=64))
+    assert (record.ports, len(record.unserved), ledger.entries, len(ledger)) == (64, 64, 64, 1)
+    assert next(iter(record.unserved)) == Pair(HOST, "tcp", 36)
+
+
+def test_a_target_without_attempts_left_is_forgotten() -> None:
+    first = sighting(Kind.PROBE, 1, target=HOST6)
+    _, record = noted(first, *probes(*range(64)), limits=Limits(max_attempts=64))
+    assert set(record.targets) == {HOST}
+
+
+def test_attempts_are_forgotten_after_the_hours_that_the_operator_chose() -> None:
+    limits = Limits(memory_hours=2)
+    _, record = noted(*probes(22), *probes(23, at=2 * HOUR), limits=limits)
+    assert record.ports == 2
+    _, record = noted(*probes(22), *probes(23, at=2 * HOUR + 1), limits=limits)
+    assert [pair.port for pair in record.unserved] == [23]
+
+
+def test_a_make_that_changes_with_every_packet_costs_no_memory() -> None:
+    many = [sighting(Kind.PROBE, 22, ttl=ttl) for ttl in range(100)]
+    _, record = noted(*many, *(one for ttl in range(100) for one in proof(ttl)))
+    assert (len(record.makes), len(record.proven)) == (8, 8)
+
+
+sources = st.sampled_from([f"203.0.113.{last}" for last in range(1, 40)])
+targets = st.sampled_from([HOST, HOST6, FRIEND])
+steps = st.builds(
+    sighting,
+    st.sampled_from(list(Kind)),
+    st.integers(0, 60) | st.integers(1020, 1030),
+    source=sources,
+    target=targets,
+    proto=st.sampled_from(["tcp", "udp"]),
+    scan_type=st.sampled_from(["syn", "fin", "udp"]),
+    direction=st.sampled_from(["inbound", "outbound"]),
+    at=st.integers(0, 100),
+    seq=st.sampled_from([0, 77]),
+)
+
+
+@unhurried
+@given(st.lists(steps, max_size=300))
+def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
+    sightings: list[Sighting],
+) -> None:
+    limits = Limits(max_sources=16, max_attempts=64)
+    ledger = Ledger(limits)
+    records: dict[tuple[str, str], SourceRecord] = {}
+    for one in sightings:
+        record = ledger.note(one)
+        records[(one.source, one.direction)] = record
+        held = set(record.unserved)
+        assert record.ports == len({(pair.proto, pair.port) for pair in held})
+        assert record.closed == sum(attempt.refused for attempt in record.unserved.values())
+        assert record.targets == {
+            target: sum(pair.target == target for pair in held) for target in {pair.target for pair in held}
+        }
+        assert record.score == sum(3 if pair.port < 1024 else 1 for pair in held)
+        assert len(record.opened) <= 64
+        assert not record.forgotten
+        assert ledger.entries <= limits.max_attempts
+        assert len(ledger) <= 2 * limits.max_sources
+        assert ledger.entries == sum(len(other.unserved) for other in records.values())
+
+
+@unhurried
+@given(st.lists(st.integers(0, 2000), max_size=300))
+def test_what_turned_out_to_be_open_is_bounded(ports: list[int]) -> None:
+    ledger = Ledger(Limits(max_attempts=64))
+    for port in ports:
+        ledger.note(sighting(Kind.PROBE, port))
+        assert len(ledger.note(sighting(Kind.ANSWERED, port)).opened) <= 64

@@ -1,0 +1,55 @@
+"""What fail2ban's own settings say, file after file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.fail2ban.jail_config import Jails
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    (tmp_path / "jail.d").mkdir()
+    (tmp_path / "jail.conf").write_text("[DEFAULT]\nenabled = false\nbackend = auto\nwhere = here\n")
+    return tmp_path
+
+
+def test_files_are_read_in_fail2bans_order(etc: Path) -> None:
+    for name in ("jail.d/a.conf", "jail.d/b.conf", "jail.local", "jail.d/a.local"):
+        (etc / name).write_text(f"[DEFAULT]\nlast = {name}\n")
+        assert Jails(etc).value("sshd", "last") == name
+
+
+def test_references_to_other_keys_and_jails_are_replaced(etc: Path) -> None:
+    (etc / "jail.local").write_text(
+        "[one]\nlogpath = /%(where)s/%(name)s\nname = x\n[two]\nlogpath = %(one/logpath)s\nwhere = there\n"
+    )
+
+    assert Jails(etc).value("one", "logpath") == "/here/x"
+    assert Jails(etc).value("two", "backend") == "auto"
+    assert Jails(etc).value("two", "unset") == ""
+
+
+def test_a_reference_to_itself_ends(etc: Path) -> None:
+    (etc / "jail.local").write_text("[one]\nlogpath = %(logpath)s\n")
+
+    assert Jails(etc).value("one", "logpath") == "%(logpath)s"
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("[x]\nenabled = true\nfilter = portsentry-py\n", ["x"]),
+        ("[x]\nenabled = true\nfilter = portsentry-py[mode=trap]\n", ["x"]),
+        ("[x]\nfilter = portsentry-py\n", []),
+        ("[x]\nenabled = true\nfilter = portsentry-pytho\n", []),
+        ("[x]\nenabled = true\nfilter\n", []),
+        ("no section\n", []),
+    ],
+)
+def test_ours_are_the_enabled_jails_with_our_filter(etc: Path, text: str, ours: list[str]) -> None:
+    (etc / "jail.local").write_text(text)
+
+    assert list(Jails(etc).ours()) == ours

@@ -1,0 +1,85 @@
+"""Events as a person reads them."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from rich.console import Console
+
+from portsentry_py.core.pipeline import Engine
+from portsentry_py.events.model import Event
+from portsentry_py.output.console import ConsoleSink, readable
+from portsentry_py.sensor.status_reporter import status_event
+from tests.support.build import SCANNER, SCANNER6, US, micros, refused, strict, syn, watch
+from tests.support.paths import ROOT
+
+
+def events(source: str = SCANNER) -> list[Event]:
+    status = status_event(Engine(strict(), US), micros(0), "started", "none")
+    return [*watch(strict(), refused(syn(source, 20, 21, 22, 23))), status]
+
+
+@pytest.mark.parametrize("source", [SCANNER, SCANNER6])
+def test_every_event_is_one_line(source: str) -> None:
+    for event in events(source):
+        assert readable(event).plain.isprintable()
+
+
+def test_a_reader_sees_who_what_and_why() -> None:
+    told = [readable(event).plain for event in events()]
+    (scan,) = [line for line in told if " port_scan " in line]
+    (trap,) = [line for line in told if " trap " in line]
+    assert all(word in scan for word in ("22:13:20", "ban", SCANNER, "syn", "4 ports", "ports_in_window"))
+    assert all(word in trap for word in ("watch", SCANNER, "23/tcp", "decoy_port"))
+    assert any(f"{SCANNER}:40000" in line and "20/tcp refused" in line for line in told)
+    assert "sensor started" in told[-1]
+
+
+def test_the_sink_prints_each_event() -> None:
+    output = io.StringIO()
+    sink = ConsoleSink(Console(file=output, width=20))
+    for event in events():
+        sink.write(event)
+    sink.flush()
+    sink.close()
+    assert len(output.getvalue().splitlines()) == len(events())
+    assert sink.lost == 0
+
+
+def test_a_terminal_that_was_stopped_holds_up_neither_the_sensor_nor_its_end() -> None:
+    """As with Ctrl-S; nobody reads the other side of this one."""
+    script = """
+        from rich.console import Console
+        from portsentry_py.output import async_writer as unhurried
+        from portsentry_py.output.console import ConsoleSink
+        from portsentry_py.output.diagnostics import unbuffered
+        from portsentry_py.output.async_writer import Unhurried
+        from tests.integration.test_log_disk import numbered
+
+        unhurried._CLOSE_SECONDS = 0.2
+        sink = Unhurried(ConsoleSink(Console(file=unbuffered(1))), "the terminal")
+        for event in numbered(3000):
+            sink.write(event)
+        sink.close()
+        assert sink.lost
+    """
+    leader, follower = os.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            check=False,
+            stdout=follower,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+        )
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert done.returncode == 0, done.stderr

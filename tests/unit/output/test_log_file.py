@@ -1,0 +1,358 @@
+"""The log's file: made with the right mode, and never one that somebody else chose or may write."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.errors import OutputError, PermissionDenied, PortsentryError
+from portsentry_py.output import log_file
+from portsentry_py.output.log_file import examine, open_log
+from tests.support.disk import fill, run, small_disk
+from tests.support.needs import require_root
+from tests.support.nobody import NOBODY, as_nobody, shared_folder
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user reaches."""
+    with shared_folder() as folder:
+        yield folder
+
+
+OPEN = """
+    for look in (log_file.open_log, log_file.examine):
+        try:
+            look(Path(sys.argv[1]))
+            print("good")
+        except PortsentryError as error:
+            print(type(error).__name__, error)
+"""
+
+
+def faults(path: Path) -> list[str]:
+    """What opening says, once `check` was heard to say the same."""
+    said = []
+    for look in (examine, open_log):
+        with pytest.raises(PortsentryError) as caught:
+            look(path)
+        said.append(f"{type(caught.value).__name__} {caught.value}")
+    assert said[0] == said[1]
+    return said[:1]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077, 0o777])
+def test_a_new_log_has_its_mode_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    log = tmp_path / "log"
+    before = os.umask(umask)
+    try:
+        os.close(open_log(log))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(log.stat().st_mode) == 0o640
+
+
+def test_a_new_log_was_never_open_to_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    seen = []
+    real = os.fchmod
+
+    def look(descriptor: int, mode: int) -> None:
+        seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        real(descriptor, mode)
+
+    before = os.umask(0)
+    monkeypatch.setattr(os, "fchmod", look)
+    try:
+        os.close(open_log(log))
+    finally:
+        os.umask(before)
+    assert seen == [0o640]
+
+
+def test_the_mode_of_a_log_that_is_there_stays(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch(0o600)
+    os.close(open_log(log))
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_a_program_that_we_start_does_not_get_the_log(tmp_path: Path) -> None:
+    descriptor = open_log(tmp_path / "log")
+    assert not os.get_inheritable(descriptor)
+    assert os.get_blocking(descriptor)
+    os.close(descriptor)
+
+
+def link(log: Path) -> None:
+    log.symlink_to(log.with_name("victim"))
+
+
+def dangling_link(log: Path) -> None:
+    log.symlink_to(log.with_name("none"))
+
+
+def hard_link(log: Path) -> None:
+    log.hardlink_to(log.with_name("victim"))
+
+
+def socket(log: Path) -> None:
+    os.mknod(log, stat.S_IFSOCK | 0o600)
+
+
+def writable(log: Path) -> None:
+    log.touch()
+    log.chmod(0o646)
+
+
+def group_writable(log: Path) -> None:
+    log.touch()
+    os.chown(log, -1, 12_345)
+    log.chmod(0o660)
+
+
+def others(log: Path) -> None:
+    log.touch(0o600)
+    os.chown(log, NOBODY, -1)
+
+
+@pytest.mark.parametrize(
+    ("put", "cause", "fix"),
+    [
+        (link, "it is a symbolic link", "regular file in its place"),
+        (dangling_link, "it is a symbolic link", "regular file in its place"),
+        (hard_link, "the file has 2 names", "find -samefile"),
+        (os.mkfifo, "it is a FIFO", "regular file in its place"),
+        (Path.mkdir, "it is a directory", "regular file in its place"),
+        (socket, "it is a socket", "regular file in its place"),
+        (writable, "everybody may write it", "chmod o-w"),
+        (group_writable, "the group 12345 may write it", "chmod g-w"),
+        (others, "it belongs to nobody", "run as nobody, or remove or chown it"),
+    ],
+)
+def test_what_is_no_file_of_ours_alone_is_refused_and_left_alone(
+    tmp_path: Path, put: Callable[[Path], object], cause: str, fix: str
+) -> None:
+    if put in {group_writable, others}:
+        require_root()
+    log, victim = tmp_path / "log", tmp_path / "victim"
+    victim.write_bytes(b"precious\n")
+    victim.chmod(0o600)
+    put(log)
+    before = sorted(tmp_path.iterdir()), log.lstat().st_mode
+    (said,) = faults(log)
+    assert said.startswith(f"OutputError {log}: cannot write the log ({cause}")
+    assert fix in said
+    assert victim.read_bytes() == b"precious\n"
+    assert (sorted(tmp_path.iterdir()), log.lstat().st_mode) == before
+
+
+@pytest.mark.parametrize("put", [link, hard_link, os.mkfifo])
+def test_what_is_exchanged_after_the_look_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], object]
+) -> None:
+    log, victim = tmp_path / "log", tmp_path / "victim"
+    victim.write_bytes(b"precious\n")
+    log.touch(0o640)
+    real = os.open
+
+    def exchange(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "log":
+            log.unlink()
+            put(log)
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", exchange)
+    with pytest.raises(OutputError, match=r"symbolic links|2 names|FIFO"):
+        open_log(log)
+    assert victim.read_bytes() == b"precious\n"
+
+
+def test_what_others_make_or_delete_meanwhile_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As logrotate does, between its renaming and its creating."""
+    log = tmp_path / "log"
+    real = os.open
+    steps = [lambda: log.touch(0o640), log.unlink]
+    opened: list[int] = []
+
+    def meddle(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path != "log":
+            return real(path, flags, mode, dir_fd=dir_fd)
+        if flags & os.O_CREAT and len(steps) == 2:
+            steps.pop(0)()
+        descriptor = real(path, flags, mode, dir_fd=dir_fd)
+        opened.append(descriptor)
+        if len(steps) == 1:
+            steps.pop(0)()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", meddle)
+    descriptor = open_log(log)
+    assert os.fstat(descriptor).st_nlink == 1
+    assert len(opened) == 2
+    os.close(descriptor)
+
+
+def test_a_group_of_readers_may_be_let_in(tmp_path: Path) -> None:
+    require_root()
+    log = tmp_path / "log"
+    log.touch()
+    for group in (0, 4):
+        os.chown(log, 0, group)
+        log.chmod(0o660)
+        os.close(open_log(log))
+        assert examine(log) is None
+
+
+def test_a_directory_that_everybody_may_write_is_refused_unless_sticky(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (said,) = faults(tmp_path / "log")
+    assert "anybody may exchange it" in said
+    assert f"chmod o-w {tmp_path}" in said
+    tmp_path.chmod(0o1777)
+    os.close(open_log(tmp_path / "log"))
+
+
+def test_a_directory_of_a_group_is_fine(tmp_path: Path) -> None:
+    """As Ubuntu's /var/log, which is root:syslog 0775."""
+    tmp_path.chmod(0o775)
+    os.close(open_log(tmp_path / "log"))
+
+
+def test_a_log_that_somebody_made_in_a_shared_directory_is_refused(place: Path) -> None:
+    place.chmod(0o1777)
+    log = place / "log"
+    as_nobody("os.close(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o640))", log)
+    (said,) = faults(log)
+    assert "belongs to nobody, who could forge lines" in said
+
+
+@pytest.mark.parametrize("path", ["none/log", "file/log", "a\0b"])
+def test_a_path_that_leads_nowhere_is_told(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").touch()
+    (said,) = faults(tmp_path / path)
+    shown = str(tmp_path / path).replace("\0", "?")
+    assert said.startswith(f"OutputError {shown}: cannot write the log (")
+    assert "--log" in said
+
+
+def test_an_unprivileged_sensor_writes_where_it_may(place: Path) -> None:
+    require_root()
+    theirs, let_in, roots = place / "theirs", place / "let_in", place / "roots"
+    for path, owner, group, mode in (
+        (theirs, NOBODY, NOBODY, 0o640),
+        (let_in, 0, NOBODY, 0o660),
+        (roots, 0, 0, 0o644),
+    ):
+        path.touch()
+        os.chown(path, owner, group)
+        path.chmod(mode)
+    assert as_nobody(OPEN, theirs) == "good\ngood\n"
+    assert as_nobody(OPEN, let_in) == "good\ngood\n"
+    for path in (roots, place / "none"):
+        sentence = "you may not write the log; run as root or name another with --log."
+        assert as_nobody(OPEN, path).splitlines() == [f"PermissionDenied {path}: {sentence}"] * 2
+    os.chown(theirs, NOBODY, 12_345)
+    theirs.chmod(0o660)
+    assert "the group 12345 may write it" in as_nobody(OPEN, theirs)
+
+
+def test_a_user_cannot_let_root_write_into_a_file_of_theirs(place: Path) -> None:
+    """What a shared directory allows, done by another where the kernel does not forbid it."""
+    require_root()
+    place.chmod(0o1777)
+    secret = place / "secret"
+    secret.write_bytes(b"precious\n")
+    secret.chmod(0o600)
+    attacks = """
+        place = sys.argv[1] + "/"
+        os.symlink(place + "secret", place + "link")
+        os.mkfifo(place + "fifo", 0o666)
+        os.mkdir(place + "directory")
+        open(place + "file", "w").close()
+        os.chmod(place + "file", 0o666)
+        try:
+            os.link(place + "secret", place + "hard")
+        except PermissionError:
+            pass  # fs.protected_hardlinks
+    """
+    as_nobody(attacks, place)
+    if not (place / "hard").exists():
+        (place / "hard").hardlink_to(secret)
+    for name in ("link", "fifo", "directory", "file", "hard"):
+        with pytest.raises(OutputError):
+            open_log(place / name)
+    assert secret.read_bytes() == b"precious\n"
+    assert (place / "file").read_bytes() == b""
+
+
+def test_check_tells_of_a_read_only_and_of_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        log = disk / "log"
+        assert examine(log) is None
+        filler = fill(disk)
+        for there in (False, True):
+            assert log.exists() is there
+            note = examine(log)
+            assert note is not None
+            assert "its file system is full, or nearly so: lines will wait; make room" in note
+            log.touch(0o640)
+        filler.unlink()
+        assert examine(log) is None
+        run("mount", "-o", "remount,ro", disk)
+        for path in (log, disk / "none"):
+            (said,) = faults(path)
+            assert "Read-only file system" in said
+            assert "remount,rw" in said
+
+
+def test_an_immutable_log_is_told_to_root(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        log = disk / "log"
+        log.touch(0o640)
+        run("chattr", "+i", log)
+        (said,) = faults(log)
+        assert said.startswith("PermissionDenied")
+        assert "chattr's +i" in said
+        run("chattr", "-i", "+a", log)
+        os.close(open_log(log))
+
+
+def test_who_has_no_name_is_called_by_number(tmp_path: Path) -> None:
+    require_root()
+    log = tmp_path / "log"
+    log.touch(0o640)
+    os.chown(log, 54_321, -1)
+    assert "belongs to 54321" in faults(log)[0]
+
+
+def test_a_file_system_without_modes_is_judged_by_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, os.strerror(1))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    os.close(log_file.open_log(tmp_path / "log"))
+    monkeypatch.setattr(log_file, "_MODE", 0o666)
+    before = os.umask(0)
+    try:
+        with pytest.raises(OutputError, match="everybody may write it"):
+            open_log(tmp_path / "other")
+    finally:
+        os.umask(before)
+
+
+def test_a_missing_right_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionDenied, match="run as root"):
+        open_log(tmp_path / "log")

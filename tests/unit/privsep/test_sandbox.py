@@ -1,0 +1,411 @@
+"""What real programs can and cannot do in the sandbox; their output comes through pipes, not files."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from portsentry_py.capture import live as capturing
+from portsentry_py.capture.live import find_tools
+from portsentry_py.privsep import sandbox
+from portsentry_py.privsep.sandbox import at_hand, sandboxed
+from tests.support import sandbox_probe
+from tests.support.needs import do_without, require_root, require_tool
+from tests.support.paths import SCENARIOS
+from tests.unit.capture.test_process_pipe import until
+from tests.unit.privsep.test_capabilities import (
+    AS_NOBODY,
+    NET_RIGHTS,
+    capabilities,
+    python_for_all,
+    status_of,
+)
+from tests.unit.privsep.test_launcher import has_ended
+
+SCENARIO = SCENARIOS / "syn_scan" / "capture.pcap"
+PROBE = Path(sandbox_probe.__file__)
+# Everything in it is ours to read, wherever it was installed.
+PYTHON = Path(sys.executable).resolve()
+PYTHON_READS = (sys.base_prefix, str(PROBE))
+REFUSED = {"EPERM", "EACCES"}
+
+# What needs Landlock, which Debian 11 had not.
+FILES = {
+    *("write", "append", "create", "create unnamed", "empty by opening"),
+    *("read", "list", "read passwords"),
+}
+
+
+def require(*words: str) -> None:
+    """Skip the test where the kernel or the machine lacks one of these, or fail it under CI."""
+    lacking = set(words) - set(at_hand())
+    if lacking:
+        do_without(f"this machine lacks {', '.join(lacking)}")
+
+
+def ran(command: Sequence[str], *, readable: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """A command in the sandbox, to its end."""
+    return subprocess.run(
+        sandboxed(command, readable), capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def python(script: str, *arguments: str) -> list[str]:
+    """The command line of a Python script that can run in the sandbox, with PYTHON_READS."""
+    return [str(PYTHON), "-I", "-S", "-c", script, *arguments]
+
+
+@dataclass
+class Prey:
+    """What is tried to harm."""
+
+    folder: Path
+    victim: subprocess.Popen[bytes]
+    segment: int
+    queue: int
+
+    def fresh(self) -> list[str]:
+        """The probe's command line, and everything there that it needs."""
+        for name in ("file", "gone", "move"):
+            (self.folder / name).write_text("secret", encoding="utf-8")
+        (self.folder / "empty").mkdir(exist_ok=True)
+        numbers = (self.victim.pid, self.segment, self.queue)
+        return [str(PYTHON), "-I", "-S", str(PROBE), str(self.folder), *map(str, numbers)]
+
+
+@pytest.fixture
+def prey(tmp_path: Path) -> Iterator[Prey]:
+    """Files, a process, and what processes share."""
+    require_root()
+    libc = ctypes.CDLL(None)
+    segment, queue = libc.shmget(0, 4096, 0o600), libc.msgget(0, 0o600)
+    assert min(segment, queue) >= 0
+    folder = tmp_path / "prey"
+    folder.mkdir()
+    with subprocess.Popen(["sleep", "1000"]) as victim:
+        try:
+            yield Prey(folder, victim, segment, queue)
+        finally:
+            victim.kill()
+    libc.shmctl(segment, 0, None)
+    libc.msgctl(queue, 0, None)
+
+
+def came_of(command: Sequence[str]) -> dict[str, str]:
+    """What the probe says of each attempt."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    assert len(found) > 40
+    return found
+
+
+def refused(found: dict[str, str]) -> set[str]:
+    return {name for name, result in found.items() if result in REFUSED}
+
+
+def test_outside_all_of_it_succeeds(prey: Prey) -> None:
+    """Else the tests below would test nothing; what is missing, this kernel or container has not."""
+    found = came_of(prey.fresh())
+    lacking = {name for name, result in found.items() if result != "done"}
+    younger = {"fchmodat2", "setxattrat", "attribute", "remove attribute", "create unnamed"}
+    forbidden_in_containers = {"ring", "new rights", "compare", "trace", "peek", "watch"}
+    assert lacking <= younger | forbidden_in_containers
+
+
+def test_nothing_can_be_harmed(prey: Prey) -> None:
+    require("landlock", "seccomp")
+    found = came_of(sandboxed(prey.fresh(), PYTHON_READS))
+    assert found.keys() - refused(found) == set()
+    assert {path.name for path in prey.folder.iterdir()} == {"file", "gone", "move", "empty"}
+    assert (prey.folder / "file").read_text(encoding="utf-8") == "secret"
+    assert prey.victim.poll() is None
+
+
+# Stands for another machine: `python -c AS_IF CHANGE [--read=PATH]... -- COMMAND`.
+AS_IF = f"""
+import sys
+sys.path.insert(0, {str(Path(sandbox.__file__).parents[2])!r})
+from portsentry_py.privsep import sandbox
+exec(sys.argv[1])
+sys.exit(sandbox._main(sys.argv[2:]))
+"""
+
+
+def elsewhere(change: str, command: Sequence[str]) -> list[str]:
+    """The command in the sandbox of a machine that differs from this one."""
+    start = sandboxed(command, PYTHON_READS)
+    begin = start.index(sandbox.__file__)
+    return [*start[:begin], "-c", AS_IF, change, *start[begin + 1 :]]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+def test_it_holds_on_older_kernels(prey: Prey, version: int) -> None:
+    require("landlock", "seccomp")
+    if sandbox._landlock_version() < version:
+        do_without(f"this kernel's Landlock is older than {version}")
+    found = came_of(elsewhere(f"sandbox._landlock_version = lambda: {version}", prey.fresh()))
+    assert found.keys() - refused(found) == set()
+
+
+def test_without_landlock_calls_are_refused_still(prey: Prey) -> None:
+    require("seccomp")
+    found = came_of(elsewhere("sandbox._landlock_version = lambda: 0", prey.fresh()))
+    # A limit of the size of files is left, and nobody writes past that.
+    assert found.keys() - refused(found) == FILES
+    assert [found[name] for name in ("write", "append")] == ["EFBIG"] * 2
+
+
+def test_without_libseccomp_files_are_out_of_reach_still(prey: Prey) -> None:
+    require("landlock")
+    found = came_of(elsewhere("sandbox._libseccomp = lambda: None", prey.fresh()))
+    assert refused(found) >= FILES
+    assert refused(found) >= {"delete", "make a folder", "rename", "symlink", "bind", "socket of packets"}
+
+
+# A seccomp filter of a kernel that has neither: landlock_*, seccomp, and prctl(PR_SET_SECCOMP).
+NEITHER = """
+import errno
+library = sandbox._libseccomp()
+library.seccomp_init.restype = sandbox.ctypes.c_void_p
+context = sandbox.ctypes.c_void_p(library.seccomp_init(sandbox._ALLOW))
+numbers = (444, 445, 446, *sandbox._numbers(library, ["seccomp"]))
+for number in numbers:
+    library.seccomp_rule_add_array(context, 0x00050000 | errno.ENOSYS, number, 0, None)
+(prctl,) = sandbox._numbers(library, ["prctl"])
+equal = sandbox._Comparison(0, 4, 22, 0)
+library.seccomp_rule_add_array(context, 0x00050000 | errno.EINVAL, prctl, 1, sandbox.ctypes.byref(equal))
+assert library.seccomp_load(context) == 0
+assert sandbox._landlock_version() == 0
+"""
+
+
+def test_on_a_kernel_that_has_neither_it_runs(prey: Prey) -> None:
+    require_root()
+    require("seccomp")
+    assert came_of(elsewhere(NEITHER, prey.fresh()))["read"] == "done"
+
+
+@pytest.mark.parametrize("change", ["", NEITHER, "sandbox._libseccomp = lambda: None"])
+def test_a_program_runs_on_every_machine(change: str) -> None:
+    require("seccomp")
+    command = elsewhere(change, ["/bin/echo", "here"])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
+
+
+def status_inside(*before: str, interpreter: str = sys.executable) -> tuple[dict[str, str], str]:
+    """What the kernel says of a program that runs in the sandbox, and its limits."""
+    command = [*before, interpreter, *sandboxed(["/bin/cat"])[1:]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        cat.stdin.write(b"ready\n")
+        cat.stdin.flush()
+        assert cat.stdout.readline() == b"ready\n"
+        folder = Path(f"/proc/{cat.pid}")
+        status = status_of((folder / "status").read_text(encoding="utf-8"))
+        limits = (folder / "limits").read_text(encoding="utf-8")
+        cat.stdin.close()
+    return status, limits
+
+
+def test_it_has_no_capability_and_gains_none() -> None:
+    require_root()
+    require("seccomp")
+    status, _ = status_inside()
+    assert status["Name"] == "cat"
+    assert [*capabilities(status), int(status["CapBnd"], 16)] == [0] * 5
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+def test_so_it_is_for_an_ordinary_user_who_may_capture() -> None:
+    require_root()
+    require("seccomp")
+    status, _ = status_inside(*AS_NOBODY, *NET_RIGHTS, interpreter=python_for_all())
+    assert status["Uid"].split() == ["65534"] * 4
+    assert capabilities(status) == [0] * 4
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+def test_its_resources_are_limited() -> None:
+    _, limits = status_inside()
+    found = {line[:26].strip(): line[26:].split()[:2] for line in limits.splitlines()}
+    assert found["Max address space"] == [str(2 << 30)] * 2
+    assert found["Max file size"] == ["0", "0"]
+    assert found["Max core file size"] == ["0", "0"]
+    assert found["Max open files"] == ["64", "64"]
+
+
+def test_limits_that_were_lower_stay() -> None:
+    script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    done = subprocess.run(
+        sandboxed(python(script), PYTHON_READS),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)),
+    )
+    assert done.stdout == "(32, 32)\n"
+
+
+@pytest.mark.parametrize(("mib", "fits"), [(100, True), (2100, False)])
+def test_memory_beyond_the_limit_is_refused(mib: int, fits: bool) -> None:
+    script = "import mmap, sys; mmap.mmap(-1, int(sys.argv[1]) << 20); print('fits')"
+    done = ran(python(script, str(mib)), readable=PYTHON_READS)
+    assert (done.stdout == "fits\n") is fits, done.stderr
+    assert ("Cannot allocate memory" in done.stderr) is not fits
+
+
+STARTS_AND_WAITS = """
+import subprocess, sys, time
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdin.write(b"ready\\n"); child.stdin.flush(); child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_it_ends_with_whoever_started_it() -> None:
+    # It would not end by itself: `sleep` reads nothing, and its pipes say nothing.
+    inside = sandboxed(["/bin/sh", "-c", "read word; echo $word; exec sleep 1000"])
+    command = [sys.executable, "-c", STARTS_AND_WAITS, *inside]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        try:
+            pid = int(starter.stdout.readline())
+            until(lambda: psutil.Process(pid).name() == "sleep")
+        finally:
+            starter.kill()
+    until(lambda: has_ended(pid))
+
+
+def test_a_parent_that_ended_first_is_noticed() -> None:
+    """Between its start and its wish to be told: nobody would tell it any more."""
+    script = "sandbox.os.getppid = iter([os.getppid(), 1]).__next__"
+    command = elsewhere(f"import os\n{script}", ["/bin/echo", "alone"])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_what_is_named_can_be_read_and_nothing_beside_it(tmp_path: Path) -> None:
+    require("landlock")
+    for name in ("named", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name, encoding="utf-8")
+    (tmp_path / "single").write_text("single", encoding="utf-8")
+    readable = [str(tmp_path / "named"), str(tmp_path / "single"), str(tmp_path / "missing")]
+    read = [str(tmp_path / name) for name in ("named/file", "single", "other/file", "named/../other/file")]
+    done = ran(["/bin/cat", *read], readable=readable)
+    assert done.stdout == "namedsingle"
+    assert done.stderr.count("Permission denied") == 2
+
+
+def test_a_name_that_leads_elsewhere_is_no_way_out(tmp_path: Path) -> None:
+    require("landlock")
+    (tmp_path / "named").mkdir()
+    (tmp_path / "secret").write_text("secret", encoding="utf-8")
+    (tmp_path / "named" / "link").symlink_to(tmp_path / "secret")
+    done = ran(["/bin/cat", str(tmp_path / "named" / "link")], readable=[str(tmp_path / "named")])
+    assert done.stdout == ""
+    assert "Permission denied" in done.stderr
+
+
+def test_what_it_starts_is_in_it_too(tmp_path: Path) -> None:
+    require("landlock", "seccomp")
+    script = f"cat {tmp_path}/file; kill -0 $PPID; ls {tmp_path}"
+    (tmp_path / "file").write_text("secret", encoding="utf-8")
+    done = ran(["/bin/sh", "-c", f"sh -c '{script}'"])
+    assert "secret" not in done.stdout
+    assert "file" not in done.stdout
+    assert done.stderr.count("denied") + done.stderr.count("not permitted") == 3
+
+
+def test_a_program_can_still_end_itself() -> None:
+    """As the C library does when it finds its memory damaged."""
+    done = ran(python("import os; os.abort()"), readable=PYTHON_READS)
+    assert done.returncode == -6
+
+
+def test_what_it_says_and_how_it_ends_comes_through() -> None:
+    done = ran(["/bin/sh", "-c", "cat; echo words >&2; exit 7"])
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "words\n")
+
+
+@pytest.mark.parametrize("name", ["/nonexistent/tshark", "tshark-that-is-not-here"])
+def test_a_missing_program_is_said(name: str) -> None:
+    done = ran([name, "-v"])
+    assert (done.returncode, done.stderr) == (126, f"{name}: No such file or directory\n")
+
+
+def test_one_that_may_not_be_run_is_said(tmp_path: Path) -> None:
+    (tmp_path / "program").write_text("#!/bin/sh\n", encoding="utf-8")
+    done = ran([str(tmp_path / "program")])
+    assert (done.returncode, done.stderr) == (126, f"{tmp_path}/program: Permission denied\n")
+
+
+def test_options_of_the_program_are_its_own() -> None:
+    done = ran(["/bin/echo", "--", "--read=/etc/shadow", "-n"])
+    assert done.stdout == "-- --read=/etc/shadow -n\n"
+
+
+def test_it_says_what_is_at_hand() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", sandbox.__file__], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == at_hand()
+
+
+def test_what_is_not_at_hand_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str | None, **_options: object) -> ctypes.CDLL:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    monkeypatch.setattr(sandbox, "_landlock_version", lambda: 0)
+    assert at_hand() == []
+
+
+def test_tshark_gives_the_same_lines_as_outside() -> None:
+    require_tool("tshark")
+    inside = capturing._tshark_command(find_tools(), str(SCENARIO))
+    outside = inside[inside.index("--") + 1 :]
+    both = [
+        subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**capturing._environment(), "HOME": os.devnull},
+        )
+        for command in (inside, outside)
+    ]
+    assert [done.returncode for done in both] == [0, 0], both[0].stderr
+    assert both[0].stdout == both[1].stdout
+    assert len(both[0].stdout.splitlines()) > 10
+
+
+def test_tshark_reads_no_other_capture(tmp_path: Path) -> None:
+    require_tool("tshark")
+    require("landlock")
+    copy = tmp_path / "other.pcap"
+    copy.write_bytes(SCENARIO.read_bytes())
+    named = capturing._tshark_command(find_tools(), str(SCENARIO))
+    end = named.index("--")
+    command = [*named[:end], *(str(copy) if word == str(SCENARIO) else word for word in named[end:])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "permission" in done.stderr.lower()

@@ -1,0 +1,161 @@
+"""The overview on a terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from portsentry_py.report.log_reader import EvidenceLine
+from portsentry_py.report.overview import BanView, Fail2banView, JailView, LogView, Overview, SensorView
+from portsentry_py.report.terminal import SHOWN, duration, render
+from tests.support.build import SCANNER
+
+EVIDENCE = EvidenceLine(
+    timestamp="2026-11-20T12:29:00.000000Z",
+    event_type="scan",
+    verdict="ban",
+    src_ip=SCANNER,
+    source_verified=False,
+    scan_type="syn",
+    technique="port_scan",
+    state="new",
+    direction="inbound",
+    dest_ip="192.0.2.10",
+    dest_port=23,
+    proto="tcp",
+    ports=150,
+    ports_sample=(1, 2, 3, 4, 5, 6),
+    hosts=1,
+    first_seen="2026-11-20T12:28:00.000000Z",
+    last_seen="2026-11-20T12:29:00.000000Z",
+    attempts=150,
+    reason="ports_in_window",
+)
+BAN = BanView(SCANNER, None, None, 600, 371, False, EVIDENCE)
+OVERVIEW = Overview(
+    timestamp="2026-11-20T12:30:00.000000Z",
+    sensor=SensorView(
+        running=True,
+        state="running",
+        reason="none",
+        version="0.1.0",
+        timestamp="2026-11-20T12:29:30.000000Z",
+        age_seconds=30,
+        counts={"packets": 1234, "packets_dropped": 0, "lines_lost": 5},
+        started=None,
+        note="",
+    ),
+    log=LogView("/var/log/[red]x.log", 3_145_728, (), 0, 9, 0, None, "2026-11-20T12:29:30.000000Z", 30, ""),
+    fail2ban=Fail2banView("answers", "", (JailView("portsentry", 1, 17, (), (BAN,), ""),)),
+    sources=(EVIDENCE,),
+)
+
+
+def shown(overview: Overview) -> str:
+    output = io.StringIO()
+    console = Console(file=output, width=160, highlight=False)
+    for part in render(overview):
+        console.print(part)
+    return output.getvalue()
+
+
+def with_bans(*bans: BanView) -> Overview:
+    return replace(OVERVIEW, fail2ban=replace(OVERVIEW.fail2ban, jails=(JailView("j", 1, 1, (), bans, ""),)))
+
+
+def row(text: str, address: str) -> str:
+    return next(line for line in text.splitlines() if address in line)
+
+
+def test_packets_that_the_kernel_dropped_are_shown() -> None:
+    sensor = replace(OVERVIEW.sensor, counts={"packets": 1234, "packets_dropped": 7}, note="raise it.")
+    text = shown(replace(OVERVIEW, sensor=sensor))
+    assert "1234 packets, 7 packets dropped" in text
+    assert "raise it." in text
+
+
+def test_a_reader_sees_all_four_parts() -> None:
+    text = shown(OVERVIEW)
+    assert "running; last said running 30 s ago, version 0.1.0: 1234 packets, 5 lines lost" in text
+    assert "/var/log/[red]x.log, 3.0 MiB, last line 30 s ago" in text
+    assert "portsentry: 1 banned now, 17 since fail2ban started" in text
+    (banned, latest) = (line for line in text.splitlines() if SCANNER in line)
+    for word in ("6 min", "syn", "port_scan", "150 (1, 2, 3, 4, 5, …)", "ports_in_window"):
+        assert word in banned
+    for word in ("2026-11-20 12:29:00", "ban", "syn", "port_scan", "ports_in_window"):
+        assert word in latest
+
+
+def test_what_is_wrong_is_said_where_it_is_wrong() -> None:
+    text = shown(
+        replace(
+            OVERVIEW,
+            sensor=replace(
+                OVERVIEW.sensor, running=False, state="stopped", reason="signal", note="start it."
+            ),
+            log=replace(OVERVIEW.log, lines_unreadable=2, note="it is foreign."),
+            fail2ban=Fail2banView(
+                "failed", "fail2ban [b]is[/b] ill.", (JailView("j", None, 1, (), (), "gone."),)
+            ),
+        )
+    )
+    for words in (
+        "not running; last said stopped (signal) 30 s ago",
+        "start it.",
+        "2 of 9 lines unreadable",
+        "it is foreign.",
+        "fail2ban [b]is[/b] ill.",
+        "j: ? banned now, 1 since",
+        "gone.",
+    ):
+        assert words in text
+
+
+def test_nothing_known_is_shown_as_that() -> None:
+    text = shown(
+        Overview(
+            OVERVIEW.timestamp,
+            SensorView(None, None, None, None, None, None, {}, None, ""),
+            LogView("x", 5, (), 0, 0, 0, None, None, None, ""),
+            Fail2banView("answers", "", ()),
+            (),
+        )
+    )
+    assert [line.split() for line in text.splitlines()] == [
+        ["sensor", "unknown"],
+        ["log", "x,", "5", "bytes"],
+    ]
+
+
+def test_a_ban_without_times_or_reason_is_a_row_all_the_same() -> None:
+    unknown = BanView("192.0.2.1", None, None, None, None, False, None)
+    ever = BanView("192.0.2.2", None, None, None, None, True, replace(EVIDENCE, ports_sample=(), ports=3))
+    text = shown(with_bans(unknown, ever))
+    assert "unknown" in row(text, "192.0.2.1")
+    assert "not in what was read" in row(text, "192.0.2.1")
+    assert "for ever" in row(text, "192.0.2.2")
+
+
+def test_a_long_list_of_bans_is_cut_and_says_so() -> None:
+    text = shown(with_bans(*(replace(BAN, address=f"10.0.0.{nth}") for nth in range(SHOWN + 7))))
+    assert text.count("10.0.0.") == SHOWN
+    assert "and 7 more: --json" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (371, "6 min"),
+        (3_600, "1 h"),
+        (5_400, "1 h 30 min"),
+        (200_000, "2 d 7 h"),
+    ],
+)
+def test_durations_are_short(seconds: int, text: str) -> None:
+    assert duration(seconds) == text

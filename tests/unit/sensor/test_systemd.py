@@ -1,0 +1,98 @@
+"""What the service manager is told, through a real socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.sensor.systemd import Manager
+
+SAYS = (Manager.is_ready, Manager.is_well, Manager.is_reloading, Manager.is_stopping)
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    """A manager's socket; nothing waits in it afterwards."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.setblocking(False)
+        yield one
+        with pytest.raises(BlockingIOError):
+            one.recv(1)
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(
+    request: pytest.FixtureRequest,
+    listening: socket.socket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Manager:
+    """One that knows the socket by its path, or by its abstract name."""
+    path, name = str(tmp_path / "notify"), f"portsentry-test-{os.getpid()}-{id(listening)}"
+    address, written = (path, path) if request.param == "path" else (f"\0{name}", f"@{name}")
+    listening.bind(address)
+    monkeypatch.setenv("NOTIFY_SOCKET", written)
+    return Manager()
+
+
+@pytest.mark.parametrize(
+    ("say", "message"),
+    [(Manager.is_ready, b"READY=1"), (Manager.is_well, b"WATCHDOG=1"), (Manager.is_stopping, b"STOPPING=1")],
+)
+def test_each_state_is_one_message(
+    manager: Manager, listening: socket.socket, say: Callable[[Manager], None], message: bytes
+) -> None:
+    say(manager)
+    assert listening.recv(4096) == message
+
+
+def test_a_reload_says_since_when(manager: Manager, listening: socket.socket) -> None:
+    """A manager needs the time to tell an old answer from a new one (Type=notify-reload)."""
+    before = time.monotonic_ns() // 1000
+    manager.is_reloading()
+    manager.is_ready()
+    fields = dict(line.split("=") for line in listening.recv(4096).decode().split("\n"))
+    assert fields.keys() == {"RELOADING", "MONOTONIC_USEC"}
+    assert fields["RELOADING"] == "1"
+    assert before <= int(fields["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+    assert listening.recv(4096) == b"READY=1"
+
+
+@pytest.mark.parametrize("say", SAYS)
+@pytest.mark.parametrize("address", [None, ""])
+def test_without_a_manager_nothing_is_opened(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, say: Callable[[Manager], None]
+) -> None:
+    def opened(*_arguments: object) -> socket.socket:
+        raise AssertionError("a socket")
+
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    if address is not None:
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+    monkeypatch.setattr(socket, "socket", opened)
+    say(Manager())
+
+
+@pytest.mark.parametrize(
+    "address", ["/nonexistent/notify", "@nobody-is-here", "/" + "x" * 200, "vsock:2:9999"]
+)
+def test_a_manager_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    for say in SAYS:
+        say(Manager())
+
+
+def test_a_manager_that_does_not_listen_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
+        full.bind(str(tmp_path / "notify"))
+        for _ in range(2000):  # far more than its queue holds
+            Manager().is_well()
+        assert full.recv(4096) == b"WATCHDOG=1"

@@ -1,0 +1,295 @@
+"""The file that outlives a restart: whole or not there, doubted, and one sensor's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from portsentry_py.state import file as state_file
+from portsentry_py.state.codec import MAX_BYTES, VERSION
+from portsentry_py.state.file import StateFile
+from tests.support.build import unhurried
+from tests.unit.cli.test_main import unprivileged
+
+CONTENT = b"what is known"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file will be, in a folder that is not there yet."""
+    return tmp_path / "lib" / "state"
+
+
+def kept(path: Path, content: bytes = CONTENT) -> None:
+    """A sensor has run and ended."""
+    file = StateFile(path)
+    file.load()
+    file.close([content])
+
+
+def loaded(path: Path) -> bytes | None:
+    """What the next sensor finds; it is killed then."""
+    file = StateFile(path)
+    found = file.load()
+    if file._lock is not None:
+        os.close(file._lock)
+    return found
+
+
+def beside(path: Path) -> list[str]:
+    return sorted(one.name for one in path.parent.iterdir())
+
+
+def test_what_is_saved_is_loaded(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = StateFile(path)
+    assert file.load() is None
+    file.save([b"what is ", b"known"])
+    file.close([b"what is known", b" now"])
+    assert loaded(path) == b"what is known now"
+    assert beside(path) == ["state", "state.lock"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    digest = sha256(b"what is known now").hexdigest()
+    assert path.read_bytes().splitlines()[0].decode() == f"portsentry-py state {VERSION} 17 {digest}"
+    assert caplog.text == ""
+
+
+def test_what_has_not_changed_is_not_written_again(path: Path) -> None:
+    kept(path)
+    before = path.stat().st_ino
+    kept(path)
+    assert path.stat().st_ino == before
+    kept(path, b"other")
+    assert path.stat().st_ino != before
+
+
+def damaged(content: bytes) -> bytes:
+    digest = sha256(CONTENT).hexdigest().encode()
+    return b"portsentry-py state %d %d %s\n" % (VERSION, len(CONTENT), digest) + content
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "none of ours"),
+        (b"root:x:0:0\n", "none of ours"),
+        (damaged(CONTENT)[:-1], "damaged"),
+        (damaged(CONTENT) + b"\n", "damaged"),
+        (damaged(CONTENT.upper()), "damaged"),
+        (damaged(CONTENT)[:40], "none of ours"),
+        (damaged(CONTENT).replace(b"state 1 ", b"state 2 "), "version 2, not 1"),
+        (damaged(CONTENT).replace(b" 13 ", b" 12 "), "damaged"),
+        (damaged(CONTENT) + b"\0" * (MAX_BYTES + 100), "too large"),
+    ],
+)
+def test_what_is_no_good_is_set_aside_with_one_sentence(
+    path: Path, content: bytes, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept(path)
+    path.with_name("state.broken").write_text("an earlier one", encoding="ascii")
+    path.write_bytes(content)
+    assert loaded(path) is None
+    (said,) = caplog.messages
+    assert reason in said
+    assert str(path) in said
+    assert beside(path) == ["state.broken", "state.lock"]
+    assert path.with_name("state.broken").read_bytes() == content
+    kept(path)
+    assert loaded(path) == CONTENT
+
+
+def test_a_link_is_not_followed(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept(path)
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    path.symlink_to(elsewhere)
+    assert loaded(path) is None
+    assert "symbolic" in caplog.text
+    assert path.with_name("state.broken").is_symlink()
+    kept(path, b"mine")
+    assert not path.is_symlink()
+    assert elsewhere.read_bytes().endswith(CONTENT)
+
+
+def test_what_others_own_or_may_write_is_not_believed(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(path)
+    path.chmod(0o620)
+    assert loaded(path) is None
+    kept(path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert loaded(path) is None
+    assert caplog.text.count("others may write it") == 2
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_is_left_alone(
+    tmp_path: Path, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state"
+    make(path)
+    before = path.stat().st_ino
+    kept(path)
+    assert loaded(path) is None
+    assert path.stat().st_ino == before
+    assert beside(path) == ["state"]
+    assert caplog.text.count("it is no file") == 2, "two sensors have each said it once"
+
+
+def test_what_cannot_be_set_aside_is_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept(path)
+    path.write_bytes(b"broken")
+    path.with_name("state.broken").mkdir()
+    assert loaded(path) is None
+    (said,) = caplog.messages
+    assert "cannot be renamed" in said
+
+
+def test_what_a_crash_left_is_removed(path: Path) -> None:
+    kept(path)
+    path.with_name("state.new").write_bytes(b"half a st")
+    assert loaded(path) == CONTENT
+    assert beside(path) == ["state", "state.lock"]
+
+
+def test_a_link_in_the_place_of_what_is_written_is_not_followed(path: Path, tmp_path: Path) -> None:
+    kept(path)
+    victim = tmp_path / "victim"
+    victim.write_text("precious", encoding="ascii")
+    file = StateFile(path)
+    file.load()
+    path.with_name("state.new").symlink_to(victim)
+    file.close([b"new"])
+    assert victim.read_text(encoding="ascii") == "precious"
+    assert loaded(path) == b"new"
+
+
+def test_two_sensors_do_not_take_each_others_file(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept(path)
+    first, second = StateFile(path), StateFile(path)
+    assert first.load() == CONTENT
+    assert second.load() is None
+    second.save([b"second"])
+    second._join()
+    first.close([b"first"])
+    (said,) = caplog.messages
+    assert "another sensor" in said
+    second.save([b"second, alone"])
+    second.close([b"second, at its end"])
+    assert caplog.messages[1:] == [f"{path}: state is kept again."]
+    assert loaded(path) == b"second, at its end"
+
+
+def test_a_place_that_cannot_be_written_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = StateFile(tmp_path / "a" / "b" / "state")
+    assert file.load() is None
+    for nth in range(3):
+        file.save([b"%d" % nth])
+        file._join()
+    (said,) = caplog.messages
+    assert "No such file or directory" in said
+    (tmp_path / "a").mkdir()
+    file.close([CONTENT])
+    assert caplog.messages[1:] == [f"{tmp_path}/a/b/state: state is kept again."]
+    assert loaded(tmp_path / "a" / "b" / "state") == CONTENT
+
+
+def test_a_user_who_may_not_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tmp_path.chmod(0o755)
+    with unprivileged():
+        kept(tmp_path / "state")
+    assert "Permission denied" in caplog.text
+    assert beside(tmp_path / "state") == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_keeps_the_old_file(
+    path: Path, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    kept(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os if call == "fsync" else Path, call, fail)
+        kept(path, b"new")
+    assert "No space left on device" in caplog.text
+    assert beside(path) == ["state", "state.lock"]
+    assert loaded(path) == CONTENT
+
+
+def test_a_slow_disk_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, real = threading.Event(), os.fsync
+
+    def wait(descriptor: int) -> None:
+        assert slow.wait(60)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", wait)
+    file = StateFile(path)
+    file.load()
+    file.save([b"first"])
+    file.save([b"while the first is still being written"])
+    slow.set()
+    file._join()
+    assert path.read_bytes().endswith(b"\nfirst")
+    file.close([b"last"])
+    assert loaded(path) == b"last"
+
+
+def test_whoever_dies_in_the_middle_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        """As SIGKILL does, nothing is tidied up."""
+
+    def die(_descriptor: int) -> None:
+        raise Killed
+
+    kept(path)
+    file = StateFile(path)
+    file.load()
+    monkeypatch.setattr(os, "fsync", die)
+    with pytest.raises(Killed):
+        file._write([b"new"])
+    assert file._lock is not None
+    os.close(file._lock)
+    assert beside(path) == ["state", "state.lock", "state.new"]
+    monkeypatch.undo()
+    assert loaded(path) == CONTENT
+    assert beside(path) == ["state", "state.lock"]
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Path:
+    """A path that many examples use."""
+    return tmp_path / "state"
+
+
+@hypothesis_settings(unhurried, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.binary(max_size=200) | st.binary(max_size=20).map(lambda some: damaged(CONTENT)[:90] + some)
+)
+def test_no_file_breaks_the_sensor(shown: Path, content: bytes) -> None:
+    shown.write_bytes(content)
+    shown.chmod(0o600)
+    assert loaded(shown) in {None, CONTENT}
+
+
+def test_the_suffixes_are_those_of_this_file(path: Path) -> None:
+    """`/run/a.b` has its lock in `/run/a.b.lock`."""
+    other = path.with_name("state.eth0")
+    kept(path)
+    kept(other, b"other")
+    assert (loaded(path), loaded(other)) == (CONTENT, b"other")
+    assert state_file.StateFile(other)._lock_path.name == "state.eth0.lock"
