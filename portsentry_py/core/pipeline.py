@@ -14,14 +14,12 @@ from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.rate_limit import Ration
+from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Report, ScanReports
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_table import Ledger, Pair
 from portsentry_py.events.model import Event
-from portsentry_py.state.codec import State
-from portsentry_py.state.codec import decode as read_snapshot
-from portsentry_py.state.codec import encode as write_snapshot
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 _CONNECTION_KINDS = {
@@ -139,30 +137,27 @@ class Engine:
         while self._gate.next_us != NEVER_US:
             self._gate.hand_over()
 
-    def snapshot(self) -> Iterator[bytes]:
+    def state(self) -> SavedState:
         """What a restart must not forget: sources, open scans, served ports and our servers.
 
-        In pieces, between which packets may be fed. What is on its way is no part of it: answers that are
-        awaited, what waits in the gate, and which sources of a network ask together.
+        What is on its way is no part of it: answers that are awaited, what waits in the gate, and which
+        sources of a network ask together.
         """
-        return write_snapshot(
-            State(
-                known=self._ledger.known(),
-                newcomers=self._ledger.newcomers(),
-                scans=list(self._scans.open_scans()),
-                learned=self._flows.served.learned(),
-                servers=self._flows.servers(),
-            ),
-            sure_us=self.last_us - SETTLE_US,
+        return SavedState(
+            known=self._ledger.known(),
+            newcomers=self._ledger.newcomers(),
+            scans=list(self._scans.open_scans()),
+            learned=self._flows.served.learned(),
+            servers=self._flows.servers(),
         )
 
-    def restore(self, content: bytes, now_us: int) -> None:
-        """Take the snapshot of an earlier run, before the first packet; what is too old by now is left out.
+    @property
+    def settled_us(self) -> int:
+        """Of probes before this time it is known what became of them, of later ones perhaps not."""
+        return self.last_us - SETTLE_US
 
-        Raises:
-            BrokenSnapshot: it is none; then nothing has changed.
-        """
-        state = read_snapshot(content)
+    def load(self, state: SavedState, now_us: int) -> None:
+        """Take the state of an earlier run, before the first packet; what is too old by now is left out."""
 
         def is_fresh(*times_us: int) -> bool:
             return all(abs(now_us - time_us) <= self._memory_us for time_us in times_us)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from portsentry_py.core.pipeline import Engine
-from portsentry_py.state.codec import BrokenSnapshot
+from portsentry_py.state.codec import BrokenSnapshot, decode, encode
 from portsentry_py.state.file import StateFile
 
 _SAVE_SECONDS = 300.0
@@ -32,7 +32,7 @@ class Memory:
         if content is None or self._file is None:
             return
         try:
-            self._engine.restore(content, now_us)
+            self._engine.load(decode(content), now_us)
         except BrokenSnapshot as error:
             self._file.set_aside(str(error))
 
@@ -43,7 +43,7 @@ class Memory:
         if self._coming is None:
             if time.monotonic() - self._saved < _SAVE_SECONDS:
                 return
-            self._coming, self._pieces = self._engine.snapshot(), []
+            self._coming, self._pieces = self._snapshot(), []
         piece = next(self._coming, None)
         if piece is not None:
             self._pieces.append(piece)
@@ -54,4 +54,7 @@ class Memory:
     def close(self) -> None:
         """Save for the last time."""
         if self._file is not None:
-            self._file.close(self._engine.snapshot())
+            self._file.close(self._snapshot())
+
+    def _snapshot(self) -> Iterator[bytes]:
+        return encode(self._engine.state(), self._engine.settled_us)

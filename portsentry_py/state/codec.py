@@ -8,12 +8,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from struct import Struct, error
-from typing import NamedTuple, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from portsentry_py.core.decode import MAX_TIME_US, canonical_address
 from portsentry_py.core.detectors.base import MOST
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.packet import Packet
+from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Pace, Scan
 from portsentry_py.core.served_ports import Learned
 from portsentry_py.core.sighting import Kind, Sighting
@@ -57,20 +58,7 @@ class BrokenSnapshot(ValueError):
     """The bytes are no snapshot of ours."""
 
 
-class State(NamedTuple):
-    """What is remembered; each part in the order of its last use, the latest at the end.
-
-    `servers` are addresses that we asked for names, time or a lease, and what they are.
-    """
-
-    known: Sequence[SourceRecord] = ()
-    newcomers: Sequence[SourceRecord] = ()
-    scans: Sequence[Scan] = ()
-    learned: Sequence[Learned] = ()
-    servers: Sequence[tuple[str, str]] = ()
-
-
-def encode(state: State, sure_us: int) -> Iterator[bytes]:
+def encode(state: SavedState, sure_us: int) -> Iterator[bytes]:
     """The state as bytes, block by block; its records may change between two.
 
     Of its attempts each source keeps the latest, as many as a detector looks at, but none since `sure_us` of
@@ -96,7 +84,7 @@ def encode(state: State, sure_us: int) -> Iterator[bytes]:
         yield content
 
 
-def _rest(state: State) -> Iterator["_Block"]:
+def _rest(state: SavedState) -> Iterator["_Block"]:
     block = _Block()
     block.add_servers(state.servers[::-1])
     yield block
@@ -122,14 +110,14 @@ def _slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def decode(content: bytes) -> State:
+def decode(content: bytes) -> SavedState:
     """The state that the bytes hold; the sums in its records are left for the ledger to make.
 
     Raises:
         BrokenSnapshot: they hold none. Nothing in them is trusted.
     """
     rest = memoryview(content)
-    blocks: list[State] = []
+    blocks: list[SavedState] = []
     try:
         while rest:
             reader = _Reader(rest)
@@ -140,7 +128,7 @@ def decode(content: bytes) -> State:
     except LookupError as reason:
         raise BrokenSnapshot("it refers to what is not there") from reason
     # The latest were written first.
-    state = State(*([*chain.from_iterable(parts)][::-1] for parts in zip(*blocks, strict=True)))
+    state = SavedState(*([*chain.from_iterable(parts)][::-1] for parts in zip(*blocks, strict=True)))
     records = [*state.known, *state.newcomers]
     _expect_each_once((record.source, record.direction) for record in records)
     _expect_each_once((id(scan.last.record), scan.last.technique == "trap") for scan in state.scans)
@@ -264,7 +252,7 @@ class _Reader:
             raise ValueError("a number is out of bounds")
         return rows
 
-    def state(self) -> State:
+    def state(self) -> SavedState:
         """What the tables hold, in the order of their rows."""
         sources, *tables, said, learned, servers = self._tables
         counts = [row[-len(tables) :] for row in sources]
@@ -281,7 +269,7 @@ class _Reader:
             record = self._source(row, own)
             parts[not row[1] & _KNOWN].append(record)
             found += [self._scan(scan, record, islice(words, scan[-1])) for scan in of_scans]
-        return State(
+        return SavedState(
             *parts,
             found,
             [Learned(self._addresses[row[0]], self._kinds[row[1]], row[2], row[3]) for row in learned],

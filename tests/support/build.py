@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from portsentry_py.events.model import (
     to_record,
 )
 from portsentry_py.output.json_log import StreamSink
+from portsentry_py.state.codec import encode
 
 SCANNER = "203.0.113.9"
 SCANNER6 = "2001:db8:bad::9"
@@ -509,3 +510,8 @@ def lost(dropped: int) -> Accounts:
     accounts = Accounts()
     accounts.dropped = dropped
     return accounts
+
+
+def encoded(engine: Engine) -> Iterator[bytes]:
+    """The state of an engine, as the checkpoint writes it."""
+    return encode(engine.state(), engine.settled_us)

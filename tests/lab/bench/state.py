@@ -11,10 +11,12 @@ from pathlib import Path
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Engine
+from portsentry_py.state.codec import decode
 from portsentry_py.state.file import StateFile
 from tests.lab.bench.entries import WORST_SHARE, parted
 from tests.lab.bench.onslaught import Onslaught
 from tests.lab.bench.tables import count, table
+from tests.support.build import encoded
 
 SHARES = (32, 8, 1)
 
@@ -42,7 +44,7 @@ def _saved(share: int) -> Saved:
     engine = Onslaught(parted(share), max(1, share // WORST_SHARE)).engine()
     ledger, now_us = engine._ledger, engine.last_us
     pieces, times = [], [time.perf_counter()]
-    for piece in engine.snapshot():
+    for piece in encoded(engine):
         pieces.append(piece)
         times.append(time.perf_counter())
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
@@ -54,7 +56,7 @@ def _saved(share: int) -> Saved:
         content = StateFile(Path(folder) / "state").load() or b""
     fresh = Engine(Settings(limits=parted(share)), engine._host)
     begun = time.perf_counter()
-    fresh.restore(content, now_us)
+    fresh.load(decode(content), now_us)
     restored = time.perf_counter() - begun
     longest = max(after - before for before, after in pairwise(times))
     whole = times[-1] - times[0]

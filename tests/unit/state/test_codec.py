@@ -24,7 +24,7 @@ from portsentry_py.core.pipeline import Engine
 from portsentry_py.core.source_table import SourceRecord
 from portsentry_py.events.model import Event
 from portsentry_py.state import codec as snapshot
-from portsentry_py.state.codec import BrokenSnapshot
+from portsentry_py.state.codec import BrokenSnapshot, decode
 from tests.scenarios.make import FOLDER, SCENARIOS, write_capture
 from tests.support.build import (
     FRIEND,
@@ -38,6 +38,7 @@ from tests.support.build import (
     Sent,
     Traffic,
     connect,
+    encoded,
     evidence,
     in_time,
     log_lines,
@@ -65,7 +66,7 @@ SLOWLY = refused(syn(SCANNER, *range(2000, 2020), every=600))
 def restarted(engine: Engine, *, settings: Settings | None = None, at: float | None = None) -> Engine:
     """A sensor that starts with what the other one knows."""
     fresh = Engine(settings or strict(), HOME)
-    fresh.restore(b"".join(engine.snapshot()), engine.last_us if at is None else micros(at))
+    fresh.load(decode(b"".join(encoded(engine))), engine.last_us if at is None else micros(at))
     return fresh
 
 
@@ -191,7 +192,7 @@ def test_of_too_many_sources_those_with_one_attempt_go_first(monkeypatch: pytest
     known = [syn(f"203.0.113.{nth}", 7001, 7002, at=nth) for nth in range(20)]
     before = watched(*known, *newcomers, at_end())
     monkeypatch.setattr(snapshot, "_SOURCES_IN_BLOCK", 1)
-    whole = b"".join(before.snapshot())
+    whole = b"".join(encoded(before))
     for part, kept in ((1, (20, 21)), (0.9, (20, 15)), (0.3, (9, 0))):
         monkeypatch.setattr(snapshot, "MAX_BYTES", int(part * len(whole)))
         after = restarted(before)
@@ -208,12 +209,12 @@ def test_packets_may_come_between_two_pieces(monkeypatch: pytest.MonkeyPatch) ->
         *(syn(f"203.0.113.{nth}", 7001, 7002, at=nth) for nth in range(16)), settings=strict(limits=limits)
     )
     content = b""
-    for nth, piece in enumerate(engine.snapshot()):
+    for nth, piece in enumerate(encoded(engine)):
         content += piece
         watch(engine, syn(f"198.51.100.{nth}", 7001, 7002, 7003, at=100 + nth))
         watch(engine, syn("203.0.113.3", 7100 + nth, at=100 + nth))
     after = Engine(strict(limits=limits), HOME)
-    after.restore(content, engine.last_us)
+    after.load(decode(content), engine.last_us)
     held_within(after, limits)
     assert "203.0.113.3" in {record.source for record in after._ledger.known()}
 
@@ -261,7 +262,7 @@ def test_a_restart_between_two_packets_forgets_only_what_was_in_the_air(
     wanted = [*watch(whole, before, after), *whole.finish()]
     said = watch(first, before)
     said += first.advance(first.last_us + 5 * SECOND_US)
-    second.restore(b"".join(first.snapshot()), first.last_us)
+    second.load(decode(b"".join(encoded(first))), first.last_us)
     counted = {source for source, _ in first._gate._told.items()}  # they were just told of
     said += [*watch(second, after), *second.finish()]
     flows = {flow_of(one) for one in before} & {flow_of(one) for one in after}
@@ -322,7 +323,7 @@ def test_whoever_is_banned_is_banned_over_a_restart_too_and_nobody_else(
     position = data.draw(st.integers(0, len(packets)))
     first, second = Engine(settings, host), Engine(settings, host)
     said = list(first.feed(packets[:position]))
-    second.restore(b"".join(first.snapshot()), first.last_us)
+    second.load(decode(b"".join(encoded(first))), first.last_us)
     excused = in_the_air(first)
     said += [*second.feed(packets[position:]), *second.finish()]
     differ = {one for one in wanted ^ named(said) if one[0] not in excused}
@@ -339,7 +340,7 @@ def test_a_large_scenario_too(tmp_path_factory: pytest.TempPathFactory) -> None:
     packets = [line for some in replay_lines(find_tools(), capture) for line in some]
     first, second = Engine(settings, HOME), Engine(settings, HOME)
     said = list(first.feed(packets[:25_000]))
-    second.restore(b"".join(first.snapshot()), first.last_us)
+    second.load(decode(b"".join(encoded(first))), first.last_us)
     said += [*second.feed(packets[25_000:]), *second.finish()]
     assert {one[0] for one in named(said)} == {
         one.source for one in SCENARIOS[name].names if one.verdict == "ban"
@@ -361,12 +362,12 @@ def sample() -> bytes:
     (question,) = udp(HOST, 53, dst=FRIEND)
     engine = watched(SAMPLE, question, udp_reply(question))
     assert len(list(engine._scans.open_scans())) > 1
-    return b"".join(engine.snapshot())
+    return b"".join(encoded(engine))
 
 
 def test_no_bytes_are_an_empty_memory() -> None:
     engine = Engine(strict(), HOME)
-    engine.restore(b"", START_US)
+    engine.load(decode(b""), START_US)
     assert not len(engine._ledger)
 
 
@@ -402,7 +403,7 @@ def taken(content: bytes) -> None:
     engine = Engine(strict(limits=limits), HOME)
     nothing = known_by(engine)
     try:
-        engine.restore(content, START_US + 4 * HOUR * SECOND_US)
+        engine.load(decode(content), START_US + 4 * HOUR * SECOND_US)
     except BrokenSnapshot:
         assert known_by(engine) == nothing
         return

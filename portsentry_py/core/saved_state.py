@@ -1,0 +1,21 @@
+"""What a restart must not forget: the state of the pipeline between two packets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from portsentry_py.core.scan_tracker import Scan
+from portsentry_py.core.served_ports import Learned
+from portsentry_py.core.source_table import SourceRecord
+
+
+class SavedState(NamedTuple):
+    """The learned state; each part in the order of its last use, the latest at the end.
+
+    `servers` are addresses that we asked for names, time or a lease, and what they are.
+    """
+
+    known: Sequence[SourceRecord] = ()
+    newcomers: Sequence[SourceRecord] = ()
+    scans: Sequence[Scan] = ()
+    learned: Sequence[Learned] = ()
+    servers: Sequence[tuple[str, str]] = ()
