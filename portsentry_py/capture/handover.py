@@ -12,7 +12,7 @@ _PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 600.0
 
 
-class Renewals:
+class HandoverPolicy:
     """What is known of the capture that runs, and the reason for another one.
 
     Args:

@@ -50,7 +50,7 @@ _PREFIX = (
 )
 
 
-class Tally:
+class KernelCounter:
     """The count over all interfaces of a sensor, however often these change.
 
     Args:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from portsentry_py.capture.bpf import kernel_filter
-from portsentry_py.capture.process_pipe import Pipeline
+from portsentry_py.capture.process_pipe import ProcessPipe
 from portsentry_py.capture.worker import Worker, reason_in
 from portsentry_py.config.settings import Capture
 from portsentry_py.core.decode import COLUMNS
@@ -258,7 +258,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
     """
     _check_readable(path)
     # A name that begins with a dash must not be an option; resolving makes it absolute.
-    pipeline = Pipeline([_tshark_command(tools, str(path.resolve()))], _environment())
+    pipeline = ProcessPipe([_tshark_command(tools, str(path.resolve()))], _environment())
     limit, count, any_line = _most_packets(path), 0, False
     try:
         while not pipeline.at_end:

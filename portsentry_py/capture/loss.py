@@ -17,7 +17,7 @@ _SETTLED_SECONDS = 4.0
 _LONGEST_STALL_SECONDS = 60.0
 
 
-class Accounts:
+class LossAccounting:
     """The packets of one sensor, over all its captures. Times are seconds of any clock that only goes on."""
 
     def __init__(self) -> None:
@@ -174,8 +174,8 @@ class Accounts:
         return True
 
 
-def read_from_file(packets: int) -> Accounts:
+def read_from_file(packets: int) -> LossAccounting:
     """The accounts of a capture file: all that was in it is here."""
-    accounts = Accounts()
+    accounts = LossAccounting()
     accounts.given = packets
     return accounts

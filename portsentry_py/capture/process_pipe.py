@@ -46,7 +46,7 @@ Starter = Callable[[Sequence[str], int, int], Child]
 """Starts a command whose standard output and standard error are these descriptors."""
 
 
-class Pipeline:
+class ProcessPipe:
     """`first | second`, or `second` alone reading a file; lines of the last one's output are read here.
 
     Args:

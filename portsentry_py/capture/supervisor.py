@@ -4,10 +4,10 @@ import contextlib
 import logging
 import time
 
-from portsentry_py.capture.handover import Renewals
-from portsentry_py.capture.kernel_counter import Tally
+from portsentry_py.capture.handover import HandoverPolicy
+from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture, Tools
-from portsentry_py.capture.loss import Accounts
+from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import PortsentryError
 from portsentry_py.host.interfaces import describe, memory_of
@@ -20,7 +20,7 @@ _LONGEST_OVERLAP_SECONDS = 30.0
 _MIB = 1 << 20
 
 
-class Captures:
+class CaptureSupervisor:
     """What feeds the engine: at most one capture is read at a time.
 
     Args:
@@ -33,8 +33,8 @@ class Captures:
         self._tools = tools
         self._launcher = launcher
         self._settings = settings
-        self._tally = Tally(launcher)
-        self._renewals = Renewals(settings.tshark_growth_mib * _MIB)
+        self._tally = KernelCounter(launcher)
+        self._renewals = HandoverPolicy(settings.tshark_growth_mib * _MIB)
         self._capture: LiveCapture | None = None
         self._fresh: LiveCapture | None = None
         self._fresh_since = 0.0
@@ -42,7 +42,7 @@ class Captures:
         self._names: list[str] = []
         self._served_udp = self._filtered = self._filtering = frozenset[int]()
         self._stalled = False
-        self.accounts = Accounts()
+        self.accounts = LossAccounting()
         self.tshark_version = tools.version
         self.renewals = 0
 

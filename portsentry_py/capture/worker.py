@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from portsentry_py.capture.process_pipe import Pipeline, Starter
+from portsentry_py.capture.process_pipe import ProcessPipe, Starter
 from portsentry_py.core.decode import COLUMNS, seconds_of
 
 # A capture stops within ten seconds, and may have been that far behind.
@@ -47,7 +47,7 @@ class Worker:
         starter: Starter | None = None,
         decode: bool = True,
     ) -> None:
-        self._pipeline = Pipeline([dumpcap, tshark], environment, starter=starter, hold_back=not decode)
+        self._pipeline = ProcessPipe([dumpcap, tshark], environment, starter=starter, hold_back=not decode)
         self._early: list[str] = []
         self._ended: str | None = None
         self._heard, self._lag = float("-inf"), 0.0

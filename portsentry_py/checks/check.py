@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from portsentry_py.capture.kernel_counter import Tally
+from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture, Tools, find_tools, interface_names
 from portsentry_py.checks.live import sensor_hears, unheard
 from portsentry_py.config.settings import Settings
@@ -86,7 +86,7 @@ def _capture(settings: Settings, tools: Tools, *, live: bool) -> Iterator[Result
 
 
 def _counting(launcher: LauncherClient, names: list[str]) -> Result:
-    tally = Tally(launcher)
+    tally = KernelCounter(launcher)
     try:
         tally.watch(names, ())
     except OSError as error:

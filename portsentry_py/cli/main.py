@@ -22,7 +22,7 @@ from rich.text import Text
 
 from portsentry_py import __version__
 from portsentry_py.capture.live import find_tools
-from portsentry_py.capture.supervisor import Captures
+from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.checks.check import check as check_all
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Networks, Settings
@@ -38,17 +38,17 @@ from portsentry_py.errors import (
 )
 from portsentry_py.fail2ban import installer as pack
 from portsentry_py.fail2ban.ban_test import ban_and_unban
-from portsentry_py.output.async_writer import Unhurried
+from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.console import ConsoleSink
-from portsentry_py.output.diagnostics import Aside, unbuffered
+from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
 from portsentry_py.output.json_log import ReaderGone, Sink, open_log
 from portsentry_py.privsep.capabilities import drop_privileges
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.report.overview import look
 from portsentry_py.report.terminal import render
-from portsentry_py.sensor.daemon import Service
+from portsentry_py.sensor.daemon import Daemon
 from portsentry_py.sensor.replay import Replay, Summary
-from portsentry_py.sensor.systemd import Manager
+from portsentry_py.sensor.systemd import SystemdNotifier
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -137,14 +137,14 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
         launcher = opened.enter_context(closing(LauncherClient(tools.dumpcap)))
         # From here on this process may not capture by itself. Threads that run already would keep the right.
         launcher.irreplaceable = drop_privileges()
-        aside = opened.enter_context(closing(Aside(_diagnostics_handler())))
+        aside = opened.enter_context(closing(AsyncLogHandler(_diagnostics_handler())))
         logging.basicConfig(level=logging.INFO, handlers=[aside])
-        sinks: list[Sink] = [opened.enter_context(closing(Unhurried(open_log(now.log), target)))]
+        sinks: list[Sink] = [opened.enter_context(closing(AsyncWriter(open_log(now.log), target)))]
         if now.log != "-" and _output.is_terminal:
             terminal = ConsoleSink(Console(file=unbuffered(1), highlight=False))
-            sinks.append(opened.enter_context(closing(Unhurried(terminal, "the terminal"))))
-        captures = Captures(tools, launcher, now.capture)
-        Service(now, captures, sinks, manager=Manager(), announce=announce, reload=settings).run()
+            sinks.append(opened.enter_context(closing(AsyncWriter(terminal, "the terminal"))))
+        captures = CaptureSupervisor(tools, launcher, now.capture)
+        Daemon(now, captures, sinks, manager=SystemdNotifier(), announce=announce, reload=settings).run()
 
 
 @cli.command()

@@ -10,7 +10,7 @@ from heapq import merge
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.host_state import HostState, is_unicast, within
-from portsentry_py.core.lru_table import BoundedTable
+from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Packet
 from portsentry_py.core.probe_types import (
     is_icmp_request,
@@ -84,18 +84,18 @@ class FlowTable:
     def __init__(self, limits: Limits) -> None:
         self._host: HostState = HostState()
         self.served = ServedPorts()
-        self._inbound: BoundedTable[FlowKey, Flow] = BoundedTable(limits.max_flows)
-        self._outbound: BoundedTable[FlowKey, Flow] = BoundedTable(limits.max_flows)
+        self._inbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
+        self._outbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
         # Segments with ACK that belong to no flow: a RST of ours will tell whether they were probes.
-        self._strays: BoundedTable[FlowKey, Packet] = BoundedTable(limits.max_flows)
-        self._servers: BoundedTable[str, str] = BoundedTable(_MAX_SERVERS)
+        self._strays: LruTable[FlowKey, Packet] = LruTable(limits.max_flows)
+        self._servers: LruTable[str, str] = LruTable(_MAX_SERVERS)
         self._pending: deque[tuple[int, Flow]] = deque()
         self._handshakes: deque[tuple[int, Flow]] = deque()
         self._max_pending = limits.max_flows
         self._overdue = 0  # attempts whose outcome nobody waits for any more
         # tshark shows too little of what an ICMPv6 error quotes to know the port: the latest attempt it is.
-        self._latest: BoundedTable[tuple[int, str, str], FlowKey] = BoundedTable(_MAX_LATEST)
-        self._asked: BoundedTable[str, bool] = BoundedTable(limits.max_flows)  # a set with an order
+        self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
+        self._asked: LruTable[str, bool] = LruTable(limits.max_flows)  # a set with an order
         self.awaits = self._asked.holds
         """Whether we asked an address for something."""
 
@@ -350,7 +350,7 @@ class FlowTable:
     def _flow(self, key: FlowKey) -> Flow | None:
         return self._inbound.touch(key) or self._outbound.touch(key)
 
-    def _table(self, direction: str) -> BoundedTable[FlowKey, Flow]:
+    def _table(self, direction: str) -> LruTable[FlowKey, Flow]:
         return self._outbound if direction == "outbound" else self._inbound
 
     def is_home(self, address: str) -> bool:

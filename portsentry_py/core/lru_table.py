@@ -8,7 +8,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class BoundedTable(Generic[K, V]):
+class LruTable(Generic[K, V]):
     """A mapping of at most `limit` entries, in order of last use.
 
     Args:

@@ -13,12 +13,12 @@ from portsentry_py.core.event_builder import connection_event, evidence_event
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.policy import Policy
-from portsentry_py.core.rate_limit import Ration
+from portsentry_py.core.rate_limit import ConnectionRateLimit
 from portsentry_py.core.saved_state import SavedState
-from portsentry_py.core.scan_tracker import Report, ScanReports
+from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Ledger, Pair
+from portsentry_py.core.source_table import Endpoint, SourceTable
 from portsentry_py.events.model import Event
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
@@ -29,7 +29,7 @@ _CONNECTION_KINDS = {
 }
 
 
-class Engine:
+class Pipeline:
     """gate → decode → flows → ledger → detectors → scans → policy → events.
 
     Args:
@@ -39,9 +39,9 @@ class Engine:
 
     def __init__(self, settings: Settings, host: HostState) -> None:
         self._flows = FlowTable(settings.limits)
-        self._ledger = Ledger(settings.limits)
-        self._scans = ScanReports(settings.lines, settings.limits.max_sources)
-        self._ration = Ration(settings.lines, settings.limits.max_sources)
+        self._ledger = SourceTable(settings.limits)
+        self._scans = ScanTracker(settings.lines, settings.limits.max_sources)
+        self._ration = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
         self._gate = Gate(
             settings.limits,
             knows=self._ledger.knows,
@@ -226,7 +226,7 @@ class Engine:
             self._ration.suppressed += len(alike.asked)
             last = self._flows.probe(packet)
             self._scans.goes_on(last)
-            pairs = {key: Pair(key[1], last.proto, int(key[0], 16)) for key in alike.asked}
+            pairs = {key: Endpoint(key[1], last.proto, int(key[0], 16)) for key in alike.asked}
             # What an answer has told to be served since then is no evidence.
             probes = {pair: alike.asked[key] for key, pair in pairs.items() if not self._is_special(*pair)}
             refused = (pairs[key] for key in counted.refused if key in pairs)

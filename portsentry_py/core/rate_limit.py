@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from portsentry_py.config.settings import Lines
-from portsentry_py.core.lru_table import BoundedTable
+from portsentry_py.core.lru_table import LruTable
 
 _BURST_SECONDS = 10
 _MANY_PROBES = 64
@@ -12,7 +12,7 @@ _LATEST_US = 60_000_000
 
 
 @dataclass(slots=True)
-class _Bucket:
+class TokenBucket:
     """Tokens that refill with capture time."""
 
     tokens: float
@@ -34,7 +34,7 @@ class _Bucket:
         return True
 
 
-class ScanRation:
+class ScanRateLimit:
     """Says whether one more line about a source that did not prove its address may be written.
 
     Forging a scan costs nothing. Each line that is refused may come with the source's next probe; a line that
@@ -45,7 +45,7 @@ class ScanRation:
     def __init__(self, settings: Lines) -> None:
         self._per_us = settings.scans_per_second / 1e6
         self._size = _BURST_SECONDS * settings.scans_per_second
-        self._bucket = _Bucket(self._size, 0)
+        self._bucket = TokenBucket(self._size, 0)
 
     def is_spent(self, now_us: int, probes: int) -> bool:
         """Whether there is no line now about a source that sent so many probes."""
@@ -63,14 +63,14 @@ class ScanRation:
         return 1 if probes >= _MANY_PROBES else self._size / 4
 
 
-class Ration:
+class ConnectionRateLimit:
     """Says whether one more connection line may be written."""
 
     def __init__(self, settings: Lines, max_sources: int) -> None:
         self._per_source = settings.per_source_per_minute
         self._per_second = settings.per_second
-        self._sources: BoundedTable[str, _Bucket] = BoundedTable(max_sources)
-        self._total = _Bucket(self._burst, 0)
+        self._sources: LruTable[str, TokenBucket] = LruTable(max_sources)
+        self._total = TokenBucket(self._burst, 0)
         self.suppressed = 0
 
     @property
@@ -81,7 +81,7 @@ class Ration:
         """Whether `source` may have a line now; a refusal is counted."""
         bucket = self._sources.touch(source)
         if bucket is None:
-            bucket = _Bucket(self._per_source, now_us)
+            bucket = TokenBucket(self._per_source, now_us)
             self._sources.put(source, bucket)
         allowed = bucket.take(now_us, self._per_source / 60e6, self._per_source) and self._total.take(
             now_us, self._per_second / 1e6, self._burst

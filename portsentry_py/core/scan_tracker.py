@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from portsentry_py.config.settings import Lines
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.lru_table import BoundedTable
-from portsentry_py.core.rate_limit import ScanRation
+from portsentry_py.core.lru_table import LruTable
+from portsentry_py.core.rate_limit import ScanRateLimit
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_table import SourceRecord
 
@@ -33,7 +33,7 @@ class Report(NamedTuple):
 
 
 @dataclass(slots=True)
-class Pace:
+class RepeatInterval:
     """How often one source is spoken of while it goes on."""
 
     said_us: int
@@ -59,23 +59,23 @@ class Scan:
     last: Finding
     last_probe: Sighting
     first_weight: int
-    pace: Pace
+    pace: RepeatInterval
     said_types: set[str]
     said_bannable: bool
     next_weight: int
 
 
-class ScanReports:
+class ScanTracker:
     """Decides when a finding is worth a line; bounded in scans."""
 
     def __init__(self, settings: Lines, max_scans: int) -> None:
         self._repeat_us = settings.repeat_seconds * 1_000_000
         self._quiet_us = settings.quiet_seconds * 1_000_000
         # A slow scan is quiet between two probes: it ends later, so it has a table of its own.
-        self._fast: BoundedTable[_ScanKey, Scan] = BoundedTable(max_scans)
-        self._slow: BoundedTable[_ScanKey, Scan] = BoundedTable(max_scans)
+        self._fast: LruTable[_ScanKey, Scan] = LruTable(max_scans)
+        self._slow: LruTable[_ScanKey, Scan] = LruTable(max_scans)
         self._slow_quiet_us = settings.slow_quiet_seconds * 1_000_000
-        self._ration = ScanRation(settings)
+        self._ration = ScanRateLimit(settings)
 
     @property
     def evicted(self) -> int:
@@ -160,7 +160,7 @@ class ScanReports:
         )
 
     @staticmethod
-    def _ended(scans: BoundedTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
+    def _ended(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
         while (due := _due(scans, quiet_us, now_us)) is not None:
             key, scan = due
             ended_us = scan.last_probe.time_us + quiet_us
@@ -183,12 +183,12 @@ class ScanReports:
             began_us = attempt.last_us
         return finding.record.first_us
 
-    def _pace(self, key: _ScanKey, now_us: int) -> Pace:
+    def _pace(self, key: _ScanKey, now_us: int) -> RepeatInterval:
         """A source that scans and touches decoys is one source: its two stories share one pace."""
         source, direction, trap = key
         other = (source, direction, not trap)
         told = self._fast.peek(other) or self._slow.peek(other)
-        return told.pace if told else Pace(now_us, self._repeat_us, _LONGEST_WAIT * self._repeat_us)
+        return told.pace if told else RepeatInterval(now_us, self._repeat_us, _LONGEST_WAIT * self._repeat_us)
 
     @staticmethod
     def _state(scan: Scan, finding: Finding) -> str | None:
@@ -201,7 +201,7 @@ class ScanReports:
         return "grown" if finding.weight >= scan.next_weight else "ongoing"
 
 
-def _due(scans: BoundedTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, Scan] | None:
+def _due(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, Scan] | None:
     """The scan that was quiet for longest, if that is long enough."""
     oldest = scans.oldest()
     if oldest is None or oldest[1].last_probe.time_us + quiet_us > now_us:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from portsentry_py.config.settings import Served
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.lru_table import BoundedTable
+from portsentry_py.core.lru_table import LruTable
 
 
 class Learned(NamedTuple):
@@ -32,7 +32,7 @@ class ServedPorts:
         self._named: frozenset[int] = frozenset()
         self._decoys: frozenset[int] = frozenset()
         self._listening: frozenset[int] = frozenset()
-        self._learned: BoundedTable[tuple[str, str, int], int] = BoundedTable(_MAX_LEARNED)
+        self._learned: LruTable[tuple[str, str, int], int] = LruTable(_MAX_LEARNED)
         self.numbers: set[int] = set()
         """Port numbers that are served somewhere, and some that were: what is not here is served nowhere."""
 

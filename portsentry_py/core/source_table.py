@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.fingerprints import tool_of
-from portsentry_py.core.lru_table import BoundedTable
+from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.sighting import Kind, Sighting
 
@@ -27,7 +27,7 @@ _TYPE_SHARE = 9
 _ATTEMPTS = frozenset({Kind.PROBE, Kind.AGAIN, Kind.SERVED})
 
 
-class Pair(NamedTuple):
+class Endpoint(NamedTuple):
     """What was asked for: one port (or protocol, or ICMP type) of one host."""
 
     target: str
@@ -35,7 +35,7 @@ class Pair(NamedTuple):
     port: int
 
 
-class Make(NamedTuple):
+class StackFingerprint(NamedTuple):
     """What a sender's packets look like and a forger would have to guess: hops and header size."""
 
     ttl: int
@@ -68,16 +68,16 @@ class SourceRecord:
     direction: str
     first_us: int
     last_us: int
-    unserved: "OrderedDict[Pair, Attempt]" = field(default_factory=OrderedDict)
+    unserved: "OrderedDict[Endpoint, Attempt]" = field(default_factory=OrderedDict)
     targets: Counter[str] = field(default_factory=Counter)
     closed: int = 0
     # Tuples, because most records never have one: an empty set would cost 216 bytes.
-    opened: tuple[Pair, ...] = ()
+    opened: tuple[Endpoint, ...] = ()
     types: Counter[str] = field(default_factory=Counter)
     tools: Counter[str] = field(default_factory=Counter)
-    makes: Counter[Make] = field(default_factory=Counter)
-    proven: tuple[Make, ...] = ()
-    proofs: tuple[Pair, ...] = ()
+    makes: Counter[StackFingerprint] = field(default_factory=Counter)
+    proven: tuple[StackFingerprint, ...] = ()
+    proofs: tuple[Endpoint, ...] = ()
     attempts: int = 0
     probes: int = 0
     score: int = 0
@@ -119,7 +119,7 @@ class SourceRecord:
         name, count = self.tools.most_common(1)[0]
         return name if count * 2 >= self.probes else None
 
-    def recent(self, now_us: int, window_us: int, most: int) -> Iterator[tuple[Pair, Attempt]]:
+    def recent(self, now_us: int, window_us: int, most: int) -> Iterator[tuple[Endpoint, Attempt]]:
         """Attempts within the window before now, the latest first, at most so many.
 
         Captures can hold times that run backwards: the distance counts, not its sign.
@@ -130,7 +130,7 @@ class SourceRecord:
             yield pair, attempt
 
 
-class Ledger:
+class SourceTable:
     """The records of all sources, bounded in sources and in attempts.
 
     Sources that made a single attempt live in a table of their own: a flood of forged sources, one packet
@@ -138,15 +138,15 @@ class Ledger:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._known: BoundedTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
-        self._newcomers: BoundedTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
-        self._twins: BoundedTable[tuple[Pair, int, int], SourceRecord] = BoundedTable(_MAX_TWINS)
+        self._known: LruTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
+        self._newcomers: LruTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
+        self._twins: LruTable[tuple[Endpoint, int, int], SourceRecord] = LruTable(_MAX_TWINS)
         self._max_attempts = limits.max_attempts
         self._memory_us = limits.memory_hours * 3_600_000_000
         self._entries = 0
 
-    def _table(self, limit: int) -> BoundedTable[tuple[str, str], SourceRecord]:
-        return BoundedTable(limit, on_evict=self._forget)
+    def _table(self, limit: int) -> LruTable[tuple[str, str], SourceRecord]:
+        return LruTable(limit, on_evict=self._forget)
 
     @property
     def evicted(self) -> int:
@@ -208,7 +208,9 @@ class Ledger:
             self._prove(record, sighting)
         return record
 
-    def note_counted(self, last: Sighting, probes: Mapping[Pair, int], refused: Iterable[Pair]) -> None:
+    def note_counted(
+        self, last: Sighting, probes: Mapping[Endpoint, int], refused: Iterable[Endpoint]
+    ) -> None:
         """Write many probes of one source into its record at once.
 
         Args:
@@ -250,7 +252,7 @@ class Ledger:
         record.closed, record.opened, record.proven, record.proofs = 0, (), (), ()
 
     def _probe(self, record: SourceRecord, sighting: Sighting) -> None:
-        pair = Pair(sighting.target, sighting.proto, sighting.port)
+        pair = Endpoint(sighting.target, sighting.proto, sighting.port)
         self._mark(record, sighting, 1)
         self._find_twins(record, sighting, pair)
         self._ask(record, pair, sighting)
@@ -269,7 +271,7 @@ class Ledger:
         if tool is not None:
             record.tools[tool] += times
 
-    def _ask(self, record: SourceRecord, pair: Pair, sighting: Sighting) -> None:
+    def _ask(self, record: SourceRecord, pair: Endpoint, sighting: Sighting) -> None:
         """The source asks for that."""
         attempt = record.unserved.get(pair)
         if attempt is None:
@@ -281,7 +283,7 @@ class Ledger:
             attempt.last_us = sighting.time_us
             record.unserved.move_to_end(pair)
 
-    def _find_twins(self, record: SourceRecord, sighting: Sighting, pair: Pair) -> None:
+    def _find_twins(self, record: SourceRecord, sighting: Sighting, pair: Endpoint) -> None:
         """Equal probes from different sources: nmap's decoys differ in nothing but the source."""
         packet = sighting.packet
         if packet.proto != TCP or not packet.flags & SYN or not packet.seq:
@@ -314,14 +316,14 @@ class Ledger:
         """
         if record.unserved:
             record.proven = _with(record.proven, _make(sighting), _MAX_MAKES)
-            pair = Pair(sighting.target, sighting.proto, sighting.port)
+            pair = Endpoint(sighting.target, sighting.proto, sighting.port)
             record.proofs = _with(record.proofs, _shared(pair), _MAX_MAKES)
         elif sighting.time_us - record.last_check_us >= _HABIT_US:
             record.last_check_us = sighting.time_us
             record.sessions += 1
 
     def _settle(self, record: SourceRecord, sighting: Sighting) -> None:
-        pair = Pair(sighting.target, sighting.proto, sighting.port)
+        pair = Endpoint(sighting.target, sighting.proto, sighting.port)
         attempt = record.unserved.get(pair)
         if attempt is not None:
             attempt.settled = True
@@ -335,12 +337,12 @@ class Ledger:
 
     def _take_back(self, record: SourceRecord, sighting: Sighting) -> None:
         """Somebody serves it: it is no evidence, and if it was counted, it no longer is."""
-        pair = Pair(sighting.target, sighting.proto, sighting.port)
+        pair = Endpoint(sighting.target, sighting.proto, sighting.port)
         if pair in record.unserved:
             self._drop(record, pair)
         record.opened = _with(record.opened, _shared(pair), _MAX_OPENED)
 
-    def _drop(self, record: SourceRecord, pair: Pair) -> None:
+    def _drop(self, record: SourceRecord, pair: Endpoint) -> None:
         record.closed -= record.unserved.pop(pair).refused
         self._entries -= 1
         record.score -= _points(pair.port)
@@ -361,7 +363,7 @@ def _sum_up(record: SourceRecord) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _shared(pair: Pair) -> Pair:
+def _shared(pair: Endpoint) -> Endpoint:
     """Few ports are served, and every source may hold them: one object for all."""
     return pair
 
@@ -371,7 +373,7 @@ def _with(members: tuple[_T, ...], new: _T, most: int) -> tuple[_T, ...]:
     return members if new in members or len(members) >= most else (*members, new)
 
 
-def _other_than(record: SourceRecord, table: BoundedTable[tuple[str, str], SourceRecord]) -> bool:
+def _other_than(record: SourceRecord, table: LruTable[tuple[str, str], SourceRecord]) -> bool:
     oldest = table.oldest()
     return oldest is not None and oldest[1] is not record
 
@@ -384,8 +386,8 @@ def prevailing(types: Counter[str]) -> str:
     return name if count * 10 >= _TYPE_SHARE * types.total() else "mixed"
 
 
-def _make(sighting: Sighting) -> Make:
-    return Make(sighting.packet.ttl, sighting.packet.header_bytes)
+def _make(sighting: Sighting) -> StackFingerprint:
+    return StackFingerprint(sighting.packet.ttl, sighting.packet.header_bytes)
 
 
 def _points(port: int) -> int:

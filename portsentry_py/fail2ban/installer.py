@@ -24,13 +24,13 @@ from portsentry_py.errors import (
 )
 from portsentry_py.fail2ban import samples as pack_samples
 from portsentry_py.fail2ban.conflicts import LOG, conflicts, jail_files
-from portsentry_py.fail2ban.samples import MODES, ModeResult, TestReport
+from portsentry_py.fail2ban.samples import MODES, FilterReport, ModeResult
 
 __all__ = [
+    "FilterReport",
     "ModeResult",
     "Outcome",
     "PackFile",
-    "TestReport",
     "conflicts",
     "install",
     "pack_files",
@@ -126,7 +126,7 @@ def uninstall(root: Path) -> list[Outcome]:
     return outcomes
 
 
-def test() -> TestReport:
+def test() -> FilterReport:
     """Runs the real `fail2ban-regex` once per mode over the shipped filter, installed or not.
 
     Raises:
@@ -134,7 +134,7 @@ def test() -> TestReport:
     """
     files = [(file.target, file.content) for file in pack_files()]
     lines = pack_samples.samples()
-    return TestReport(tuple(pack_samples.run(mode, files, lines) for mode in MODES))
+    return FilterReport(tuple(pack_samples.run(mode, files, lines) for mode in MODES))
 
 
 def _install_file(path: Path, file: PackFile, known: set[tuple[str, str]]) -> Outcome:

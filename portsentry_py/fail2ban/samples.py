@@ -55,7 +55,7 @@ class ModeResult:
 
 
 @dataclass(frozen=True)
-class TestReport:
+class FilterReport:
     """The results of all modes."""
 
     results: tuple[ModeResult, ...]

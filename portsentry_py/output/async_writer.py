@@ -32,7 +32,7 @@ class Writer(Protocol[T_contra]):
         ...
 
 
-class Unhurried(Generic[T]):
+class AsyncWriter(Generic[T]):
     """Hands items to a writer in a thread of its own, in order, and never waits for it for long.
 
     At most 10,000 items wait, those that the writer refuses for now included; an event takes about 1.5 KB,

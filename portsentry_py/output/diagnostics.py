@@ -3,10 +3,10 @@
 import io
 import logging
 
-from portsentry_py.output.async_writer import Unhurried
+from portsentry_py.output.async_writer import AsyncWriter
 
 
-class Aside(logging.Handler):
+class AsyncLogHandler(logging.Handler):
     """Lets another handler write, in a thread of its own.
 
     Args:
@@ -15,7 +15,7 @@ class Aside(logging.Handler):
 
     def __init__(self, handler: logging.Handler) -> None:
         super().__init__()
-        self._queue = Unhurried(_Records(handler), "standard error")
+        self._queue = AsyncWriter(_Records(handler), "standard error")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one record."""

@@ -9,17 +9,17 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from portsentry_py.capture.supervisor import Captures
+from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
 from portsentry_py.events.model import Event
 from portsentry_py.host.interfaces import default_interfaces, host_state, links_up, own_addresses
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.json_log import Sink
 from portsentry_py.sensor.status_reporter import status_event
-from portsentry_py.sensor.systemd import Manager
-from portsentry_py.state.checkpoint import Memory
+from portsentry_py.sensor.systemd import SystemdNotifier
+from portsentry_py.state.checkpoint import Checkpoint
 
 _diagnostics = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
 
 
-class Service:
+class Daemon:
     """Runs until SIGTERM or SIGINT.
 
     Args:
@@ -51,10 +51,10 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        captures: Captures,
+        captures: CaptureSupervisor,
         sinks: Iterable[Sink],
         *,
-        manager: Manager,
+        manager: SystemdNotifier,
         announce: Callable[[list[str]], None],
         reload: Callable[[], Settings],
     ) -> None:
@@ -65,8 +65,8 @@ class Service:
             settings.traps.tcp if settings.traps.listen else (), settings.traps.banner
         )
         self._host = host_state(settings.home, self._listener.ports)
-        self._engine = Engine(settings, self._host)
-        self._memory = Memory(self._engine, settings.state)
+        self._engine = Pipeline(settings, self._host)
+        self._memory = Checkpoint(self._engine, settings.state)
         self._read_settings = reload
         self._stop = False
         self._hang_up = False

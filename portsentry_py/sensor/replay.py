@@ -8,7 +8,7 @@ from pathlib import Path
 from portsentry_py.capture.live import DamagedCapture, Tools, replay_lines
 from portsentry_py.config.settings import Networks, Settings
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event, EvidenceEvent
 from portsentry_py.sensor.status_reporter import status_event
 
@@ -52,7 +52,7 @@ class Replay:
     ) -> None:
         ours = (*settings.home, *home)
         decoys = settings.traps.tcp if settings.traps.listen else frozenset()
-        self._engine = Engine(settings, HostState(home=ours, home_known=bool(ours), decoys=decoys))
+        self._engine = Pipeline(settings, HostState(home=ours, home_known=bool(ours), decoys=decoys))
         self._tools = tools
         self._progress = progress
         self.summary = Summary()

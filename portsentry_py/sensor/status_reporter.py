@@ -3,18 +3,18 @@
 from typing import cast
 
 from portsentry_py import __version__
-from portsentry_py.capture.loss import Accounts, read_from_file
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.capture.loss import LossAccounting, read_from_file
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import SensorReason, SensorState, StatusEvent, utc
 
 
 def status_event(
-    engine: Engine,
+    engine: Pipeline,
     time_us: int,
     state: str,
     reason: str,
     *,
-    accounts: Accounts | None = None,
+    accounts: LossAccounting | None = None,
     restarts: int = 0,
     renewals: int = 0,
     lost: int = 0,

@@ -6,7 +6,7 @@ import socket
 import time
 
 
-class Manager:
+class SystemdNotifier:
     """Whoever started us and wants to know, by the socket that the environment names."""
 
     def __init__(self) -> None:

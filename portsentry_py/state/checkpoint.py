@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.state.codec import BrokenSnapshot, decode, encode
 from portsentry_py.state.file import StateFile
 
 _SAVE_SECONDS = 300.0
 
 
-class Memory:
+class Checkpoint:
     """Recalls what an earlier run knew, and saves what this one knows: now and then, and at its end.
 
     Args:
@@ -19,7 +19,7 @@ class Memory:
         target: the path of the file; `off` for none.
     """
 
-    def __init__(self, engine: Engine, target: str) -> None:
+    def __init__(self, engine: Pipeline, target: str) -> None:
         self._engine = engine
         self._file = None if target == "off" else StateFile(Path(target))
         self._saved = time.monotonic()

@@ -15,10 +15,10 @@ from portsentry_py.core.detectors.base import MOST
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.saved_state import SavedState
-from portsentry_py.core.scan_tracker import Pace, Scan
+from portsentry_py.core.scan_tracker import RepeatInterval, Scan
 from portsentry_py.core.served_ports import Learned
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Attempt, Make, Pair, SourceRecord
+from portsentry_py.core.source_table import Attempt, Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.events.model import Proto, Reason, ScanType, Technique, Tool
 
 VERSION = 1
@@ -288,8 +288,8 @@ class _Reader:
             opened=tuple(map(self._pair, opened)),
             types=Counter({self._types[word]: count for word, count in types}),
             tools=Counter({self._tools[word]: count for word, count in tools}),
-            makes=Counter({Make(hops, size): count for hops, size, count in makes}),
-            proven=tuple(Make(hops, size) for hops, size in proven),
+            makes=Counter({StackFingerprint(hops, size): count for hops, size, count in makes}),
+            proven=tuple(StackFingerprint(hops, size) for hops, size in proven),
             proofs=tuple(map(self._pair, proofs)),
             attempts=attempts,
             probes=probes,
@@ -301,10 +301,10 @@ class _Reader:
             tunnelled=bool(flags & _TUNNELLED),
         )
 
-    def _pair(self, row: _Row) -> Pair:
-        return Pair(self._addresses[row[0]], self._protos[row[1]], row[2])
+    def _pair(self, row: _Row) -> Endpoint:
+        return Endpoint(self._addresses[row[0]], self._protos[row[1]], row[2])
 
-    def _attempt(self, row: _Row) -> tuple[Pair, Attempt]:
+    def _attempt(self, row: _Row) -> tuple[Endpoint, Attempt]:
         first_us, last_us, scan_type, flags = row[3:]
         settled, refused = bool(flags & _SETTLED), bool(flags & _REFUSED)
         return self._pair(row), Attempt(first_us, last_us, self._types[scan_type], settled, refused)
@@ -338,7 +338,7 @@ class _Reader:
             last=last,
             last_probe=probe,
             first_weight=first_weight,
-            pace=Pace(said_us, wait_us, wait_us),
+            pace=RepeatInterval(said_us, wait_us, wait_us),
             said_types={self._types[name] for (name,) in said},
             said_bannable=bool(flags & _SAID_BANNABLE),
             next_weight=next_weight,

@@ -23,7 +23,7 @@ from portsentry_py.config.settings import Settings, Traps
 from portsentry_py.core.decode import COLUMNS, canonical_address
 from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.core.host_state import network_of
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events import schema
 from portsentry_py.events.model import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record, utc
 from portsentry_py.sensor.replay import Replay
@@ -170,7 +170,7 @@ def said() -> list[Event]:
     """Every kind of line."""
     found: list[Event] = []
     for settings, traffic in TRAFFIC.values():
-        engine = Engine(settings, US)
+        engine = Pipeline(settings, US)
         found += [*watch(engine, traffic), *engine.finish(), *engine.advance(micros(500))]
         found.append(
             status_event(engine, micros(500), "stopped", "signal", accounts=lost(3), restarts=1, lost=2)

@@ -17,7 +17,7 @@ import pytest
 
 from portsentry_py.events.model import Event
 from portsentry_py.output import async_writer as unhurried
-from portsentry_py.output.async_writer import Unhurried
+from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.json_log import FileSink, StreamSink
 from tests.support.build import SCANNER, connections, log_lines, refused, strict, syn, watch
 from tests.support.disk import fill, frozen, run, small_disk
@@ -59,7 +59,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def tick_until(sink: Unhurried[Event], look: Callable[[], object]) -> None:
+def tick_until(sink: AsyncWriter[Event], look: Callable[[], object]) -> None:
     """What the sensor does each second, until something is seen."""
 
     def tick() -> object:
@@ -76,7 +76,7 @@ def test_a_full_disk_gets_every_line_in_order_when_there_is_room(
     """In an append-only file, half a line cannot be taken back; its other half follows."""
     with small_disk(tmp_path) as disk:
         log = disk / "log"
-        sink = Unhurried(FileSink(log), str(log))
+        sink = AsyncWriter(FileSink(log), str(log))
         given = list(numbered(20))
         sink.write(given[0])
         wait_for(lambda: log.stat().st_size, "the first line")
@@ -108,7 +108,7 @@ def test_a_broken_file_system_that_is_mounted_anew_gets_every_line(
         run("mount", "-o", "remount,errors=remount-ro", disk)
         device = subprocess.check_output(["findmnt", "-no", "SOURCE", disk], text=True).strip()
         trigger = Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error")
-        sink = Unhurried(FileSink(log), str(log))
+        sink = AsyncWriter(FileSink(log), str(log))
         given = list(numbered(5))
         sink.write(given[0])
         os.sync()
@@ -131,7 +131,7 @@ def test_a_frozen_file_system_holds_nobody_up_and_gets_every_line(
 ) -> None:
     with small_disk(tmp_path) as disk:
         log = disk / "log"
-        sink = Unhurried(FileSink(log), str(log))
+        sink = AsyncWriter(FileSink(log), str(log))
         given = list(numbered(1000))
         with frozen(disk):
             for event in given:
@@ -151,11 +151,11 @@ def test_the_end_of_the_program_does_not_wait_for_a_full_pipe() -> None:
         import sys
         from portsentry_py.output import async_writer as unhurried
         from portsentry_py.output.json_log import StreamSink
-        from portsentry_py.output.async_writer import Unhurried
+        from portsentry_py.output.async_writer import AsyncWriter
         from tests.integration.test_log_disk import numbered
 
         unhurried._CLOSE_SECONDS = 0.2
-        sink = Unhurried(StreamSink(), "standard output")
+        sink = AsyncWriter(StreamSink(), "standard output")
         for event in numbered(12_000):
             sink.write(event)
         before = sink.lost
@@ -185,7 +185,7 @@ def test_the_end_of_the_program_does_not_wait_for_a_full_pipe() -> None:
 
 def test_a_reader_that_was_away_gets_what_waited(caplog: pytest.LogCaptureFixture) -> None:
     reader, writer = os.pipe()
-    sink = Unhurried(StreamSink(writer), "standard output")
+    sink = AsyncWriter(StreamSink(writer), "standard output")
     for event in numbered(2000):
         sink.write(event)
     tick_until(sink, lambda: told(caplog))
@@ -214,7 +214,7 @@ class Burst:
 
     def run(self, rotate: Callable[[], object]) -> None:
         """Write all, and rotate beside it."""
-        sink = Unhurried(FileSink(self._log), str(self._log))
+        sink = AsyncWriter(FileSink(self._log), str(self._log))
         turner = threading.Thread(target=self._turn, args=[rotate])
         turner.start()
         for event in numbered(BURST):

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from hypothesis import settings as hypothesis_settings
 
-from portsentry_py.capture.loss import Accounts
+from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.config.settings import Detectors, PortScan, Settings, Traps
 from portsentry_py.core.decode import COLUMNS, decode
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, PSH, RST, SYN, TCP, UDP, URG, Packet
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import (
     ConnectionEvent,
     Event,
@@ -322,13 +322,15 @@ def xmas(src: str, *ports: int, at: float = 0.0) -> list[Sent]:
     return syn(src, *ports, at=at, flags=FIN | PSH | URG)
 
 
-def watch(engine_or_settings: Engine | Settings, *traffic: Traffic) -> list[Event]:
+def watch(engine_or_settings: Pipeline | Settings, *traffic: Traffic) -> list[Event]:
     """What is said about the traffic.
 
     Settings: a sensor on HOST and HOST6 that watches this traffic to its end. An engine: it goes on from
     where it is, and its input has not ended.
     """
-    engine = engine_or_settings if isinstance(engine_or_settings, Engine) else Engine(engine_or_settings, US)
+    engine = (
+        engine_or_settings if isinstance(engine_or_settings, Pipeline) else Pipeline(engine_or_settings, US)
+    )
     said = list(engine.feed(lines(*traffic)))
     if engine is not engine_or_settings:
         said += engine.finish()
@@ -337,7 +339,7 @@ def watch(engine_or_settings: Engine | Settings, *traffic: Traffic) -> list[Even
 
 def watch_as(host: HostState, *traffic: Traffic, settings: Settings | None = None) -> list[Event]:
     """What a sensor on that host says about the traffic to its end; settings are the default ones."""
-    engine = Engine(settings or Settings(), host)
+    engine = Pipeline(settings or Settings(), host)
     return [*watch(engine, *traffic), *engine.finish()]
 
 
@@ -505,13 +507,13 @@ def fragments(whole: Sent, *, ip_id: int, size: int = 8) -> list[Sent]:
     ]
 
 
-def lost(dropped: int) -> Accounts:
+def lost(dropped: int) -> LossAccounting:
     """The accounts of a capture that lost so many packets."""
-    accounts = Accounts()
+    accounts = LossAccounting()
     accounts.dropped = dropped
     return accounts
 
 
-def encoded(engine: Engine) -> Iterator[bytes]:
+def encoded(engine: Pipeline) -> Iterator[bytes]:
     """The state of an engine, as the checkpoint writes it."""
     return encode(engine.state(), engine.settled_us)

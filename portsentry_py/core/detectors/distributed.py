@@ -6,7 +6,7 @@ from portsentry_py.config.settings import Distributed
 from portsentry_py.core.detectors.base import PROBES
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import network_of
-from portsentry_py.core.lru_table import BoundedTable
+from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_table import SourceRecord
 
@@ -40,7 +40,7 @@ class DistributedDetector:
         self._min_sources = settings.min_sources
         self._window_us = settings.window_seconds * 1_000_000
         self._tool_window_us = self._window_us // _TOOL_SHARE
-        self._groups: BoundedTable[tuple[str, str], _Ports] = BoundedTable(max_groups)
+        self._groups: LruTable[tuple[str, str], _Ports] = LruTable(max_groups)
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""

@@ -31,9 +31,9 @@ from portsentry_py.core import source_table as ledger
 from portsentry_py.core.detectors.distributed import DistributedDetector
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import SYN, TCP
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.sighting import Kind
-from portsentry_py.core.source_table import Pair, SourceRecord
+from portsentry_py.core.source_table import Endpoint, SourceRecord
 from portsentry_py.events import model as events
 from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
@@ -46,9 +46,9 @@ _GROUP_PORTS = 2 * Distributed().min_ports
 _UNBOUND = 1 << 40
 _PART = 8
 
-Held = Callable[[Engine], int]
+Held = Callable[[Pipeline], int]
 Bound = Callable[[Limits], int]
-Fill = Callable[[Sender, Limits], Iterator[Engine]]
+Fill = Callable[[Sender, Limits], Iterator[Pipeline]]
 """Gives an engine twice: before the table is filled, and when it is full."""
 _SIZES = {
     name: int(getattr(module, name))
@@ -60,7 +60,7 @@ _SIZES = {
     )
 }
 """Bounds that no setting changes."""
-_OURS = Engine(Settings(), HostState())._gate._is_home.cache_info().maxsize or 0
+_OURS = Pipeline(Settings(), HostState())._gate._is_home.cache_info().maxsize or 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Table:
     version: int = 4
 
 
-def feed(engine: Engine, *parts: Iterable[str]) -> Engine:
+def feed(engine: Pipeline, *parts: Iterable[str]) -> Pipeline:
     """Feed it with lines; whatever it says of them is of no interest."""
     deque(engine.feed(chain(*parts)), maxlen=0)
     return engine
@@ -101,13 +101,13 @@ def each(numbers: Iterable[int], lines_of: Callable[[int], Iterable[str]]) -> It
     return chain.from_iterable(map(lines_of, numbers))
 
 
-def _engine(sender: Sender, settings: Settings = _QUIET, *, but: str = "", **limits: int) -> Engine:
+def _engine(sender: Sender, settings: Settings = _QUIET, *, but: str = "", **limits: int) -> Pipeline:
     """An engine whose other tables and caches stay small."""
     _keep_small(but)
     small = {"max_sources": 1, "max_flows": 1, "max_held": 2}
     unbound = {"max_attempts": _UNBOUND, "new_sources_per_second": _UNBOUND}
     own = HostState(own=frozenset(map(sender.target, range(HOSTS))))
-    return Engine(replace(settings, limits=Limits(**{**small, **unbound, **limits})), own)
+    return Pipeline(replace(settings, limits=Limits(**{**small, **unbound, **limits})), own)
 
 
 def _keep_small(but: str) -> None:
@@ -120,31 +120,31 @@ def _keep_small(but: str) -> None:
                 setattr(module, name, lru_cache(maxsize=HOSTS)(found.__wrapped__))
 
 
-def _again(engine: Engine, bound: int, lines_of: Callable[[int], Iterable[str]]) -> Iterator[Engine]:
+def _again(engine: Pipeline, bound: int, lines_of: Callable[[int], Iterable[str]]) -> Iterator[Pipeline]:
     """Fill it one and a half times: a table that lets entries go has more room than one that only grew."""
     for numbers in (range(1), range(1, 3 * bound // 2)):
         yield feed(engine, each(numbers, lines_of))
 
 
-def _instead(engine: Engine, before: Iterable[str], *after: Iterable[str]) -> Iterator[Engine]:
+def _instead(engine: Pipeline, before: Iterable[str], *after: Iterable[str]) -> Iterator[Pipeline]:
     """What the entries need is full before, and is as full of others behind."""
     yield feed(engine, before)
     yield feed(engine, *after)
 
 
-def _newcomers(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _newcomers(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.newcomer)
 
 
-def _known(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _known(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.known)
 
 
-def _attempts(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _attempts(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, max_attempts=limits.max_attempts), limits.max_attempts, sender.prober)
 
 
-def _opened(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _opened(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """As many as the looks have are there before: those were served too."""
     some = range(limits.max_sources // _PART)
     engine = _engine(sender, max_sources=len(some))
@@ -153,17 +153,17 @@ def _opened(sender: Sender, limits: Limits) -> Iterator[Engine]:
     return _instead(engine, chain(each(some, sender.known), before), after)
 
 
-def _looked(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _looked(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     everybody = range(limits.max_sources)
     engine = _engine(sender, max_sources=limits.max_sources)
     return _instead(engine, each(everybody, sender.known), each(everybody, sender.looks))
 
 
-def _twins(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+def _twins(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, but="_MAX_TWINS"), _SIZES["_MAX_TWINS"], sender.twin)
 
 
-def _forgotten(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _forgotten(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """Twins hold them, which held one and the same record before; those who are remembered are as fat."""
     some = _some_twins(limits)
     engine = _engine(sender, but="_MAX_TWINS", max_sources=some)
@@ -177,65 +177,65 @@ def _some_twins(limits: Limits) -> int:
     return min(limits.max_sources // _PART, _SIZES["_MAX_TWINS"])
 
 
-def _inbound(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _inbound(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     def visit(nth: int) -> Iterator[str]:
         return sender.visit(sender.source(nth), answered=True, after_us=LATE_US)
 
     return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, visit)
 
 
-def _outbound(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _outbound(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.ask_again)
 
 
-def _asked(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _asked(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """The flows are there before, and as many others behind: all to one address."""
     engine, numbers = _engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
     before, behind = (each(numbers, sender.ask_again) for _ in range(2))
     return _instead(engine, before, each(numbers, lambda nth: sender.ask(nth, LATE_US)), behind)
 
 
-def _pending(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _pending(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _pushed_out(sender, limits, lambda nth: [sender.probe(sender.source(nth), 0)])
 
 
-def _handshakes(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _handshakes(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _pushed_out(sender, limits, lambda nth: sender.visit(sender.source(nth), answered=True))
 
 
-def _pushed_out(sender: Sender, limits: Limits, of: Callable[[int], Iterable[str]]) -> Iterator[Engine]:
+def _pushed_out(sender: Sender, limits: Limits, of: Callable[[int], Iterable[str]]) -> Iterator[Pipeline]:
     """Flows that nobody has but who waits for their outcome: the table of flows is full of others."""
     engine, numbers = _engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
     before, after = (each(numbers, lambda nth: sender.visit(sender.source(nth))) for _ in range(2))
     return _instead(engine, before, each(numbers, of), after)
 
 
-def _strays(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _strays(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.stray)
 
 
-def _servers(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+def _servers(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, but="_MAX_SERVERS"), _SIZES["_MAX_SERVERS"], sender.question)
 
 
-def _latest(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+def _latest(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     def datagram(nth: int) -> Iterator[str]:
         yield sender.datagram(sender.source(nth), sender.target())
 
     return _again(_engine(sender, but="_MAX_LATEST"), _SIZES["_MAX_LATEST"], datagram)
 
 
-def _learned(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+def _learned(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, but="_MAX_LEARNED"), _SIZES["_MAX_LEARNED"], sender.discovered)
 
 
-def _waiting(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender, max_held=limits.max_held, new_sources_per_second=1)
     yield feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(3)))
     yield hold(engine, sender, limits)
 
 
-def hold(engine: Engine, sender: Sender, limits: Limits) -> Engine:
+def hold(engine: Pipeline, sender: Sender, limits: Limits) -> Pipeline:
     """Let sources wait until there is no room, and answer them until that is not kept."""
     waiting, nth = engine._gate, 1 << 20
     while len(waiting._elder) + len(waiting._younger) < 2 * (limits.max_held // 2) - 1:
@@ -247,34 +247,34 @@ def hold(engine: Engine, sender: Sender, limits: Limits) -> Engine:
     return engine
 
 
-def _told(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+def _told(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender)
     for some in (1, gate._MOST_TOLD):
         yield _tell(engine, sender, some)
 
 
-def _counted(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _counted(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     engine, told = _engine(sender, max_held=limits.max_held), gate._MOST_TOLD
     yield _tell(engine, sender, told)
     yield feed(engine, sender.chorus(range(told), limits.max_held // 2 - 1))
 
 
-def _tell(engine: Engine, sender: Sender, some: int) -> Engine:
+def _tell(engine: Pipeline, sender: Sender, some: int) -> Pipeline:
     for nth in range(some):
         engine._gate.count(sender.source(nth), sender.clock[0] + 60 * SECOND_US)
     return engine
 
 
-def _fast(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _fast(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     return _scans(sender, limits, Detectors(port_scan=PortScan(min_ports=3), distributed=_LONE))
 
 
-def _slow(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _slow(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     slow = Slow(alpha=0.1, min_seconds=0)
     return _scans(sender, limits, Detectors(PortScan(min_ports=128), slow=slow, distributed=_LONE))
 
 
-def _scans(sender: Sender, limits: Limits, detectors: Detectors) -> Iterator[Engine]:
+def _scans(sender: Sender, limits: Limits, detectors: Detectors) -> Iterator[Pipeline]:
     """The records are there before: of others, who did the same when there was no detector."""
     paced = Lines(repeat_seconds=1, quiet_seconds=_UNBOUND, slow_quiet_seconds=_UNBOUND)
     engine = _engine(sender, replace(_QUIET, lines=paced), max_sources=limits.max_sources)
@@ -287,7 +287,7 @@ def _scans(sender: Sender, limits: Limits, detectors: Detectors) -> Iterator[Eng
     yield feed(engine, each(range(limits.max_sources, 2 * limits.max_sources), scan))
 
 
-def _groups(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _groups(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """The sources are there before: no detector asked who they were."""
     some = replace(limits, max_sources=limits.max_sources // _PART)
     engine, networks = _engine(sender, max_sources=some.max_sources), range(2 * some.max_sources)
@@ -297,7 +297,7 @@ def _groups(sender: Sender, limits: Limits) -> Iterator[Engine]:
     yield feed(engine, each(networks, sender.group))
 
 
-def _buckets(sender: Sender, limits: Limits) -> Iterator[Engine]:
+def _buckets(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """The sources are there before: no line was written about them."""
     engine, sources = _engine(sender, max_sources=limits.max_sources), range(2 * limits.max_sources)
     yield feed(engine, each(sources, sender.known))
@@ -305,23 +305,23 @@ def _buckets(sender: Sender, limits: Limits) -> Iterator[Engine]:
     yield feed(engine, each(sources, sender.known))
 
 
-def _known_records(engine: Engine) -> Iterator[SourceRecord]:
+def _known_records(engine: Pipeline) -> Iterator[SourceRecord]:
     return (record for _, record in engine._ledger._known.items())
 
 
-def _further(engine: Engine) -> int:
+def _further(engine: Pipeline) -> int:
     records = engine._ledger
     return records.entries - 2 * len(records._known) - len(records._newcomers)
 
 
-def _forgotten_of(engine: Engine) -> int:
+def _forgotten_of(engine: Pipeline) -> int:
     scans = chain(engine._scans._fast.items(), engine._scans._slow.items())
     twins = (record for _, record in engine._ledger._twins.items())
     held = {id(one): one for one in chain(twins, (scan.last.record for _, scan in scans))}
     return sum(record.forgotten for record in held.values())
 
 
-def _ports_of_groups(engine: Engine) -> int:
+def _ports_of_groups(engine: Pipeline) -> int:
     asked = engine._asked[Kind.PROBE, "inbound"]
     found = [one._groups for one in asked if isinstance(one, DistributedDetector)]
     return sum(len(ports) for groups in found for _, ports in groups.items())
@@ -351,7 +351,7 @@ def _fixed(name: str, bound: str, path: str, fill: Fill, *beside: str, version: 
     return Table(name, f"{size:,}", lambda _: size, _length(path), fill, (path, *beside), version=version)
 
 
-def _ours(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+def _ours(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender)
     for numbers in (range(1), range(3 * _OURS // 2)):
         for nth in numbers:
@@ -363,8 +363,8 @@ def _addresses(sender: Sender, nth: int) -> tuple[Any, ...]:
     return (sender.source(nth, nth),)
 
 
-def _pair(sender: Sender, nth: int) -> Pair:
-    return Pair(sender.target(nth), "tcp", nth)
+def _pair(sender: Sender, nth: int) -> Endpoint:
+    return Endpoint(sender.target(nth), "tcp", nth)
 
 
 def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
@@ -381,14 +381,14 @@ def _cached(
     cached = getattr(module, function)
     size: int = cached.cache_info().maxsize
 
-    def fill(sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    def fill(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
         engine = _engine(sender, but=function)
         for numbers in (range(1), range(3 * size // 2)):
             for nth in numbers:
                 cached(*arguments(sender, nth))
             yield engine
 
-    def held(_engine: Engine) -> int:
+    def held(_engine: Pipeline) -> int:
         return int(cached.cache_info().currsize)
 
     inside = (f"{module.__name__}.{function}",)

@@ -15,7 +15,7 @@ from portsentry_py.core import served_ports as served
 from portsentry_py.core import source_table as ledger
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from tests.lab.bench.fillings import NAMED, each, feed, hold
 from tests.lab.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
@@ -48,7 +48,7 @@ class Onslaught:
         self._six = Sender(6, self._four.clock)
         self._sent = 0
 
-    def engine(self) -> Engine:
+    def engine(self) -> Pipeline:
         """Give a sensor that has seen all of it.
 
         Its settings are the defaults, but for the limits, and for the ration of scan lines: it does not bind
@@ -56,7 +56,7 @@ class Onslaught:
         """
         settings = Settings(served=NAMED, limits=self._limits, lines=Lines(scans_per_second=10_000))
         own = frozenset(one.target(nth) for one in (self._four, self._six) for nth in range(HOSTS))
-        engine = Engine(settings, HostState(own=own, home=_HOME))
+        engine = Pipeline(settings, HostState(own=own, home=_HOME))
         feed(engine, self._caches(), self._fixed(), self._twins(), self._slow(), self._groups())
         scanners = self._new(self._limits.max_sources)
         feed(engine, self._fast(scanners), self._known(), self._newcomers(), self._further())

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.state.codec import decode
 from portsentry_py.state.file import StateFile
 from tests.lab.bench.entries import WORST_SHARE, parted
@@ -54,7 +54,7 @@ def _saved(share: int) -> Saved:
         file.close(pieces)
         written = time.perf_counter() - begun
         content = StateFile(Path(folder) / "state").load() or b""
-    fresh = Engine(Settings(limits=parted(share)), engine._host)
+    fresh = Pipeline(Settings(limits=parted(share)), engine._host)
     begun = time.perf_counter()
     fresh.load(decode(content), now_us)
     restored = time.perf_counter() - begun

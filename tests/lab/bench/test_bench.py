@@ -18,9 +18,9 @@ import pytest
 from portsentry_py.config.settings import Limits, Settings
 from portsentry_py.core.decode import decode
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.lru_table import BoundedTable
+from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import Packet
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from tests.lab.bench import __main__ as bench
 from tests.lab.bench import bulk, captures, delay, entries, frames, hidden, memory, rates, replay, state
 from tests.lab.bench.fillings import TABLES, Table
@@ -115,9 +115,9 @@ def test_memory() -> None:
 
 def full_of(size: int, bound: int, held: int) -> Table:
     """A table of so many blocks of memory, each of that size."""
-    engine, blocks = Engine(Settings(), HostState()), list[bytes]()
+    engine, blocks = Pipeline(Settings(), HostState()), list[bytes]()
 
-    def fill(_sender: Sender, _limits: Limits) -> Iterator[Engine]:
+    def fill(_sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
         yield engine
         blocks.extend(bytes([nth % 256]) * size for nth in range(held))
         yield engine
@@ -145,7 +145,7 @@ def test_what_fills_the_tables_are_packets(version: int) -> None:
 
 
 @functools.cache
-def besieged() -> Engine:
+def besieged() -> Pipeline:
     """An engine with hardly any room, all of which is taken."""
     return Onslaught(entries.parted(128), 128).engine()
 
@@ -186,14 +186,14 @@ def tables_of(*roots: object) -> Iterator[str]:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, (dict, BoundedTable)):
+        if isinstance(one, (dict, LruTable)):
             waiting += chain.from_iterable(one.items())
         elif isinstance(one, (list, tuple, set, deque)):
             waiting += one
         elif type(one).__module__.startswith("portsentry_py."):
             for name, found in attributes(one):
                 waiting.append(found)
-                if isinstance(found, (dict, set, deque, BoundedTable)) or hasattr(found, "cache_info"):
+                if isinstance(found, (dict, set, deque, LruTable)) or hasattr(found, "cache_info"):
                     yield f"{type(one).__name__}.{name}"
 
 

@@ -18,7 +18,7 @@ from portsentry_py.config.settings import Limits, Settings
 from portsentry_py.core.decode import COLUMNS, Discard, decode
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, RST, SYN, Packet
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.events.model import to_record
 from portsentry_py.sensor.status_reporter import status_event
@@ -73,7 +73,7 @@ class Sensor:
         self._situation = situation
         settings, host = _SITUATIONS[situation % len(_SITUATIONS)]
         self._limits = settings.limits
-        self._engine = Engine(settings, host)
+        self._engine = Pipeline(settings, host)
         observe = self._engine._flows.observe
 
         def watched(packet: Packet) -> Iterator[Sighting]:

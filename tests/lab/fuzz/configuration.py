@@ -9,7 +9,7 @@ from random import Random
 
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import ConfigError
 from tests.lab.fuzz.oracle import check_sentences
 from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
@@ -30,7 +30,7 @@ def check(data: bytes) -> None:
             check_sentences(str(error))
         else:
             check_settings(settings)
-            Engine(settings, US)
+            Pipeline(settings, US)
 
 
 def check_settings(section: object) -> None:

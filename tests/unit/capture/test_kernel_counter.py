@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from portsentry_py.capture import kernel_counter as tallying
 from portsentry_py.capture.bpf import kernel_filter
-from portsentry_py.capture.kernel_counter import Tally, compiled
+from portsentry_py.capture.kernel_counter import KernelCounter, compiled
 from portsentry_py.errors import RightsLost
 from portsentry_py.privsep.client import LauncherClient
 from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, fragments, syn, tcp, udp, unhurried
@@ -191,10 +191,10 @@ def launcher(network: None) -> Iterator[LauncherClient]:  # noqa: ARG001 - it op
 
 
 @pytest.fixture
-def tally(launcher: LauncherClient) -> Iterator[Tally]:
+def tally(launcher: LauncherClient) -> Iterator[KernelCounter]:
     """A counter; whatever the test does, nothing that it opened is left."""
     before = open_files()
-    made = Tally(launcher)
+    made = KernelCounter(launcher)
     yield made
     made.close()
     assert open_files() == before
@@ -222,7 +222,7 @@ def visit(count: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["lo", "any"])
-def test_each_packet_is_counted_once(tally: Tally, name: str) -> None:
+def test_each_packet_is_counted_once(tally: KernelCounter, name: str) -> None:
     tally.watch([name], ())
     assert tally.counts
     assert tally.read() == 0
@@ -239,7 +239,7 @@ def test_each_packet_is_counted_once(tally: Tally, name: str) -> None:
     assert tally.read() == 557
 
 
-def test_nothing_of_it_is_kept(tally: Tally) -> None:
+def test_nothing_of_it_is_kept(tally: KernelCounter) -> None:
     """However much passes, it waits for nobody."""
     tally.watch(["lo"], ())
     (counter,) = tally._sockets
@@ -253,14 +253,14 @@ def test_nothing_of_it_is_kept(tally: Tally) -> None:
     assert tally.read() == 3000
 
 
-def test_served_ports_stay_uncounted(tally: Tally) -> None:
+def test_served_ports_stay_uncounted(tally: KernelCounter) -> None:
     tally.watch(["lo"], {4000})
     send_datagrams(5, 4000)
     send_datagrams(3, 4002)
     assert tally.read() == 3
 
 
-def test_a_change_of_the_filter_loses_no_count(tally: Tally) -> None:
+def test_a_change_of_the_filter_loses_no_count(tally: KernelCounter) -> None:
     tally.watch(["lo"], ())
     send_datagrams(5)
     tally.filter({4000})
@@ -272,7 +272,7 @@ def test_a_change_of_the_filter_loses_no_count(tally: Tally) -> None:
     assert tally.read() == 10
 
 
-def test_another_watch_goes_on_where_the_last_one_ended(tally: Tally) -> None:
+def test_another_watch_goes_on_where_the_last_one_ended(tally: KernelCounter) -> None:
     tally.watch(["lo"], ())
     send_datagrams(5)
     tally.watch(["any"], {4000})
@@ -284,7 +284,7 @@ def test_another_watch_goes_on_where_the_last_one_ended(tally: Tally) -> None:
     assert tally.read() == 8
 
 
-def test_after_the_end_nothing_is_counted(tally: Tally) -> None:
+def test_after_the_end_nothing_is_counted(tally: KernelCounter) -> None:
     assert not tally.counts
     assert tally.read() == 0
     tally.watch(["lo"], ())
@@ -300,7 +300,7 @@ def test_after_the_end_nothing_is_counted(tally: Tally) -> None:
     assert tally.read() == 7
 
 
-def test_two_interfaces_are_counted_together(tally: Tally) -> None:
+def test_two_interfaces_are_counted_together(tally: KernelCounter) -> None:
     wire()
     with wired("near") as a, wired("far") as b:
         tally.watch(["near", "far", "lo"], ())
@@ -310,7 +310,7 @@ def test_two_interfaces_are_counted_together(tally: Tally) -> None:
         assert tally.read() == 6, "it left through one and came through the other"
 
 
-def test_an_interface_that_does_not_exist_is_an_error_and_leaves_nothing_open(tally: Tally) -> None:
+def test_an_interface_that_does_not_exist_is_an_error_and_leaves_nothing_open(tally: KernelCounter) -> None:
     before = open_files()
     with pytest.raises(OSError, match=r"No such device|no interface"):
         tally.watch(["lo", "eth9"], ())
@@ -330,7 +330,7 @@ def test_one_that_went_away_in_between_is_an_error(launcher: LauncherClient) -> 
         tallying._bind(counter, 9999)
 
 
-def test_an_interface_that_goes_away_is_no_error(tally: Tally) -> None:
+def test_an_interface_that_goes_away_is_no_error(tally: KernelCounter) -> None:
     wire()
     tally.watch(["near"], ())
     with wired("far") as b:
@@ -342,7 +342,7 @@ def test_an_interface_that_goes_away_is_no_error(tally: Tally) -> None:
     tally.close()
 
 
-def test_a_filter_that_the_kernel_does_not_take_ends_the_count(tally: Tally) -> None:
+def test_a_filter_that_the_kernel_does_not_take_ends_the_count(tally: KernelCounter) -> None:
     """With the old one, what is not captured any more would be counted."""
     before = open_files()
     tally.watch(["lo"], ())
@@ -379,14 +379,14 @@ def test_who_may_not_count_leaves_nothing_open(launcher: LauncherClient, error: 
             return launcher.counter()
 
     before = open_files()
-    tally = Tally(cast("LauncherClient", Reluctant()))
+    tally = KernelCounter(cast("LauncherClient", Reluctant()))
     with pytest.raises(type(error)):
         tally.watch(["lo", "any"], ())
     assert not tally.counts
     assert open_files() == before
 
 
-def test_a_hundred_watches_leave_nothing_open(tally: Tally) -> None:
+def test_a_hundred_watches_leave_nothing_open(tally: KernelCounter) -> None:
     tally.watch(["lo", "any"], ())
     before = open_files().keys()
     for _ in range(100):
@@ -420,7 +420,7 @@ def until_equal(read: Callable[[], int], expected: int) -> None:
 class Wire:
     """Frames that are sent at one end, and the count at the other."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: KernelCounter) -> None:
         wire()
         self._a, self._b = wired("near"), wired("far")
         tally.watch(["far"], SERVED)
@@ -443,7 +443,7 @@ class Wire:
 
 
 @pytest.fixture
-def line(tally: Tally) -> Iterator[Wire]:
+def line(tally: KernelCounter) -> Iterator[Wire]:
     """A wire whose other end is counted."""
     made = Wire(tally)
     # Each processor has a queue of its own: what is sent from one arrives in order.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from portsentry_py.capture.loss import Accounts, read_from_file
+from portsentry_py.capture.loss import LossAccounting, read_from_file
 from tests.support.build import START_US, unhurried
 
 COUNTS = st.integers(1, 20)
@@ -29,8 +29,8 @@ def lines(*moments: float) -> list[str]:
 class Wire:
     """A kernel that counts every packet, and a capture that has, loses or gives it: the truth of a sensor."""
 
-    def __init__(self, accounts: Accounts | None = None) -> None:
-        self.accounts = accounts or Accounts()
+    def __init__(self, accounts: LossAccounting | None = None) -> None:
+        self.accounts = accounts or LossAccounting()
         self.now = 0.0
         self.passed = self.given = self.lost = 0
         self.queue: list[float] = []  # when those passed that the capture has and tshark has not printed
@@ -227,7 +227,7 @@ CALLS = st.one_of(
 @given(st.lists(CALLS, max_size=40))
 def test_it_adds_up_whatever_is_said(calls: list[tuple[str, object]]) -> None:
     """The counter knows fewer packets than come, dumpcap tells too much, and clocks jump."""
-    accounts = Accounts()
+    accounts = LossAccounting()
     now, total = 0.0, 0
     for name, what in calls:
         now += 0.5
@@ -269,7 +269,7 @@ def test_a_packet_is_pending_until_it_comes() -> None:
 
 
 def test_what_was_counted_before_the_first_capture_is_not_ours() -> None:
-    accounts = Accounts()
+    accounts = LossAccounting()
     accounts.counted(0.0, 1000)
     accounts.begins(0.0, wall(0.0))
     assert accounts.seen == 0
@@ -278,7 +278,7 @@ def test_what_was_counted_before_the_first_capture_is_not_ours() -> None:
 
 
 def test_what_the_first_capture_had_before_the_counter_is_ours() -> None:
-    accounts = Accounts()
+    accounts = LossAccounting()
     accounts.counted(0.0, 0)
     accounts.begins(0.0, wall(0.0))
     accounts.counted(0.5, 0)
@@ -289,7 +289,7 @@ def test_what_the_first_capture_had_before_the_counter_is_ours() -> None:
 
 
 def test_without_a_counter_what_is_known_is_what_came_and_what_dumpcap_tells() -> None:
-    accounts = Accounts()
+    accounts = LossAccounting()
     accounts.begins(0.0, wall(0.0))
     accounts.gave(1.0, lines(0.5, 0.6))
     accounts.ends(3)

@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from portsentry_py.capture.process_pipe import Pipeline
+from portsentry_py.capture.process_pipe import ProcessPipe
 
 ENVIRONMENT = dict(os.environ)
-Start = Callable[..., Pipeline]
+Start = Callable[..., ProcessPipe]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start pipelines of shell commands; afterwards none of their processes may be left."""
-    started: list[Pipeline] = []
+    started: list[ProcessPipe] = []
     before = {child.pid for child in psutil.Process().children()}
 
-    def pipeline(*commands: str) -> Pipeline:
-        started.append(Pipeline([["sh", "-c", command] for command in commands], ENVIRONMENT))
+    def pipeline(*commands: str) -> ProcessPipe:
+        started.append(ProcessPipe([["sh", "-c", command] for command in commands], ENVIRONMENT))
         return started[-1]
 
     yield pipeline
@@ -34,7 +34,7 @@ def start() -> Iterator[Start]:
     assert not left
 
 
-def lines(pipeline: Pipeline, seconds: float = 10) -> list[str]:
+def lines(pipeline: ProcessPipe, seconds: float = 10) -> list[str]:
     """Everything that it writes until it ends."""
     found: list[str] = []
     deadline = time.monotonic() + seconds
@@ -144,12 +144,14 @@ def test_killing_twice_does_nothing_more(start: Start) -> None:
 def test_a_program_that_is_missing_leaves_nobody_behind() -> None:
     before = psutil.Process().children()
     with pytest.raises(FileNotFoundError):
-        Pipeline([["sleep", "60"], ["/nonexistent/program"]], ENVIRONMENT)
+        ProcessPipe([["sleep", "60"], ["/nonexistent/program"]], ENVIRONMENT)
     assert psutil.Process().children() == before
 
 
 def test_what_the_first_child_writes_waits_for_the_last() -> None:
-    pipeline = Pipeline([["sh", "-c", "echo early; echo 'ready' >&2"], ["cat"]], ENVIRONMENT, hold_back=True)
+    pipeline = ProcessPipe(
+        [["sh", "-c", "echo early; echo 'ready' >&2"], ["cat"]], ENVIRONMENT, hold_back=True
+    )
     until(lambda: pipeline.read(0.1) == [] and pipeline.said(0) == ["ready"])
     assert psutil.Process().children()
     pipeline.start_last()
@@ -160,13 +162,13 @@ def test_what_the_first_child_writes_waits_for_the_last() -> None:
 
 def test_a_pipeline_that_is_stopped_before_it_decodes_still_gives_everything() -> None:
     script = "echo early; trap 'exit 0' TERM; while :; do sleep 0.05; done"
-    pipeline = Pipeline([["sh", "-c", script], ["cat"]], ENVIRONMENT, hold_back=True)
+    pipeline = ProcessPipe([["sh", "-c", script], ["cat"]], ENVIRONMENT, hold_back=True)
     time.sleep(0.2)
     assert pipeline.stop() == ["early"]
 
 
 def test_a_first_child_that_would_run_on_is_ended_when_the_last_has_died() -> None:
-    pipeline = Pipeline([["sleep", "1000"], ["true"]], dict(os.environ))
+    pipeline = ProcessPipe([["sleep", "1000"], ["true"]], dict(os.environ))
     while pipeline.ended is None:
         pipeline.read(0.1)
 

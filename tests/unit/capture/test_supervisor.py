@@ -9,7 +9,7 @@ import pytest
 
 from portsentry_py.capture import supervisor as capturing
 from portsentry_py.capture.live import Tools
-from portsentry_py.capture.supervisor import Captures
+from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, RightsLost
 from portsentry_py.host.interfaces import Interface
@@ -154,7 +154,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     monkeypatch.setitem(globals(), "NETWORK", made)
     monkeypatch.setattr(Counter, "refusal", None)
     monkeypatch.setattr(capturing, "LiveCapture", Played)
-    monkeypatch.setattr(capturing, "Tally", Counter)
+    monkeypatch.setattr(capturing, "KernelCounter", Counter)
     monkeypatch.setattr(
         capturing, "describe", lambda names: [Interface(name, ethernet=True) for name in names]
     )
@@ -164,13 +164,13 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     return made
 
 
-def started(served_udp: frozenset[int] = frozenset()) -> Captures:
-    captures = Captures(TOOLS, cast("LauncherClient", None), Capture())
+def started(served_udp: frozenset[int] = frozenset()) -> CaptureSupervisor:
+    captures = CaptureSupervisor(TOOLS, cast("LauncherClient", None), Capture())
     captures.start(["eth0", "eth1"], served_udp)
     return captures
 
 
-def told(captures: Captures) -> tuple[int, int, int, int]:
+def told(captures: CaptureSupervisor) -> tuple[int, int, int, int]:
     """Given, dropped, missed and pending; together, all that was seen."""
     accounts = captures.accounts
     parts = (accounts.given, accounts.dropped, accounts.missed, accounts.pending)
@@ -178,7 +178,7 @@ def told(captures: Captures) -> tuple[int, int, int, int]:
     return parts
 
 
-def seconds(captures: Captures, network: Network, count: int, *, passing: int = 0) -> list[str]:
+def seconds(captures: CaptureSupervisor, network: Network, count: int, *, passing: int = 0) -> list[str]:
     """So many seconds, with so many packets in each; what came."""
     found: list[str] = []
     for _ in range(count):
@@ -284,7 +284,7 @@ def test_one_that_stalls_is_not_replaced_but_ended(network: Network) -> None:
     assert len(network.captures) == 1
 
 
-def grown(captures: Captures, network: Network) -> tuple[Played, Played]:
+def grown(captures: CaptureSupervisor, network: Network) -> tuple[Played, Played]:
     """Let tshark grow until a fresh capture runs beside the old one."""
     seconds(captures, network, 3, passing=1)
     network.tshark_mib = 1000
@@ -458,7 +458,7 @@ def test_a_counter_that_fails_at_a_restart_leaves_what_was_told(
 
 def test_a_start_that_fails_is_told(network: Network) -> None:
     network.refusal = CaptureError("no such interface")
-    captures = Captures(TOOLS, cast("LauncherClient", None), Capture())
+    captures = CaptureSupervisor(TOOLS, cast("LauncherClient", None), Capture())
     with pytest.raises(CaptureError, match="no such interface"):
         captures.start(["eth9"], frozenset())
     assert captures.stop() == []

@@ -11,7 +11,7 @@ from portsentry_py.capture.live import Tools
 from portsentry_py.checks import check as checking
 from portsentry_py.checks.check import Result, check
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError, OutputError
 from portsentry_py.fail2ban import installer as pack
 from portsentry_py.sensor.status_reporter import status_event
@@ -62,7 +62,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine on which all is well, without fail2ban."""
     monkeypatch.setattr(checking, "find_tools", lambda: Tools("/usr/bin/tshark", "/bin/true", "4.0.17"))
     monkeypatch.setattr(checking, "LiveCapture", Capturing)
-    monkeypatch.setattr(checking, "Tally", Counting)
+    monkeypatch.setattr(checking, "KernelCounter", Counting)
     monkeypatch.setattr(checking, "at_hand", lambda: ["landlock", "seccomp"])
     monkeypatch.setattr(checking, "unheard", lambda _capture, _names: [])
     monkeypatch.setattr(checking, "sensor_hears", lambda _log, _names: True)
@@ -195,7 +195,7 @@ def test_packets_that_the_kernel_dropped_are_told_with_the_fix(tmp_path: Path) -
     log = tmp_path / "log"
     assert "sensor" not in results(log=str(log))
     told = [
-        status_event(Engine(strict(), US), micros(at), state, "none", accounts=lost(dropped))
+        status_event(Pipeline(strict(), US), micros(at), state, "none", accounts=lost(dropped))
         for at, state, dropped in ((0, "started", 0), (60, "running", 0), (120, "running", 60_123))
     ]
     log.write_bytes(b"".join(log_lines(told[:2])))

@@ -16,12 +16,12 @@ import pytest
 
 from portsentry_py import __version__
 from portsentry_py.capture.live import Tools
-from portsentry_py.capture.supervisor import Captures
+from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.cli import main as cli
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings
 from portsentry_py.output.json_log import Sink
-from portsentry_py.sensor.systemd import Manager
+from portsentry_py.sensor.systemd import SystemdNotifier
 from tests.support.build import SCANNER, Sent, refused, syn, visit, write_pcap, write_pcapng
 from tests.support.disk import fill, small_disk
 from tests.support.needs import require_root, require_tool
@@ -355,10 +355,10 @@ class Sensor:
     def __init__(
         self,
         settings: Settings,
-        _captures: Captures,
+        _captures: CaptureSupervisor,
         sinks: list[Sink],
         *,
-        manager: Manager,
+        manager: SystemdNotifier,
         announce: Callable[[list[str]], None],
         reload: Callable[[], Settings],
     ) -> None:
@@ -378,7 +378,7 @@ class Sensor:
 def sensor(monkeypatch: pytest.MonkeyPatch) -> type[Sensor]:
     """The sensor that `run` starts is a stand-in."""
     monkeypatch.setattr(Sensor, "made", [], raising=False)
-    monkeypatch.setattr(cli, "Service", Sensor)
+    monkeypatch.setattr(cli, "Daemon", Sensor)
     monkeypatch.setattr(cli, "find_tools", lambda: Tools("tshark", "/bin/true", "4.0.17"))
     return Sensor
 

@@ -14,7 +14,7 @@ from portsentry_py.config.settings import TRAP_TCP, Limits, Settings, Traps
 from portsentry_py.core.admission import NEVER_US, Counted, Gate
 from portsentry_py.core.decode import COLUMNS
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
 from tests.scenarios.make import SCENARIOS
 from tests.support.build import (
@@ -146,7 +146,7 @@ def test_a_datagram_waits_too_unless_it_may_be_an_answer() -> None:
 
 
 def test_what_we_asked_for_is_heard_in_a_flood() -> None:
-    engine = Engine(SMALL, US)
+    engine = Pipeline(SMALL, US)
     (question,) = udp(HOST, 53, dst=FRIEND)
     watch(engine, strangers(10), [question, udp_reply(question)])
     assert engine._flows.server(FRIEND) == "resolver"
@@ -158,7 +158,7 @@ def test_what_has_no_address_is_not_ours(target: str) -> None:
     (probe,) = syn(SCANNER, 9)
     line = probe.line.replace(HOST, target)
     for host in (US, HostState(home_known=False), HostState(home=(ip_network("192.0.2.0/24"),))):
-        assert list(Engine(SMALL, host).feed([line])) == []
+        assert list(Pipeline(SMALL, host).feed([line])) == []
     assert gate().admit(line) == (line,)
 
 
@@ -195,7 +195,7 @@ def test_no_bytes_of_a_source_that_was_told_of_are_too_strange(data: str, proto:
 
 
 def said(settings: Settings, *traffic: Sent) -> set[tuple[str, str, str]]:
-    events = watch(Engine(settings, US), list(traffic))
+    events = watch(Pipeline(settings, US), list(traffic))
     return {(one.src_ip, one.technique, one.verdict) for one in evidence(events)}
 
 
@@ -217,7 +217,7 @@ def test_no_scenario_loses_a_verdict_at_the_gate(name: str) -> None:
     def verdicts(limits: Limits) -> set[tuple[str, str]]:
         scenario = SCENARIOS[name]
         host = HostState(home=tuple(map(ip_network, scenario.home.split())), home_known=bool(scenario.home))
-        engine = Engine(Settings(limits=limits), host)
+        engine = Pipeline(Settings(limits=limits), host)
         events = [*watch(engine, scenario.traffic()), *engine.finish()]
         return {(one.src_ip, one.verdict) for one in events if isinstance(one, EvidenceEvent)}
 
@@ -354,7 +354,7 @@ def test_counting_ends_early_when_there_are_many_ports_and_with_the_input() -> N
 
 
 def test_a_source_that_is_looked_at_is_seen_with_all_that_was_counted() -> None:
-    engine = Engine(strict(traps=Traps(tcp=frozenset({9}), udp=frozenset())), US)
+    engine = Pipeline(strict(traps=Traps(tcp=frozenset({9}), udp=frozenset())), US)
     scan = refused([*syn(SCANNER, *range(100, 300), every=0.01), *fin(SCANNER, *range(300, 320), at=3)])
     (line,) = traps(watch(engine, scan, refused(syn(SCANNER, 9, at=5))))
     assert (line.ports, line.attempts, line.closed) == (221, 221, 221)
@@ -372,7 +372,7 @@ def test_probes_of_another_type_are_counted_as_what_they_are() -> None:
 
 def whole(seconds: float, *, looked_at: bool) -> EvidenceEvent:
     """The line about the end of a long scan, with or without the gate's counting."""
-    engine = Engine(Settings(), US)
+    engine = Pipeline(Settings(), US)
     if looked_at:
         engine._gate.count = lambda *_: None  # type: ignore[method-assign]
     ports = [port for port in range(100, 3000) if port not in TRAP_TCP]
@@ -383,7 +383,7 @@ def whole(seconds: float, *, looked_at: bool) -> EvidenceEvent:
 
 
 def test_a_scan_of_udp_ports_that_was_counted_is_told_with_all_of_them() -> None:
-    engine = Engine(Settings(), US)
+    engine = Pipeline(Settings(), US)
     events = watch(engine, udp(SCANNER, *range(1000, 1500), every=0.01))
     (last,) = [event for event in evidence([*events, *engine.advance(micros(100))]) if event.state == "ended"]
     assert (last.ports, last.attempts, last.proto, last.scan_type) == (500, 500, "udp", "udp")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.core.lru_table import BoundedTable
+from portsentry_py.core.lru_table import LruTable
 from tests.support.build import unhurried
 
 
-def full(*keys: str, limit: int = 3) -> BoundedTable[str, int]:
-    table: BoundedTable[str, int] = BoundedTable(limit)
+def full(*keys: str, limit: int = 3) -> LruTable[str, int]:
+    table: LruTable[str, int] = LruTable(limit)
     for at, key in enumerate(keys):
         table.put(key, at)
     return table
@@ -38,7 +38,7 @@ def test_removing_is_not_evicting() -> None:
 
 def test_the_owner_hears_of_what_is_evicted() -> None:
     gone: list[tuple[str, int]] = []
-    table: BoundedTable[str, int] = BoundedTable(1, on_evict=lambda key, entry: gone.append((key, entry)))
+    table: LruTable[str, int] = LruTable(1, on_evict=lambda key, entry: gone.append((key, entry)))
     table.put("a", 1)
     table.put("b", 2)
     table.evict_oldest()
@@ -52,7 +52,7 @@ def test_the_owner_hears_of_what_is_evicted() -> None:
     st.lists(st.tuples(st.sampled_from(["put", "touch", "pop"]), st.integers(0, 20))),
 )
 def test_it_never_holds_more_than_its_limit(limit: int, steps: list[tuple[str, int]]) -> None:
-    table: BoundedTable[int, str] = BoundedTable(limit)
+    table: LruTable[int, str] = LruTable(limit)
     added = removed = 0
     for step, key in steps:
         if step == "put":

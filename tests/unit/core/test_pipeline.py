@@ -9,7 +9,7 @@ import pytest
 
 from portsentry_py.config.settings import Detectors, Limits, Lines, PortScan, Settings, Slow, Traps
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from tests.support.build import (
     FRIEND,
     HOST,
@@ -45,7 +45,7 @@ def test_the_same_lines_give_the_same_bytes() -> None:
 
 
 def test_what_is_no_packet_is_counted() -> None:
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     garbage = [line(time="1.0", src="x", dst="y", proto="6"), "", line(time="1.0")]
     assert watch(engine, garbage, syn(SCANNER, 22)) == []
     assert engine.counts()["packets"] == 4
@@ -53,7 +53,7 @@ def test_what_is_no_packet_is_counted() -> None:
 
 
 def test_the_last_time_is_that_of_the_last_packet() -> None:
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     assert engine.last_us == 0
     watch(engine, syn(SCANNER, 22, at=7))
     assert engine.last_us == micros(7)
@@ -104,7 +104,7 @@ def test_a_flood_cannot_hide_a_scanner() -> None:
 def test_what_was_held_back_is_told_in_the_next_line() -> None:
     quiet = Detectors(port_scan=PortScan(min_ports=500), slow=Slow(min_seconds=86_400))
     settings = strict(lines=Lines(per_source_per_minute=2), detectors=quiet)
-    engine = Engine(settings, US)
+    engine = Pipeline(settings, US)
     first = watch(engine, refused(syn(SCANNER, *range(100, 110))))
     (later,) = watch(engine, refused(syn(SCANNER, 200, at=600)))
     assert [event.suppressed for event in connections(first)] == [0, 0]
@@ -113,7 +113,7 @@ def test_what_was_held_back_is_told_in_the_next_line() -> None:
 
 
 def test_a_scan_ends_when_it_has_been_quiet() -> None:
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     watch(engine, syn(SCANNER, 1, 2, 3, 4))
     assert scans(engine.advance(micros(59))) == []
     (ended,) = scans(engine.advance(micros(90)))
@@ -121,7 +121,7 @@ def test_a_scan_ends_when_it_has_been_quiet() -> None:
 
 
 def test_what_follows_an_ended_scan_is_a_new_scan_of_a_known_source() -> None:
-    engine = Engine(strict(traps=Traps(tcp=frozenset())), US)
+    engine = Pipeline(strict(traps=Traps(tcp=frozenset())), US)
     watch(engine, syn(SCANNER, 1, 2, 3, 4))
     assert [scan.state for scan in scans(watch(engine, syn(SCANNER, 5, at=300)))] == ["ended"]
     (again,) = scans(watch(engine, syn(SCANNER, 6, 7, 8, at=301)))
@@ -130,7 +130,7 @@ def test_what_follows_an_ended_scan_is_a_new_scan_of_a_known_source() -> None:
 
 def test_the_first_detector_to_speak_names_the_scan() -> None:
     """A fast scan that lasts satisfies the test for slow ones too; yet it ends when it is quiet."""
-    engine = Engine(Settings(), US)
+    engine = Pipeline(Settings(), US)
     events = [
         *watch(engine, refused(syn(SCANNER, *range(2000, 2200), every=1))),
         *engine.advance(micros(300)),
@@ -145,9 +145,9 @@ def test_a_tick_between_packets_changes_nothing(seconds: float) -> None:
     settings = strict(traps=Traps(tcp=frozenset({11, 23})))
     before = in_time(syn(SCANNER, 1, 2, 3, 4, 11), syn(SCANNER, 11, src_port=41_000, at=59.5))
     after = syn(SCANNER, 23, 5, 6, 7, 8, at=100)
-    replayed = Engine(settings, US)
+    replayed = Pipeline(settings, US)
     lines = [*watch(replayed, before, after), *replayed.finish()]
-    live = Engine(settings, US)
+    live = Pipeline(settings, US)
     ticked = [
         *watch(live, before),
         *live.advance(micros(max(seconds, 59.5))),
@@ -158,7 +158,7 @@ def test_a_tick_between_packets_changes_nothing(seconds: float) -> None:
 
 
 def test_other_settings_keep_what_is_known() -> None:
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     watch(engine, syn(SCANNER, 1, 2, 3))
     ignoring = strict(ignore=(ip_network(f"{SCANNER}/32"),))
     engine.set_settings(ignoring)
@@ -167,20 +167,20 @@ def test_other_settings_keep_what_is_known() -> None:
 
 
 def test_other_addresses_of_ours_count_at_once() -> None:
-    engine = Engine(strict(), HostState())
+    engine = Pipeline(strict(), HostState())
     assert evidence(watch(engine, syn(SCANNER, 1, 2, 3, 4))) == []
     engine.set_host(US)
     assert scans(watch(engine, syn(SCANNER, 5, 6, 7, 8, at=1)))
 
 
 def test_the_host_outlives_a_change_of_settings() -> None:
-    engine = Engine(strict(), HostState(own=US.own, listening_tcp=frozenset(range(1, 100))))
+    engine = Pipeline(strict(), HostState(own=US.own, listening_tcp=frozenset(range(1, 100))))
     engine.set_settings(strict(connections="all"))
     assert evidence(watch(engine, syn(SCANNER, *range(1, 50)))) == []
 
 
 def test_what_is_evicted_is_counted() -> None:
-    engine = Engine(strict(limits=Limits(max_sources=16, max_flows=64)), US)
+    engine = Pipeline(strict(limits=Limits(max_sources=16, max_flows=64)), US)
     watch(engine, [packet for last in range(200) for packet in syn(f"203.0.113.{last}", 22, at=last / 1000)])
     counts = engine.counts()
     assert (counts["sources_evicted"], counts["flows_evicted"]) == (184, 136)
@@ -198,7 +198,7 @@ def test_nothing_is_said_about_the_ordinary() -> None:
         backscatter,
     )
     settings = dataclasses.replace(Settings(), connections="all")
-    engine = Engine(settings, HostState(own=US.own, listening_tcp=frozenset({80})))
+    engine = Pipeline(settings, HostState(own=US.own, listening_tcp=frozenset({80})))
     events = [*watch(engine, traffic), *engine.finish()]
     assert evidence(events) == []
     assert {event.outcome for event in connections(events)} == {"served"}
@@ -207,7 +207,7 @@ def test_nothing_is_said_about_the_ordinary() -> None:
 def test_a_ban_still_names_its_evidence_when_the_scan_ends() -> None:
     """All that it probed was answered in the end: there is nothing left to ban it for."""
     asked = connect(FRIEND, 8001, 8002, 8003, 8004)
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     events = [*watch(engine, asked, [syn_ack(one, after=0.2) for one in asked]), *engine.advance(micros(200))]
     for scan in scans(events):
         assert scan.verdict != "ban" or scan.ports >= 4, scan
@@ -228,7 +228,7 @@ def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
             for number in range(4000)
         )
     )
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     events = watch(engine, in_time(forged, syn(SCANNER, *range(2000, 2400), at=3, every=0.002)))
     told = evidence(events)
     assert len(told) <= 500 + 4 * 50

@@ -22,7 +22,7 @@ from portsentry_py.core.decode import decode
 from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
 from tests.support.build import (
     FRIEND,
@@ -165,7 +165,7 @@ def enough(event: EvidenceEvent, settings: Settings) -> bool:
 @given(conversations(hosts=6))
 def test_a_ban_names_at_least_the_evidence_that_its_rule_demands(traffic: list[Sent]) -> None:
     settings = strict()
-    engine = Engine(settings, HOME)
+    engine = Pipeline(settings, HOME)
     events = [*watch(engine, traffic), *engine.finish(), *engine.advance(START_US + 100_000 * SECOND_US)]
     for event in evidence(events):
         if event.verdict == "ban":
@@ -203,7 +203,7 @@ def test_protected_sources_are_neither_banned_nor_watched(traffic: list[Sent], h
         home=networks if how == "named" else (),
         protected=protected if how == "protected" else {},
     )
-    engine = Engine(settings, host)
+    engine = Pipeline(settings, host)
     for event in evidence([*watch(engine, traffic), *engine.finish()]):
         assert event.verdict == "ignore", event
 
@@ -212,7 +212,7 @@ def test_protected_sources_are_neither_banned_nor_watched(traffic: list[Sent], h
 @given(conversations((SCANNER, SCANNER6)))
 def test_a_source_in_our_home_networks_is_never_banned(traffic: list[Sent]) -> None:
     home = (ip_network("203.0.113.0/24"), ip_network("2001:db8:bad::/48"))
-    engine = Engine(strict(), HostState(own=US.own, home=home))
+    engine = Pipeline(strict(), HostState(own=US.own, home=home))
     for event in evidence([*watch(engine, traffic), *engine.finish()]):
         assert event.verdict == "watch", event
 
@@ -230,7 +230,7 @@ def test_what_others_send_never_changes_what_is_said_of_a_source(
 
 def said_of(source: str, traffic: list[Sent]) -> list[dict[str, object]]:
     """The lines about a source, long after the last packet of anybody."""
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     events = [*watch(engine, traffic), *engine.advance(START_US + 100_000 * SECOND_US), *engine.finish()]
     return records(event for event in evidence(events) if event.src_ip == source)
 
@@ -238,7 +238,7 @@ def said_of(source: str, traffic: list[Sent]) -> list[dict[str, object]]:
 @unhurried
 @given(conversations(), st.lists(st.integers(0, 200), max_size=10))
 def test_ticks_of_a_clock_change_nothing(traffic: list[Sent], ticks: list[int]) -> None:
-    plain, ticked = Engine(strict(), US), Engine(strict(), US)
+    plain, ticked = Pipeline(strict(), US), Pipeline(strict(), US)
     replayed = [*watch(plain, traffic), *plain.finish()]
     live = []
     waiting = sorted(START_US + tick * SECOND_US for tick in ticks)
@@ -270,13 +270,13 @@ def test_packets_in_any_order_and_number_never_raise(traffic: list[Sent]) -> Non
 @unhurried
 @given(st.lists(st.text(max_size=60) | st.sampled_from(["", "\t" * 11]), max_size=20), conversations())
 def test_garbage_between_packets_changes_nothing(garbage: list[str], traffic: list[Sent]) -> None:
-    clean, dirty = Engine(strict(), US), Engine(strict(), US)
+    clean, dirty = Pipeline(strict(), US), Pipeline(strict(), US)
     mixed = [*watch(dirty, garbage), *watch(dirty, traffic, garbage)]
     assert records([*mixed, *dirty.finish()]) == records([*watch(clean, traffic), *clean.finish()])
     assert dirty.counts()["packets"] == len(traffic) + 2 * len(garbage)
 
 
-def held(engine: Engine) -> int:
+def held(engine: Pipeline) -> int:
     """The entries of all containers that an engine holds, whatever its parts are called."""
     seen: set[int] = set()
     waiting: list[Any] = [engine]
@@ -292,7 +292,7 @@ def held(engine: Engine) -> int:
     return entries
 
 
-def held_within(engine: Engine, limits: Limits) -> None:
+def held_within(engine: Pipeline, limits: Limits) -> None:
     """Every table of every part is within its bound."""
     ledger, flows, scans = engine._ledger, engine._flows, engine._scans
     assert ledger.entries <= limits.max_attempts
@@ -313,7 +313,7 @@ def held_within(engine: Engine, limits: Limits) -> None:
 @given(st.data())
 def test_no_sequence_of_packets_makes_a_table_exceed_its_bound(data: st.DataObject) -> None:
     limits = Limits(max_sources=16, max_flows=64, max_attempts=64)
-    engine = Engine(strict(limits=limits), HOME)
+    engine = Pipeline(strict(limits=limits), HOME)
     many = tuple(f"198.18.{nth}.1" for nth in range(120))
     for _ in range(data.draw(st.integers(1, 6))):
         watch(engine, data.draw(conversations(many, hosts=6)))
@@ -360,7 +360,7 @@ MOST_OPENED = 2 * LIMITS.max_sources * 64
 @pytest.mark.parametrize("answer", [None, rst, syn_ack])
 def test_no_number_of_sources_makes_memory_grow(ports: int, answer: object) -> None:
     """Ten times as many sources as are remembered, each forged, each with a few or with many ports."""
-    engine = Engine(strict(limits=LIMITS), US)
+    engine = Pipeline(strict(limits=LIMITS), US)
     count = 10 * LIMITS.max_sources if ports < 100 else 2 * LIMITS.max_sources
     most = 0
     for number in range(count):
@@ -376,7 +376,7 @@ def test_no_number_of_sources_makes_memory_grow(ports: int, answer: object) -> N
 
 
 def test_no_number_of_datagrams_or_unasked_answers_makes_memory_grow() -> None:
-    engine = Engine(strict(limits=LIMITS), US)
+    engine = Pipeline(strict(limits=LIMITS), US)
     for number in range(1000):
         source = f"10.{number >> 8}.{number & 255}.1"
         watch(engine, udp(source, number, at=number / 1000), tcp(source, HOST, 80, number, SYN | ACK))
@@ -388,4 +388,4 @@ def test_events_name_evidence() -> None:
     """The properties above are about something."""
     events = watch(strict(), syn(SCANNER, *range(100, 112)))
     assert any(isinstance(event, EvidenceEvent) and event.verdict == "ban" for event in events)
-    assert held(Engine(strict(), US)) > 0
+    assert held(Pipeline(strict(), US)) > 0

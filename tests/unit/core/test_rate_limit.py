@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from portsentry_py.config.settings import Lines
-from portsentry_py.core.rate_limit import Ration, ScanRation
+from portsentry_py.core.rate_limit import ConnectionRateLimit, ScanRateLimit
 from tests.support.build import FRIEND, SCANNER, SECOND_US, START_US
 
 
-def ration(max_sources: int = 100, **changes: int) -> Ration:
-    return Ration(Lines(**changes), max_sources)
+def ration(max_sources: int = 100, **changes: int) -> ConnectionRateLimit:
+    return ConnectionRateLimit(Lines(**changes), max_sources)
 
 
-def allowed(one: Ration, source: str, count: int, at: float = 0) -> int:
+def allowed(one: ConnectionRateLimit, source: str, count: int, at: float = 0) -> int:
     return sum(one.allows(source, START_US + round(at * SECOND_US)) for _ in range(count))
 
 
@@ -52,18 +52,20 @@ def test_sources_are_bounded() -> None:
 
 
 def test_packets_that_come_late_refill_nothing_twice() -> None:
-    ration = Ration(Lines(per_second=1, per_source_per_minute=10), 1000)
+    ration = ConnectionRateLimit(Lines(per_second=1, per_source_per_minute=10), 1000)
     late_and_new = [START_US + second * SECOND_US for _ in range(100) for second in (0, 9)]
     allowed = [ration.allows(f"198.18.0.{number}", now) for number, now in enumerate(late_and_new)]
     assert sum(allowed) <= 10 + 9
 
 
-def scans_allowed(one: ScanRation, count: int, at: float = 0, *, probes: int = 8, bans: bool = True) -> int:
+def scans_allowed(
+    one: ScanRateLimit, count: int, at: float = 0, *, probes: int = 8, bans: bool = True
+) -> int:
     return sum(one.allows(START_US + round(at * SECOND_US), probes, bans=bans) for _ in range(count))
 
 
 def test_unproven_scanners_have_so_many_lines_a_second() -> None:
-    one = ScanRation(Lines(scans_per_second=8))
+    one = ScanRateLimit(Lines(scans_per_second=8))
     assert scans_allowed(one, 1000) == 61
     assert one.is_spent(START_US, 8)
     assert not one.is_spent(START_US + SECOND_US, 8)
@@ -72,14 +74,14 @@ def test_unproven_scanners_have_so_many_lines_a_second() -> None:
 
 
 def test_lines_that_ban_nobody_leave_half_to_those_that_do() -> None:
-    one = ScanRation(Lines(scans_per_second=8))
+    one = ScanRateLimit(Lines(scans_per_second=8))
     assert scans_allowed(one, 1000, bans=False) == 41
     assert scans_allowed(one, 1000) == 20
     assert scans_allowed(one, 1000, at=1, bans=False) == 0
 
 
 def test_who_sent_few_probes_leaves_a_quarter_to_who_sent_many() -> None:
-    one = ScanRation(Lines(scans_per_second=8))
+    one = ScanRateLimit(Lines(scans_per_second=8))
     scans_allowed(one, 1000)
     assert not one.is_spent(START_US, 64)
     assert scans_allowed(one, 1000, probes=64) == 19

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from portsentry_py.config.settings import Lines
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.scan_tracker import Report, ScanReports
+from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Attempt, Pair, SourceRecord
+from portsentry_py.core.source_table import Attempt, Endpoint, SourceRecord
 from tests.support.build import FRIEND, HOST, SCANNER, SECOND_US, START_US
 from tests.unit.core.test_source_table import sighting
 
@@ -40,20 +40,20 @@ def grow(record: SourceRecord, weight: int) -> SourceRecord:
     while len(record.unserved) > weight:
         record.unserved.popitem()
     for port in range(len(record.unserved), weight):
-        record.unserved[Pair(HOST, "tcp", port)] = Attempt(START_US, START_US, "syn")
+        record.unserved[Endpoint(HOST, "tcp", port)] = Attempt(START_US, START_US, "syn")
     return record
 
 
-def states(scans: ScanReports, *findings: Finding) -> list[str | None]:
+def states(scans: ScanTracker, *findings: Finding) -> list[str | None]:
     """The state of each finding's report, None where there is none."""
     return [next((report.state for report in scans.observe(one)), None) for one in findings]
 
 
-def reports(max_scans: int = 100) -> ScanReports:
-    return ScanReports(LINES, max_scans)
+def reports(max_scans: int = 100) -> ScanTracker:
+    return ScanTracker(LINES, max_scans)
 
 
-def ended(scans: ScanReports, at: float) -> list[Report]:
+def ended(scans: ScanTracker, at: float) -> list[Report]:
     return list(scans.advance(START_US + round(at * SECOND_US)))
 
 
@@ -254,20 +254,20 @@ def strangers(count: int, *, at: float = 0) -> list[Finding]:
 
 
 def test_when_too_many_scan_at_once_a_scan_is_told_with_a_later_probe() -> None:
-    scans = ScanReports(Lines(scans_per_second=4), 100)
+    scans = ScanTracker(Lines(scans_per_second=4), 100)
     assert states(scans, *strangers(40)) == ["new"] * 31 + [None] * 9
     assert states(scans, finding(at=0.1), finding(at=0.3), finding(at=0.31)) == [None, "new", None]
 
 
 def test_what_was_said_already_is_not_forgotten_while_too_many_scan() -> None:
-    scans = ScanReports(Lines(scans_per_second=4, repeat_seconds=60, quiet_seconds=60), 100)
+    scans = ScanTracker(Lines(scans_per_second=4, repeat_seconds=60, quiet_seconds=60), 100)
     assert states(scans, finding(bannable=False), finding(bannable=False, at=59)) == ["new", None]
     assert states(scans, *strangers(40, at=60))[30:] == ["new"] + [None] * 9
     assert states(scans, finding(at=60.1), finding(at=60.3)) == [None, "changed"]
 
 
 def test_a_source_that_proved_itself_is_told_however_many_scan() -> None:
-    scans = ScanReports(Lines(scans_per_second=1), 100)
+    scans = ScanTracker(Lines(scans_per_second=1), 100)
     states(scans, *strangers(20))
     assert scans.is_silent(at(0), SourceRecord(SCANNER, "inbound", START_US, START_US))
     record = grow(SourceRecord(SCANNER, "inbound", START_US, START_US, trap_answered=True), 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portsentry_py.core.packet import ICMP, UDP, Packet
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.self_test import ADDRESS, ICMP_TYPE, is_self_test
 from tests.support.build import US, lines, ping, strict
 
@@ -31,7 +31,7 @@ def test_no_other_packet_is(other: Packet) -> None:
 
 
 def test_it_is_counted_and_makes_no_line() -> None:
-    engine = Engine(strict(connections="all"), US)
+    engine = Pipeline(strict(connections="all"), US)
     (ordinary,) = lines(ping(ADDRESS, dst=ADDRESS))
     time, src, data, rest = ordinary.split("\t", 3)
     marked = "\t".join((time, src, f"{ICMP_TYPE:02x}{data[2:]}", rest))

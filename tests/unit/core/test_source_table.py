@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.packet import UDP
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Ledger, Make, Pair, SourceRecord
+from portsentry_py.core.source_table import Endpoint, SourceRecord, SourceTable, StackFingerprint
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, syn, udp, unhurried
 
 HOUR = 3600
@@ -48,8 +48,8 @@ def sighting(
     )
 
 
-def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[Ledger, SourceRecord]:
-    ledger = Ledger(limits or Limits())
+def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[SourceTable, SourceRecord]:
+    ledger = SourceTable(limits or Limits())
     record = [ledger.note(one) for one in sightings][-1]
     return ledger, record
 
@@ -93,7 +93,7 @@ def test_sources_and_directions_have_records_of_their_own() -> None:
 
 def test_an_answer_takes_the_evidence_back() -> None:
     ledger, record = noted(*probes(22, 8080), sighting(Kind.ANSWERED, 8080))
-    assert (record.ports, ledger.entries, record.opened) == (1, 1, (Pair(HOST, "tcp", 8080),))
+    assert (record.ports, ledger.entries, record.opened) == (1, 1, (Endpoint(HOST, "tcp", 8080),))
     assert record.score == 3
 
 
@@ -150,7 +150,7 @@ def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one() -> None:
 def test_a_proof_holds_for_probes_that_look_the_same() -> None:
     _, record = noted(*probes(22), *proof())
     assert record.verified
-    assert record.proven == (Make(ttl=64, header_bytes=24),)
+    assert record.proven == (StackFingerprint(ttl=64, header_bytes=24),)
 
 
 def test_a_proof_says_nothing_of_probes_that_look_different() -> None:
@@ -207,7 +207,7 @@ def test_a_repeated_probe_is_no_decoy() -> None:
 
 def test_what_has_no_sequence_number_of_its_own_is_no_decoy() -> None:
     """A DNS server that was moved is asked the same by all, from the same port."""
-    ledger = Ledger(Limits())
+    ledger = SourceTable(Limits())
     for source in (SCANNER, FRIEND):
         datagram = udp(source, 53)[0].packet
         one = sighting(Kind.PROBE, 53, source=source, proto="udp")._replace(packet=datagram)
@@ -228,7 +228,7 @@ def test_the_tool_is_the_one_whose_mark_half_of_the_probes_carry() -> None:
 
 
 def test_the_source_unused_for_longest_is_evicted_and_counted() -> None:
-    ledger = Ledger(Limits(max_sources=16))
+    ledger = SourceTable(Limits(max_sources=16))
     for last in range(1, 21):
         ledger.note(sighting(Kind.PROBE, 22, source=f"203.0.113.{last}"))
     assert (len(ledger), ledger.entries, ledger.evicted) == (16, 16, 4)
@@ -264,7 +264,7 @@ def test_what_became_of_an_attempt_brings_no_forgotten_source_back(kind: Kind) -
 def test_one_source_alone_loses_its_oldest_attempts() -> None:
     ledger, record = noted(*probes(*range(100)), limits=Limits(max_attempts=64))
     assert (record.ports, len(record.unserved), ledger.entries, len(ledger)) == (64, 64, 64, 1)
-    assert next(iter(record.unserved)) == Pair(HOST, "tcp", 36)
+    assert next(iter(record.unserved)) == Endpoint(HOST, "tcp", 36)
 
 
 def test_a_target_without_attempts_left_is_forgotten() -> None:
@@ -309,7 +309,7 @@ def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
     sightings: list[Sighting],
 ) -> None:
     limits = Limits(max_sources=16, max_attempts=64)
-    ledger = Ledger(limits)
+    ledger = SourceTable(limits)
     records: dict[tuple[str, str], SourceRecord] = {}
     for one in sightings:
         record = ledger.note(one)
@@ -331,7 +331,7 @@ def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
 @unhurried
 @given(st.lists(st.integers(0, 2000), max_size=300))
 def test_what_turned_out_to_be_open_is_bounded(ports: list[int]) -> None:
-    ledger = Ledger(Limits(max_attempts=64))
+    ledger = SourceTable(Limits(max_attempts=64))
     for port in ports:
         ledger.note(sighting(Kind.PROBE, port))
         assert len(ledger.note(sighting(Kind.ANSWERED, port)).opened) <= 64

@@ -10,7 +10,7 @@ import pytest
 
 from portsentry_py.errors import OutputError
 from portsentry_py.output import async_writer as unhurried
-from portsentry_py.output.async_writer import Unhurried
+from portsentry_py.output.async_writer import AsyncWriter
 from tests.support.waiting import wait_for
 
 NEVER = 3600.0
@@ -64,7 +64,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_everything_is_written_in_order_by_one_other_thread(slow: Slow) -> None:
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     for number in range(5000):
         sink.write(number)
     sink.close()
@@ -80,7 +80,7 @@ def test_a_line_is_written_before_the_next_packet_is_looked_at(
 ) -> None:
     """A ban must not wait until this thread lets go of the interpreter's lock by itself."""
     monkeypatch.setattr(unhurried, "_GRACE_SECONDS", NEVER)
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     for number in range(100):
         sink.write(number)
         assert slow.got[-1] == number
@@ -90,7 +90,7 @@ def test_a_line_is_written_before_the_next_packet_is_looked_at(
 def test_a_writer_that_stands_still_holds_nobody_up(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unhurried, "_BACK_OFF_SECONDS", NEVER)
     slow.gate.clear()
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     sink.write(0)
     monkeypatch.setattr(unhurried, "_GRACE_SECONDS", NEVER)
     for number in range(1, 10_050):
@@ -105,7 +105,7 @@ def test_a_writer_that_stands_still_holds_nobody_up(slow: Slow, monkeypatch: pyt
 
 def test_what_waits_is_written_without_another_event(slow: Slow) -> None:
     slow.gate.clear()
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     sink.write(1)
     sink.write(2)
     slow.gate.set()
@@ -116,7 +116,7 @@ def test_what_waits_is_written_without_another_event(slow: Slow) -> None:
 def test_what_waits_has_its_moment_at_each_tick(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unhurried, "_BACK_OFF_SECONDS", 0.0)
     slow.gate.clear()
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     sink.write(1)
     slow.gate.set()
     monkeypatch.setattr(unhurried, "_GRACE_SECONDS", NEVER)
@@ -129,7 +129,7 @@ def test_a_refusal_is_tried_again_and_told_once_for_each_cause(
     slow: Slow, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow.refusal = OutputError("x: full; make room.")
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     for number in range(3):
         sink.write(number)
     wait_for(lambda: slow.attempts > 5, "more attempts")
@@ -157,7 +157,7 @@ def test_a_refusal_that_is_over_at_the_second_look_is_not_told(caplog: pytest.Lo
                 self.refusal = None
 
     writer = Once()
-    sink = Unhurried(writer, "x")
+    sink = AsyncWriter(writer, "x")
     sink.write(1)
     sink.close()
     assert writer.got == [1]
@@ -167,7 +167,7 @@ def test_a_refusal_that_is_over_at_the_second_look_is_not_told(caplog: pytest.Lo
 def test_a_refused_line_is_not_tried_in_a_busy_loop(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unhurried, "_RETRY_SECONDS", NEVER)
     slow.refusal = OutputError("full")
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     for number in range(200):
         sink.write(number)
         sink.flush()
@@ -179,7 +179,7 @@ def test_a_refused_line_is_not_tried_in_a_busy_loop(slow: Slow, monkeypatch: pyt
 
 def test_what_waits_for_room_is_bounded_and_the_oldest_is_lost(slow: Slow) -> None:
     slow.refusal = OutputError("full")
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     for number in range(10_050):
         sink.write(number)
     assert sink.lost == 50
@@ -190,7 +190,7 @@ def test_what_waits_for_room_is_bounded_and_the_oldest_is_lost(slow: Slow) -> No
 
 def test_what_could_never_be_written_is_counted(slow: Slow, caplog: pytest.LogCaptureFixture) -> None:
     slow.refusal = OutputError("x: full; make room.")
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     for number in range(3):
         sink.write(number)
     sink.close()
@@ -204,7 +204,7 @@ def test_the_end_does_not_wait_for_a_writer_that_stands_still(
 ) -> None:
     monkeypatch.setattr(unhurried, "_CLOSE_SECONDS", 0.05)
     slow.gate.clear()
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     for number in range(7):
         sink.write(number)
     sink.close()
@@ -217,11 +217,11 @@ def test_the_end_does_not_wait_for_a_writer_that_stands_still(
 
 @pytest.mark.parametrize("call", [lambda sink: sink.write(2), lambda sink: sink.flush()])
 def test_what_ends_the_writer_is_raised_at_the_next_call(
-    slow: Slow, call: Callable[[Unhurried[int]], None]
+    slow: Slow, call: Callable[[AsyncWriter[int]], None]
 ) -> None:
     slow.gate.clear()
     slow.refusal = BrokenPipeError("gone")
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     sink.write(1)
     slow.gate.set()
     wait_for(lambda: slow.closed, "the failure")
@@ -237,7 +237,7 @@ def test_what_ends_the_writer_is_raised_by_the_same_call_if_it_is_soon(
 ) -> None:
     monkeypatch.setattr(unhurried, "_GRACE_SECONDS", NEVER)
     slow.refusal = BrokenPipeError("gone")
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     with pytest.raises(BrokenPipeError):
         sink.write(1)
     sink.close()
@@ -246,7 +246,7 @@ def test_what_ends_the_writer_is_raised_by_the_same_call_if_it_is_soon(
 def test_what_ends_the_writer_at_the_last_line_is_raised_at_the_end(slow: Slow) -> None:
     slow.gate.clear()
     slow.refusal = BrokenPipeError("gone")
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     sink.write(1)
     slow.gate.set()
     wait_for(lambda: slow.closed, "the failure")
@@ -260,7 +260,7 @@ def test_a_writer_that_stands_still_is_told_once_and_so_is_its_going_on(
     caplog.set_level(logging.WARNING)
     monkeypatch.setattr(unhurried, "_STILL_SECONDS", 0.05)
     slow.gate.clear()
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     sink.write(1)
 
     def tick() -> list[str]:
@@ -285,7 +285,7 @@ def test_a_writer_that_is_quick_or_idle_is_no_writer_that_stands_still(
 ) -> None:
     monkeypatch.setattr(unhurried, "_STILL_SECONDS", 0.0)
     monkeypatch.setattr(unhurried, "_GRACE_SECONDS", NEVER)
-    sink = Unhurried(slow, "x")
+    sink = AsyncWriter(slow, "x")
     sink.write(1)
     sink.flush()
     sink.flush()

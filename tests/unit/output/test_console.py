@@ -11,7 +11,7 @@ import textwrap
 import pytest
 from rich.console import Console
 
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event
 from portsentry_py.output.console import ConsoleSink, readable
 from portsentry_py.sensor.status_reporter import status_event
@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 
 
 def events(source: str = SCANNER) -> list[Event]:
-    status = status_event(Engine(strict(), US), micros(0), "started", "none")
+    status = status_event(Pipeline(strict(), US), micros(0), "started", "none")
     return [*watch(strict(), refused(syn(source, 20, 21, 22, 23))), status]
 
 
@@ -58,11 +58,11 @@ def test_a_terminal_that_was_stopped_holds_up_neither_the_sensor_nor_its_end() -
         from portsentry_py.output import async_writer as unhurried
         from portsentry_py.output.console import ConsoleSink
         from portsentry_py.output.diagnostics import unbuffered
-        from portsentry_py.output.async_writer import Unhurried
+        from portsentry_py.output.async_writer import AsyncWriter
         from tests.integration.test_log_disk import numbered
 
         unhurried._CLOSE_SECONDS = 0.2
-        sink = Unhurried(ConsoleSink(Console(file=unbuffered(1))), "the terminal")
+        sink = AsyncWriter(ConsoleSink(Console(file=unbuffered(1))), "the terminal")
         for event in numbered(3000):
             sink.write(event)
         sink.close()

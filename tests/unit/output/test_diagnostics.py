@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.output.diagnostics import Aside, unbuffered
+from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
 from tests.support.paths import ROOT
 
 
 def test_records_reach_the_handler_in_order(capfd: pytest.CaptureFixture[str]) -> None:
     inner = logging.StreamHandler(unbuffered(2))
     inner.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    aside = Aside(inner)
+    aside = AsyncLogHandler(inner)
     for number in range(3):
         aside.handle(logging.makeLogRecord({"msg": "wl\u00e4n%d", "args": (number,), "levelname": "ERROR"}))
     aside.close()
@@ -30,10 +30,10 @@ def test_a_full_standard_error_stops_nothing_and_not_the_end_either() -> None:
     script = """
         import logging
         from portsentry_py.output import async_writer as unhurried
-        from portsentry_py.output.diagnostics import Aside, unbuffered
+        from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
 
         unhurried._CLOSE_SECONDS = 0.2
-        aside = Aside(logging.StreamHandler(unbuffered(2)))
+        aside = AsyncLogHandler(logging.StreamHandler(unbuffered(2)))
         logging.basicConfig(handlers=[aside])
         for number in range(2000):
             logging.getLogger("x").error("%d " + 500 * "x", number)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import InputError, PermissionDenied
 from portsentry_py.events.model import Event
 from portsentry_py.report.log_reader import COUNTS, LogTail, read_tail
@@ -32,7 +32,7 @@ from tests.support.build import (
 
 
 def status(state: str = "started", at: float = 0) -> Event:
-    return status_event(Engine(strict(), US), micros(at), state, "none")
+    return status_event(Pipeline(strict(), US), micros(at), state, "none")
 
 
 def scan(source: str = SCANNER, at: float = 0) -> list[Event]:

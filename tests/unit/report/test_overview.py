@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import InputError
 from portsentry_py.events.model import Event, EvidenceEvent
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
@@ -32,7 +32,7 @@ from tests.support.build import (
 
 
 def status(state: str = "running", at: float = 0, dropped: int = 0) -> Event:
-    return status_event(Engine(strict(), US), micros(at), state, "none", accounts=lost(dropped))
+    return status_event(Pipeline(strict(), US), micros(at), state, "none", accounts=lost(dropped))
 
 
 def lines(source: str = SCANNER, at: float = 0) -> list[EvidenceEvent]:

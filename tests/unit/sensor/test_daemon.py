@@ -15,21 +15,21 @@ import pytest
 from portsentry_py.capture import handover as renewal
 from portsentry_py.capture import supervisor as capturing
 from portsentry_py.capture.live import Tools
-from portsentry_py.capture.supervisor import Captures
+from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.capture.worker import time_of
 from portsentry_py.config.settings import Capture, Served, Settings, Traps
 from portsentry_py.core.flows import FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import Packet
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.errors import CaptureError, ConfigError
 from portsentry_py.events.model import Event
 from portsentry_py.host.interfaces import Interface
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.sensor import daemon as serving
-from portsentry_py.sensor.daemon import Service
-from portsentry_py.sensor.systemd import Manager
+from portsentry_py.sensor.daemon import Daemon
+from portsentry_py.sensor.systemd import SystemdNotifier
 from tests.support.build import HOST, SCANNER, START_US, US, lines, refused, scans, statuses, strict, syn
 
 TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
@@ -132,7 +132,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This test's machine and capture; the signal handlers of the test runner come back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     monkeypatch.setattr(capturing, "LiveCapture", Played)
-    monkeypatch.setattr(capturing, "Tally", Uncounted)
+    monkeypatch.setattr(capturing, "KernelCounter", Uncounted)
     monkeypatch.setattr(serving, "host_state", lambda home, _decoys: HostState(own=US.own, home=home))
     monkeypatch.setattr(Played, "refusals", [], raising=False)
     monkeypatch.setattr(Played, "started", [], raising=False)
@@ -161,10 +161,10 @@ class Uncounted:
         """Nothing is open."""
 
 
-def service(settings: Settings, notes: Notes, reload: Callable[[], Settings]) -> Service:
-    captures = Captures(TOOLS, cast("LauncherClient", None), settings.capture)
-    return Service(
-        settings, captures, [notes], manager=Manager(), announce=lambda _names: None, reload=reload
+def service(settings: Settings, notes: Notes, reload: Callable[[], Settings]) -> Daemon:
+    captures = CaptureSupervisor(TOOLS, cast("LauncherClient", None), settings.capture)
+    return Daemon(
+        settings, captures, [notes], manager=SystemdNotifier(), announce=lambda _names: None, reload=reload
     )
 
 
@@ -375,13 +375,13 @@ def test_a_packet_that_is_too_much_is_counted_and_told_once(
 def test_a_clock_that_is_too_much_does_not_end_the_sensor(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(_engine: Engine, _now: int) -> Iterator[Event]:
+    def fails(_engine: Pipeline, _now: int) -> Iterator[Event]:
         yield from ()
         raise OverflowError
 
     monkeypatch.setattr(serving, "_TICK_SECONDS", 0.0)
     started = ran(send(1))
-    monkeypatch.setattr(Engine, "advance", fails)
+    monkeypatch.setattr(Pipeline, "advance", fails)
     notes = ran(list, list)
     assert states(notes)[-1] == states(started)[-1]
     assert statuses(notes.events)[-1].packets_malformed == 1, "a packet that came, and no tick"

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.sensor.systemd import Manager
+from portsentry_py.sensor.systemd import SystemdNotifier
 
-SAYS = (Manager.is_ready, Manager.is_well, Manager.is_reloading, Manager.is_stopping)
+SAYS = (
+    SystemdNotifier.is_ready,
+    SystemdNotifier.is_well,
+    SystemdNotifier.is_reloading,
+    SystemdNotifier.is_stopping,
+)
 
 
 @pytest.fixture
@@ -31,27 +36,31 @@ def manager(
     listening: socket.socket,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Manager:
+) -> SystemdNotifier:
     """One that knows the socket by its path, or by its abstract name."""
     path, name = str(tmp_path / "notify"), f"portsentry-test-{os.getpid()}-{id(listening)}"
     address, written = (path, path) if request.param == "path" else (f"\0{name}", f"@{name}")
     listening.bind(address)
     monkeypatch.setenv("NOTIFY_SOCKET", written)
-    return Manager()
+    return SystemdNotifier()
 
 
 @pytest.mark.parametrize(
     ("say", "message"),
-    [(Manager.is_ready, b"READY=1"), (Manager.is_well, b"WATCHDOG=1"), (Manager.is_stopping, b"STOPPING=1")],
+    [
+        (SystemdNotifier.is_ready, b"READY=1"),
+        (SystemdNotifier.is_well, b"WATCHDOG=1"),
+        (SystemdNotifier.is_stopping, b"STOPPING=1"),
+    ],
 )
 def test_each_state_is_one_message(
-    manager: Manager, listening: socket.socket, say: Callable[[Manager], None], message: bytes
+    manager: SystemdNotifier, listening: socket.socket, say: Callable[[SystemdNotifier], None], message: bytes
 ) -> None:
     say(manager)
     assert listening.recv(4096) == message
 
 
-def test_a_reload_says_since_when(manager: Manager, listening: socket.socket) -> None:
+def test_a_reload_says_since_when(manager: SystemdNotifier, listening: socket.socket) -> None:
     """A manager needs the time to tell an old answer from a new one (Type=notify-reload)."""
     before = time.monotonic_ns() // 1000
     manager.is_reloading()
@@ -66,7 +75,7 @@ def test_a_reload_says_since_when(manager: Manager, listening: socket.socket) ->
 @pytest.mark.parametrize("say", SAYS)
 @pytest.mark.parametrize("address", [None, ""])
 def test_without_a_manager_nothing_is_opened(
-    monkeypatch: pytest.MonkeyPatch, address: str | None, say: Callable[[Manager], None]
+    monkeypatch: pytest.MonkeyPatch, address: str | None, say: Callable[[SystemdNotifier], None]
 ) -> None:
     def opened(*_arguments: object) -> socket.socket:
         raise AssertionError("a socket")
@@ -75,7 +84,7 @@ def test_without_a_manager_nothing_is_opened(
     if address is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     monkeypatch.setattr(socket, "socket", opened)
-    say(Manager())
+    say(SystemdNotifier())
 
 
 @pytest.mark.parametrize(
@@ -84,7 +93,7 @@ def test_without_a_manager_nothing_is_opened(
 def test_a_manager_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     for say in SAYS:
-        say(Manager())
+        say(SystemdNotifier())
 
 
 def test_a_manager_that_does_not_listen_is_not_waited_for(
@@ -94,5 +103,5 @@ def test_a_manager_that_does_not_listen_is_not_waited_for(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
         full.bind(str(tmp_path / "notify"))
         for _ in range(2000):  # far more than its queue holds
-            Manager().is_well()
+            SystemdNotifier().is_well()
         assert full.recv(4096) == b"WATCHDOG=1"

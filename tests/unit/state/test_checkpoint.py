@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.core.pipeline import Engine
-from portsentry_py.state.checkpoint import Memory
+from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.state.checkpoint import Checkpoint
 from portsentry_py.state.file import StateFile
 from tests.support.build import SCANNER, US, evidence, micros, refused, strict, syn, watch
 
@@ -33,14 +33,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def sensor(path: Path | str, at: float = 0) -> tuple[Engine, Memory]:
-    engine = Engine(strict(), US)
-    memory = Memory(engine, str(path))
+def sensor(path: Path | str, at: float = 0) -> tuple[Pipeline, Checkpoint]:
+    engine = Pipeline(strict(), US)
+    memory = Checkpoint(engine, str(path))
     memory.recall(micros(at))
     return engine, memory
 
 
-def saved(path: Path, memory: Memory) -> bool:
+def saved(path: Path, memory: Checkpoint) -> bool:
     """Go round as often as a save takes; whether there is one then."""
     for _ in range(10):
         memory.tick()

@@ -20,7 +20,7 @@ from portsentry_py.config.settings import Distributed, Limits, Settings, Traps
 from portsentry_py.core.detectors.base import MOST
 from portsentry_py.core.flows import Outcome
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.source_table import SourceRecord
 from portsentry_py.events.model import Event
 from portsentry_py.state import codec as snapshot
@@ -63,20 +63,20 @@ HOUR = 3600
 SLOWLY = refused(syn(SCANNER, *range(2000, 2020), every=600))
 
 
-def restarted(engine: Engine, *, settings: Settings | None = None, at: float | None = None) -> Engine:
+def restarted(engine: Pipeline, *, settings: Settings | None = None, at: float | None = None) -> Pipeline:
     """A sensor that starts with what the other one knows."""
-    fresh = Engine(settings or strict(), HOME)
+    fresh = Pipeline(settings or strict(), HOME)
     fresh.load(decode(b"".join(encoded(engine))), engine.last_us if at is None else micros(at))
     return fresh
 
 
-def watched(*traffic: Traffic, settings: Settings | None = None) -> Engine:
-    engine = Engine(settings or strict(), HOME)
+def watched(*traffic: Traffic, settings: Settings | None = None) -> Pipeline:
+    engine = Pipeline(settings or strict(), HOME)
     watch(engine, *traffic)
     return engine
 
 
-def record_of(engine: Engine, source: str) -> SourceRecord:
+def record_of(engine: Pipeline, source: str) -> SourceRecord:
     records = [*engine._ledger.known(), *engine._ledger.newcomers()]
     (found,) = (record for record in records if (record.source, record.direction) == (source, "inbound"))
     return found
@@ -87,7 +87,7 @@ def test_a_slow_scanner_is_not_forgotten() -> None:
     (scan, *_) = scans(watch(restarted(before), SLOWLY[12:]))
     assert (scan.src_ip, scan.technique, scan.verdict) == (SCANNER, "slow", "ban")
     assert scan.first_seen == "2023-11-14T22:13:20.000000Z"
-    assert not scans(watch(Engine(strict(), HOME), SLOWLY[12:20]))
+    assert not scans(watch(Pipeline(strict(), HOME), SLOWLY[12:20]))
 
 
 def test_a_friend_stays_one() -> None:
@@ -109,7 +109,7 @@ def test_a_service_that_is_down_for_once_costs_its_clients_nothing() -> None:
     before = watched(visit(FRIEND, *ports))
     asked = refused(connect(SCANNER, *ports, at=60))
     assert not evidence(watch(restarted(before), asked))
-    assert evidence(watch(Engine(strict(), HOME), asked))
+    assert evidence(watch(Pipeline(strict(), HOME), asked))
 
 
 def test_a_touch_of_a_decoy_is_remembered() -> None:
@@ -121,7 +121,7 @@ def test_a_touch_of_a_decoy_is_remembered() -> None:
 
 def test_a_scan_that_goes_on_is_no_new_one() -> None:
     packets = refused(syn(SCANNER, *range(2000, 2140), every=0.5))
-    engine = Engine(strict(), HOME)
+    engine = Pipeline(strict(), HOME)
     (first,) = scans(watch(engine, packets[:140]))
     later = restarted(engine)
     (going_on,) = scans(watch(later, packets[140:]))
@@ -213,13 +213,13 @@ def test_packets_may_come_between_two_pieces(monkeypatch: pytest.MonkeyPatch) ->
         content += piece
         watch(engine, syn(f"198.51.100.{nth}", 7001, 7002, 7003, at=100 + nth))
         watch(engine, syn("203.0.113.3", 7100 + nth, at=100 + nth))
-    after = Engine(strict(limits=limits), HOME)
+    after = Pipeline(strict(limits=limits), HOME)
     after.load(decode(content), engine.last_us)
     held_within(after, limits)
     assert "203.0.113.3" in {record.source for record in after._ledger.known()}
 
 
-def known_by(engine: Engine) -> dict[str, object]:
+def known_by(engine: Pipeline) -> dict[str, object]:
     """What there is to remember, in its order."""
     ledger = engine._ledger
     return {
@@ -258,7 +258,7 @@ def test_a_restart_between_two_packets_forgets_only_what_was_in_the_air(
     sections = strict().detectors
     settings = strict(detectors=dataclasses.replace(sections, distributed=Distributed(256, 256)))
     before, after = traffic[:position], [one.later(10) for one in traffic[position:]]
-    whole, first, second = (Engine(settings, US) for _ in range(3))
+    whole, first, second = (Pipeline(settings, US) for _ in range(3))
     wanted = [*watch(whole, before, after), *whole.finish()]
     said = watch(first, before)
     said += first.advance(first.last_us + 5 * SECOND_US)
@@ -278,7 +278,7 @@ def named(events: Sequence[Event]) -> set[tuple[str, str, str]]:
     return {(one.src_ip, one.technique, one.verdict) for one in evidence(events) if one.verdict == "ban"}
 
 
-def decoyed(engine: Engine) -> set[str]:
+def decoyed(engine: Pipeline) -> set[str]:
     """Sources of which others sent the same probes: which they were is known for a while only."""
     return {
         record.source for record in [*engine._ledger.known(), *engine._ledger.newcomers()] if record.decoy
@@ -294,11 +294,11 @@ def scenario(name: str) -> tuple[Settings, HostState, list[str], set[tuple[str, 
     decoys = settings.traps.tcp if settings.traps.listen else frozenset()
     host = HostState(home=home, home_known=bool(home), decoys=decoys)
     packets = [line for some in replay_lines(find_tools(), FOLDER / name / "capture.pcap") for line in some]
-    engine = Engine(settings, host)
+    engine = Pipeline(settings, host)
     return settings, host, packets, named([*engine.feed(packets), *engine.finish()])
 
 
-def in_the_air(engine: Engine) -> set[str]:
+def in_the_air(engine: Pipeline) -> set[str]:
     """Who has asked, or was asked, and it is not known yet what comes of it."""
     flows = engine._flows
     waiting = [
@@ -321,7 +321,7 @@ def test_whoever_is_banned_is_banned_over_a_restart_too_and_nobody_else(
     require_tool("tshark")
     settings, host, packets, wanted = scenario(name)
     position = data.draw(st.integers(0, len(packets)))
-    first, second = Engine(settings, host), Engine(settings, host)
+    first, second = Pipeline(settings, host), Pipeline(settings, host)
     said = list(first.feed(packets[:position]))
     second.load(decode(b"".join(encoded(first))), first.last_us)
     excused = in_the_air(first)
@@ -338,7 +338,7 @@ def test_a_large_scenario_too(tmp_path_factory: pytest.TempPathFactory) -> None:
     capture = write_capture(name, tmp_path_factory.mktemp(name) / "capture.pcap")
     settings = config.load(FOLDER / name / "config.yaml")
     packets = [line for some in replay_lines(find_tools(), capture) for line in some]
-    first, second = Engine(settings, HOME), Engine(settings, HOME)
+    first, second = Pipeline(settings, HOME), Pipeline(settings, HOME)
     said = list(first.feed(packets[:25_000]))
     second.load(decode(b"".join(encoded(first))), first.last_us)
     said += [*second.feed(packets[25_000:]), *second.finish()]
@@ -366,7 +366,7 @@ def sample() -> bytes:
 
 
 def test_no_bytes_are_an_empty_memory() -> None:
-    engine = Engine(strict(), HOME)
+    engine = Pipeline(strict(), HOME)
     engine.load(decode(b""), START_US)
     assert not len(engine._ledger)
 
@@ -400,7 +400,7 @@ def test_no_change_of_a_snapshot_makes_the_memory_inconsistent(
 def taken(content: bytes) -> None:
     """Let a sensor with small tables take the bytes: it says what is wrong, or goes on as ever."""
     limits = Limits(max_sources=16, max_flows=64, max_attempts=64)
-    engine = Engine(strict(limits=limits), HOME)
+    engine = Pipeline(strict(limits=limits), HOME)
     nothing = known_by(engine)
     try:
         engine.load(decode(content), START_US + 4 * HOUR * SECOND_US)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portsentry_py.config.settings import Detectors, Limits, Settings, Slow
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import (
     FRIEND,
@@ -94,7 +94,7 @@ def test_what_the_ledger_has_forgotten_no_longer_counts() -> None:
 
 
 def test_a_slow_scan_ends_after_six_quiet_hours() -> None:
-    engine = Engine(Settings(), US)
+    engine = Pipeline(Settings(), US)
     events = watch(engine, apart(10, every=HOUR))
     assert [scan.state for scan in scans(events)] == ["new", "ongoing", "ongoing"]
     assert scans(engine.advance(micros(14 * HOUR))) == []

@@ -8,7 +8,7 @@ import pytest
 
 from portsentry_py.config.settings import Served, Settings, Traps
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from tests.support.build import (
     HOST,
     SCANNER,
@@ -109,7 +109,7 @@ def test_who_acknowledges_an_open_decoy_is_banned_for_the_first_touch(ack: int) 
 
 def test_who_stays_connected_to_an_open_decoy_is_banned_for_the_first_touch() -> None:
     (asked,) = connect(SCANNER, TRAP)
-    engine = Engine(strict(), OPEN)
+    engine = Pipeline(strict(), OPEN)
     watch(engine, asked, syn_ack(asked))
     (touch,) = traps(engine.advance(asked.later(4).time_us))
     assert (touch.verdict, touch.source_verified, touch.state) == ("ban", True, "changed")
@@ -118,7 +118,7 @@ def test_who_stays_connected_to_an_open_decoy_is_banned_for_the_first_touch() ->
 def test_a_forged_touch_of_an_open_decoy_is_watched() -> None:
     """Nobody acknowledges the answer, so it is sent again."""
     (asked,) = syn(SCANNER, TRAP)
-    engine = Engine(strict(), OPEN)
+    engine = Pipeline(strict(), OPEN)
     events = watch(engine, asked, syn_ack(asked), syn_ack(asked, after=1), syn_ack(asked, after=3))
     events += engine.advance(asked.later(60).time_us)
     assert [touch.verdict for touch in traps(events)] == ["watch"]
@@ -132,7 +132,7 @@ def test_a_retransmission_is_not_a_second_touch() -> None:
 
 
 def test_a_touch_counts_once_its_outcome_is_known() -> None:
-    engine = Engine(strict(), US)
+    engine = Pipeline(strict(), US)
     (asked,) = syn(SCANNER, TRAP)
     assert traps(watch(engine, asked)) == []
     assert len(traps(watch(engine, rst(asked)))) == 1
@@ -148,7 +148,7 @@ def test_udp_decoys_are_touched_by_datagrams() -> None:
 def test_a_decoy_port_that_is_served_is_no_decoy() -> None:
     settings = strict(served=Served(tcp=frozenset({TRAP})))
     assert traps(watch(settings, syn(SCANNER, TRAP))) == []
-    listening = Engine(strict(), HostState(own=US.own, listening_tcp=frozenset({TRAP})))
+    listening = Pipeline(strict(), HostState(own=US.own, listening_tcp=frozenset({TRAP})))
     assert traps([*watch(listening, syn(SCANNER, TRAP)), *listening.finish()]) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.pipeline import Engine
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import FRIEND, HOST, SCANNER, US, scans, syn, udp, visit, watch
 
@@ -42,7 +42,7 @@ def test_datagrams_count_as_well() -> None:
 
 
 def test_the_fifth_danger_level_bans() -> None:
-    engine = Engine(PSAD, US)
+    engine = Pipeline(PSAD, US)
     events = watch(engine, syn(SCANNER, *range(1, 9_999), every=0.0001), syn(SCANNER, 9_999, at=2))
     assert {scan.verdict for scan in packets(events)} == {"watch"}
     (ban,) = packets(watch(engine, syn(SCANNER, 10_000, at=2.1)))
