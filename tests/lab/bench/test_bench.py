@@ -161,8 +161,8 @@ def test_an_onslaught_leaves_no_table_empty(table: Table) -> None:
 
 # Bounded by the configuration and the host, or by how many different ones there are.
 FEW = {
-    "Engine._asked",
-    "Engine._discarded",
+    "Pipeline._asked",
+    "Pipeline._discarded",
     "HostState.protected",
     "TrapDetector.ports",
     "portsentry_py.config.loader._model",

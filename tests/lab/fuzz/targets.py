@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.support.paths import PACKAGE
+
 
 class Target(NamedTuple):
     """What is fuzzed, and how.
@@ -23,37 +25,20 @@ class Target(NamedTuple):
     modules: frozenset[str] = frozenset()
 
 
-_CORE = (
-    *(
-        "decode",
-        "gate",
-        "probes",
-        "flows",
-        "served",
-        "tables",
-        "tools",
-        "ledger",
-        "scans",
-        "ration",
-        "policy",
-    ),
-    *("narrate", "engine", "host", "events"),
-    *(
-        f"detectors.{name}"
-        for name in ("port_scan", "sweep", "slow", "stealth", "distributed", "outbound", "trap")
-    ),
-    *(f"detectors.{name}" for name in ("bucket", "packets", "points", "rejects")),
-)
+_CORE = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in (PACKAGE / "core").rglob("[a-z]*.py")
+}
 
 TARGETS = {
-    "columns": Target("lines of tshark's", 10_000_000, 3600, 2048, frozenset(_CORE)),
-    "configuration": Target("configuration files", 0, 600, 4096, frozenset({"config"})),
+    "columns": Target("lines of tshark's", 10_000_000, 3600, 2048, frozenset(_CORE | {"events.model"})),
+    "configuration": Target("configuration files", 0, 600, 4096, frozenset({"config.loader"})),
     "status": Target(
         "logs, and fail2ban's answers",
         0,
         600,
         16_384,
-        frozenset({"log_reader", "overview", "overview_view", "jail_state"}),
+        frozenset({"report.log_reader", "report.overview", "report.terminal", "fail2ban.jails"}),
     ),
     "jail": Target("log lines before fail2ban's filter", 0, 600, 16_384),
     "captures": Target("capture files before tshark", 0, 600, 65_536),
