@@ -1,18 +1,6 @@
-"""Errors that a user can cause or that the machine can; each carries its exit code (sysexits.h)."""
+"""Errors that a user, the machine or the network can cause. Each class has one exit code of sysexits.h."""
 
-
-def printable(text: str) -> str:
-    """Text in one line that no terminal takes for more than text.
-
-    File names, settings and what other programs say can hold anything: escape sequences, C1 and bidirectional
-    controls, line ends, bytes that are no UTF-8.
-    """
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def printable_lines(text: str) -> str:
-    """The same for text of several lines."""
-    return "\n".join(printable(line.expandtabs()) for line in text.split("\n"))
+from portsentry_py.text import printable
 
 
 class PortsentryError(Exception):
@@ -43,7 +31,7 @@ class CaptureError(PortsentryError):
 
 
 class RightsLost(CaptureError):
-    """The launcher has ended, and what it alone could do cannot be done any more."""
+    """The launcher has ended, and with it the right to capture."""
 
 
 class OutputError(PortsentryError):
@@ -53,7 +41,7 @@ class OutputError(PortsentryError):
 
 
 class PermissionDenied(PortsentryError):
-    """The user may not do this."""
+    """The user lacks a right."""
 
     exit_code = 77
 

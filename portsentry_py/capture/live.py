@@ -268,7 +268,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
             yield lines
             if count > limit:
                 raise DamagedCapture(
-                    f"{_shown(path)}: more than {limit} packets in {path.stat().st_size} compressed bytes, "
+                    f"{path}: more than {limit} packets in {path.stat().st_size} compressed bytes, "
                     "which no capture holds; what came before was read."
                 )
         lines = pipeline.stop()
@@ -280,8 +280,8 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
         return
     reason = reason_in(pipeline.said(0)) or f"tshark ended with {code}"
     if not any_line and not _begins_like_a_capture(path):
-        raise InputError(f"{_shown(path)}: {_without_name(reason)}; give a pcap or pcapng file.")
-    raise DamagedCapture(f"{_shown(path)}: {_without_name(reason)}; what came before the damage was read.")
+        raise InputError(f"{path}: {_without_name(reason)}; give a pcap or pcapng file.")
+    raise DamagedCapture(f"{path}: {_without_name(reason)}; what came before the damage was read.")
 
 
 class DamagedCapture(InputError):
@@ -304,11 +304,11 @@ def _check_readable(path: Path) -> None:
     try:
         with path.open("rb") as file:
             if not file.read(1):
-                raise InputError(f"{_shown(path)}: the file is empty; give a pcap or pcapng file.")
+                raise InputError(f"{path}: the file is empty; give a pcap or pcapng file.")
     except PermissionError as error:
-        raise InputError(f"{_shown(path)}: you may not read it; fix its mode or run as its owner.") from error
+        raise InputError(f"{path}: you may not read it; fix its mode or run as its owner.") from error
     except OSError as error:
-        raise InputError(f"{_shown(path)}: {error.strerror}; check the path.") from error
+        raise InputError(f"{path}: {error.strerror}; check the path.") from error
 
 
 def _tshark_command(tools: Tools, source: str) -> list[str]:
@@ -344,11 +344,6 @@ def _no_permission(names: str) -> PermissionDenied:
 def _without_name(reason: str) -> str:
     """Tshark quotes the whole path, which stands in front already."""
     return re.sub(r'The file ".*?" ', "it ", reason, count=1, flags=re.DOTALL)
-
-
-def _shown(path: Path) -> str:
-    """A file name as it may be printed: no control characters."""
-    return "".join(character if character.isprintable() else "?" for character in str(path))
 
 
 def _pyshark_tshark() -> Any:

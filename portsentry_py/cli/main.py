@@ -33,8 +33,6 @@ from portsentry_py.errors import (
     PermissionDenied,
     PortsentryError,
     UsageError,
-    printable,
-    printable_lines,
 )
 from portsentry_py.fail2ban import installer as pack
 from portsentry_py.fail2ban.ban_test import ban_and_unban
@@ -49,6 +47,7 @@ from portsentry_py.report.terminal import render
 from portsentry_py.sensor.daemon import Daemon
 from portsentry_py.sensor.replay import Replay, Summary
 from portsentry_py.sensor.systemd import SystemdNotifier
+from portsentry_py.text import printable, printable_lines
 
 F = TypeVar("F", bound=Callable[..., object])
 

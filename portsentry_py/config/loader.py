@@ -25,7 +25,8 @@ from pydantic import (
 )
 
 from portsentry_py.config.settings import Networks, Ports, Settings
-from portsentry_py.errors import ConfigError, PermissionDenied, printable
+from portsentry_py.errors import ConfigError, PermissionDenied
+from portsentry_py.text import printable
 
 DEFAULT_PATH = Path("/etc/portsentry-py/portsentry.yaml")
 # An ignore list of twenty thousand networks; PyYAML takes some seconds for the worst of such files.

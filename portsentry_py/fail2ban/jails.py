@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from portsentry_py.events.model import utc
+from portsentry_py.text import printable
 
 Standing = Literal["answers", "absent", "silent", "forbidden", "failed"]
 
@@ -159,7 +160,7 @@ def _refusal(said: str, socket: Path | None) -> _NoAnswer:
             f"{silent}, so nothing new is banned; start it with: systemctl start fail2ban" + perhaps,
         )
     last = _LOG_HEAD.sub("", (said.strip().splitlines() or ["no message"])[-1])
-    quote = "".join(sign if sign.isprintable() else "?" for sign in last)[:_LONGEST_QUOTE]
+    quote = printable(last)[:_LONGEST_QUOTE]
     return _NoAnswer("failed", f"fail2ban-client failed ({quote}); try: fail2ban-client status")
 
 

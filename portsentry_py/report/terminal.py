@@ -6,9 +6,9 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from portsentry_py.errors import printable
 from portsentry_py.report.log_reader import EvidenceLine
 from portsentry_py.report.overview import BanView, JailView, LogView, Overview, SensorView
+from portsentry_py.text import printable
 
 # So many bans of a jail are shown; `--json` has them all.
 SHOWN = 50

@@ -22,7 +22,7 @@ FLOORS = (
     {"__main__"},
 )
 # Who may import its neighbour on the same floor.
-SIDEWAYS = {("capture", "privsep"), ("capture", "host"), ("report", "fail2ban")}
+SIDEWAYS = {("errors", "text"), ("capture", "privsep"), ("capture", "host"), ("report", "fail2ban")}
 # What a room may import of the floors above it, where that is less than all.
 NARROW = {
     "core": {"config.settings", "events.model"},
