@@ -34,6 +34,12 @@ class RightsLost(CaptureError):
     """The launcher has ended, and with it the right to capture."""
 
 
+class Fail2banError(PortsentryError):
+    """fail2ban is unavailable: it is not installed, does not answer, or lacks our jail."""
+
+    exit_code = 69
+
+
 class OutputError(PortsentryError):
     """The log or another output cannot be written."""
 
