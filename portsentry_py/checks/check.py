@@ -11,8 +11,8 @@ from portsentry_py.capture.live import LiveCapture, Tools, find_tools, interface
 from portsentry_py.checks.live import sensor_hears, unheard
 from portsentry_py.config.settings import Settings
 from portsentry_py.errors import CaptureError, PortsentryError
-from portsentry_py.fail2ban import installer as pack
-from portsentry_py.fail2ban.conflicts import LOG
+from portsentry_py.fail2ban.conflicts import LOG, conflicts
+from portsentry_py.fail2ban.pack import pack_files
 from portsentry_py.host.interfaces import all_interfaces, default_interfaces, describe
 from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
@@ -137,7 +137,7 @@ def _jail(settings: Settings) -> Iterator[Result]:
             warning=True,
         )
         return
-    shipped = pack.pack_files()
+    shipped = pack_files()
     missing = [file.target for file in shipped if not (_FAIL2BAN / file.target).exists()]
     if missing:
         yield Result(
@@ -151,5 +151,5 @@ def _jail(settings: Settings) -> Iterator[Result]:
             yield Result(
                 "jail", f"it reads /{LOG}, the log is {settings.log}: set logpath in jail.local", warning=True
             )
-    for sentence in pack.conflicts(Path("/"), os.environ.get("SSH_CONNECTION", "")):
+    for sentence in conflicts(Path("/"), os.environ.get("SSH_CONNECTION", "")):
         yield Result("jail", sentence, warning=True)

@@ -34,8 +34,11 @@ from portsentry_py.errors import (
     PortsentryError,
     UsageError,
 )
-from portsentry_py.fail2ban import installer as pack
+from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.ban_test import ban_and_unban
+from portsentry_py.fail2ban.conflicts import conflicts
+from portsentry_py.fail2ban.filter_test import run_all_modes
+from portsentry_py.fail2ban.pack import pack_files
 from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.console import ConsoleSink
 from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
@@ -253,8 +256,8 @@ def fail2ban() -> None:
 @_root_option
 def install(root: Path) -> None:
     """Copy filter and jails to /etc/fail2ban; a file that you changed is kept and the difference shown."""
-    _show(pack.install(root))
-    for sentence in pack.conflicts(root, os.environ.get("SSH_CONNECTION", "")):
+    _show(installer.install(root))
+    for sentence in conflicts(root, os.environ.get("SSH_CONNECTION", "")):
         _say(_output, f"note: {sentence}")
     _output.print("arm it with: fail2ban-client reload")
 
@@ -263,7 +266,7 @@ def install(root: Path) -> None:
 @_root_option
 def uninstall(root: Path) -> None:
     """Remove filter and jails, less what you changed."""
-    _show(pack.uninstall(root))
+    _show(installer.uninstall(root))
     _output.print("take effect with: fail2ban-client reload")
 
 
@@ -274,11 +277,11 @@ def test(root: Path) -> None:
 
     The address is one reserved for documentation (192.0.2.1); the rule is looked for in the kernel.
     """
-    for file in pack.pack_files():
+    for file in pack_files():
         installed = root / "etc/fail2ban" / file.target
         if installed.exists() and installed.read_bytes() != file.content:
             _say(_output, f"note: {installed} differs from the shipped file that is tested.")
-    report = pack.test()
+    report = run_all_modes()
     table = Table("mode", "lines matched", "lines not matched", "verdict")
     for result in report.results:
         verdict = "as it must be" if result.ok else f"missed: {result.missed}; wrong: {result.wrong}"
@@ -332,7 +335,7 @@ def _networks(texts: tuple[str, ...]) -> Networks:
         raise UsageError(f"--home: {error}; give an address or a network such as 192.0.2.0/24.") from error
 
 
-def _show(outcomes: list[pack.Outcome]) -> None:
+def _show(outcomes: list[installer.Outcome]) -> None:
     for outcome in outcomes:
         note = f" ({outcome.note})" if outcome.note else ""
         _say(_output, f"{outcome.action}: {outcome.path}{note}")

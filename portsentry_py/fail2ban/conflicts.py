@@ -9,11 +9,10 @@ from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from portsentry_py.fail2ban.jail_config import Jails
-from portsentry_py.fail2ban.samples import FILTER, MODES
+from portsentry_py.fail2ban.jail_config import Jails, jail_files
+from portsentry_py.fail2ban.pack import FILTER, JAIL, MODES
 
 LOG = "var/log/portsentry.log"
-JAIL = "portsentry"
 _ACTION_ENDS = (".conf", ".local", ".py")
 # What the stock actions of these names run.
 _PROGRAMS = {
@@ -187,9 +186,3 @@ def _complaints(path: Path) -> Iterator[str]:
     mode = settings.get("mode", "normal").strip()
     if mode.lower() not in MODES:
         yield f"sets mode = {mode} in [portsentry], which bans nobody: use one of {', '.join(MODES)}."
-
-
-def jail_files(etc: Path) -> list[Path]:
-    """The operator's jail files; jail.conf is fail2ban's own, and is always overridden by ours."""
-    files = [etc / "jail.local", *etc.glob("jail.d/*.conf"), *etc.glob("jail.d/*.local")]
-    return sorted(path for path in files if path.is_file())

@@ -7,7 +7,6 @@ Nothing here restarts or reloads anything, and a file that the operator changed 
 import difflib
 import errno
 import hashlib
-import importlib.resources
 import os
 import re
 import shutil
@@ -18,40 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from portsentry_py.errors import (
-    OutputError,
-    PermissionDenied,
-)
-from portsentry_py.fail2ban import samples as pack_samples
-from portsentry_py.fail2ban.conflicts import LOG, conflicts, jail_files
-from portsentry_py.fail2ban.samples import MODES, FilterReport, ModeResult
+from portsentry_py.errors import OutputError, PermissionDenied
+from portsentry_py.fail2ban.conflicts import LOG
+from portsentry_py.fail2ban.jail_config import jail_files
+from portsentry_py.fail2ban.pack import PackFile, pack_files
 
-__all__ = [
-    "FilterReport",
-    "ModeResult",
-    "Outcome",
-    "PackFile",
-    "conflicts",
-    "install",
-    "pack_files",
-    "test",
-    "uninstall",
-]
-
-# In the order of installation: fail2ban refuses to start with a jail whose filter is missing.
-FOLDERS = ("action.d", "filter.d", "jail.d")
 # Every version that we ever installed, so that an upgrade can tell ours from the operator's.
 MANIFEST = "var/lib/portsentry-py/fail2ban.sha256"
 
 Action = Literal["installed", "upgraded", "unchanged", "kept", "removed", "created"]
-
-
-@dataclass(frozen=True)
-class PackFile:
-    """One shipped file and its path relative to /etc/fail2ban."""
-
-    target: str
-    content: bytes
 
 
 @dataclass(frozen=True)
@@ -62,19 +36,6 @@ class Outcome:
     action: Action
     diff: str = ""
     note: str = ""
-
-
-def pack_files() -> list[PackFile]:
-    """Finds the shipped files, in the order in which they have to be installed."""
-    shipped = importlib.resources.files("portsentry_py") / "data" / "fail2ban"
-    folders = [(name, shipped / name) for name in FOLDERS]
-    return [
-        PackFile(f"{name}/{entry.name}", entry.read_bytes())
-        for name, folder in folders
-        if folder.is_dir()
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".conf")
-    ]
 
 
 def install(root: Path) -> list[Outcome]:
@@ -124,17 +85,6 @@ def uninstall(root: Path) -> list[Outcome]:
     if not any(outcome.action == "kept" for outcome in outcomes):
         _remove_manifest(root / MANIFEST)
     return outcomes
-
-
-def test() -> FilterReport:
-    """Runs the real `fail2ban-regex` once per mode over the shipped filter, installed or not.
-
-    Raises:
-        CaptureError: fail2ban-regex is missing or does not work.
-    """
-    files = [(file.target, file.content) for file in pack_files()]
-    lines = pack_samples.samples()
-    return FilterReport(tuple(pack_samples.run(mode, files, lines) for mode in MODES))
 
 
 def _install_file(path: Path, file: PackFile, known: set[tuple[str, str]]) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from portsentry_py.fail2ban.samples import FILTER
+from portsentry_py.fail2ban.pack import FILTER
 
 _TRUE = {"1", "true", "yes", "on"}
 _MAX_DEPTH = 5
@@ -48,3 +48,9 @@ class Jails:
     def _own(self, jail: str, key: str) -> str:
         section = self._settings[jail] if jail in self._settings else self._settings.defaults()
         return section.get(key) or ""
+
+
+def jail_files(etc: Path) -> list[Path]:
+    """The operator's jail files; jail.conf is fail2ban's own, and is always overridden by ours."""
+    files = [etc / "jail.local", *etc.glob("jail.d/*.conf"), *etc.glob("jail.d/*.local")]
+    return sorted(path for path in files if path.is_file())

@@ -1,22 +1,14 @@
-"""The lines that the shipped filter must and must not match, and the run of fail2ban-regex that shows it."""
+"""The lines that the shipped filter must and must not match."""
 
 import json
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
-from portsentry_py.errors import CaptureError
+from portsentry_py.fail2ban.pack import NETWORK_MODE
 
-FILTER = "portsentry-py"
-MODES = ("normal", "strict", "aggressive", "scan", "trap", "sweep", "slow", "network")
-NETWORK_MODE = "network"
 PARTS = ("trap", "sweep", "slow")
 TECHNIQUES = ("port_scan", "sweep", "slow", "distributed", "stealth", "outbound")
-TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -36,34 +28,6 @@ class Sample:
     def banned_in(self, mode: str) -> str:
         """What a match in this mode bans."""
         return self.network if mode == NETWORK_MODE else self.address
-
-
-@dataclass(frozen=True)
-class ModeResult:
-    """What one mode of the filter did: `missed` should have matched, `wrong` should not have."""
-
-    mode: str
-    matched: tuple[str, ...]
-    unmatched: tuple[str, ...]
-    missed: tuple[str, ...]
-    wrong: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether this mode matched exactly what it has to."""
-        return not self.missed and not self.wrong
-
-
-@dataclass(frozen=True)
-class FilterReport:
-    """The results of all modes."""
-
-    results: tuple[ModeResult, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every mode matched exactly what it has to."""
-        return all(result.ok for result in self.results)
 
 
 def event_line(
@@ -211,60 +175,3 @@ def _hostile_networks() -> Iterator[Sample]:
     two = two.replace(',"schema"', ',"src_net":"198.19.2.0/24","schema"')
     modes = modes_for("scan", "ban", False, "distributed")
     yield Sample("first of several networks", "198.51.100.121", two, modes, "198.19.1.0/24")
-
-
-def run(mode: str, files: Iterable[tuple[str, bytes]], lines: Iterable[Sample]) -> ModeResult:
-    """Feeds the lines to the real `fail2ban-regex`, with the filter as it would be once installed.
-
-    Args:
-        mode: the filter's parameter; an unknown one must match nothing.
-        files: pairs of a path below /etc/fail2ban and its content.
-        lines: what to feed.
-
-    Raises:
-        CaptureError: fail2ban-regex is missing, or did not get as far as reading the lines.
-    """
-    lines = tuple(lines)
-    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-        log = Path(folder, "portsentry.log")
-        log.write_text("".join(sample.line + "\n" for sample in lines), encoding="ascii")
-        for target, content in files:
-            path = Path(folder, target)
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
-        found = _addresses_found(folder, log, f"{FILTER}[mode={mode}]")
-    hit = {sample.name for sample in lines if sample.banned_in(mode) in found}
-    foreign = found - {sample.banned_in(mode) for sample in lines}
-    return ModeResult(
-        mode,
-        matched=tuple(sample.name for sample in lines if sample.name in hit),
-        unmatched=tuple(sample.name for sample in lines if sample.name not in hit),
-        missed=tuple(sample.name for sample in lines if mode in sample.modes and sample.name not in hit),
-        wrong=(
-            *(sample.name for sample in lines if mode not in sample.modes and sample.name in hit),
-            *(f"address {address}" for address in sorted(foreign)),
-        ),
-    )
-
-
-def _addresses_found(folder: str, log: Path, filter_and_mode: str) -> set[str]:
-    program = shutil.which("fail2ban-regex")
-    if program is None:
-        raise CaptureError("fail2ban-regex is not installed: run `apt-get install fail2ban`")
-    try:
-        done = subprocess.run(
-            [program, "-c", folder, "-o", "id", str(log), filter_and_mode],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CaptureError(f"{program} cannot be run ({error}): reinstall fail2ban") from error
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-        raise CaptureError(
-            f"{program} failed ({said[-1]}): run `fail2ban-regex --version` to see if it works"
-        )
-    return set(done.stdout.split())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.fail2ban import installer as pack
+from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_tool
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # fail2ban's own; it is not installed beside us
@@ -31,7 +31,7 @@ def fail2ban_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A copy, because the runner puts a link to its interpreter into its own folder.
     (tree / "bin").mkdir()
     shutil.copy(runner, tree / "bin")
-    for file in pack.pack_files():
+    for file in pack_files():
         (tree / "config" / file.target).write_bytes(file.content)
     return tree
 

@@ -86,9 +86,6 @@ TESTED_ELSEWHERE = {
     "core.sighting": "a noun, made by test_flows",
     "errors": "exit codes, in tests/unit/cli",
     "events.schema": "in tests/contract/test_line",
-    "fail2ban.ban_test": "in test_installer and tests/integration/jail",
-    "fail2ban.conflicts": "in test_installer",
-    "fail2ban.samples": "in test_installer",
     "sensor.status_reporter": "one line, in test_daemon and tests/contract/test_line",
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.errors import ConfigError, UsageError
-from portsentry_py.fail2ban.installer import pack_files
+from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_root, require_tool
 from tests.support.paths import ROOT
 

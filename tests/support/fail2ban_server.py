@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
 
-from portsentry_py.fail2ban import installer as pack
-from portsentry_py.fail2ban import samples as pack_samples
+from portsentry_py.fail2ban.installer import install
+from portsentry_py.fail2ban.samples import event_line
 from tests.support.namespaces import Host
 from tests.support.waiting import wait_for
 
@@ -94,7 +94,7 @@ class Server:
         self.config = folder / "etc/fail2ban"
         self.log = folder / "portsentry.log"
         shutil.copytree(which.config, self.config, symlinks=True)
-        pack.install(folder)
+        install(folder)
         (self.config / "fail2ban.local").write_text(_SERVER.format(folder=folder))
         (self.config / "jail.d/aa-lab.local").write_text(_JAIL.format(log=self.log))
         (self.config / "jail.d/zz-test.local").write_text(local)
@@ -185,7 +185,7 @@ def scan_line(
 ) -> str:
     """Write a line as the sensor does, dated now."""
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return pack_samples.event_line(
+    return event_line(
         address,
         event_type,
         verdict,

@@ -20,10 +20,10 @@ pytestmark = pytest.mark.wire
 _BAN = """\
 import json, sys
 from pathlib import Path
-from portsentry_py.fail2ban import ban_test as pack_ban
+from portsentry_py.fail2ban.ban_test import ban_and_unban
 from portsentry_py.errors import PortsentryError
 try:
-    report = pack_ban.ban_and_unban(sys.argv[1], etc=Path(sys.argv[2]))
+    report = ban_and_unban(sys.argv[1], etc=Path(sys.argv[2]))
 except PortsentryError as error:
     print(json.dumps({"code": error.exit_code, "error": str(error)}))
 else:

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portsentry_py.events.schema import schema
-from portsentry_py.fail2ban import installer as pack
-from portsentry_py.fail2ban import samples as pack_samples
+from portsentry_py.fail2ban.filter_test import ModeResult, run_mode
+from portsentry_py.fail2ban.pack import pack_files
+from portsentry_py.fail2ban.samples import Sample
 from tests.support.needs import require_tool
 
 CLASSES = {one["title"]: one for one in schema()["oneOf"]}
@@ -66,9 +67,9 @@ def lines(draw: st.DrawFn, /, event_type: str, **fixed: list[Any]) -> dict[str, 
     }
 
 
-def samples(drawn: list[dict[str, Any]], mode: str = "") -> list[pack_samples.Sample]:
+def samples(drawn: list[dict[str, Any]], mode: str = "") -> list[Sample]:
     return [
-        pack_samples.Sample(
+        Sample(
             str(number),
             line.get("src_ip", "none"),
             json.dumps(line, separators=(",", ":")),
@@ -78,9 +79,9 @@ def samples(drawn: list[dict[str, Any]], mode: str = "") -> list[pack_samples.Sa
     ]
 
 
-def run(mode: str, drawn: list[dict[str, Any]], expected: str = "") -> pack_samples.ModeResult:
-    files = [(file.target, file.content) for file in pack.pack_files() if file.target.startswith("filter.d")]
-    return pack_samples.run(mode, files, samples(drawn, expected))
+def run(mode: str, drawn: list[dict[str, Any]], expected: str = "") -> ModeResult:
+    files = [file for file in pack_files() if file.target.startswith("filter.d")]
+    return run_mode(mode, files, samples(drawn, expected))
 
 
 NOT_BANNED = st.one_of(

@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from portsentry_py.fail2ban import installer as pack
-from portsentry_py.fail2ban.samples import MODES, NETWORK_MODE, modes_for, samples
+from portsentry_py.fail2ban.pack import MODES, NETWORK_MODE, pack_files
+from portsentry_py.fail2ban.samples import modes_for, samples
 from tests.lab.fuzz.oracle import check_line
 from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
 from tests.scenarios.make import FOLDER
@@ -46,7 +46,7 @@ class JailReader:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="portsentry-py-")
-        for file in pack.pack_files():
+        for file in pack_files():
             if file.target.startswith("filter.d"):
                 path = Path(self._folder.name, file.target)
                 path.parent.mkdir(exist_ok=True)

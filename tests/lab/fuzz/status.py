@@ -16,7 +16,7 @@ from random import Random
 
 from rich.console import Console
 
-from portsentry_py.fail2ban import jails as jail_state
+from portsentry_py.fail2ban import jails
 from portsentry_py.report.overview import look
 from portsentry_py.report.terminal import render
 from tests.lab.fuzz.oracle import check_text
@@ -65,11 +65,11 @@ def _answering(answers: dict[tuple[str, ...], bytes], bans: bytes) -> Iterator[N
     def client(socket: Path | None, *words: str) -> str:  # noqa: ARG001 - the socket is not asked
         return answers.get(words, bans).decode("utf-8", "replace")
 
-    before, jail_state._client = jail_state._client, client
+    before, jails._client = jails._client, client
     try:
         yield
     finally:
-        jail_state._client = before
+        jails._client = before
 
 
 def start() -> Alone:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from portsentry_py.core.decode import canonical_address
 from portsentry_py.core.host_state import network_of
 from portsentry_py.events.model import EVENT_CLASSES, ConnectionEvent, Event, EvidenceEvent, utc
-from portsentry_py.fail2ban.samples import MODES
+from portsentry_py.fail2ban.pack import MODES
 from tests.lab.fuzz import jail
 from tests.lab.fuzz.oracle import line_of
 from tests.support.build import unhurried

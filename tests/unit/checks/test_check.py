@@ -13,7 +13,7 @@ from portsentry_py.checks.check import Result, check
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError, OutputError
-from portsentry_py.fail2ban import installer as pack
+from portsentry_py.fail2ban.pack import pack_files
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import US, log_lines, lost, micros, strict
 from tests.support.disk import fill, small_disk
@@ -70,7 +70,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(checking, "default_interfaces", lambda: ["eth0"])
     monkeypatch.setattr(checking, "all_interfaces", lambda: ["eth0", "lo", "any"])
     monkeypatch.setattr(checking, "_FAIL2BAN", tmp_path / "fail2ban")
-    monkeypatch.setattr(pack, "conflicts", lambda *_: [])
+    monkeypatch.setattr(checking, "conflicts", lambda *_: [])
 
 
 def results(*, live: bool = False, **changes: object) -> dict[str, Result]:
@@ -221,13 +221,13 @@ def test_a_jail_that_is_not_armed_is_told(tmp_path: Path) -> None:
 def test_an_armed_jail_that_reads_another_log_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for file in pack.pack_files():
+    for file in pack_files():
         target = tmp_path / "fail2ban" / file.target
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.content)
     told = [result.text for result in check(Settings(log="-")) if result.name == "jail"]
     assert "installed" in told[0]
     assert "set logpath" in told[1]
-    monkeypatch.setattr(pack, "conflicts", lambda *_: ["something is in the way."])
+    monkeypatch.setattr(checking, "conflicts", lambda *_: ["something is in the way."])
     told = [result.text for result in check(Settings()) if result.name == "jail"]
     assert told[1:] == ["something is in the way."]

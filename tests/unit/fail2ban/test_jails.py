@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.fail2ban import jails as jail_state
-from portsentry_py.fail2ban.jails import Fail2banState, JailBan, ask
+from portsentry_py.fail2ban.jails import Fail2banState, JailBan, _bans, ask
 from tests.support.build import unhurried
 
 NOW_US = round(datetime(2026, 11, 20, 12, 30, tzinfo=timezone.utc).timestamp()) * 1_000_000
@@ -256,6 +255,6 @@ def test_a_client_that_cannot_be_run_says_so(tmp_path: Path, monkeypatch: pytest
 @unhurried
 @given(st.text() | st.lists(st.sampled_from([*TIMED.split(), "\t", " ", "\n", "+", "=", "٣"])).map("".join))
 def test_garbage_in_the_list_of_bans_never_raises(text: str) -> None:
-    bans, strange = jail_state._bans(text, NOW_US)
+    bans, strange = _bans(text, NOW_US)
     assert len(bans) + strange == len([line for line in text.splitlines() if line.strip()])
     assert all(str(ban).isascii() for ban in bans)

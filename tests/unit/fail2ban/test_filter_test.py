@@ -1,0 +1,86 @@
+"""The shipped filter in the real fail2ban-regex."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.errors import CaptureError
+from portsentry_py.fail2ban.filter_test import run_all_modes, run_mode
+from portsentry_py.fail2ban.pack import MODES, PackFile, pack_files
+from portsentry_py.fail2ban.samples import samples
+from tests.support.needs import require_tool
+
+FILTER_FILE = next(file for file in pack_files() if file.target.startswith("filter.d"))
+
+
+def test_every_mode_of_the_filter_matches_exactly_what_it_must() -> None:
+    require_tool("fail2ban-regex")
+
+    report = run_all_modes()
+
+    assert [result.mode for result in report.results] == list(MODES)
+    assert [(result.missed, result.wrong) for result in report.results] == [((), ())] * 8
+    assert report.ok
+    assert all(result.matched and result.unmatched for result in report.results)
+
+
+def test_the_four_parts_share_out_what_normal_matches() -> None:
+    require_tool("fail2ban-regex")
+    by_mode = {result.mode: result.matched for result in run_all_modes().results}
+
+    parts = [name for mode in ("scan", "trap", "sweep", "slow") for name in by_mode[mode]]
+
+    assert sorted(parts) == sorted(by_mode["normal"])
+
+
+@pytest.mark.parametrize("mode", ["agressive", "", "normal-"])
+def test_a_misspelled_mode_matches_nothing(mode: str) -> None:
+    require_tool("fail2ban-regex")
+
+    assert run_mode(mode, [FILTER_FILE], samples()).matched == ()
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost"),
+    [
+        (r"failregex = ^\{", r"failregex = \{"),
+        ('%(_canonical)s[\\da-f.:]+"', '[\\w.:/]+"'),
+        ("(?![0:]*ffff:)", ""),
+        (r"(?=[\da-f.:]{2,39}\")(?![0:]*ffff:)".replace('\\"', '"'), "(?!::ffff:)"),
+        ("%(_no_technique_of_ours)s", ""),
+        ("%(_not_from_us)s", ""),
+        ('"verdict":"<_verdict-<mode>>"', '"verdict":"<_verdict-<mode>>\\w*"'),
+        ("<_verdict-<mode>>", r"\w+"),
+        ('"source_verified":<_verified-<mode>>', '"source_verified":\\w+'),
+        ("(?:scan|trap)", r"\w+"),
+        ("%(_one_net)s", ""),
+        ("_technique-network    = distributed", r"_technique-network = \w+"),
+        ("%%z", ""),
+        (r'\{"timestamp":"",', r"\{.*"),
+    ],
+)
+def test_the_samples_notice_a_weaker_filter(kept: str, lost: str) -> None:
+    require_tool("fail2ban-regex")
+    filter_text = FILTER_FILE.content.decode()
+    assert kept in filter_text
+
+    weaker = [PackFile(FILTER_FILE.target, filter_text.replace(kept, lost).encode())]
+
+    lines = samples()
+    results = [run_mode(mode, weaker, lines) for mode in ("normal", "aggressive", "strict", "network")]
+    assert any(not result.ok for result in results)
+
+
+def test_without_fail2ban_regex_the_error_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    with pytest.raises(CaptureError, match="apt-get install fail2ban"):
+        run_all_modes()
+
+
+def test_a_filter_that_fail2ban_cannot_read_is_an_error() -> None:
+    require_tool("fail2ban-regex")
+    broken = [PackFile(FILTER_FILE.target, b"[Definition]\nfailregex = ^(<ADDR>\n")]
+
+    with pytest.raises(CaptureError, match="failed"):
+        run_mode("normal", broken, samples())

@@ -1,0 +1,65 @@
+"""The shipped files, and what the jails in them say."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+from pathlib import Path
+
+from portsentry_py.fail2ban.installer import install
+from portsentry_py.fail2ban.pack import pack_files
+from tests.support.needs import require_tool
+
+TARGETS = [
+    "action.d/portsentry-py-command.conf",
+    "action.d/portsentry-py-ipset-net.conf",
+    "action.d/portsentry-py-nft-net.conf",
+    "filter.d/portsentry-py.conf",
+    "jail.d/portsentry-py.conf",
+]
+
+
+def test_the_pack_ships_the_filter_before_the_jail_that_needs_it() -> None:
+    assert [file.target for file in pack_files()] == TARGETS
+
+
+def test_every_jail_states_what_the_operators_defaults_must_not_change(tmp_path: Path) -> None:
+    client = require_tool("fail2ban-client")
+    etc = tmp_path / "etc/fail2ban"
+    shutil.copytree("/etc/fail2ban", etc)
+    install(tmp_path)
+    log = tmp_path / "var/log/portsentry.log"
+    jails = [f"portsentry-{part}" for part in ("trap", "sweep", "slow", "strict", "net")]
+    (etc / "jail.local").write_text(
+        f"[DEFAULT]\nbackend = systemd\nmode = ddos\nmaxretry = 9\n[portsentry]\nlogpath = {log}\n"
+        + "".join(f"[{name}]\nenabled = true\n" for name in jails)
+    )
+
+    dump = subprocess.run(
+        [client, "-c", str(etc), "-d"], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+
+    for name in ["portsentry", *jails]:
+        assert f"['add', '{name}', 'auto']" in dump
+        assert f"['set', '{name}', 'maxretry', 1]" in dump
+        assert f"['set', '{name}', 'addlogpath', '{log}', 'head']" in dump
+        for protocol in ("tcp", "udp"):
+            assert f"['name', '{name}-{protocol}']" in dump
+            assert f"['protocol', '{protocol}']" in dump
+
+
+def test_only_the_jail_portsentry_is_enabled_as_shipped() -> None:
+    parser = configparser.RawConfigParser()
+    parser.read_string(pack_files()[-1].content.decode())
+
+    assert {name: parser[name]["enabled"] for name in parser.sections()} == {
+        "portsentry": "true",
+        "portsentry-trap": "false",
+        "portsentry-sweep": "false",
+        "portsentry-slow": "false",
+        "portsentry-strict": "false",
+        "portsentry-net": "false",
+    }
+    forbidden = {"bantime", "findtime", "ignoreip", "action"}
+    assert not any(forbidden & set(parser[name]) for name in parser.sections())
