@@ -53,7 +53,8 @@ from tests.support.build import (
 )
 from tests.support.needs import require_tool
 from tests.support.paths import PACKAGE, ROOT
-from tests.unit.core.test_properties import conversations
+from tests.support.schema import validate
+from tests.support.traffic import conversations
 
 FROZEN = ["timestamp", "event_type", "verdict", "src_ip", "source_verified", "scan_type", "technique"]
 # What the shipped filter is anchored on, written without fail2ban's own words.
@@ -176,19 +177,6 @@ def said() -> list[Event]:
             status_event(engine, micros(500), "stopped", "signal", accounts=lost(3), restarts=1, lost=2)
         )
     return found
-
-
-def validate(line: bytes) -> dict[str, Any]:
-    """The line as a mapping; it keeps the schema and has no key twice."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        assert len(set(names)) == len(names), names
-        return dict(pairs)
-
-    record: dict[str, Any] = json.loads(line, object_pairs_hook=unique)
-    jsonschema.Draft202012Validator(json.loads(schema.text())).validate(record)
-    return record
 
 
 def test_every_event_type_was_said() -> None:

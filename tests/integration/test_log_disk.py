@@ -20,12 +20,12 @@ from portsentry_py.output import async_writer as unhurried
 from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.json_log import FileSink, StreamSink
 from tests.support.build import SCANNER, connections, log_lines, refused, strict, syn, watch
+from tests.support.build import connection_events as events
 from tests.support.disk import fill, frozen, run, small_disk
 from tests.support.needs import require_tool
-from tests.support.nobody import NOBODY, nobody, shared_folder
+from tests.support.other_users import NOBODY, nobody, shared_folder
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
-from tests.unit.output.test_json_log import events
 
 BURST = 5000
 

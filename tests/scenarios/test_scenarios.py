@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.contract.test_line import validate
 from tests.scenarios.make import FOLDER, SCENARIOS, contradictions, named, replayed, write_capture
 from tests.support.needs import require_tool
+from tests.support.schema import validate
 
 NAMES = sorted(SCENARIOS)
 COMMITTED = [name for name in NAMES if SCENARIOS[name].committed]

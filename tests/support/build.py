@@ -381,6 +381,13 @@ def connections(events: Iterable[Event]) -> list[ConnectionEvent]:
     return [event for event in events if isinstance(event, ConnectionEvent)]
 
 
+def connection_events(count: int = 3) -> list[ConnectionEvent]:
+    """So many `connection` lines, each about another port."""
+    found = connections(watch(strict(), refused(syn(SCANNER, *range(100, 100 + count)))))
+    assert len(found) == count
+    return found
+
+
 def statuses(events: Iterable[Event]) -> list[StatusEvent]:
     """The `status` lines."""
     return [event for event in events if isinstance(event, StatusEvent)]

@@ -16,6 +16,7 @@ import yaml
 
 from tests.support.namespaces import IFACE, Host
 from tests.support.needs import require_tool
+from tests.support.programs import write_program
 from tests.support.waiting import wait_for
 
 Line = dict[str, Any]
@@ -134,10 +135,4 @@ class Sensor:
 def _write_dumpcap(path: Path, copy: Path) -> None:
     """Write a dumpcap that becomes the real one, under the same process id, with tee behind it."""
     real = shlex.quote(require_tool("dumpcap"))
-    path.write_text(f'#!/bin/bash\nexec {real} "$@" > >(exec tee --append {shlex.quote(str(copy))})\n')
-    path.chmod(0o755)
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    """Tell whether all have ended; a zombie has ended too."""
-    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+    write_program(path, f'#!/bin/bash\nexec {real} "$@" > >(exec tee --append {shlex.quote(str(copy))})\n')

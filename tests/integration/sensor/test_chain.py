@@ -16,7 +16,8 @@ import pytest
 from tests.integration.sensor.conftest import StartSensor
 from tests.support.namespaces import IFACE, Host, Lab
 from tests.support.peers import HTTP_PORT, SSH_PORT
-from tests.support.sensor import Line, Sensor, gone
+from tests.support.processes import all_ended
+from tests.support.sensor import Line, Sensor
 from tests.support.sensor_jail import Jail
 from tests.support.waiting import wait_for
 
@@ -119,7 +120,7 @@ def test_sigterm_ends_the_sensor_and_its_children(start_sensor: StartSensor) -> 
 
     assert sensor.stop() == 0
 
-    assert gone(children)
+    assert all_ended(children)
     assert sensor.lines()[-1]["state"] == "stopped"
 
 
@@ -145,7 +146,7 @@ def test_a_killed_child_is_replaced(lab: Lab, jail: Jail, start_sensor: StartSen
     after = sensor.children()
     assert set(after) == {"dumpcap", "tshark"}
     assert after[victim].pid != before[victim].pid
-    assert gone(list(before.values()))
+    assert all_ended(list(before.values()))
     nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
     jail.wait_for_ban(lab.scanner.ipv4[0])
 
@@ -244,5 +245,5 @@ def _settle(log: Path) -> None:
 
 def _seconds_until_gone(children: list[psutil.Process]) -> float:
     start = time.monotonic()
-    wait_for(lambda: gone(children), "the children to be gone", seconds=15)
+    wait_for(lambda: all_ended(children), "the children to be gone", seconds=15)
     return time.monotonic() - start

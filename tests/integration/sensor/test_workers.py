@@ -14,7 +14,7 @@ from tests.lab.bench import sending
 from tests.support.build import syn, write_pcap
 from tests.support.namespaces import IFACE, Host, Lab
 from tests.support.needs import require_tool
-from tests.support.sensor import gone
+from tests.support.processes import all_ended
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.wire
@@ -82,7 +82,7 @@ def test_one_that_dies_ends_all_and_all_are_started_anew(
     next(one for one in before if one.name() == victim).kill()
     sensor.wait_for_line("the end", event_type="status", state="interrupted", reason=f"{victim}_ended")
     sensor.wait_for_line("the restart", event_type="status", state="restarted")
-    assert gone(before)
+    assert all_ended(before)
     wait_for(lambda: len(sensor.capture_tools()) == 2 * WORKERS, "all of them", evidence=sensor.evidence)
 
     nmap(lab.scanner, "-sS", lab.target.ipv4[0])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.disk import run
-from tests.support.needs import do_without, require_tool
+from tests.support.needs import require_tool, unsupported
 
 _MEMORY = "64m"
 _DISK_BYTES = 32 << 20
@@ -43,7 +43,7 @@ def inserted(image: Path, place: Path) -> Iterator[None]:
     run(require_tool("mkfs.ext4"), "-q", image)
     mounted = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, check=False)
     if mounted.returncode:
-        do_without(f"a file cannot be mounted here: {mounted.stderr.decode()}")
+        unsupported(f"a file cannot be mounted here: {mounted.stderr.decode()}")
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.lab.faults.fault import Fault, Observed, Stage
 from tests.lab.faults.scene import Sender, playing
-from tests.support.needs import do_without
+from tests.support.needs import unsupported
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _TELLS = ("memory.events", "memory.oom_control")  # of version 2 and 1
@@ -71,7 +71,7 @@ def _confined(pid: int) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             group.rmdir()
     else:
-        do_without("no control group may limit memory here")
+        unsupported("no control group may limit memory here")
     try:
         (group / limit).write_text(str(_ROOM_BYTES))
         (group / "cgroup.procs").write_text(str(pid))

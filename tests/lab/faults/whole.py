@@ -9,7 +9,7 @@ from typing import Any
 from tests.lab.faults.fault import Fault, Observed, Stage
 from tests.lab.faults.reckoning import time_of
 from tests.lab.faults.scene import playing
-from tests.support.sensor import gone
+from tests.support.processes import all_ended
 from tests.support.waiting import wait_for
 
 # What becomes of an attempt is waited for, so long; until then it has no line.
@@ -26,7 +26,7 @@ def _killed(stage: Stage) -> Observed:
         scene.strike()
         sensor.process.kill()
         sensor.process.wait(30)
-        wait_for(lambda: gone(children), "the end of its children", evidence=sensor.evidence)
+        wait_for(lambda: all_ended(children), "the end of its children", evidence=sensor.evidence)
         sensor.start()
         sensor.wait_until_ready()
         started = time_of(sensor.matching(state="started")[1])

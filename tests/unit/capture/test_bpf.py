@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import subprocess
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,27 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.capture.bpf import kernel_filter
-from portsentry_py.core.packet import ACK, PSH
 from tests.support.build import (
     HOST,
     HOST6,
     SCANNER,
     SCANNER6,
     Sent,
-    connect,
-    fragments,
-    icmp_unreachable,
-    in_tunnel,
-    ping,
-    rst,
     syn,
-    tcp,
-    udp,
-    udp_reply,
     unhurried,
-    xmas,
 )
-from tests.support.needs import do_without, require_root, require_tool
+from tests.support.libpcap import CapturedHeader, Instructions, libpcap
+from tests.support.needs import require_root, require_tool
+from tests.support.traffic import every_kind
 
 
 def compiled(expression: str) -> subprocess.CompletedProcess[str]:
@@ -92,34 +82,15 @@ def test_a_share_compiles(vlan: bool) -> None:
     assert "ret" in done.stdout, done.stderr
 
 
-class _Instructions(ctypes.Structure):
-    """libpcap's struct bpf_program."""
-
-    _fields_ = (("length", ctypes.c_uint), ("first", ctypes.c_void_p))
-
-
-class _Header(ctypes.Structure):
-    """libpcap's struct pcap_pkthdr."""
-
-    _fields_ = (
-        *(("seconds", ctypes.c_long), ("micros", ctypes.c_long)),
-        *(("captured", ctypes.c_uint32), ("length", ctypes.c_uint32)),
-    )
-
-
 _ETHERNET, _SNAP_BYTES = 1, 128
 
 
 @cache
-def program(worker: int, workers: int) -> tuple[ctypes.CDLL, _Instructions]:
+def program(worker: int, workers: int) -> tuple[ctypes.CDLL, Instructions]:
     """The filter of a worker, made by the library that dumpcap uses too."""
-    name = ctypes.util.find_library("pcap")
-    if name is None:
-        do_without("libpcap is not installed")
-    pcap = ctypes.CDLL(name)
-    pcap.pcap_open_dead.restype = ctypes.c_void_p
+    pcap = libpcap()
     handle = ctypes.c_void_p(pcap.pcap_open_dead(_ETHERNET, _SNAP_BYTES))
-    made = _Instructions()
+    made = Instructions()
     expression = kernel_filter({53}, vlan=True, worker=worker, workers=workers).encode()
     assert pcap.pcap_compile(handle, ctypes.byref(made), expression, 1, ctypes.c_uint32(0xFFFFFFFF)) == 0
     return pcap, made
@@ -128,7 +99,7 @@ def program(worker: int, workers: int) -> tuple[ctypes.CDLL, _Instructions]:
 def takers(sent: Sent, workers: int) -> list[int]:
     """The workers whose filter lets the packet through."""
     frame = sent.frame
-    header = _Header(0, 0, min(len(frame), _SNAP_BYTES), len(frame))
+    header = CapturedHeader(0, 0, min(len(frame), _SNAP_BYTES), len(frame))
     found = []
     for worker in range(workers):
         pcap, made = program(worker, workers)
@@ -137,27 +108,8 @@ def takers(sent: Sent, workers: int) -> list[int]:
     return found
 
 
-def everything(source: str, host: str, source6: str, host6: str) -> list[Sent]:
-    """A packet of each kind, between two hosts of either family."""
-    whole = syn(source, 22, dst=host)[0]
-    plain = [
-        *(syn(source, 22, dst=host)[0], syn(source6, 22, dst=host6)[0], *xmas(source, 80)),
-        *(rst(whole), *connect(source6, 443, dst=host6), ping(source, host), ping(source6, host6)),
-        *(*udp(source, 161, dst=host), *udp(source6, 161, dst=host6), *udp(source, 53, dst=host)),
-        *(udp_reply(udp(source, 53, dst=host)[0]), icmp_unreachable(udp(source6, 161, dst=host6)[0])),
-        *(tcp(source, host, 40_000, 22, ACK | PSH), tcp(source6, host6, 40_000, 22, ACK | PSH)),
-        *(
-            in_tunnel(whole, source, host),
-            Sent(0, source, host, 132, bytes(16)),
-            Sent(0, source6, host6, 0, bytes(40)),
-        ),
-    ]
-    tagged = [replace(sent, vlan=7) for sent in plain]
-    return [*plain, *tagged, *fragments(whole, ip_id=9)]
-
-
 def test_some_pass_and_some_do_not() -> None:
-    passed = [bool(takers(sent, 1)) for sent in everything(SCANNER, HOST, SCANNER6, HOST6)]
+    passed = [bool(takers(sent, 1)) for sent in every_kind(SCANNER, HOST, SCANNER6, HOST6)]
     assert passed.count(False) == 2 * 4, "ACKs with data, and what is asked of port 53 and answered"
 
 
@@ -169,7 +121,7 @@ def test_some_pass_and_some_do_not() -> None:
     st.ip_addresses(v=6).map(str),
 )
 def test_each_packet_has_exactly_one_worker(source: str, host: str, source6: str, host6: str) -> None:
-    for sent in everything(source, host, source6, host6):
+    for sent in every_kind(source, host, source6, host6):
         expected = len(takers(sent, 1))
         for workers in (2, 4, 8):
             assert len(takers(sent, workers)) == expected, (workers, sent)
@@ -180,7 +132,7 @@ def test_flow_answers_and_fragments_have_the_same_worker(workers: int) -> None:
     for last in range(1, 60):
         source, source6 = f"203.0.113.{last}", f"2001:db8:bad::{last:x}"
         seen: dict[frozenset[str], set[int]] = {}
-        for sent in everything(source, HOST, source6, HOST6):
+        for sent in every_kind(source, HOST, source6, HOST6):
             for taker in takers(sent, workers):
                 seen.setdefault(frozenset((sent.src, sent.dst)), set()).add(taker)
         assert len(seen) == 2

@@ -26,9 +26,11 @@ from portsentry_py.capture.kernel_counter import KernelCounter, compiled
 from portsentry_py.errors import RightsLost
 from portsentry_py.privsep.client import LauncherClient
 from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, fragments, syn, tcp, udp, unhurried
-from tests.support.needs import do_without, require_root, require_tool
-from tests.unit.capture.test_bpf import _Header, _Instructions, everything
-from tests.unit.privsep.test_client import open_files
+from tests.support.libpcap import CapturedHeader, Instructions, libpcap
+from tests.support.needs import require_root, require_tool, unsupported
+from tests.support.processes import open_files
+from tests.support.traffic import every_kind
+from tests.support.waiting import wait_for
 
 SERVED = frozenset({53})
 PREFIX_BYTES = 8 * len(tallying._PREFIX)
@@ -37,20 +39,10 @@ IPV4, IPV6, ARP, TAG, SERVICE_TAG = b"\x08\x00", b"\x86\xdd", b"\x08\x06", b"\x8
 
 
 @cache
-def libpcap() -> ctypes.CDLL:
-    name = ctypes.util.find_library("pcap")
-    if name is None:
-        do_without("libpcap is not installed")
-    library = ctypes.CDLL(name)
-    library.pcap_open_dead.restype = ctypes.c_void_p
-    return library
-
-
-@cache
-def of_ethernet() -> _Instructions:
+def of_ethernet() -> Instructions:
     """What dumpcap gives the kernel for a link that has tags."""
     handle = ctypes.c_void_p(libpcap().pcap_open_dead(ETHERNET, SNAP_BYTES))
-    made = _Instructions()
+    made = Instructions()
     expression = kernel_filter(SERVED, vlan=True).encode()
     library = libpcap()
     assert library.pcap_compile(handle, ctypes.byref(made), expression, 1, ctypes.c_uint32(0xFFFFFFFF)) == 0
@@ -58,16 +50,16 @@ def of_ethernet() -> _Instructions:
 
 
 @cache
-def of_counter() -> tuple[_Instructions, ctypes.Array[ctypes.c_char]]:
+def of_counter() -> tuple[Instructions, ctypes.Array[ctypes.c_char]]:
     """The counter's, less what only the kernel can judge; and the memory that it is in."""
     libpcap()
     program = compiled(kernel_filter(SERVED, vlan=False))[PREFIX_BYTES:]
     memory = ctypes.create_string_buffer(program, len(program))
-    return _Instructions(len(program) // 8, ctypes.addressof(memory)), memory
+    return Instructions(len(program) // 8, ctypes.addressof(memory)), memory
 
 
-def passes(program: _Instructions, packet: bytes) -> bool:
-    header = _Header(0, 0, len(packet), len(packet))
+def passes(program: Instructions, packet: bytes) -> bool:
+    header = CapturedHeader(0, 0, len(packet), len(packet))
     return bool(libpcap().pcap_offline_filter(ctypes.byref(program), ctypes.byref(header), packet))
 
 
@@ -144,7 +136,7 @@ def test_so_it_is_with_any_bytes_that_begin_as_they_should(family: tuple[bytes, 
 
 def test_some_are_counted_and_some_are_not() -> None:
     """Else the tests above would test nothing."""
-    found = [counted(inside(sent)) for sent in everything(SCANNER, HOST, SCANNER6, HOST6)]
+    found = [counted(inside(sent)) for sent in every_kind(SCANNER, HOST, SCANNER6, HOST6)]
     assert found.count(False) == 2 * 4, "ACKs with data, and what is asked of port 53 and answered"
     assert len(found) > 30
 
@@ -170,7 +162,7 @@ def network() -> Iterator[None]:
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/self/ns/net").open("rb") as home:
         if libc.unshare(0x40000000) != 0:  # CLONE_NEWNET
-            do_without("network namespaces are forbidden here")
+            unsupported("network namespaces are forbidden here")
         try:
             ip("link", "set", "lo", "up")
             yield
@@ -411,9 +403,7 @@ def wired(name: str) -> socket.socket:
 
 
 def until_equal(read: Callable[[], int], expected: int) -> None:
-    from tests.unit.capture.test_process_pipe import until  # noqa: PLC0415
-
-    until(lambda: read() >= expected)
+    wait_for(lambda: read() >= expected)
     assert read() == expected
 
 
@@ -455,7 +445,7 @@ def line(tally: KernelCounter) -> Iterator[Wire]:
 
 
 def test_the_kernel_counts_what_dumpcaps_filter_passes(line: Wire) -> None:
-    for sent in everything(SCANNER, HOST, SCANNER6, HOST6):
+    for sent in every_kind(SCANNER, HOST, SCANNER6, HOST6):
         assert line.count_of(sent.frame) == captured(sent.frame), sent
 
 

@@ -43,7 +43,8 @@ from tests.support.build import (
     xmas,
 )
 from tests.support.needs import require_root, require_tool
-from tests.unit.capture.test_process_pipe import until
+from tests.support.programs import fake_capture_tools
+from tests.support.waiting import wait_for
 
 SIZE_OF_HEADER = 24
 
@@ -188,13 +189,6 @@ def processes() -> list[str]:
     return [" ".join(child.cmdline()) for child in psutil.Process().children()]
 
 
-def fake(folder: Path, script: str) -> None:
-    """Stand-ins for tshark and dumpcap."""
-    for name in ("tshark", "dumpcap"):
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        (folder / name).chmod(0o755)
-
-
 def test_no_tshark_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptureError, match="not installed; install it with"):
@@ -205,7 +199,7 @@ def test_no_tshark_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_tshark_that_is_too_old_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    fake(tmp_path, f"echo 'TShark (Wireshark) {version} (Git v{version})'")
+    fake_capture_tools(tmp_path, f"echo 'TShark (Wireshark) {version} (Git v{version})'")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptureError, match=f"version {version} is too old"):
         find_tools()
@@ -213,7 +207,7 @@ def test_a_tshark_that_is_too_old_is_told(
 
 @pytest.mark.parametrize("version", ["3.6.0", "4.0.17", "10.2.0"])
 def test_a_newer_tshark_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    fake(tmp_path, f"echo 'TShark (Wireshark) {version} (Git v{version})'")
+    fake_capture_tools(tmp_path, f"echo 'TShark (Wireshark) {version} (Git v{version})'")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_tools() == Tools(str(tmp_path / "tshark"), str(tmp_path / "dumpcap"), version)
 
@@ -222,7 +216,7 @@ def test_tshark_starts_no_programs_for_other_sources(tmp_path: Path, monkeypatch
     """Version 3.6 does to tell its version, and waits for them."""
     monkeypatch.setenv("WIRESHARK_EXTCAP_DIR", str(tmp_path))
     refuse = 'test -n "$WIRESHARK_EXTCAP_DIR" && test ! -e "$WIRESHARK_EXTCAP_DIR" || exit 1'
-    fake(tmp_path, f"{refuse}\necho 'TShark (Wireshark) 3.6.2'")
+    fake_capture_tools(tmp_path, f"{refuse}\necho 'TShark (Wireshark) 3.6.2'")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert find_tools().version == "3.6.2"
     given = capturing._environment()["WIRESHARK_EXTCAP_DIR"]
@@ -234,14 +228,14 @@ def test_tshark_starts_no_programs_for_other_sources(tmp_path: Path, monkeypatch
 def test_a_tshark_that_is_broken_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    fake(tmp_path, script)
+    fake_capture_tools(tmp_path, script)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptureError, match="cannot tell its version; reinstall"):
         find_tools()
 
 
 def test_a_tshark_that_may_not_be_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake(tmp_path, "true")
+    fake_capture_tools(tmp_path, "true")
     (tmp_path / "tshark").chmod(0o644)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PermissionDenied, match="may not run it"):
@@ -252,7 +246,7 @@ def test_a_config_ini_in_the_current_directory_is_not_obeyed(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pyshark reads one; as root that would run somebody else's program."""
-    fake(tmp_path, "echo 'TShark (Wireshark) 9.9.9'")
+    fake_capture_tools(tmp_path, "echo 'TShark (Wireshark) 9.9.9'")
     ini = "[tshark]\ntshark_path = ./tshark\n[dumpcap]\ndumpcap_path = ./dumpcap\n"
     (tmp_path / "config.ini").write_text(ini, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -284,7 +278,7 @@ def live(
 
 def said_by(script: str, tmp_path: Path) -> LiveCapture:
     # A tshark that ends first would be the reason.
-    fake(tmp_path, f"case $0 in *tshark) exec cat ;; esac\n{script}")
+    fake_capture_tools(tmp_path, f"case $0 in *tshark) exec cat ;; esac\n{script}")
     return live(stand_ins(tmp_path), LO, frozenset(), Capture())
 
 
@@ -308,7 +302,7 @@ def test_missing_rights_are_told_with_the_fix(tmp_path: Path) -> None:
 
 
 def test_a_dumpcap_that_may_not_be_run_is_missing_rights(tmp_path: Path) -> None:
-    fake(tmp_path, "true")
+    fake_capture_tools(tmp_path, "true")
     (tmp_path / "dumpcap").chmod(0o644)
     with pytest.raises(PermissionDenied, match="may not capture on lo"):
         live(Tools(str(tmp_path / "tshark"), str(tmp_path / "dumpcap"), "4.0.0"), LO, frozenset(), Capture())
@@ -337,7 +331,7 @@ esac
 
 def test_a_capture_gives_lines_until_it_is_stopped(tmp_path: Path) -> None:
     capture = said_by(RUNNING, tmp_path)
-    until(lambda: capture.read(0.1) == ["first"])
+    wait_for(lambda: capture.read(0.1) == ["first"])
     assert capture.ended is None
     assert capture.stop() == []
     assert capture.dropped == 7
@@ -346,8 +340,8 @@ def test_a_capture_gives_lines_until_it_is_stopped(tmp_path: Path) -> None:
 def test_a_capture_that_dies_says_which_child_and_why(tmp_path: Path) -> None:
     capture = said_by(RUNNING, tmp_path)
     (tmp_path / "dumpcap.die").touch()
-    until(lambda: bool(capture.read(0.1) or capture.ended))
-    until(lambda: capture.ended == "dumpcap_ended")
+    wait_for(lambda: bool(capture.read(0.1) or capture.ended))
+    wait_for(lambda: capture.ended == "dumpcap_ended")
     capture.stop()
     assert "The network went down" in capture.last_words
 
@@ -374,7 +368,7 @@ def test_interfaces_are_listed(tools: Tools) -> None:
 
 
 def test_where_interfaces_cannot_be_listed_there_are_none(tmp_path: Path) -> None:
-    fake(tmp_path, "exit 1")
+    fake_capture_tools(tmp_path, "exit 1")
     assert interface_names(Tools(str(tmp_path / "tshark"), "dumpcap", "4.0.0")) == []
 
 
@@ -449,7 +443,7 @@ ALL = [line for both in zip(ODD, EVEN, strict=True) for line in both]
 
 
 def sharing(folder: Path) -> LiveCapture:
-    fake(folder, SHARING)
+    fake_capture_tools(folder, SHARING)
     return live(stand_ins(folder), LO, frozenset(), Capture(workers=2))
 
 
@@ -461,7 +455,7 @@ def gathered(capture: LiveCapture, count: int) -> list[str]:
         found.extend(capture.read(0.1))
         return len(found) >= count
 
-    until(enough)
+    wait_for(enough)
     return found
 
 
@@ -504,7 +498,7 @@ def test_one_worker_that_dies_ends_them_all(tmp_path: Path, number: int) -> None
     gathered(capture, 6)
     assert capture.ended is None
     (tmp_path / f"dumpcap.die{number}").touch()
-    until(lambda: capture.read(0.1) == [] and capture.ended == "dumpcap_ended")
+    wait_for(lambda: capture.read(0.1) == [] and capture.ended == "dumpcap_ended")
     capture.stop()
     assert capture.last_words == f"Worker {number} fell"
     assert capture.dropped == 7
@@ -525,7 +519,7 @@ def test_the_capture_is_as_far_behind_as_its_last_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_700_000_010.0)
-    fake(tmp_path, SHARING.replace("second=1700000000", "second=$((1700000000 + 8 * number))"))
+    fake_capture_tools(tmp_path, SHARING.replace("second=1700000000", "second=$((1700000000 + 8 * number))"))
     capture = live(stand_ins(tmp_path), LO, frozenset(), Capture(workers=2))
     gathered(capture, 6)
     assert capture.lag == pytest.approx(10, abs=0.01)

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from portsentry_py.capture.process_pipe import ProcessPipe
+from tests.support.waiting import wait_for
 
 ENVIRONMENT = dict(os.environ)
 Start = Callable[..., ProcessPipe]
@@ -42,13 +43,6 @@ def lines(pipeline: ProcessPipe, seconds: float = 10) -> list[str]:
         found += pipeline.read(0.1)
     assert pipeline.at_end
     return found
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def test_lines_come_through_both(start: Start) -> None:
@@ -83,7 +77,7 @@ def test_waiting_for_lines_ends(start: Start) -> None:
 @pytest.mark.parametrize(("first", "second", "position"), [("exit 3", "cat", 0), ("sleep 60", "exit 4", 1)])
 def test_the_death_of_a_child_is_noticed(start: Start, first: str, second: str, position: int) -> None:
     pipeline = start(first, second)
-    until(lambda: pipeline.ended is not None)
+    wait_for(lambda: pipeline.ended is not None)
     assert pipeline.ended == position
     assert pipeline.exit_code(position) == 3 + position
 
@@ -91,7 +85,7 @@ def test_the_death_of_a_child_is_noticed(start: Start, first: str, second: str, 
 def test_a_killed_first_child_ends_the_second(start: Start) -> None:
     pipeline = start("kill -KILL $$", "cat")
     assert lines(pipeline) == []
-    until(lambda: pipeline.exit_code(1) == 0)
+    wait_for(lambda: pipeline.exit_code(1) == 0)
 
 
 def test_what_children_say_is_kept_and_bounded(start: Start) -> None:
@@ -110,17 +104,17 @@ def test_children_that_say_much_do_not_block(start: Start) -> None:
 
 def test_stopping_lets_them_finish(start: Start) -> None:
     pipeline = start("trap 'echo last; exit 0' TERM; echo first; while :; do sleep 0.05; done", "cat")
-    until(lambda: pipeline.read(0.1) == ["first"])
+    wait_for(lambda: pipeline.read(0.1) == ["first"])
     assert pipeline.stop() == ["last"]
     assert [pipeline.exit_code(0), pipeline.exit_code(1)] == [0, 0]
 
 
 def test_children_that_were_told_end_by_themselves(start: Start) -> None:
     pipeline = start("trap 'echo last; exit 0' TERM; echo first; while :; do sleep 0.05; done", "cat")
-    until(lambda: pipeline.read(0.1) == ["first"])
+    wait_for(lambda: pipeline.read(0.1) == ["first"])
     pipeline.tell()
     assert lines(pipeline) == ["last"]
-    until(lambda: pipeline.exit_code(0) == 0)
+    wait_for(lambda: pipeline.exit_code(0) == 0)
     pipeline.tell()
 
 
@@ -152,7 +146,7 @@ def test_what_the_first_child_writes_waits_for_the_last() -> None:
     pipeline = ProcessPipe(
         [["sh", "-c", "echo early; echo 'ready' >&2"], ["cat"]], ENVIRONMENT, hold_back=True
     )
-    until(lambda: pipeline.read(0.1) == [] and pipeline.said(0) == ["ready"])
+    wait_for(lambda: pipeline.read(0.1) == [] and pipeline.said(0) == ["ready"])
     assert psutil.Process().children()
     pipeline.start_last()
     pipeline.start_last()

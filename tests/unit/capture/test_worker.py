@@ -12,7 +12,7 @@ import pytest
 from portsentry_py.capture import worker as working
 from portsentry_py.capture.worker import Worker, reason_in, time_of
 from tests.support.build import SCANNER, syn
-from tests.unit.capture.test_process_pipe import until
+from tests.support.waiting import wait_for
 
 FIRST, SECOND, THIRD = (f"1700000000.{n:06d}\tx{n}" for n in (1, 2, 3))
 READY = "echo 'File: -' >&2"
@@ -56,7 +56,7 @@ def gathered(worker: Worker, count: int) -> list[str]:
         found.extend(worker.read(0.1))
         return len(found) >= count
 
-    until(enough)
+    wait_for(enough)
     return found
 
 
@@ -148,12 +148,12 @@ def test_the_lag_is_that_of_the_newest_line(start: Start, monkeypatch: pytest.Mo
 )
 def test_who_ended_is_told(start: Start, dumpcap: str, tshark: str, ended: str) -> None:
     worker = start(dumpcap, tshark=tshark)
-    until(lambda: worker.ended == f"{ended}_ended")
+    wait_for(lambda: worker.ended == f"{ended}_ended")
 
 
 def test_a_tshark_that_closes_its_output_has_ended(start: Start) -> None:
     worker = start(READY, GOES_ON, tshark="exec >&- 2>&-; sleep 60")
-    until(lambda: worker.read(0.1) == [] and worker.ended == "tshark_ended")
+    wait_for(lambda: worker.read(0.1) == [] and worker.ended == "tshark_ended")
 
 
 def test_the_drops_of_all_interfaces_are_added_up(start: Start) -> None:
@@ -170,7 +170,7 @@ def test_the_drops_of_all_interfaces_are_added_up(start: Start) -> None:
 def test_the_reason_is_dumpcaps_or_else_tsharks(start: Start) -> None:
     def ended(dumpcap: str) -> Worker:
         worker = start(f"{dumpcap} >&2; exit 1", tshark="echo 'tshark: what?' >&2")
-        until(lambda: worker.ended == "dumpcap_ended")
+        wait_for(lambda: worker.ended == "dumpcap_ended")
         worker.stop()
         return worker
 

@@ -17,7 +17,7 @@ from portsentry_py.fail2ban.pack import pack_files
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import US, log_lines, lost, micros, strict
 from tests.support.disk import fill, small_disk
-from tests.support.nobody import as_nobody, shared_folder
+from tests.support.other_users import as_nobody, shared_folder
 
 TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from portsentry_py.sensor.systemd import SystemdNotifier
 from tests.support.build import SCANNER, Sent, refused, syn, visit, write_pcap, write_pcapng
 from tests.support.disk import fill, small_disk
 from tests.support.needs import require_root, require_tool
-from tests.unit.capture.test_live import fake
+from tests.support.other_users import unprivileged
+from tests.support.programs import fake_capture_tools
 
 NOBODY = 65_534
 
@@ -293,19 +293,6 @@ def test_a_log_that_leads_elsewhere_is_73(command: Command, tmp_path: Path, argu
     assert not (tmp_path / "victim").exists()
 
 
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """As a user who may nothing; root alone can become one."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def test_a_log_that_may_not_be_written_is_77(command: Command, capture: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch(0o400)
@@ -342,7 +329,7 @@ def test_a_missing_tshark_is_69(
 def test_a_tshark_that_is_too_old_is_69(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    fake(tmp_path, "echo 'TShark (Wireshark) 2.6.20'")
+    fake_capture_tools(tmp_path, "echo 'TShark (Wireshark) 2.6.20'")
     monkeypatch.setenv("PATH", str(tmp_path))
     fails(command(name, *(["x.pcap"] if name == "replay" else [])), 69, "2.6.20 is too old", "3.6.0")
 

@@ -15,7 +15,7 @@ from portsentry_py.config import loader as config
 from portsentry_py.config.settings import PortScan, Settings
 from portsentry_py.errors import ConfigError, PermissionDenied
 from tests.support.build import unhurried
-from tests.unit.cli.test_main import unprivileged
+from tests.support.other_users import unprivileged
 
 
 def problems(text: str) -> list[str]:

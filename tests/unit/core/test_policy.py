@@ -13,7 +13,7 @@ from portsentry_py.core.policy import Policy
 from portsentry_py.core.sighting import Kind
 from portsentry_py.core.source_table import SourceRecord
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, START_US, US
-from tests.unit.core.test_source_table import sighting
+from tests.support.sightings import sighting
 
 
 def finding(

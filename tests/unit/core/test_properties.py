@@ -6,11 +6,9 @@ import dataclasses
 import gc
 import types
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from ipaddress import ip_network
 from math import log2
 from typing import Any
-from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -21,9 +19,10 @@ from portsentry_py.config.settings import Limits, Settings
 from portsentry_py.core.decode import decode
 from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
+from portsentry_py.core.packet import ACK, SYN, Packet
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
+from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,
     HOME,
@@ -32,108 +31,28 @@ from tests.support.build import (
     SCANNER,
     SCANNER6,
     SECOND_US,
-    STACK_OPTIONS,
     START_US,
     UNTOLD,
     US,
     Sent,
     evidence,
-    home_hosts,
     icmp_unreachable,
     line,
     log_lines,
     records,
     rst,
-    rst_ack,
     strict,
     syn,
     syn_ack,
     tcp,
     udp,
-    udp_reply,
     unhurried,
     watch,
     watch_as,
 )
+from tests.support.traffic import conversations
 
-FLAGS = (SYN, SYN, SYN, 0, FIN, FIN | PSH | URG, SYN | FIN, SYN | ACK, RST, RST | ACK, FIN | ACK, 0x40)
-# A few ports, so that traffic meets itself: traps of `strict()`, a served port, others.
-PORTS = (11, 19, 23, 80, *range(100, 112))
-V4 = (SCANNER, FRIEND, "203.0.113.77", "169.254.3.3")
-V6 = (SCANNER6, "2001:db8:bad:1::5", "::ffff:203.0.113.9", "fe80::7")
-# ICMP echo requests, IP protocols without ports, and an SCTP INIT.
-PROTOCOLS = (1, 2, 47, 50, 51, 58, 89, 132)
-ANY_PAYLOAD = bytes([8, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 4])
 TIMES_AND_IDS = ("timestamp", "first_seen", "last_seen", "event_id")
-
-
-def answered(draw: st.DrawFn, asked: Sent, *answers: Callable[[Sent], Sent]) -> list[Sent]:
-    answer = draw(st.sampled_from([None, *answers]))
-    return [asked, answer(asked)] if answer else [asked]
-
-
-def session(asked: Sent) -> list[Sent]:
-    """A connection that was opened, and closed with a proof."""
-    return [asked, syn_ack(asked, seq=5000), rst_ack(asked, ack=5001)]
-
-
-def reset(asked: Sent) -> Sent:
-    """How our stack answers a segment with ACK that belongs to nothing."""
-    return dataclasses.replace(
-        asked.later(0.001),
-        src=asked.dst,
-        dst=asked.src,
-        payload=tcp("", "", asked.dest_port, asked.src_port, RST).payload,
-    )
-
-
-@st.composite
-def conversations(
-    draw: st.DrawFn, sources: tuple[str, ...] = V4 + V6, *, answers: bool = True, hosts: int = 1
-) -> list[Sent]:
-    """Packets of others to us, and what we answer, at random moments of a few minutes.
-
-    Sequence numbers are the source's own: equal probes of two sources would be about both.
-    """
-    found = []
-    for _ in range(draw(st.integers(1, 25))):
-        src = draw(st.sampled_from(sources))
-        seq = crc32(src.encode())
-        at = draw(st.sampled_from([0.0, 0.2, 1.0, 3.0, 59.0, 60.0, 61.0, 130.0]))
-        at += draw(st.integers(0, 99)) / 100
-        port = draw(st.sampled_from(PORTS))
-        src_port = draw(st.sampled_from([53, 40_000, 40_001]))
-        ours = (HOST6, *home_hosts(hosts - 1, family=6)) if ":" in src else (HOST, *home_hosts(hosts - 1))
-        dst = draw(st.sampled_from(ours))
-        kind = draw(st.sampled_from(["segment", "stray", "session", "datagram", "burst", "across", "other"]))
-        if kind == "segment":
-            flags = draw(st.sampled_from(FLAGS))
-            asked = tcp(src, dst, src_port, port, flags, at=at, seq=seq, ack=5001)
-            conversation = answered(draw, asked, syn_ack, rst, icmp_unreachable)
-        elif kind == "stray":
-            asked = tcp(src, dst, src_port, port, FIN | ACK, at=at, seq=seq, ack=5001)
-            conversation = answered(draw, asked, reset)
-        elif kind == "session":
-            conversation = session(tcp(src, dst, src_port, port, SYN, at=at, seq=seq, options=STACK_OPTIONS))
-        elif kind == "datagram":
-            (asked,) = udp(src, port, dst=dst, src_port=src_port, at=at)
-            conversation = answered(draw, asked, udp_reply, icmp_unreachable)
-        elif kind == "burst":
-            ports = range(100, 100 + draw(st.integers(3, 8)))
-            conversation = syn(src, *ports, dst=dst, src_port=src_port, at=at, seq=seq)
-        elif kind == "across":
-            flags = draw(st.sampled_from([SYN, FIN]))
-            conversation = [
-                tcp(src, one, src_port, port, flags, at=at + nth / 100, seq=seq)
-                for nth, one in enumerate(ours)
-            ]
-        else:
-            asked = Sent(
-                START_US + round(at * SECOND_US), src, dst, draw(st.sampled_from(PROTOCOLS)), ANY_PAYLOAD
-            )
-            conversation = answered(draw, asked, icmp_unreachable)
-        found += conversation if answers or kind in {"burst", "across"} else conversation[:1]
-    return sorted(found, key=lambda packet: packet.time_us)
 
 
 def shifted(events: list[Any]) -> list[dict[str, object]]:
@@ -290,23 +209,6 @@ def held(engine: Pipeline) -> int:
             entries += len(one)
         waiting += gc.get_referents(one)
     return entries
-
-
-def held_within(engine: Pipeline, limits: Limits) -> None:
-    """Every table of every part is within its bound."""
-    ledger, flows, scans = engine._ledger, engine._flows, engine._scans
-    assert ledger.entries <= limits.max_attempts
-    assert len(ledger) <= 2 * limits.max_sources
-    records = [record for table in (ledger._known, ledger._newcomers) for _, record in table.items()]
-    assert ledger.entries == sum(len(record.unserved) for record in records)
-    assert not any(record.forgotten for record in records)
-    for flow_table in (flows._inbound, flows._outbound):
-        assert len(flow_table) <= limits.max_flows
-    assert len(flows._pending) <= limits.max_flows
-    assert len(flows._handshakes) <= limits.max_flows
-    assert len(flows._strays) <= limits.max_flows
-    assert max(len(scans._fast), len(scans._slow)) <= limits.max_sources
-    assert len(engine._ration._sources) <= limits.max_sources
 
 
 @hypothesis_settings(unhurried, max_examples=30)

@@ -11,7 +11,7 @@ from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_table import Attempt, Endpoint, SourceRecord
 from tests.support.build import FRIEND, HOST, SCANNER, SECOND_US, START_US
-from tests.unit.core.test_source_table import sighting
+from tests.support.sightings import sighting
 
 LINES = Lines(repeat_seconds=60, quiet_seconds=60, slow_quiet_seconds=3600)
 

@@ -12,40 +12,10 @@ from portsentry_py.config.settings import Limits
 from portsentry_py.core.packet import UDP
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_table import Endpoint, SourceRecord, SourceTable, StackFingerprint
-from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, syn, udp, unhurried
+from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, udp, unhurried
+from tests.support.sightings import sighting
 
 HOUR = 3600
-
-
-def sighting(
-    kind: Kind,
-    port: int,
-    *,
-    source: str = SCANNER,
-    target: str = HOST,
-    proto: str = "tcp",
-    scan_type: str = "syn",
-    at: float = 0,
-    direction: str = "inbound",
-    ttl: int = 64,
-    seq: int = 0,
-    tunnelled: bool = False,
-    home_known: bool = True,
-) -> Sighting:
-    """A sighting of a raw SYN; no sequence number, so that equal probes are no twins."""
-    packet = syn(source, port)[0].packet._replace(ttl=ttl, seq=seq, tunnelled=tunnelled)
-    return Sighting(
-        kind=kind,
-        time_us=START_US + round(at * SECOND_US),
-        source=source,
-        target=target,
-        port=port,
-        proto=proto,
-        scan_type=scan_type,
-        direction=direction,
-        packet=packet,
-        home_known=home_known,
-    )
 
 
 def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[SourceTable, SourceRecord]:

@@ -21,14 +21,9 @@ from portsentry_py.errors import OutputError
 from portsentry_py.events.model import Event
 from portsentry_py.output import log_file
 from portsentry_py.output.json_log import FileSink, ReaderGone, StreamSink, open_log
-from tests.support.build import SCANNER, connections, log_lines, refused, strict, syn, watch
+from tests.support.build import SCANNER, connections, log_lines, strict, syn, watch
+from tests.support.build import connection_events as events
 from tests.support.paths import ROOT
-
-
-def events(count: int = 3) -> list[Event]:
-    found = connections(watch(strict(), refused(syn(SCANNER, *range(100, 100 + count)))))
-    assert len(found) == count
-    return list(found)
 
 
 def written(log: Path, *given: Event) -> None:

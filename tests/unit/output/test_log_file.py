@@ -14,7 +14,7 @@ from portsentry_py.output import log_file
 from portsentry_py.output.log_file import examine, open_log
 from tests.support.disk import fill, run, small_disk
 from tests.support.needs import require_root
-from tests.support.nobody import NOBODY, as_nobody, shared_folder
+from tests.support.other_users import NOBODY, as_nobody, shared_folder
 
 
 @pytest.fixture

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-import portsentry_py
-from tests.support.needs import do_without, require_root, require_tool
+from tests.support.other_users import AS_NOBODY, NET_RIGHTS, python_for_all
+from tests.support.paths import ROOT
+from tests.support.processes import capabilities, status_of
 
-ROOT = Path(portsentry_py.__file__).parents[1]
-NOBODY = 65534
-# For command lines: what makes an ordinary user of root, and what lets such a user capture.
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-NET_RIGHTS = ("--inh-caps=+net_raw,+net_admin", "--ambient-caps=+net_raw,+net_admin")
 NET_RAW_AND_ADMIN = 1 << 13 | 1 << 12
-
-
-@cache
-def python_for_all() -> str:
-    """A Python that an ordinary user may run: ours may be in somebody's home."""
-    require_root()
-    require_tool("setpriv")
-    # setpriv is still root when it starts the first one; that one starts the second.
-    again = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', 'import ctypes, json'])"
-    for python in (sys.executable, "/usr/bin/python3"):
-        command = [*AS_NOBODY, python, "-I", "-S", "-c", again]
-        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-            return python
-    return do_without("there is no Python that everybody may run")
 
 
 SAYS = f"""
@@ -51,21 +31,12 @@ except PermissionError:
 """
 
 
-def status_of(text: str) -> dict[str, str]:
-    """The lines of /proc/self/status by their names."""
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-
-
 def after_dropping(*before: str) -> dict[str, str]:
     """What a process says of itself after it gave up its rights; `dropped` is what it was told."""
     command = [*before, python_for_all(), "-I", "-S", "-c", SAYS + RAW_SOCKET]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     dropped, _, status = done.stdout.partition("\n")
     return {"dropped": dropped, **status_of(status)}
-
-
-def capabilities(status: dict[str, str]) -> list[int]:
-    return [int(status[name], 16) for name in ("CapPrm", "CapEff", "CapAmb", "CapInh")]
 
 
 def test_an_ordinary_user_with_rights_has_none_afterwards_and_gains_none() -> None:

@@ -18,18 +18,14 @@ import pytest
 from portsentry_py.errors import RightsLost
 from portsentry_py.privsep.client import Launched, LauncherClient
 from tests.support.needs import require_root, require_tool
-from tests.unit.capture.test_process_pipe import until
-from tests.unit.privsep.test_capabilities import (
-    AS_NOBODY,
-    NET_RIGHTS,
-    ROOT,
-    capabilities,
-    python_for_all,
-    status_of,
-)
-from tests.unit.privsep.test_launcher import GOES_ON, has_ended
+from tests.support.other_users import AS_NOBODY, NET_RIGHTS, python_for_all
+from tests.support.paths import ROOT
+from tests.support.processes import capabilities, has_ended, open_files, status_of
+from tests.support.waiting import wait_for
 
 Start = Callable[[str], LauncherClient]
+
+GOES_ON = "exec sleep 1000"
 
 
 @pytest.fixture
@@ -63,12 +59,6 @@ def launched(client: LauncherClient, *options: str) -> Launched:
         return client.capture(command, null.fileno(), null.fileno())
 
 
-def open_files() -> dict[str, str]:
-    """Our descriptors and what they are."""
-    entries = list(Path("/proc/self/fd").iterdir())  # one of them is the list's, and gone now
-    return {entry.name: str(entry.readlink()) for entry in entries if entry.is_symlink()}
-
-
 def test_what_was_started_writes_where_it_was_told(start: Start) -> None:
     client = start('echo "$@"; echo words >&2')
     readers = [os.pipe(), os.pipe()]
@@ -91,7 +81,7 @@ def test_it_runs_until_it_has_ended(start: Start) -> None:
     assert process.wait() == 0
     assert process.poll() == 0
     assert process.wait() == 0
-    until(lambda: not psutil.pid_exists(process.pid))
+    wait_for(lambda: not psutil.pid_exists(process.pid))
 
 
 def test_a_signal_reaches_it(start: Start) -> None:
@@ -110,7 +100,7 @@ def test_one_that_has_ended_gets_no_signal(start: Start) -> None:
 
 def test_one_that_ends_just_before_a_signal_is_fine(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = launched(start("exit 0"))
-    until(lambda: not psutil.pid_exists(process.pid))
+    wait_for(lambda: not psutil.pid_exists(process.pid))
     with monkeypatch.context() as late:
         late.setattr(process, "poll", lambda: None)  # it was asked a moment ago
         process.send_signal(signal.SIGTERM)
@@ -130,13 +120,13 @@ def test_two_hundred_starts_leave_nothing_open(start: Start) -> None:
     client = start("exit 0")
     launched(client).wait()
     before, theirs = open_files(), Path(f"/proc/{client.pid}/fd")
-    until(lambda: len(list(theirs.iterdir())) == 4)
+    wait_for(lambda: len(list(theirs.iterdir())) == 4)
     for _ in range(200):
         process = launched(client)
         process.kill()
         process.wait()
     assert open_files() == before
-    until(lambda: len(list(theirs.iterdir())) == 4)
+    wait_for(lambda: len(list(theirs.iterdir())) == 4)
     assert psutil.Process(client.pid).children() == []
 
 

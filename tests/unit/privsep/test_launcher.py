@@ -20,8 +20,9 @@ import pytest
 from portsentry_py.privsep import launcher
 from portsentry_py.privsep.launcher import check
 from tests.support.needs import require_root, require_tool
-from tests.unit.capture.test_process_pipe import until
-from tests.unit.privsep.test_capabilities import AS_NOBODY, NET_RIGHTS, python_for_all
+from tests.support.other_users import AS_NOBODY, NET_RIGHTS, python_for_all
+from tests.support.processes import has_ended
+from tests.support.waiting import wait_for
 
 GOES_ON = "exec sleep 1000"
 INVALID = errno.EINVAL
@@ -122,14 +123,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     assert not left
 
 
-def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or waits for somebody to collect it."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_dumpcap_is_told_what_was_asked_for_and_to_write_to_its_output(start: Start) -> None:
     options = ["-q", "-s", "128", "-B", "4", "-C", "4194304", "-i", "any", "-f", "udp and (not port 53)"]
     captured = start('printf "<%s>" "$@"').capture(*options)
@@ -175,7 +168,7 @@ def test_the_answer_is_the_process_and_how_to_watch_it(start: Start) -> None:
     assert not has_ended(captured.pid)
     signal.pidfd_send_signal(pidfd, signal.SIGTERM)
     assert watch.poll(10_000)
-    until(lambda: not psutil.pid_exists(captured.pid))  # collected: no zombie is left
+    wait_for(lambda: not psutil.pid_exists(captured.pid))  # collected: no zombie is left
     captured.close()
 
 
@@ -188,7 +181,7 @@ def test_many_come_and_go_and_none_is_left(start: Start) -> None:
         pid = captured.pid
         assert captured.written == ""
         captured.close()
-    until(lambda: not psutil.pid_exists(pid) and asker.descriptors == before)
+    wait_for(lambda: not psutil.pid_exists(pid) and asker.descriptors == before)
     assert psutil.Process(asker.process.pid).children() == []
 
 
@@ -291,7 +284,7 @@ def test_what_it_does_not_understand_is_refused(start: Start, message: bytes) ->
         answer, given = asker.say(message, null.fileno(), null.fileno())
         assert (answer["errno"], given) == (INVALID, [])
     asker.still_answers()
-    until(lambda: asker.descriptors == before)
+    wait_for(lambda: asker.descriptors == before)
     assert psutil.Process(asker.process.pid).children() == []
     assert asker.end() == ""
 
@@ -315,7 +308,7 @@ def test_descriptors_that_nobody_asked_for_are_closed(start: Start) -> None:
             _, given = asker.say(b'{"do": "capture", "options": []}', *[null.fileno()] * (3 + number))
             for descriptor in given:
                 os.close(descriptor)
-    until(lambda: asker.descriptors == before)
+    wait_for(lambda: asker.descriptors == before)
 
 
 def test_a_filter_that_no_command_line_can_hold_is_refused(start: Start) -> None:
@@ -342,7 +335,7 @@ def test_a_signal_to_all_is_for_whoever_asks(start: Start, number: int) -> None:
     asker.still_answers()
     assert not has_ended(captured.pid)
     os.kill(captured.pid, number)
-    until(lambda: has_ended(captured.pid))  # dumpcap is not deaf to it
+    wait_for(lambda: has_ended(captured.pid))  # dumpcap is not deaf to it
     captured.close()
 
 
@@ -376,7 +369,7 @@ def test_when_the_launcher_is_killed_every_dumpcap_ends(start: Start) -> None:
     captured = [asker.capture("-q") for _ in range(3)]
     asker.process.kill()
     for one in captured:
-        until(lambda pid=one.pid: has_ended(pid))  # type: ignore[misc]
+        wait_for(lambda pid=one.pid: has_ended(pid))  # type: ignore[misc]
         one.close()
 
 
@@ -401,7 +394,7 @@ def test_when_the_asker_is_killed_everything_ends(start: Start, tmp_path: Path) 
             assert not any(map(has_ended, pids))
         finally:
             asking.kill()
-    until(lambda: all(map(has_ended, pids)))
+    wait_for(lambda: all(map(has_ended, pids)))
 
 
 def test_a_socket_that_counts_is_opened_and_hears_nothing(start: Start) -> None:
@@ -452,7 +445,7 @@ def test_an_ordinary_user_with_the_right_to_capture_captures() -> None:
             return False
         return b"here I am" in seen
 
-    until(sees, 30)
+    wait_for(sees)
     _, (descriptor,) = asker.say(b'{"do": "count"}')
     os.close(descriptor)
     asker.end()

@@ -26,6 +26,7 @@ from portsentry_py.events.model import Event
 from portsentry_py.state import codec as snapshot
 from portsentry_py.state.codec import BrokenSnapshot, decode
 from tests.scenarios.make import FOLDER, SCENARIOS, write_capture
+from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,
     HOME,
@@ -56,7 +57,7 @@ from tests.support.build import (
     watch,
 )
 from tests.support.needs import require_tool
-from tests.unit.core.test_properties import conversations, held_within
+from tests.support.traffic import conversations
 
 HOUR = 3600
 # It probes a port every ten minutes.

@@ -19,7 +19,7 @@ from portsentry_py.state import file as state_file
 from portsentry_py.state.codec import MAX_BYTES, VERSION
 from portsentry_py.state.file import StateFile
 from tests.support.build import unhurried
-from tests.unit.cli.test_main import unprivileged
+from tests.support.other_users import unprivileged
 
 CONTENT = b"what is known"
 
