@@ -6,8 +6,9 @@ import time
 
 from portsentry_py.capture.handover import HandoverPolicy
 from portsentry_py.capture.kernel_counter import KernelCounter
-from portsentry_py.capture.live import LiveCapture, Tools
+from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.loss import LossAccounting
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import PortsentryError
 from portsentry_py.host.interfaces import describe, memory_of

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portsentry_py.capture.kernel_counter import KernelCounter
-from portsentry_py.capture.live import LiveCapture, Tools, find_tools, interface_names
+from portsentry_py.capture.live import LiveCapture
+from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.checks.live import sensor_hears, unheard
 from portsentry_py.config.settings import Settings
 from portsentry_py.errors import CaptureError, PortsentryError

@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from portsentry_py import __version__
-from portsentry_py.capture.live import find_tools
 from portsentry_py.capture.supervisor import CaptureSupervisor
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.checks.check import check as check_all
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Networks, Settings

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portsentry_py.capture.live import DamagedCapture, Tools, replay_lines
+from portsentry_py.capture.file import DamagedCapture, replay_lines
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Networks, Settings
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline

@@ -66,7 +66,7 @@ IMPURE = {
 CLOCKS = {"now", "utcnow", "today", "fromtimestamp"}
 # Third-party package: the modules that may import it.
 OWNERS = {
-    "pyshark": {"capture.live"},
+    "pyshark": {"capture.toolchain"},
     "pythonjsonlogger": {"output.json_log"},
     "yaml": {"config.loader"},
     "pydantic": {"config.loader"},

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import portsentry_py
-from portsentry_py.capture.live import find_tools
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings, Traps
 from portsentry_py.core.decode import COLUMNS, canonical_address

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from portsentry_py.capture.live import find_tools
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, URG

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from portsentry_py.capture.toolchain import Tools
+
 
 def write_program(path: Path, script: str) -> Path:
     """A script that everybody may run; its first line names the interpreter."""
@@ -12,7 +14,8 @@ def write_program(path: Path, script: str) -> Path:
     return path
 
 
-def fake_capture_tools(folder: Path, script: str) -> None:
+def fake_capture_tools(folder: Path, script: str) -> Tools:
     """A tshark and a dumpcap that run this shell script."""
-    for name in ("tshark", "dumpcap"):
-        write_program(folder / name, f"#!/bin/sh\n{script}\n")
+    shell = f"#!/bin/sh\n{script}\n"
+    tshark, dumpcap = (str(write_program(folder / name, shell)) for name in ("tshark", "dumpcap"))
+    return Tools(tshark, dumpcap, "4.0.0")

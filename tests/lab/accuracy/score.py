@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 
-from portsentry_py.capture.live import find_tools
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Settings
 from portsentry_py.errors import InputError
 from portsentry_py.events.model import Event, EvidenceEvent

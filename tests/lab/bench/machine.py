@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from portsentry_py.capture.live import find_tools
+from portsentry_py.capture.toolchain import find_tools
 
 _MODEL = re.compile(r"^model name\s*: (.+)$", re.MULTILINE)
 _GIBI = 1 << 30

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from portsentry_py.capture.live import _environment, _tshark_command, find_tools
+from portsentry_py.capture.commands import environment, tshark_command
+from portsentry_py.capture.toolchain import find_tools
 from tests.lab.bench import frames
 from tests.lab.bench.captures import REPLAYED, TARGET, Frames
 from tests.lab.bench.cost import metered
@@ -117,7 +118,7 @@ def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> 
 
 def bare(capture: Path) -> Run:
     """Let tshark alone print what it prints for the sensor."""
-    return timed(_tshark_command(find_tools(), str(capture)), _environment())
+    return timed(tshark_command(find_tools().tshark, str(capture)), environment())
 
 
 def sensor(capture: Path) -> Run:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from portsentry_py.capture.live import Tools, find_tools
+from portsentry_py.capture.toolchain import Tools, find_tools
 from portsentry_py.errors import InputError
 from portsentry_py.sensor.replay import Replay
 from tests.lab.fuzz.oracle import check_line, check_sentences, line_of

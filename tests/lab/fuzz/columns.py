@@ -13,7 +13,8 @@ from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
 
-from portsentry_py.capture.live import find_tools, replay_lines
+from portsentry_py.capture.file import replay_lines
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Limits, Settings
 from portsentry_py.core.decode import COLUMNS, Discard, decode
 from portsentry_py.core.host_state import HostState

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from portsentry_py.capture.live import Tools
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.errors import InputError
 from portsentry_py.sensor.replay import Replay
 from tests.lab.fuzz.columns import mutated as other_line

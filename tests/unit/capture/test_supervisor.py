@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from portsentry_py.capture import supervisor as capturing
-from portsentry_py.capture.live import Tools
 from portsentry_py.capture.supervisor import CaptureSupervisor
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, RightsLost
 from portsentry_py.host.interfaces import Interface

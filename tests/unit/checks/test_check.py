@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.capture.live import Tools
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.checks import check as checking
 from portsentry_py.checks.check import Result, check
 from portsentry_py.config.settings import Settings

@@ -14,8 +14,8 @@ import click
 import pytest
 
 from portsentry_py import __version__
-from portsentry_py.capture.live import Tools
 from portsentry_py.capture.supervisor import CaptureSupervisor
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.cli import main as cli
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings

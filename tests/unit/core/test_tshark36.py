@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from portsentry_py.capture.live import find_tools, replay_lines
+from portsentry_py.capture.file import replay_lines
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.core.decode import decode
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.tshark36 import NUMBERS, numbers_of

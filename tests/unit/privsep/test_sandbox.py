@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portsentry_py.capture import live as capturing
-from portsentry_py.capture.live import find_tools
+from portsentry_py.capture.commands import environment, tshark_command
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.privsep import sandbox
 from portsentry_py.privsep.sandbox import at_hand, sandboxed
 from tests.support import sandbox_probe
@@ -373,7 +373,7 @@ def test_what_is_not_at_hand_is_not_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_tshark_gives_the_same_lines_as_outside() -> None:
     require_tool("tshark")
-    inside = capturing._tshark_command(find_tools(), str(SCENARIO))
+    inside = tshark_command(find_tools().tshark, str(SCENARIO))
     outside = inside[inside.index("--") + 1 :]
     both = [
         subprocess.run(
@@ -382,7 +382,7 @@ def test_tshark_gives_the_same_lines_as_outside() -> None:
             text=True,
             check=False,
             timeout=120,
-            env={**capturing._environment(), "HOME": os.devnull},
+            env={**environment(), "HOME": os.devnull},
         )
         for command in (inside, outside)
     ]
@@ -396,7 +396,7 @@ def test_tshark_reads_no_other_capture(tmp_path: Path) -> None:
     require("landlock")
     copy = tmp_path / "other.pcap"
     copy.write_bytes(SCENARIO.read_bytes())
-    named = capturing._tshark_command(find_tools(), str(SCENARIO))
+    named = tshark_command(find_tools().tshark, str(SCENARIO))
     end = named.index("--")
     command = [*named[:end], *(str(copy) if word == str(SCENARIO) else word for word in named[end:])]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

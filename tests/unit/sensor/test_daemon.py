@@ -14,8 +14,8 @@ import pytest
 
 from portsentry_py.capture import handover as renewal
 from portsentry_py.capture import supervisor as capturing
-from portsentry_py.capture.live import Tools
 from portsentry_py.capture.supervisor import CaptureSupervisor
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.capture.worker import time_of
 from portsentry_py.config.settings import Capture, Served, Settings, Traps
 from portsentry_py.core.flows import FlowTable

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from portsentry_py.capture.live import find_tools
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Networks, Settings
 from portsentry_py.errors import InputError
 from portsentry_py.sensor.replay import Replay, Summary

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portsentry_py.capture.live import find_tools, replay_lines
+from portsentry_py.capture.file import replay_lines
+from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Distributed, Limits, Settings, Traps
 from portsentry_py.core.detectors.base import MOST

@@ -1,0 +1,67 @@
+"""The command lines of dumpcap and tshark, and their environment."""
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+
+from portsentry_py.capture.bpf import kernel_filter
+from portsentry_py.config.settings import Capture
+from portsentry_py.core.decode import COLUMNS
+from portsentry_py.host.interfaces import Interface, usable_cores
+from portsentry_py.privsep.sandbox import sandboxed
+
+# Our own Wireshark profile switches the layer-4 dissectors off and keeps the user's settings out.
+_PROFILE = resources.files("portsentry_py.capture") / "wireshark"
+# Where Wireshark has programs for other sources. tshark 3.6 starts them all before it says its version, and
+# waits twenty seconds for the one that looks for telephones.
+NO_EXTCAP = {"WIRESHARK_EXTCAP_DIR": "/nonexistent"}
+# The Python process cannot follow more than two.
+_CORES_FOR_TWO = 4
+
+
+def dumpcap_commands(
+    dumpcap: str, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
+) -> Iterator[list[str]]:
+    """One for each worker; together they have the buffer that was asked for."""
+    workers = settings.workers if isinstance(settings.workers, int) else _automatic_workers()
+    buffer_mib = max(1, settings.buffer_mib // workers)
+    for number in range(workers):
+        command = [dumpcap, "-q", "-s", str(settings.snap_bytes), "-B", str(buffer_mib)]
+        if len(interfaces) > 1:
+            # Of several interfaces, dumpcap queues a thousand packets by itself and drops what comes then.
+            command += ["-C", str(buffer_mib << 20)]
+        for interface in interfaces:
+            expression = kernel_filter(served_udp, vlan=interface.ethernet, worker=number, workers=workers)
+            command += ["-i", interface.name, "-f", expression]
+        yield [*command, "-w", "-"]
+
+
+@cache  # a fresh capture must have as many as the one before
+def _automatic_workers() -> int:
+    return 2 if usable_cores() >= _CORES_FOR_TWO else 1
+
+
+def tshark_command(tshark: str, source: str) -> list[str]:
+    """tshark's, sandboxed; `source` is a file, or `-` for standard input."""
+    columns = ",".join(f'"{title}","{form}"' for title, form in COLUMNS)
+    command = [
+        tshark,
+        "-n",
+        "-r",
+        source,
+        "-t",
+        "e",
+        "-T",
+        "tabs",
+        "-o",
+        f"gui.column.format:{columns}",
+    ]
+    if source == "-":
+        return sandboxed([*command, "-l"], [str(_PROFILE)])
+    return sandboxed(command, [str(_PROFILE), source])
+
+
+def environment() -> dict[str, str]:
+    """The environment of dumpcap and tshark."""
+    return {**os.environ, "LC_ALL": "C.UTF-8", "WIRESHARK_CONFIG_DIR": str(_PROFILE), **NO_EXTCAP}
