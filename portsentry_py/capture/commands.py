@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from functools import cache
 from importlib import resources
 
 from portsentry_py.capture.bpf import kernel_filter
 from portsentry_py.config.settings import Capture
 from portsentry_py.core.decode import COLUMNS
-from portsentry_py.host.interfaces import Interface, usable_cores
+from portsentry_py.host.interfaces import Interface
 from portsentry_py.privsep.sandbox import sandboxed
 
 # Our own Wireshark profile switches the layer-4 dissectors off and keeps the user's settings out.
@@ -24,7 +23,7 @@ def dumpcap_commands(
     dumpcap: str, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
 ) -> Iterator[list[str]]:
     """One for each worker; together they have the buffer that was asked for."""
-    workers = settings.workers if isinstance(settings.workers, int) else _automatic_workers()
+    workers = worker_count(settings.workers)
     buffer_mib = max(1, settings.buffer_mib // workers)
     for number in range(workers):
         command = [dumpcap, "-q", "-s", str(settings.snap_bytes), "-B", str(buffer_mib)]
@@ -37,9 +36,16 @@ def dumpcap_commands(
         yield [*command, "-w", "-"]
 
 
-@cache  # a fresh capture must have as many as the one before
-def _automatic_workers() -> int:
-    return 2 if usable_cores() >= _CORES_FOR_TWO else 1
+def worker_count(wanted: int | str, cores: int | None = None) -> int:
+    """How many workers share the packets.
+
+    Args:
+        wanted: a number, or `auto`.
+        cores: that we may run on; those of this process by default.
+    """
+    if isinstance(wanted, int):
+        return wanted
+    return 2 if (cores or len(os.sched_getaffinity(0))) >= _CORES_FOR_TWO else 1
 
 
 def tshark_command(tshark: str, source: str) -> list[str]:

@@ -114,9 +114,9 @@ class LiveCapture:
             worker.follow(lines)
 
     @property
-    def tshark_pids(self) -> list[int]:
-        """The process numbers of all tsharks."""
-        return [worker.tshark_pid for worker in self._workers]
+    def tshark_bytes(self) -> int:
+        """The memory that all tsharks occupy."""
+        return sum(worker.tshark_bytes for worker in self._workers)
 
     @property
     def ended(self) -> str | None:

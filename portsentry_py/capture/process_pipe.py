@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import psutil
+
 # Also the size of the pipes: a burst waits in them, and is read with few calls.
 _READ_BYTES = 1 << 20
 _STDERR_BYTES = 16_384
@@ -139,13 +141,16 @@ class ProcessPipe:
         """The last lines that the child wrote to stderr."""
         return self._said[position].decode("utf-8", "replace").splitlines()
 
-    def pid(self, position: int) -> int:
-        """The child's process number."""
-        return self._processes[position].pid
-
     def fileno(self) -> int:
         """A descriptor that is readable when there is something to read."""
         return self._selector.fileno()
+
+    def resident_bytes(self, position: int) -> int:
+        """The memory that the child occupies; 0 if it has ended, or cannot be seen now."""
+        try:
+            return int(psutil.Process(self._processes[position].pid).memory_info().rss)
+        except (psutil.Error, OSError):
+            return 0
 
     def exit_code(self, position: int) -> int | None:
         """The child's exit code, None while it runs or if it was not started."""

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import time
+from dataclasses import replace
 
+from portsentry_py.capture.commands import worker_count
 from portsentry_py.capture.handover import HandoverPolicy
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
@@ -11,7 +13,7 @@ from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import PortsentryError
-from portsentry_py.host.interfaces import describe, memory_of
+from portsentry_py.host.interfaces import describe
 from portsentry_py.privsep.client import LauncherClient
 
 _diagnostics = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ class CaptureSupervisor:
     def __init__(self, tools: Tools, launcher: LauncherClient, settings: Capture) -> None:
         self._tools = tools
         self._launcher = launcher
-        self._settings = settings
+        # A capture that takes over must have as many workers as the one before.
+        self._settings = replace(settings, workers=worker_count(settings.workers))
         self._tally = KernelCounter(launcher)
         self._renewals = HandoverPolicy(settings.tshark_growth_mib * _MIB)
         self._capture: LiveCapture | None = None
@@ -123,7 +126,7 @@ class CaptureSupervisor:
         self.count()
         self._stalled = self._stalled or self.accounts.stalls(time.monotonic())
         if self._fresh is None and not self._stalled:
-            reason = self._renewals.due(time.monotonic(), sum(map(memory_of, self._running().tshark_pids)))
+            reason = self._renewals.due(time.monotonic(), self._running().tshark_bytes)
             if reason is not None:
                 self._renew(reason)
 

@@ -135,9 +135,9 @@ class Worker:
         return self._lag if time.monotonic() - self._heard < _SILENT_SECONDS else None
 
     @property
-    def tshark_pid(self) -> int:
-        """The process number of tshark."""
-        return self._pipeline.pid(1)
+    def tshark_bytes(self) -> int:
+        """The memory that tshark occupies."""
+        return self._pipeline.resident_bytes(1)
 
     @property
     def ended(self) -> str | None:

@@ -14,7 +14,8 @@ from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
 from portsentry_py.events.model import Event
-from portsentry_py.host.interfaces import default_interfaces, host_state, links_up, own_addresses
+from portsentry_py.host.host_state import host_state
+from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.json_log import Sink
 from portsentry_py.sensor.status_reporter import status_event

@@ -71,7 +71,7 @@ OWNERS = {
     "yaml": {"config.loader"},
     "pydantic": {"config.loader"},
     "click": {"cli.main"},
-    "psutil": {"host.interfaces"},
+    "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
     "rich": {"cli.main", "output.console", "report.terminal"},
 }
 # Modules without a test file of their own, and why.

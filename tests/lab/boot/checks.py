@@ -20,9 +20,8 @@ MOST_EXPOSED = 2.0
 NET_RAW = 1 << 13  # linux/capability.h
 _FILTER = 2  # linux/seccomp.h: SECCOMP_MODE_FILTER
 _MEMORY = """
-import sys
-from portsentry_py.host.interfaces import memory_of
-print(memory_of(int(sys.argv[1])))
+import psutil, sys
+print(psutil.Process(int(sys.argv[1])).memory_info().rss)
 """
 _HOSTILE = """
 import os, socket, sys

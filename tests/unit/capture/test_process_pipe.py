@@ -128,6 +128,20 @@ def test_others_can_wait_for_a_line_as_well(start: Start) -> None:
     assert ready.poll(50) == []
 
 
+def test_the_memory_of_a_child_is_read_while_it_runs(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = start("exec sleep 60")
+    assert pipeline.resident_bytes(0) > 0
+
+    def exhausted(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(psutil, "Process", exhausted)
+        assert pipeline.resident_bytes(0) == 0
+    pipeline.kill()
+    assert pipeline.resident_bytes(0) == 0
+
+
 def test_killing_twice_does_nothing_more(start: Start) -> None:
     pipeline = start("sleep 60", "cat")
     pipeline.kill()

@@ -71,8 +71,12 @@ class Played:
         self.ended: str | None = None
         self.lag: float | None = None
         self.given: list[str] = []
-        self.tshark_pids = [len(NETWORK.captures)]
         NETWORK.captures.append(self)
+
+    @property
+    def tshark_bytes(self) -> int:
+        """As the test says."""
+        return NETWORK.tshark_mib << 20
 
     def decode(self) -> None:
         """From now on it can be read."""
@@ -158,7 +162,6 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     monkeypatch.setattr(
         capturing, "describe", lambda names: [Interface(name, ethernet=True) for name in names]
     )
-    monkeypatch.setattr(capturing, "memory_of", lambda _pid: made.tshark_mib << 20)
     monkeypatch.setattr(time, "monotonic", lambda: made.now)
     monkeypatch.setattr(time, "time", lambda: START_US / 1e6 + made.now)
     return made

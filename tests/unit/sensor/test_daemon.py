@@ -64,6 +64,7 @@ class Played:
     started: list[tuple[list[Interface], frozenset[int]]]
     all: list[Played]
     last_words = "it fell over"
+    tshark_bytes = 0
 
     def __init__(
         self,
@@ -80,7 +81,6 @@ class Played:
         self.started.append((interfaces, served_udp))
         self.ended: str | None = None
         self.dropped = 0
-        self.tshark_pids = [len(self.started)]
         self.last: list[dict[str, str]] = []
         self.lag: float | None = None
         self.followed: list[dict[str, str]] | None = None
@@ -483,7 +483,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def grown(monkeypatch: pytest.MonkeyPatch, *sizes_mib: int) -> None:
     """Let tshark have these sizes, one at each tick, and then the last."""
     sizes = iter(sizes_mib)
-    monkeypatch.setattr(capturing, "memory_of", lambda _pid: next(sizes, sizes_mib[-1]) << 20)
+    size = property(lambda _self: next(sizes, sizes_mib[-1]) << 20)
+    monkeypatch.setattr(Played, "tshark_bytes", size)
 
 
 @pytest.mark.usefixtures("impatient")
