@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from portsentry_py.capture.bpf import kernel_filter
-from portsentry_py.config.settings import Capture
+from portsentry_py.config.settings import Capture, WorkerCount, Workers
 from portsentry_py.core.decode import COLUMNS
 from portsentry_py.host.interfaces import Interface
 from portsentry_py.privsep.sandbox import sandboxed
@@ -36,7 +36,7 @@ def dumpcap_commands(
         yield [*command, "-w", "-"]
 
 
-def worker_count(wanted: int | str, cores: int | None = None) -> int:
+def worker_count(wanted: Workers, cores: int | None = None) -> WorkerCount:
     """How many workers share the packets.
 
     Args:

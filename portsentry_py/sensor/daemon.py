@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from portsentry_py.capture.supervisor import CaptureSupervisor
-from portsentry_py.config.settings import Settings
+from portsentry_py.config.settings import RESTART_KEYS, Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
 from portsentry_py.events.model import Event
@@ -124,9 +124,7 @@ class Daemon:
             _diagnostics.error("the old configuration stays in force: %s", error)
             return
         if replace(settings, **_fixed(self._settings)) != settings:
-            _diagnostics.warning(
-                "interfaces, log, state, capture, limits and lines change only at a restart."
-            )
+            _diagnostics.warning("%s change only at a restart.", ", ".join(RESTART_KEYS))
         named_anew = settings.served.udp != self._settings.served.udp
         self._settings = replace(settings, **_fixed(self._settings))
         self._engine.set_settings(self._settings)
@@ -333,9 +331,7 @@ class _Every:
 
 def _fixed(settings: Settings) -> dict[str, Any]:
     """What only a restart changes."""
-    return {
-        name: getattr(settings, name) for name in ("interfaces", "log", "state", "capture", "limits", "lines")
-    }
+    return {name: getattr(settings, name) for name in RESTART_KEYS}
 
 
 def _now_us() -> int:

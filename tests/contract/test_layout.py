@@ -68,7 +68,7 @@ CLOCKS = {"now", "utcnow", "today", "fromtimestamp"}
 OWNERS = {
     "pyshark": {"capture.toolchain"},
     "pythonjsonlogger": {"output.json_log"},
-    "yaml": {"config.loader"},
+    "yaml": {"config.document"},
     "pydantic": {"config.loader"},
     "click": {"cli.main"},
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},

@@ -165,7 +165,7 @@ FEW = {
     "Pipeline._discarded",
     "HostState.protected",
     "TrapDetector.ports",
-    "portsentry_py.config.loader._model",
+    "portsentry_py.config.loader._adapter",
 }
 LARGE = 1_024
 

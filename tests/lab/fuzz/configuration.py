@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from random import Random
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings
@@ -35,14 +36,15 @@ def check(data: bytes) -> None:
 
 def check_settings(section: object) -> None:
     """Fail if a value is not what its field allows."""
+    hints = get_type_hints(type(section))
     for item in fields(section):  # type: ignore[arg-type] # a dataclass
-        content, meta = getattr(section, item.name), item.metadata
+        content, meta, hint = getattr(section, item.name), item.metadata, hints[item.name]
         if is_dataclass(content):
             check_settings(content)
-        elif "words" in meta:
-            assert content in meta["words"], item.name
-        elif "low" in meta:
-            assert meta["low"] <= content <= meta["high"], item.name
+        elif get_origin(hint) is Literal:
+            assert content in get_args(hint), item.name
+        elif "ge" in meta:
+            assert meta["ge"] <= content <= meta["le"], item.name
         elif isinstance(content, frozenset):
             assert all(type(port) is int and 0 <= port <= _LAST_PORT for port in content), item.name
         elif isinstance(content, (str, tuple)):

@@ -32,7 +32,13 @@ _CORE = {
 
 TARGETS = {
     "columns": Target("lines of tshark's", 10_000_000, 3600, 2048, frozenset(_CORE | {"events.model"})),
-    "configuration": Target("configuration files", 0, 600, 4096, frozenset({"config.loader"})),
+    "configuration": Target(
+        "configuration files",
+        0,
+        600,
+        4096,
+        frozenset({"config.document", "config.loader", "config.values"}),
+    ),
     "status": Target(
         "logs, and fail2ban's answers",
         0,

@@ -8,7 +8,7 @@ import pytest
 
 from portsentry_py.capture.bpf import kernel_filter
 from portsentry_py.capture.commands import dumpcap_commands, worker_count
-from portsentry_py.config.settings import Capture
+from portsentry_py.config.settings import Capture, WorkerCount, Workers
 from portsentry_py.host.interfaces import Interface
 
 DUMPCAP = "/usr/bin/dumpcap"
@@ -29,7 +29,9 @@ def test_one_worker_has_every_packet_and_the_whole_buffer() -> None:
 
 
 @pytest.mark.parametrize(("workers", "buffer_mib", "each_mib"), [(2, 64, 32), (4, 64, 16), (8, 5, 1)])
-def test_several_workers_share_packets_and_buffer(workers: int, buffer_mib: int, each_mib: int) -> None:
+def test_several_workers_share_packets_and_buffer(
+    workers: WorkerCount, buffer_mib: int, each_mib: int
+) -> None:
     settings = Capture(workers=workers, buffer_mib=buffer_mib)
     commands = list(dumpcap_commands(DUMPCAP, ETHERNET, frozenset({53}), settings))
     assert len(commands) == workers
@@ -42,7 +44,7 @@ def test_several_workers_share_packets_and_buffer(workers: int, buffer_mib: int,
 @pytest.mark.parametrize(
     ("wanted", "cores", "workers"), [("auto", 3, 1), ("auto", 4, 2), ("auto", 64, 2), (1, 64, 1), (8, 1, 8)]
 )
-def test_four_cores_are_enough_for_two_workers(wanted: int | str, cores: int, workers: int) -> None:
+def test_four_cores_are_enough_for_two_workers(wanted: Workers, cores: int, workers: int) -> None:
     assert worker_count(wanted, cores) == workers
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from portsentry_py.config.settings import Settings
+from portsentry_py.config.settings import Profile, Settings
 from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN
@@ -47,7 +47,7 @@ def repeated(asked: list[Sent]) -> list[Sent]:
     return [one.later(seconds) for one in asked for seconds in (0, 1, 3, 7, 15)]
 
 
-def accused(host: HostState, *traffic: list[Sent], profile: str = "default") -> list[Event]:
+def accused(host: HostState, *traffic: list[Sent], profile: Profile = "default") -> list[Event]:
     """The lines about evidence of a sensor that watches everything."""
     return list(evidence(watch_as(host, in_time(*traffic), settings=Settings(profile=profile))))
 
@@ -93,7 +93,7 @@ def test_a_client_whose_ipv6_is_broken(host: HostState) -> None:
 
 @in_every_profile
 @everywhere
-def test_dns_answers_to_three_hundred_ports(host: HostState, profile: str) -> None:
+def test_dns_answers_to_three_hundred_ports(host: HostState, profile: Profile) -> None:
     """To questions that are older than our memory, or were asked before we watched."""
     answers = udp("198.51.100.53", *range(40_000, 40_300), src_port=53)
     assert accused(host, answers, profile=profile) == []
@@ -101,7 +101,7 @@ def test_dns_answers_to_three_hundred_ports(host: HostState, profile: str) -> No
 
 @in_every_profile
 @everywhere
-def test_answers_to_our_own_questions(host: HostState, profile: str) -> None:
+def test_answers_to_our_own_questions(host: HostState, profile: Profile) -> None:
     questions = [
         one for nth in range(300) for one in udp(HOST, 53, dst=FRIEND, src_port=40_000 + nth, at=nth / 99)
     ]
@@ -110,7 +110,7 @@ def test_answers_to_our_own_questions(host: HostState, profile: str) -> None:
 
 @in_every_profile
 @pytest.mark.parametrize("flags", [FIN | ACK, RST, RST | ACK, FIN | PSH | ACK, SYN | ACK])
-def test_late_packets_of_servers(profile: str, flags: int) -> None:
+def test_late_packets_of_servers(profile: Profile, flags: int) -> None:
     """Of connections that we opened before we watched; our stack resets them."""
     late = [
         tcp(FRIEND, HOST, 443, port, flags, seq=7, ack=9, at=port / 1000) for port in range(33_000, 33_300)
@@ -124,7 +124,7 @@ def test_late_packets_of_servers(profile: str, flags: int) -> None:
 
 @in_every_profile
 @everywhere
-def test_two_hundred_sessions_of_a_server_that_was_restarted(host: HostState, profile: str) -> None:
+def test_two_hundred_sessions_of_a_server_that_was_restarted(host: HostState, profile: Profile) -> None:
     """The clients go on, the new server knows nothing of them and resets each."""
     resets = [tcp(HOST, FRIEND, 443, port, RST, at=(port - 50_000) / 100) for port in range(50_000, 50_200)]
     assert accused(host, resets, profile=profile) == []
@@ -132,7 +132,7 @@ def test_two_hundred_sessions_of_a_server_that_was_restarted(host: HostState, pr
 
 @in_every_profile
 @everywhere
-def test_a_traceroute(host: HostState, profile: str) -> None:
+def test_a_traceroute(host: HostState, profile: Profile) -> None:
     way = udp(FRIEND, *range(33_434, 33_524), src_port=45_000, every=0.05)
     hops = [dataclasses.replace(packet, ttl=1 + nth // 3) for nth, packet in enumerate(way)]
     assert accused(host, hops, profile=profile) == []
@@ -140,14 +140,14 @@ def test_a_traceroute(host: HostState, profile: str) -> None:
 
 @in_every_profile
 @everywhere
-def test_many_users_behind_one_address(host: HostState, profile: str) -> None:
+def test_many_users_behind_one_address(host: HostState, profile: Profile) -> None:
     """Three hundred visits of fifteen services of ours from one address."""
     visits = [packet for nth in range(20) for packet in visit(FRIEND, *SERVED, at=nth, every=0.01)]
     assert accused(host, visits, profile=profile) == []
 
 
 @in_every_profile
-def test_peers_that_look_for_a_program_that_is_gone(profile: str) -> None:
+def test_peers_that_look_for_a_program_that_is_gone(profile: Profile) -> None:
     """A torrent was closed an hour ago, and its peers still ask for it."""
     peers = [
         packet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portsentry_py.config.settings import PEERS, Settings, Traps
+from portsentry_py.config.settings import PEERS, Profile, Settings, Traps
 from portsentry_py.core.detectors.profiles import PORTSENTRY_TCP, PORTSENTRY_UDP, PROFILES, registry
 from tests.support.build import SCANNER, connect, evidence, fin, refused, scans, syn, traps, udp, visit, watch
 
@@ -27,18 +27,18 @@ def test_the_default_profile_runs_everything_of_ours() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_decoys_that_the_operator_names_are_watched_in_every_profile(profile: str) -> None:
+def test_the_decoys_that_the_operator_names_are_watched_in_every_profile(profile: Profile) -> None:
     settings = Settings(profile=profile, traps=Traps(tcp=frozenset({2323})))
     assert [touch.dest_port for touch in traps(watch(settings, refused(syn(SCANNER, 2323))))] == [2323]
 
 
 @pytest.mark.parametrize("profile", sorted(set(PEERS) - {"portsentry", "portanoia"}))
-def test_a_peer_without_decoys_watches_none_by_itself(profile: str) -> None:
+def test_a_peer_without_decoys_watches_none_by_itself(profile: Profile) -> None:
     assert traps(watch(Settings(profile=profile), refused(syn(SCANNER, 1, 11, 15)))) == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_visits_of_served_ports_are_nothing_in_any_profile(profile: str) -> None:
+def test_visits_of_served_ports_are_nothing_in_any_profile(profile: Profile) -> None:
     assert evidence(watch(Settings(profile=profile), visit(SCANNER, *range(8000, 8100)))) == []
 
 
