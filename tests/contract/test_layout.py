@@ -78,7 +78,6 @@ OWNERS = {
 TESTED_ELSEWHERE = {
     "__main__": "one call; tests/unit/cli runs it",
     "checks.live": "sends real packets, in tests/integration/sensor/test_live_check",
-    "config.settings": "defaults and bounds, read by tests/unit/config/test_loader",
     "core.detectors.base": "what the detectors share, in the test of each",
     "core.finding": "a noun, made by tests/unit/core/detectors",
     "core.packet": "names and fields, read by test_decode",

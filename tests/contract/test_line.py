@@ -12,13 +12,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jsonschema
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 import portsentry_py
 from portsentry_py.capture.toolchain import find_tools
-from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings, Traps
 from portsentry_py.core.decode import COLUMNS, canonical_address
 from portsentry_py.core.detectors.profiles import PROFILES
@@ -366,42 +364,3 @@ def test_the_shipped_filter_is_anchored_on_the_frozen_keys() -> None:
     positions = [failregex.find(f'"{name}":') for name in FROZEN]
     assert positions == sorted(positions)
     assert positions[0] == len(r"^\{")
-
-
-def sections(section: Any) -> Any:
-    """Settings as the mapping that YAML would hold, with the names only."""
-    return {
-        item.name: sections(getattr(section, item.name))
-        if dataclasses.is_dataclass(getattr(section, item.name))
-        else None
-        for item in dataclasses.fields(section)
-    }
-
-
-def missing(expected: dict[str, Any], given: object, path: str = "") -> list[str]:
-    """The keys that are not given, by path."""
-    there = given if isinstance(given, dict) else {}
-    found = []
-    for name, below in expected.items():
-        if name not in there:
-            found.append(path + name)
-        elif below:
-            found += missing(below, there[name], f"{path}{name}.")
-    return found
-
-
-def test_the_shipped_configuration_names_every_key_with_its_default() -> None:
-    text = (ROOT / "config" / "portsentry.yaml").read_text(encoding="utf-8")
-    assert not missing(sections(Settings()), yaml.safe_load(text)), "keys that portsentry.yaml lacks"
-    assert config.parse(text) == Settings()
-
-
-def test_every_setting_says_what_it_means() -> None:
-    def check(section: type) -> None:
-        hints = get_type_hints(section)
-        for item in dataclasses.fields(section):
-            assert item.metadata["doc"], f"{section.__name__}.{item.name}"
-            if dataclasses.is_dataclass(hints[item.name]):
-                check(hints[item.name])
-
-    check(Settings)

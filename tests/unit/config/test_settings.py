@@ -1,0 +1,49 @@
+"""Every setting has a meaning, and the shipped file shows every default."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from portsentry_py.config import loader
+from portsentry_py.config.settings import RESTART_KEYS, Settings
+from tests.support.paths import ROOT
+
+
+def keys(
+    section: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any]]]:
+    """Every key, a section before its own."""
+    for item in dataclasses.fields(section):
+        yield (*path, item.name), item
+        if dataclasses.is_dataclass(item.default):
+            yield from keys(item.default, (*path, item.name))
+
+
+def written(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, below in content.items() if isinstance(content, dict) else ():
+        yield (*path, key)
+        yield from written(below, (*path, key))
+
+
+def test_the_shipped_file_has_every_key_in_order_with_its_default() -> None:
+    text = (ROOT / "config" / "portsentry.yaml").read_text(encoding="utf-8")
+    assert list(written(yaml.safe_load(text))) == [path for path, _ in keys(Settings)]
+    assert loader.parse(text) == Settings()
+
+
+def test_every_key_has_a_meaning() -> None:
+    assert not [path for path, item in keys(Settings) if not item.metadata["doc"]]
+
+
+def test_a_default_is_within_its_bounds() -> None:
+    bounded = [item for _, item in keys(Settings) if "ge" in item.metadata]
+    assert len(bounded) > 20
+    assert not [one for one in bounded if not one.metadata["ge"] <= one.default <= one.metadata["le"]]
+
+
+def test_the_keys_that_need_a_restart_are_known() -> None:
+    assert RESTART_KEYS == ("interfaces", "log", "state", "lines", "limits", "capture")
