@@ -23,7 +23,11 @@ class Played(NamedTuple):
     lines: list[bytes]
 
 
-@pytest.fixture(scope="module", params=NAMES)
+# One worker plays a scenario once for all tests of it.
+PLAYED_TOGETHER = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES]
+
+
+@pytest.fixture(scope="module", params=PLAYED_TOGETHER)
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Played:
     require_tool("tshark")
     name: str = request.param

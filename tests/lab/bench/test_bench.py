@@ -150,6 +150,7 @@ def besieged() -> Pipeline:
     return Onslaught(entries.parted(128), 128).engine()
 
 
+@pytest.mark.xdist_group("onslaught")
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_an_onslaught_leaves_no_table_empty(table: Table) -> None:
     """Half of what fits, because small networks crowd each other out; of what no setting bounds, some."""
@@ -170,6 +171,7 @@ FEW = {
 LARGE = 1_024
 
 
+@pytest.mark.xdist_group("onslaught")
 def test_every_table_of_the_core_is_weighed() -> None:
     engine = besieged()
     paths = [path.rpartition(".") for table in TABLES for path in table.at]
