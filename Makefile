@@ -31,7 +31,7 @@ compare: $(VENV)/python
 # Tries the jail pack with Debian's fail2ban and the source trees FAIL2BAN="TREE TREE", with every firewall, in
 # network namespaces, as root; writes the table of docs/fail2ban.md.
 f2b-matrix: $(VENV)/python
-	$(VENV)/python -m tests.lab.jail.matrix $(FAIL2BAN) -o docs
+	$(VENV)/python -m tests.lab.fail2ban_matrix $(FAIL2BAN) -o docs
 
 # Lets an ordinary host live through a day in an hour, in network namespaces, as root; writes docs/measurements/ordinary.md.
 # CAPTURES=DIR plays labelled innocent captures to it too.
@@ -56,7 +56,7 @@ boot: $(VENV)/python
 # How long a ban takes, with Debian's fail2ban, in network namespaces, as root; writes into docs/fail2ban.md.
 # Takes a quarter of an hour, most of it for a scanner that goes on after its ban.
 ban-time: $(VENV)/python
-	$(VENV)/python -m tests.lab.jail.ban_time -o docs
+	$(VENV)/python -m tests.lab.ban_time -o docs
 
 # Shows that memory and cost do not drift: 24 simulated hours at speed, then 20 minutes live, in network
 # namespaces, as root; writes into docs/measurements/reliability.md.

@@ -1,4 +1,4 @@
-"""The order of all tests: those that wait come first, so that no long one is left at the end of a parallel run."""
+"""The order of the tests: those that wait come first, so that no long one is left at the end."""
 
 from __future__ import annotations
 

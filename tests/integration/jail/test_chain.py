@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.jail.conftest import StartServer
-from tests.lab.jail import matrix
+from tests.lab import fail2ban_matrix
 from tests.support.ban_chain import FAMILIES, NETWORKS, listed, open_ports, prove
 from tests.support.fail2ban_server import FIREWALLS, NETWORK_FIREWALLS, NFTABLES, Server, scan_line
 from tests.support.namespaces import Lab
@@ -219,15 +219,15 @@ def test_a_distributed_scan_has_its_network_banned(
 
 
 def test_the_matrix_puts_its_table_between_its_marks() -> None:
-    page = f"before\n{matrix.BEGIN}old\n{matrix.END}after\n"
-    row = matrix.Row("1.0.2 (Debian)", "nftables", "IPv4", 0.44, 0.11)
+    page = f"before\n{fail2ban_matrix.BEGIN}old\n{fail2ban_matrix.END}after\n"
+    row = fail2ban_matrix.Row("1.0.2 (Debian)", "nftables", "IPv4", 0.44, 0.11)
 
-    assert matrix.put_in(page, matrix.table([row])) == (
-        f"before\n{matrix.BEGIN}\n"
+    assert fail2ban_matrix.put_in(page, fail2ban_matrix.table([row])) == (
+        f"before\n{fail2ban_matrix.BEGIN}\n"
         "| fail2ban | firewall | family | line to rule | TCP | UDP | unban to no rule | ERROR lines |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
         "| 1.0.2 (Debian) | nftables | IPv4 | 0.4 s | refused | refused | 0.1 s | 0 |\n"
-        f"\n{matrix.END}after\n"
+        f"\n{fail2ban_matrix.END}after\n"
     )
     assert row.ok
-    assert not matrix.Row("x", "nftables", "IPv4", broken="waited in vain").ok
+    assert not fail2ban_matrix.Row("x", "nftables", "IPv4", broken="waited in vain").ok

@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from tests.integration.sensor.conftest import StartSensor
-from tests.lab.bench import sending
-from tests.lab.bench.captures import strangers
+from tests.support import tcpreplay
 from tests.support.namespaces import IFACE, Host, Lab, ip
 from tests.support.needs import require_tool
 from tests.support.sensor import Line, Sensor
 from tests.support.waiting import wait_for
+from tests.support.workloads import strangers
 
 pytestmark = pytest.mark.wire
 
@@ -39,17 +39,17 @@ def test_a_flood_does_not_make_tshark_grow_and_hides_nobody(
     lab: Lab, start_sensor: StartSensor, tmp_path: Path
 ) -> None:
     require_tool("tcpreplay")
-    sending.silence(lab)
-    flood = sending.recorded(tmp_path / "flood.pcap", lab.visitor, lab.target, strangers, PACKETS)
+    tcpreplay.silence(lab)
+    flood = tcpreplay.recorded(tmp_path / "flood.pcap", lab.visitor, lab.target, strangers, PACKETS)
     sensor = start_sensor(capture={"tshark_growth_mib": GROWTH_MIB})
     first = sensor.children()["tshark"].pid
 
-    flooding = sending.start(lab.visitor, flood, PER_SECOND)
+    flooding = tcpreplay.start(lab.visitor, flood, PER_SECOND)
     wait_for(lambda: sensor.children().get("tshark", psutil.Process()).pid != first, "another tshark")
     source = lab.scanner.ipv4[0]
     scan = lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-p", "1-100", lab.target.ipv4[0])
     assert scan.returncode == 0, scan.stderr
-    sent = sending.finish(flooding)
+    sent = tcpreplay.finish(flooding)
     sensor.wait_for_line("the scanner", event_type="scan", src_ip=source, verdict="ban")
     wait_until_settled(sensor)
     assert sensor.stop() == 0
@@ -124,17 +124,19 @@ def test_a_udp_service_that_starts_later_is_left_to_the_kernel(
     """Meanwhile packets come on two interfaces, and each is counted once."""
     require_tool("tcpreplay")
     second_link(lab)
-    sending.silence(lab)
-    others = sending.recorded(tmp_path / "others.pcap", lab.visitor, lab.target, strangers, SLOW_PACKETS)
+    tcpreplay.silence(lab)
+    others = tcpreplay.recorded(tmp_path / "others.pcap", lab.visitor, lab.target, strangers, SLOW_PACKETS)
     sensor = start_sensor(iface="", interfaces=[IFACE, SECOND], capture={"workers": workers})
     first = sensor.children()["tshark"]
 
-    senders = [sending.start(lab.visitor, others, SLOW_PER_SECOND, iface=iface) for iface in (IFACE, SECOND)]
+    senders = [
+        tcpreplay.start(lab.visitor, others, SLOW_PER_SECOND, iface=iface) for iface in (IFACE, SECOND)
+    ]
     serve_udp(lab.target)
     wait_for_handover(sensor, first)
     assert [one.poll() for one in senders] == [None, None], "packets came while the fresh capture took over"
     send_udp(lab.scanner, lab.target)
-    sent = sum(sending.finish(one).packets for one in senders)
+    sent = sum(tcpreplay.finish(one).packets for one in senders)
     wait_until_settled(sensor)
     assert sensor.stop() == 0
 
@@ -147,14 +149,14 @@ def test_what_the_kernel_dropped_is_told_while_the_sensor_runs(
     lab: Lab, start_sensor: StartSensor, tmp_path: Path
 ) -> None:
     require_tool("tcpreplay")
-    sending.silence(lab)
-    burst = sending.recorded(tmp_path / "burst.pcap", lab.visitor, lab.target, strangers, BURST)
+    tcpreplay.silence(lab)
+    burst = tcpreplay.recorded(tmp_path / "burst.pcap", lab.visitor, lab.target, strangers, BURST)
     sensor = start_sensor(capture={"buffer_mib": 1})
     time.sleep(SETTLED_SECONDS)
     first = sensor.children()["tshark"]
 
     first.suspend()
-    sent = sending.finish(sending.start(lab.visitor, burst, None))
+    sent = tcpreplay.finish(tcpreplay.start(lab.visitor, burst, None))
     time.sleep(HELD_UP_SECONDS)
     first.resume()
     told = wait_for(

@@ -10,7 +10,7 @@ import pytest
 
 from portsentry_py.capture.bpf import kernel_filter
 from tests.integration.sensor.conftest import StartSensor
-from tests.lab.bench import sending
+from tests.support import tcpreplay
 from tests.support.build import syn, write_pcap
 from tests.support.namespaces import IFACE, Host, Lab
 from tests.support.needs import require_tool
@@ -57,7 +57,7 @@ def test_every_packet_is_seen_once_by_one_of_two(lab: Lab, start_sensor: StartSe
     nmap(lab.scanner, "-sS", "-S", first, "-e", IFACE, target)
     nmap(lab.scanner, "-sS", "-f", "-S", second, "-e", IFACE, target)
     nmap(lab.scanner, "-6", "-sS", lab.target.ipv6[0])
-    sending.finish(sending.start(lab.scanner, tagged, 1000))
+    tcpreplay.finish(tcpreplay.start(lab.scanner, tagged, 1000))
     sources = {first, second, *lab.scanner.ipv6, TAGGED_SCANNER}
     for source in sources:
         sensor.wait_for_line("the scan", event_type="scan", src_ip=source)

@@ -8,19 +8,20 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.lab.accuracy import index, report
+from tests.lab.accuracy import report
 from tests.lab.accuracy.score import score
+from tests.lab.support import labelled
 
 
 def main() -> int:
     """Score every capture of a directory; 1 if anything that is scored is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab.accuracy", description=__doc__)
-    parser.add_argument("captures", type=Path, help="directory with index.csv and the captures")
+    parser.add_argument("captures", type=Path, help="directory with labelled.csv and the captures")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("docs/measurements"), help="directory for the two files"
     )
     arguments = parser.parse_args()
-    captures = index.read(arguments.captures)
+    captures = labelled.read(arguments.captures)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         scores = list(pool.map(score, captures))
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from portsentry_py.config.settings import Settings
 from portsentry_py.errors import InputError
 from portsentry_py.events.model import Event, EvidenceEvent
 from portsentry_py.sensor.replay import Replay
-from tests.lab.accuracy.index import Capture
+from tests.lab.support.labelled import Capture
 
 _DATE = "%Y-%m-%dT%H:%M:%S.%fZ"
 

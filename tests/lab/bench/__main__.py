@@ -17,9 +17,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.bench import bulk, delay, entries, hidden, machine, memory, rates, replay, state
+from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state
 from tests.lab.bench.programs import GivenPortsentry, Program, given_peer
-from tests.lab.jail.matrix import put_in
+from tests.lab.fail2ban_matrix import put_in
+from tests.lab.support import machine
 
 PAGE = "performance.md"
 _WITHOUT_ROOT = {"replay", "memory", "entries", "state"}

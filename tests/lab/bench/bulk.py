@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.bench.cost import inhabitants, metered, spent
 from tests.lab.bench.programs import Counts, RunningSensor
-from tests.lab.bench.tables import count, table
+from tests.lab.support.cost import inhabitants, metered, spent
+from tests.lab.support.tables import count, table
 from tests.support.namespaces import Host, Lab, opened
 from tests.support.needs import require_tool
 from tests.support.waiting import wait_for

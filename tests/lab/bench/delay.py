@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tests.lab.bench.tables import table
+from tests.lab.ban_time import NMAP, address, bench
 from tests.lab.bench.tail import told
-from tests.lab.jail.ban_time import NMAP, address, bench
+from tests.lab.support.tables import table
+from tests.lab.support.wiretap import sent
 from tests.support.waiting import wait_for
-from tests.support.wiretap import sent
 
 # What nmap is told beyond its ports: slow enough that the ban comes in the middle, and as it likes.
 SPEEDS = {"nmap at 200 ports a second": ("--max-rate", "200"), "nmap -T4": ("-T4",)}

@@ -28,11 +28,11 @@ import psutil
 
 from portsentry_py.config.settings import Limits
 from tests.lab.bench import memory, stream
-from tests.lab.bench.cost import metered
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
-from tests.lab.bench.onslaught import Onslaught
-from tests.lab.bench.tables import count, mebibytes, table
+from tests.lab.bench.saturation import Onslaught
+from tests.lab.support.cost import metered
+from tests.lab.support.tables import count, mebibytes, table
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
 

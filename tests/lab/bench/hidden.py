@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.bench import sending
-from tests.lab.bench.captures import flood
-from tests.lab.bench.cost import inhabitants, metered
 from tests.lab.bench.programs import RunningSensor
-from tests.lab.bench.sending import Sent
-from tests.lab.bench.tables import count, counters, table
 from tests.lab.bench.tail import told
+from tests.lab.support.cost import inhabitants, metered
+from tests.lab.support.tables import count, counters, table
+from tests.lab.support.wiretap import tapped
+from tests.support import tcpreplay
 from tests.support.namespaces import Lab, opened
 from tests.support.needs import require_tool
-from tests.support.wiretap import tapped
+from tests.support.tcpreplay import Sent
+from tests.support.workloads import flood
 
 _PATIENCE_SECONDS = 120.0
 _SYN_ONLY = 0x02
@@ -77,10 +77,10 @@ def measure(per_second: int, seconds: int) -> Outcome:
         ExitStack() as stack,
     ):
         folder = Path(name)
-        sending.silence(lab)
+        tcpreplay.silence(lab)
         # Not a shorter one again and again: forged sources that come back are another story.
         packets = per_second * seconds
-        capture = sending.recorded(folder / "flood.pcap", lab.visitor, lab.target, flood, packets)
+        capture = tcpreplay.recorded(folder / "flood.pcap", lab.visitor, lab.target, flood, packets)
         tap = folder / "scan.pcapng"
         before = inhabitants(lab.target)
         running = RunningSensor(lab.target, folder, {})
@@ -90,12 +90,12 @@ def measure(per_second: int, seconds: int) -> Outcome:
         what = f"host {lab.scanner.ipv4[0]} and tcp and tcp[13] & {_FLAGS} != 0x10"
         stack.enter_context(tapped(lab.scanner, tap, what))
         lines = stack.enter_context(told(running.sensor.log))
-        flooding = sending.start(lab.visitor, capture, per_second)
+        flooding = tcpreplay.start(lab.visitor, capture, per_second)
         time.sleep(seconds / 3)
         begun = time.time()
         _scan(lab)
         took = time.time() - begun
-        sent = sending.finish(flooding)
+        sent = tcpreplay.finish(flooding)
         last = time.monotonic()
         behind = meter.wait_until_quiet(_PATIENCE_SECONDS, 1.0) - last
         status = running.last_status()

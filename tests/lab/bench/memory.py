@@ -18,12 +18,12 @@ from typing import Any
 import psutil
 
 from tests.lab.bench import stream
-from tests.lab.bench.captures import TARGET
-from tests.lab.bench.cost import metered
 from tests.lab.bench.stream import through
-from tests.lab.bench.tables import count, counters, mebibytes, table
+from tests.lab.support.cost import metered
+from tests.lab.support.tables import count, counters, mebibytes, table
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
+from tests.support.workloads import TARGET
 
 TENTHS = 10
 _LOOK_SECONDS = 0.1

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from tests.lab.bench import sending
-from tests.lab.bench.captures import Frames, flood, scanner, visitors
-from tests.lab.bench.cost import inhabitants, metered, spent
 from tests.lab.bench.programs import Counts, InstalledPsad, InstalledScanlogd, OurSensor, Program
-from tests.lab.bench.sending import Sent
-from tests.lab.bench.tables import count, mebibytes, micros, table
+from tests.lab.support.cost import inhabitants, metered, spent
+from tests.lab.support.tables import count, mebibytes, micros, table
+from tests.support import tcpreplay
 from tests.support.namespaces import Host, Lab, opened
+from tests.support.tcpreplay import Sent
 from tests.support.waiting import wait_for
+from tests.support.workloads import Frames, flood, scanner, visitors
 
 _PATIENCE_SECONDS = 120.0
 # Behind by less than this, it kept up: dumpcap's timer and ours are in it.
@@ -114,7 +114,7 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
             meter.wait_until_quiet(_PATIENCE_SECONDS, program.nap_seconds)
             meter.weigh_anew()
             used = meter.cpu()
-            sent = sending.finish(sending.start(lab.visitor, capture, rate, packets))
+            sent = tcpreplay.finish(tcpreplay.start(lab.visitor, capture, rate, packets))
             last = time.monotonic()
             busy = meter.wait_until_quiet(_PATIENCE_SECONDS, program.nap_seconds)
             cpu = spent(used, meter.cpu())
@@ -143,7 +143,7 @@ def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
     """Try the sensor at all rates, then each peer with the first kind, one program after the other."""
     found: list[Trial] = []
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
-        sending.silence(lab)
+        tcpreplay.silence(lab)
         captures = [_recorded(lab, Path(name), kind, plan.most) for kind in plan.ours]
         for capture in captures:
             for rate in plan.ours[capture.stem]:
@@ -157,7 +157,7 @@ def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
 
 
 def _recorded(lab: Lab, folder: Path, kind: str, packets: int) -> Path:
-    return sending.recorded(folder / f"{kind}.pcap", lab.visitor, lab.target, KINDS[kind], packets)
+    return tcpreplay.recorded(folder / f"{kind}.pcap", lab.visitor, lab.target, KINDS[kind], packets)
 
 
 def _shown(made: Trial) -> Trial:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from portsentry_py.capture.commands import environment, tshark_command
 from portsentry_py.capture.toolchain import find_tools
-from tests.lab.bench import frames
-from tests.lab.bench.captures import REPLAYED, TARGET, Frames
-from tests.lab.bench.cost import metered
-from tests.lab.bench.frames import Link
-from tests.lab.bench.tables import count, mebibytes, table
+from tests.lab.support.cost import metered
+from tests.lab.support.tables import count, mebibytes, table
+from tests.support import frames
+from tests.support.frames import Link
+from tests.support.workloads import REPLAYED, TARGET, Frames
 
 _PER_SECOND = 10_000
 # What takes so long needs no further round: chance is small beside it.

@@ -14,8 +14,8 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.state.codec import decode
 from portsentry_py.state.file import StateFile
 from tests.lab.bench.entries import WORST_SHARE, parted
-from tests.lab.bench.onslaught import Onslaught
-from tests.lab.bench.tables import count, table
+from tests.lab.bench.saturation import Onslaught
+from tests.lab.support.tables import count, table
 from tests.support.build import encoded
 
 SHARES = (32, 8, 1)

@@ -14,8 +14,8 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from tests.lab.bench.captures import strangers
-from tests.lab.bench.frames import FILE_HEAD, Link, record
+from tests.support.frames import FILE_HEAD, Link, record
+from tests.support.workloads import strangers
 
 _BATCH = 500
 

@@ -22,15 +22,16 @@ from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
 from tests.lab.bench import __main__ as bench
-from tests.lab.bench import bulk, captures, delay, entries, frames, hidden, memory, rates, replay, state
+from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state
 from tests.lab.bench.fillings import TABLES, Table
-from tests.lab.bench.frames import Link
 from tests.lab.bench.lines import Sender
-from tests.lab.bench.onslaught import Onslaught
 from tests.lab.bench.programs import Counts, given_peer
-from tests.lab.bench.sending import Sent
+from tests.lab.bench.saturation import Onslaught
+from tests.support import frames, workloads
+from tests.support.frames import Link
 from tests.support.needs import require_root, require_tool
 from tests.support.paths import MEASUREMENTS
+from tests.support.tcpreplay import Sent
 
 PACKETS = 3_000
 COUNTER = "counter=dumpcap -q -i $IFACE -f tcp -P -w - | od -v -w90"
@@ -42,8 +43,8 @@ def wire(*tools: str) -> None:
         require_tool(tool)
 
 
-@pytest.mark.parametrize("kind", [*captures.REPLAYED.values(), captures.strangers])
-def test_the_captures_are_whole_and_the_same_every_time(tmp_path: Path, kind: captures.Frames) -> None:
+@pytest.mark.parametrize("kind", [*workloads.REPLAYED.values(), workloads.strangers])
+def test_the_captures_are_whole_and_the_same_every_time(tmp_path: Path, kind: workloads.Frames) -> None:
     path = frames.write(tmp_path / "one.pcap", kind(PACKETS, Link()), 1_000)
     again = frames.write(tmp_path / "two.pcap", kind(PACKETS, Link()), 1_000)
     assert path.read_bytes() == again.read_bytes()
@@ -59,14 +60,14 @@ def test_the_captures_are_whole_and_the_same_every_time(tmp_path: Path, kind: ca
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert len(rows) == PACKETS
     assert {tuple(row[1:]) for row in rows} == {("1", "1")}
-    if kind is captures.strangers:
+    if kind is workloads.strangers:
         assert len({row[0] for row in rows}) == PACKETS
 
 
 @pytest.mark.wire
 def test_replay() -> None:
     wire()
-    name, kind = next(iter(captures.REPLAYED.items()))
+    name, kind = next(iter(workloads.REPLAYED.items()))
     rows = replay.measure(PACKETS, 1, {name: kind})
     other = replay.pyshark(20)
 

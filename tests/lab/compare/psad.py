@@ -6,8 +6,8 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 
-from tests.lab.compare import cage
 from tests.lab.compare.watcher import Accusation, program
+from tests.lab.support import own_dev
 from tests.support.namespaces import Host
 
 _LINE = re.compile(r"scan detected(?: \([^)]*\))?: (?P<address>\S+) -> ")
@@ -36,8 +36,8 @@ class Psad:
         }
         override = folder / "psad.conf"
         override.write_text("".join(f"{key} {value};\n" for key, value in settings.items()))
-        self._log = cage.Syslog(folder / "psad.log")
-        self._process = cage.start(host, self._log, command, *_OPTIONS, "-O", override)
+        self._log = own_dev.Syslog(folder / "psad.log")
+        self._process = own_dev.start(host, self._log, command, *_OPTIONS, "-O", override)
 
     def renew(self) -> None:
         """See Watcher; it counts each source by itself."""

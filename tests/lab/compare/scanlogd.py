@@ -6,8 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.lab.compare import cage
 from tests.lab.compare.watcher import Accusation, program
+from tests.lab.support import own_dev
 from tests.support.namespaces import Host
 
 _LINE = re.compile(r"scanlogd(?:\[\d+\])?: (?P<address>[\d.]+)(?::\d+)? to ")
@@ -22,7 +22,7 @@ class Scanlogd:
         self._program = program("scanlogd")
         self._host = host
         self._running: subprocess.Popen[str] | None = None
-        self._log = cage.Syslog(folder / "scanlogd.log")
+        self._log = own_dev.Syslog(folder / "scanlogd.log")
 
     def renew(self) -> None:
         """See Watcher."""
@@ -31,7 +31,7 @@ class Scanlogd:
             self._running.wait()
         # It goes to the background once it watches.
         ready = f"{self._program} && echo ready && exec sleep infinity"
-        self._running = cage.start(self._host, self._log, "sh", "-c", ready)
+        self._running = own_dev.start(self._host, self._log, "sh", "-c", ready)
         if self._running.stdout is None or self._running.stdout.readline() != "ready\n":
             raise AssertionError(f"scanlogd did not start\n{self.evidence()}")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.faults import report
-from tests.lab.faults.everything import FAULTS, play
+from tests.lab.faults.catalogue import FAULTS, play
 from tests.lab.faults.fault import Fault, Observed
 
 

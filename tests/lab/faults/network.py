@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tests.lab.faults.accounting import Gap, time_of
 from tests.lab.faults.fault import Fault, Observed, Stage
-from tests.lab.faults.reckoning import Gap, time_of
 from tests.lab.faults.scene import Scene, playing, refused
 from tests.support.namespaces import IFACE, ip
 from tests.support.waiting import wait_for

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.lab.bench import machine
-from tests.lab.bench.tables import table
+from tests.lab.fail2ban_matrix import put_in
 from tests.lab.faults.fault import Fault, Observed
-from tests.lab.jail.matrix import put_in
+from tests.lab.support import machine
+from tests.lab.support.tables import table
 
 PAGE = "reliability.md"
 BEGIN, END = "<!-- faults -->\n", "<!-- end of faults -->\n"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from portsentry_py.errors import CaptureError
+from tests.lab.faults.accounting import Gap, reckon, time_of
 from tests.lab.faults.fault import Observed, Stage
-from tests.lab.faults.patient import RUN, Patient, strays
-from tests.lab.faults.reckoning import Gap, reckon, time_of
-from tests.lab.faults.witness import Witness
+from tests.lab.faults.faulty_sensor import RUN, Patient, strays
+from tests.lab.faults.reference import Witness
 from tests.support.namespaces import IFACE, Host
 from tests.support.sensor import Line
 from tests.support.waiting import PATIENCE_SECONDS, wait_for

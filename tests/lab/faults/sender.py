@@ -14,7 +14,7 @@ import time
 from ipaddress import IPv4Address
 from itertools import count
 
-from tests.lab.bench.frames import SYN, Ends, Link, segment
+from tests.support.frames import SYN, Ends, Link, segment
 
 NETWORK = "10."
 _NETWORK = 10 << 24

@@ -24,9 +24,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.lab.fail2ban_matrix import put_in
 from tests.lab.fuzz.store import CORPUS, REGRESSIONS, Case, read, write
 from tests.lab.fuzz.targets import TARGETS
-from tests.lab.jail.matrix import put_in
 
 PAGE = "fuzzing.md"
 _LAST = re.compile(r"^#(\d+)\s.*corp: (\d+)/", re.MULTILINE)

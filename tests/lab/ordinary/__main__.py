@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from tests.lab.ordinary import judge, report
-from tests.lab.ordinary.everyone import EVERYONE
 from tests.lab.ordinary.life import live
+from tests.lab.ordinary.populations import EVERYONE
 
 
 def main() -> int:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from tests.lab.ordinary.bans import Ban
 from tests.lab.ordinary.life import Lived
+from tests.lab.ordinary.network import HOST6, HOSTS, ROUTERS
 from tests.lab.ordinary.population import Meant, Population
-from tests.lab.ordinary.tapes import Album
-from tests.lab.ordinary.town import HOST6, HOSTS, ROUTERS
+from tests.lab.ordinary.recordings import Album
 
 _HOUSE = frozenset({*HOSTS, HOST6, *ROUTERS})
 _JAILS = {Meant.EACH: "portsentry", Meant.SOME: "portsentry", Meant.LOGIN: "sshd"}

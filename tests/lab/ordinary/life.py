@@ -11,16 +11,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.accuracy import index
-from tests.lab.ordinary import bans, tapes
+from tests.lab.ordinary import bans, recordings
 from tests.lab.ordinary.accounts import Account, Accounts
 from tests.lab.ordinary.bans import Ban
 from tests.lab.ordinary.day import HOURS, Day
-from tests.lab.ordinary.everyone import EVERYONE, PLACES
+from tests.lab.ordinary.network import Town, opened
 from tests.lab.ordinary.player import Player
+from tests.lab.ordinary.populations import EVERYONE, PLACES
+from tests.lab.ordinary.recordings import Album
 from tests.lab.ordinary.services import Services
-from tests.lab.ordinary.tapes import Album
-from tests.lab.ordinary.town import Town, opened
+from tests.lab.support import labelled
 from tests.support.fail2ban_server import NFTABLES, Server
 from tests.support.namespaces import IFACE
 from tests.support.sensor import Line, Sensor
@@ -64,15 +64,15 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
 
     Args:
         minutes: how long it takes.
-        captures: a directory with `index.csv`, whose innocent captures are played.
+        captures: a directory with `labelled.csv`, whose innocent captures are played.
         keep: a folder for the logs and what the sensor captured; without it they go with the day.
     """
     with tempfile.TemporaryDirectory(prefix="ordinary-") as temporary, opened() as town, ExitStack() as stack:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         tape = folder / "tape.pcap"
-        found = index.read(captures) if captures is not None else []
-        album = tapes.record(found, Day(0, minutes), tape)
+        found = labelled.read(captures) if captures is not None else []
+        album = recordings.record(found, Day(0, minutes), tape)
         services = Services(town.host, folder)
         stack.callback(services.close)
         (folder / "mac").write_text(_mac(town))
@@ -126,7 +126,7 @@ def _mac(town: Town) -> str:
 def _crowds(town: Town, day: Day, folder: Path) -> dict[str, subprocess.Popen[str]]:
     crowds = {}
     for place in PLACES:
-        words = ("-m", "tests.lab.ordinary.crowd", place, str(day.start), str(day.minutes), folder)
+        words = ("-m", "tests.lab.ordinary.residents", place, str(day.start), str(day.minutes), folder)
         with (folder / f"crowd-{place}.err").open("w") as errors:
             crowds[place] = town.place(place).start(sys.executable, *words, stderr=errors)
     return crowds

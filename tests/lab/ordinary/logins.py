@@ -7,9 +7,9 @@ import contextlib
 import os
 from pathlib import Path
 
+from tests.lab.ordinary.clients import knock
+from tests.lab.ordinary.network import HOST
 from tests.lab.ordinary.population import Meant, Population, Scene, street
-from tests.lab.ordinary.talk import knock
-from tests.lab.ordinary.town import HOST
 
 _SECONDS = 120.0
 # Three prompts take nine; who is banned meanwhile waits in vain.

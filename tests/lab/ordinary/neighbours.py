@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.lab.ordinary.clients import datagram, visit
+from tests.lab.ordinary.network import BROADCAST, NEIGHBOURS
 from tests.lab.ordinary.population import Population, Scene
-from tests.lab.ordinary.talk import datagram, visit
-from tests.lab.ordinary.town import BROADCAST, NEIGHBOURS
 
 _SHOUTS = (
     ("224.0.0.251", 5353, 5353),

@@ -8,9 +8,9 @@ from random import Random
 
 from portsentry_py.core.packet import ACK, RST, SYN
 from tests.lab.ordinary.day import dice
+from tests.lab.ordinary.network import HOSTS
 from tests.lab.ordinary.packets import Ends, RawSender, tcp, udp
 from tests.lab.ordinary.population import Meant, Population, Scene
-from tests.lab.ordinary.town import HOSTS
 from tests.support.build import MSS_OPTION, STACK_OPTIONS
 
 _BOTS, _VICTIMS, _AMPLIFIERS = "100.64.0.0/11", "100.96.0.0/12", "100.112.0.0/12"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.lab.ordinary.day import Day
-from tests.lab.ordinary.town import Town
+from tests.lab.ordinary.network import Town
 from tests.support.namespaces import IFACE
 
 _PCAP_HEAD_BYTES = 24

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tests.lab.ordinary.network import HOST, HOST6
 from tests.lab.ordinary.population import Meant, Population, Scene, alley
-from tests.lab.ordinary.town import HOST, HOST6
 from tests.support.namespaces import IFACE
 
 _PORTS = "1-150"

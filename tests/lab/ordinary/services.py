@@ -6,8 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.lab.compare import cage
-from tests.lab.ordinary.town import HOST
+from tests.lab.ordinary.network import HOST
+from tests.lab.support import own_dev
 from tests.support.namespaces import Host
 from tests.support.waiting import wait_for
 
@@ -57,7 +57,7 @@ Subsystem sftp internal-sftp
 """
 
 
-class AuthLog(cage.Syslog):
+class AuthLog(own_dev.Syslog):
     """Writes what a program says to /dev/log into a file, as rsyslog does on Debian."""
 
     def __init__(self, folder: Path) -> None:
@@ -133,7 +133,7 @@ class Services:
 
     def _start_sshd(self) -> subprocess.Popen[str]:
         # No process ids of its own: its sessions outlive it.
-        words = ("unshare", "--mount", "sh", "-euc", cage.SET_UP, self.auth.path)
+        words = ("unshare", "--mount", "sh", "-euc", own_dev.SET_UP, self.auth.path)
         with (self.folder / "sshd.err").open("a") as errors:
             return self.host.start(
                 *words, "/usr/sbin/sshd", "-D", "-f", self.folder / "sshd.conf", stderr=errors

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.core.packet import SYN
-from tests.lab.accuracy.index import Capture
-from tests.lab.ordinary import judge, report, tapes
+from tests.lab.ordinary import judge, recordings, report
 from tests.lab.ordinary.accounts import Account
 from tests.lab.ordinary.bans import Ban
 from tests.lab.ordinary.day import Day
 from tests.lab.ordinary.life import Lived
 from tests.lab.ordinary.population import Meant, Population, Scene
+from tests.lab.support.labelled import Capture
 from tests.support.build import tcp as segment
 from tests.support.build import write_pcap
 
@@ -36,7 +36,7 @@ LINE = (
 )
 
 
-def lived(*bans: tuple[str, str], album: tapes.Album | None = None) -> Lived:
+def lived(*bans: tuple[str, str], album: recordings.Album | None = None) -> Lived:
     """Give a day with these bans."""
     accounts = {one.name: Account(frozenset(CAME.get(one.name, ("198.18.2.1",))), 1, 1) for one in EVERYBODY}
     return Lived(
@@ -44,7 +44,7 @@ def lived(*bans: tuple[str, str], album: tapes.Album | None = None) -> Lived:
         accounts=accounts,
         bans=[Ban(jail, address, 60.0, (LINE,), 1) for jail, address in bans],
         lines=[{"event_type": "status", **dict.fromkeys(report.COUNTS, 0)}],
-        album=album or tapes.Album(),
+        album=album or recordings.Album(),
         played=0,
         requests=1,
         logins=1,
@@ -101,7 +101,7 @@ def test_a_ban_of_somebody_in_a_capture_is_wrong_unless_it_is_ambiguous(
 ) -> None:
     path = write_pcap(tmp_path / "a.pcap", [segment("192.0.2.7", "192.0.2.10", 4000, 80, SYN)])
     capture = Capture(path, "a.pcap", "negative", strength, (), frozenset(), ())
-    album = tapes.record([capture], Day(0, 60), tmp_path / "tape.pcap")
+    album = recordings.record([capture], Day(0, 60), tmp_path / "tape.pcap")
     (guest,) = (new for new in album.numbers.addresses() if album.numbers.whose(new) == (0, "192.0.2.7"))
     found = judgements(lived(("portsentry", guest), album=album))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.lab.ordinary.clients import datagram, dial, knock, lenient, together, visit
 from tests.lab.ordinary.day import dice
+from tests.lab.ordinary.network import HOST, HOST6, HOSTS
 from tests.lab.ordinary.population import Population, Scene, street
-from tests.lab.ordinary.talk import datagram, dial, knock, lenient, together, visit
-from tests.lab.ordinary.town import HOST, HOST6, HOSTS
 
 _BITE = 60_000
 _CALLS_A_MINUTE = 200

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.jail.matrix import put_in
+from tests.lab.fail2ban_matrix import put_in
 from tests.lab.soak import live, simulated
 from tests.lab.soak.quarters import shown
 

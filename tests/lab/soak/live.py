@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.lab.bench import sending
-from tests.lab.bench.captures import strangers, visitors
-from tests.lab.bench.cost import metered, spent
 from tests.lab.soak.quarters import QUARTERS, Quarter
+from tests.lab.support.cost import metered, spent
+from tests.support import tcpreplay
 from tests.support.namespaces import Lab, opened
 from tests.support.sensor import Sensor
 from tests.support.waiting import wait_for
+from tests.support.workloads import strangers, visitors
 
 _PER_SECOND = 1_500
 _ROUND_SECONDS = 10
@@ -28,10 +28,10 @@ def measure(seconds: int) -> tuple[list[Quarter], dict[str, Any]]:
     """Run for so long; gives the quarters and the last status line."""
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name, ExitStack() as stack:
         folder = Path(name)
-        sending.silence(lab)
+        tcpreplay.silence(lab)
         packets = _PER_SECOND * min(_ROUND_SECONDS, seconds // QUARTERS)
-        ordinary = sending.recorded(folder / "visitors.pcap", lab.visitor, lab.target, visitors, packets)
-        flood = sending.recorded(folder / "flood.pcap", lab.visitor, lab.target, strangers, _FLOOD)
+        ordinary = tcpreplay.recorded(folder / "visitors.pcap", lab.visitor, lab.target, visitors, packets)
+        flood = tcpreplay.recorded(folder / "flood.pcap", lab.visitor, lab.target, strangers, _FLOOD)
         sensor = Sensor(lab.target, folder, {}, copy=False)
         stack.callback(sensor.stop)
         sensor.wait_until_ready()
@@ -52,12 +52,12 @@ def measure(seconds: int) -> tuple[list[Quarter], dict[str, Any]]:
 
 
 def _round(lab: Lab, ordinary: Path, flood: Path, number: int) -> None:
-    sender = sending.start(lab.visitor, ordinary, _PER_SECOND)
+    sender = tcpreplay.start(lab.visitor, ordinary, _PER_SECOND)
     if number % _SCAN_EVERY == 0:
         lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-F", "--max-retries", "0", lab.target.ipv4[0])
     if number % _FLOOD_EVERY == 1:
-        sending.finish(sending.start(lab.visitor, flood, _FLOOD_PER_SECOND))
-    sending.finish(sender)
+        tcpreplay.finish(tcpreplay.start(lab.visitor, flood, _FLOOD_PER_SECOND))
+    tcpreplay.finish(sender)
 
 
 def _status(sensor: Sensor) -> dict[str, Any]:

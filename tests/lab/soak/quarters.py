@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.lab.bench.tables import count, table
+from tests.lab.support.tables import count, table
 
 QUARTERS = 4
 _MIB = 1 << 20

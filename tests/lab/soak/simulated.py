@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.bench import memory
-from tests.lab.bench.captures import TARGET, strangers, visitors
-from tests.lab.bench.cost import metered, spent
-from tests.lab.bench.frames import FILE_HEAD, SYN, Link, record, segment
 from tests.lab.soak import stream
 from tests.lab.soak.quarters import QUARTERS, Quarter
+from tests.lab.support.cost import metered, spent
+from tests.support.frames import FILE_HEAD, SYN, Link, record, segment
 from tests.support.waiting import wait_for
+from tests.support.workloads import TARGET, strangers, visitors
 
 Timed = Iterator[tuple[int, bytes]]
 

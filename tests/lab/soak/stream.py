@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.lab.bench.frames import FILE_HEAD
 from tests.lab.bench.stream import is_ours, told_to_end
+from tests.support.frames import FILE_HEAD
 
 _BATCH = 500
 _RECORD = struct.Struct("<IIII")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab.bench import sending
-from tests.lab.faults import bans, children, clock, limits, log, network, settings, stand_ins, whole
+from tests.lab.faults import bans, children, clock, limits, log, network, sensor_process, settings, stand_ins
 from tests.lab.faults.fault import Fault, Observed, Stage
+from tests.support import tcpreplay
 from tests.support.namespaces import opened
 
 FAULTS: tuple[Fault, ...] = (
     *children.FAULTS,
     *stand_ins.FAULTS,
-    *whole.FAULTS,
+    *sensor_process.FAULTS,
     *network.FAULTS,
     *log.FAULTS,
     *bans.FAULTS,
@@ -25,6 +25,6 @@ FAULTS: tuple[Fault, ...] = (
 def play(fault: Fault, folder: Path, *, short: bool) -> Observed:
     """Let one fault happen between hosts of its own; fails where the promise is not kept."""
     with opened() as lab:
-        sending.silence(lab)
-        address = sending.link(lab.scanner, lab.target).destination.hex(":")
+        tcpreplay.silence(lab)
+        address = tcpreplay.link(lab.scanner, lab.target).destination.hex(":")
         return fault.happens(Stage(lab, folder, short, address))

@@ -9,9 +9,9 @@ import socket
 from typing import cast
 
 from tests.lab.ordinary import ftp
+from tests.lab.ordinary.clients import datagram, knock, lenient, visit
+from tests.lab.ordinary.network import FTP_SITE, GIT_SITE, HOST, MIRROR, RESOLVER, TIME_SERVER
 from tests.lab.ordinary.population import Population, Scene
-from tests.lab.ordinary.talk import datagram, knock, lenient, visit
-from tests.lab.ordinary.town import FTP_SITE, GIT_SITE, HOST, MIRROR, RESOLVER, TIME_SERVER
 
 _PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000)
 _CLOSED = (9418, 11371, 2049, 5222)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from random import Random
 
-from tests.lab.bench.frames import ACK, FIN, SYN, Link, segment
+from tests.support.frames import ACK, FIN, SYN, Link, segment
 
 TARGET = "203.0.113.1"
 _TARGET = int(IPv4Address(TARGET))

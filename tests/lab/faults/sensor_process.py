@@ -6,8 +6,8 @@ import signal
 import time
 from typing import Any
 
+from tests.lab.faults.accounting import time_of
 from tests.lab.faults.fault import Fault, Observed, Stage
-from tests.lab.faults.reckoning import time_of
 from tests.lab.faults.scene import playing
 from tests.support.processes import all_ended
 from tests.support.waiting import wait_for

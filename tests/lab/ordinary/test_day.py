@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.ordinary import judge, report
-from tests.lab.ordinary.everyone import EVERYONE
 from tests.lab.ordinary.life import live
+from tests.lab.ordinary.populations import EVERYONE
 from tests.scenarios.make import FOLDER, SCENARIOS
 from tests.support.needs import require_root, require_tool
 

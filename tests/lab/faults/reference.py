@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from portsentry_py.capture.bpf import kernel_filter
-from tests.lab.bench.frames import SYN
 from tests.lab.faults.sender import NETWORK
+from tests.support.frames import SYN
 from tests.support.namespaces import Host
 from tests.support.needs import require_tool
 from tests.support.waiting import wait_for

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tests.lab.ordinary.town import HOST
+from tests.lab.ordinary.network import HOST
 
 PATIENCE_SECONDS = 20.0
 _SIZE = re.compile(rb"content-length: (\d+)", re.IGNORECASE)

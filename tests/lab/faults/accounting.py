@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tests.lab.faults.reference import Capture, Key, Seen
 from tests.lab.faults.sender import NETWORK
-from tests.lab.faults.witness import Capture, Key, Seen
 
 Line = dict[str, Any]
 Gap = tuple[float, float]

@@ -1,6 +1,6 @@
 """How long a ban takes: from a scanner's first packet to the kernel's rule; writes it into docs/fail2ban.md.
 
-    python -m tests.lab.jail.ban_time [--scans 40] [--swarm 200] [--minutes 10] -o docs
+    python -m tests.lab.ban_time [--scans 40] [--swarm 200] [--minutes 10] -o docs
 
 The sensor watches live and Debian's own fail2ban bans in nftables. First come scans by nmap, one after the
 other, then many scanners at once, then one scanner that goes on for minutes after its ban. Needs root.
@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.lab.jail.matrix import put_in
+from tests.lab.fail2ban_matrix import put_in
+from tests.lab.support.kernel_rules import watched
+from tests.lab.support.wiretap import sent, tapped
 from tests.support import udp_peers as peers
-from tests.support.kernel_rules import watched
 from tests.support.namespaces import IFACE, Host, Lab, opened
 from tests.support.sensor import Sensor
 from tests.support.sensor_jail import Jail
 from tests.support.waiting import wait_for
-from tests.support.wiretap import sent, tapped
 
 PAGE = "fail2ban.md"
 BEGIN, END = "<!-- ban time -->\n", "<!-- end of ban time -->\n"

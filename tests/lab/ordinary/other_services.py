@@ -7,10 +7,10 @@ import contextlib
 import ftplib
 
 from tests.lab.ordinary import ftp
+from tests.lab.ordinary.clients import dial, knock, lenient, visit
 from tests.lab.ordinary.day import HOURS
+from tests.lab.ordinary.network import HOST
 from tests.lab.ordinary.population import Population, Scene, street
-from tests.lab.ordinary.talk import dial, knock, lenient, visit
-from tests.lab.ordinary.town import HOST
 
 _CHECKED = (22, 80, 443)
 _STOPPED = 8081

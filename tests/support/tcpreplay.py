@@ -8,11 +8,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.bench import frames
-from tests.lab.bench.captures import Frames
-from tests.lab.bench.frames import Link
+from tests.support import frames
+from tests.support.frames import Link
 from tests.support.namespaces import IFACE, Host, Lab
 from tests.support.needs import require_tool
+from tests.support.workloads import Frames
 
 _ACTUAL = re.compile(r"Actual: (\d+) packets \(\d+ bytes\) sent in ([\d.]+) seconds")
 _FAILED = re.compile(r"Failed packets: +(\d+)")

@@ -13,10 +13,10 @@ from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 
-from tests.lab.accuracy.index import Capture
 from tests.lab.ordinary import frames, renumber
 from tests.lab.ordinary.day import Day
 from tests.lab.ordinary.frames import Framed, UnusableCaptureError
+from tests.lab.support.labelled import Capture
 
 _MACS = bytes.fromhex("02000000feed02000000beef")
 _LONGEST_FRAME = 1514

@@ -7,11 +7,11 @@ import contextlib
 import socket
 
 from portsentry_py.core.packet import ACK, FIN, PSH
+from tests.lab.ordinary.clients import Line, datagram, dial, lenient, visit
 from tests.lab.ordinary.day import dice
+from tests.lab.ordinary.network import HOST
 from tests.lab.ordinary.packets import Ends, RawSender, icmp, tcp
 from tests.lab.ordinary.population import Population, Scene, street
-from tests.lab.ordinary.talk import Line, datagram, dial, lenient, visit
-from tests.lab.ordinary.town import HOST
 
 _TRACEROUTE_PORT = 33434
 _AT_ONCE = 16  # how many probes traceroute has under way

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from portsentry_py.events.model import utc
-from tests.lab.bench.frames import ACK, SYN, Link, segment
+from tests.lab.faults.accounting import Line, Reckoning, gaps_told, imbalances, reckon
 from tests.lab.faults.fault import Fault, Observed
-from tests.lab.faults.reckoning import Line, Reckoning, gaps_told, imbalances, reckon
+from tests.lab.faults.reference import Capture, Seen, read
 from tests.lab.faults.report import row
 from tests.lab.faults.sender import ends
-from tests.lab.faults.witness import Capture, Seen, read
+from tests.support.frames import ACK, SYN, Link, segment
 
 NOW = 1_700_000_000
 COUNTS = ("packets_seen", "packets", "packets_decoded", "packets_ignored", "packets_malformed")

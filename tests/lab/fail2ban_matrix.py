@@ -1,6 +1,6 @@
 """Every fail2ban with every firewall, over both families; writes the table of docs/fail2ban.md.
 
-    python -m tests.lab.jail.matrix [TREE...] -o docs
+    python -m tests.lab.fail2ban_matrix [TREE...] -o docs
 
 Debian's own fail2ban always takes part, and each source tree of fail2ban that is named. Needs root.
 """

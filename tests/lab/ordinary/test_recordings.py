@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.core.packet import ACK, SYN
-from tests.lab.accuracy.index import Capture
-from tests.lab.ordinary import frames, renumber, tapes
+from tests.lab.ordinary import frames, recordings, renumber
 from tests.lab.ordinary.day import Day
+from tests.lab.support.labelled import Capture
 from tests.support.build import (
     HOST,
     HOST6,
@@ -117,7 +117,7 @@ def test_a_capture_is_played_from_the_views_of_both_ends(tmp_path: Path) -> None
     path = write_pcap(tmp_path / "a.pcap", asked, other)
     capture = Capture(path, "a.pcap", "negative", "clear", (), frozenset(), ())
 
-    album = tapes.record([capture], Day(0, 1), tmp_path / "tape.pcap")
+    album = recordings.record([capture], Day(0, 1), tmp_path / "tape.pcap")
 
     assert [tape.view for tape in album.tapes] == ["the busiest host", "its busiest peer"]
     assert {album.numbers.whose(home) for home in album.homes} == {(0, HOST), (1, SCANNER)}
@@ -126,7 +126,7 @@ def test_a_capture_is_played_from_the_views_of_both_ends(tmp_path: Path) -> None
 
 
 def test_long_pauses_are_cut_and_the_pace_is_kept() -> None:
-    times = tapes._paced([0.0, 0.1, 0.2, 86_400.0], 20)
+    times = recordings._paced([0.0, 0.1, 0.2, 86_400.0], 20)
 
     assert times[:3] == pytest.approx([0, 0.1, 0.2])
     assert times[3] <= 20

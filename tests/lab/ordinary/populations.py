@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tests.lab.ordinary import logins, neighbours, noise, own, regulars, road, scanners, web
+from tests.lab.ordinary import logins, neighbours, noise, other_services, outgoing, path, scanners, web
 from tests.lab.ordinary.population import Population
 
 EVERYONE: tuple[Population, ...] = (
     *web.POPULATIONS,
-    *regulars.POPULATIONS,
+    *other_services.POPULATIONS,
     *logins.POPULATIONS,
-    *road.POPULATIONS,
+    *path.POPULATIONS,
     *neighbours.POPULATIONS,
-    *own.POPULATIONS,
+    *outgoing.POPULATIONS,
     *noise.POPULATIONS,
     *scanners.POPULATIONS,
 )

@@ -1,6 +1,6 @@
 """Lets everybody of one place live through the day.
 
-`python -m tests.lab.ordinary.crowd PLACE START MINUTES FOLDER`
+`python -m tests.lab.ordinary.residents PLACE START MINUTES FOLDER`
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import traceback
 from pathlib import Path
 
 from tests.lab.ordinary.day import Day
-from tests.lab.ordinary.everyone import EVERYONE
-from tests.lab.ordinary.own import HOST_LIVES, POPULATIONS
+from tests.lab.ordinary.outgoing import HOST_LIVES, POPULATIONS
 from tests.lab.ordinary.population import Population, Scene
+from tests.lab.ordinary.populations import EVERYONE
 
 
 async def _live(place: str, scene: Scene) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.jail import ban_time
-from tests.lab.jail.ban_time import Ban
+from tests.lab import ban_time
+from tests.lab.ban_time import Ban
 from tests.support.needs import require_root, require_tool
 
 SCANS, SWARM = 2, 12
