@@ -10,10 +10,11 @@ from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.checks.live import sensor_hears, unheard
-from portsentry_py.config.settings import Settings
+from portsentry_py.config.settings import DEFAULT_LOG, Settings
 from portsentry_py.errors import CaptureError, PortsentryError
-from portsentry_py.fail2ban.conflicts import LOG, conflicts
-from portsentry_py.fail2ban.pack import pack_files
+from portsentry_py.fail2ban.client import JailNotLoaded, NotInstalled
+from portsentry_py.fail2ban.conflicts import conflicts
+from portsentry_py.fail2ban.pack import JAIL, pack_files
 from portsentry_py.host.interfaces import all_interfaces, default_interfaces, describe
 from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
@@ -132,25 +133,16 @@ def _dropped(target: str) -> Iterator[Result]:
 
 def _jail(settings: Settings) -> Iterator[Result]:
     if not _FAIL2BAN.is_dir():
-        yield Result(
-            "jail",
-            "fail2ban is not installed, nothing will be banned: apt-get install fail2ban",
-            warning=True,
-        )
+        yield Result("jail", str(NotInstalled()), warning=True)
         return
     shipped = pack_files()
     missing = [file.target for file in shipped if not (_FAIL2BAN / file.target).exists()]
     if missing:
-        yield Result(
-            "jail",
-            "not armed; do it with: portsentry-py fail2ban install && fail2ban-client reload",
-            warning=True,
-        )
+        yield Result("jail", str(JailNotLoaded(JAIL)), warning=True)
     else:
         yield Result("jail", f"installed in {_FAIL2BAN}")
-        if settings.log != "/" + LOG:
-            yield Result(
-                "jail", f"it reads /{LOG}, the log is {settings.log}: set logpath in jail.local", warning=True
-            )
+        if settings.log != DEFAULT_LOG:
+            text = f"it reads {DEFAULT_LOG}, the log is {settings.log}; set logpath in jail.local."
+            yield Result("jail", text, warning=True)
     for sentence in conflicts(Path("/"), os.environ.get("SSH_CONNECTION", "")):
         yield Result("jail", sentence, warning=True)

@@ -1,7 +1,6 @@
 """The command line: the only place that prints and exits. Each option is an environment variable as well."""
 
 import gc
-import json
 import logging
 import os
 import shutil
@@ -25,10 +24,9 @@ from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.checks.check import check as check_all
 from portsentry_py.config import loader as config
-from portsentry_py.config.settings import Networks, Settings
+from portsentry_py.config.settings import DEFAULT_LOG, Networks, Settings
 from portsentry_py.errors import (
-    CaptureError,
-    ConfigError,
+    Fail2banError,
     OutputError,
     PermissionDenied,
     PortsentryError,
@@ -36,9 +34,10 @@ from portsentry_py.errors import (
 )
 from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.ban_test import ban_and_unban
+from portsentry_py.fail2ban.client import Fail2banClient, JailNotLoaded, NotAnswering, NotInstalled
 from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.filter_test import run_all_modes
-from portsentry_py.fail2ban.pack import pack_files
+from portsentry_py.fail2ban.pack import ETC, pack_files
 from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.console import ConsoleSink
 from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
@@ -115,7 +114,7 @@ def cli() -> None:
     "--log",
     envvar="PORTSENTRY_LOG",
     show_envvar=True,
-    help="Event log, `-` for standard output. Default: the configuration's, /var/log/portsentry.log.",
+    help=f"Event log, `-` for standard output. Default: the configuration's, {DEFAULT_LOG}.",
 )
 def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) -> None:
     """Watch live traffic and log events until SIGTERM or Ctrl-C. SIGHUP reads the configuration again."""
@@ -232,9 +231,9 @@ def check(config_path: Path | None, live: bool) -> None:
 )
 def status(config_path: Path | None, log: str | None, socket: Path | None, as_json: bool) -> None:
     """Show the sensor, its log, the jails with each ban's reason and time left, and the latest sources."""
-    found = look(log or config.load(config_path).log, socket)
+    found = look(log or config.load(config_path).log, Fail2banClient(socket))
     if as_json:
-        click.echo(json.dumps(found.to_json()))
+        click.echo(found.to_json())
         return
     for part in render(found):
         _output.print(part)
@@ -278,7 +277,7 @@ def test(root: Path) -> None:
     The address is one reserved for documentation (192.0.2.1); the rule is looked for in the kernel.
     """
     for file in pack_files():
-        installed = root / "etc/fail2ban" / file.target
+        installed = root / ETC / file.target
         if installed.exists() and installed.read_bytes() != file.content:
             _say(_output, f"note: {installed} differs from the shipped file that is tested.")
     report = run_all_modes()
@@ -288,10 +287,10 @@ def test(root: Path) -> None:
         table.add_row(result.mode, str(len(result.matched)), str(len(result.unmatched)), verdict)
     _output.print(table)
     if not report.ok:
-        raise PortsentryError("the filter does not match what it must; reinstall portsentry-py and fail2ban.")
+        raise Fail2banError("the filter does not match what it must; reinstall portsentry-py and fail2ban.")
     try:
-        proof = ban_and_unban()
-    except (CaptureError, ConfigError, PermissionDenied) as error:
+        proof = ban_and_unban(Fail2banClient())
+    except (NotInstalled, NotAnswering, JailNotLoaded, PermissionDenied) as error:
         _say(_output, f"no ban was tried: {error}")
     else:
         _output.print(f"banned {proof.address}, found it in {', '.join(proof.rules)}, and unbanned it: gone")

@@ -10,6 +10,8 @@ from portsentry_py.config.values import OFF, FileOrOff, Network, Networks, Ports
 
 __all__ = ["Network", "Networks", "Ports"]
 
+DEFAULT_LOG = "/var/log/portsentry.log"
+
 # The dead services of portsentry 2.0's default lists: no client of today asks for them by itself.
 # Left out of its lists: ports that mail servers (113), file and name services still try.
 TRAP_TCP = frozenset({1, 11, 15, 17, 19, 70, 512, 540})
@@ -194,7 +196,7 @@ class Settings(Section):
     interfaces: Texts = value(
         (), "interfaces to watch; an empty list is every one that is up, less loopback", restart=True
     )
-    log: Text = value("/var/log/portsentry.log", "the event log; `-` is standard output", restart=True)
+    log: Text = value(DEFAULT_LOG, "the event log; `-` is standard output", restart=True)
     state: FileOrOff = value(
         "/var/lib/portsentry-py/state", "the file of what outlives a restart", restart=True
     )

@@ -1,22 +1,26 @@
-"""The shipped filter in the real fail2ban-regex, once per mode, over the sample lines."""
+"""The test of the shipped filter: fail2ban-regex reads the sample lines in each mode."""
 
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from portsentry_py.errors import CaptureError
+from portsentry_py.fail2ban.client import run
 from portsentry_py.fail2ban.pack import FILTER, MODES, PackFile, pack_files
 from portsentry_py.fail2ban.samples import Sample, samples
 
-TIMEOUT_SECONDS = 60
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModeResult:
-    """What one mode of the filter did: `missed` should have matched, `wrong` should not have."""
+    """The names of the samples by the answer of one mode.
+
+    Attributes:
+        mode: the mode.
+        matched: all that it matched.
+        unmatched: all others.
+        missed: those of `unmatched` that it must match.
+        wrong: those of `matched` that it must not match, and addresses that belong to no sample.
+    """
 
     mode: str
     matched: tuple[str, ...]
@@ -26,11 +30,11 @@ class ModeResult:
 
     @property
     def ok(self) -> bool:
-        """Whether this mode matched exactly what it has to."""
+        """Whether this mode matched exactly the samples that it must match."""
         return not self.missed and not self.wrong
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FilterReport:
     """The results of all modes."""
 
@@ -38,30 +42,30 @@ class FilterReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every mode matched exactly what it has to."""
+        """Whether every mode matched exactly the samples that it must match."""
         return all(result.ok for result in self.results)
 
 
 def run_all_modes() -> FilterReport:
-    """Runs the real `fail2ban-regex` once per mode over the shipped filter, installed or not.
+    """Tests each mode of the shipped filter, whether it is installed or not.
 
     Raises:
-        CaptureError: fail2ban-regex is missing or does not work.
+        Fail2banError: fail2ban-regex is missing or does not work.
     """
     files, lines = pack_files(), samples()
     return FilterReport(tuple(run_mode(mode, files, lines) for mode in MODES))
 
 
 def run_mode(mode: str, files: Iterable[PackFile], lines: Iterable[Sample]) -> ModeResult:
-    """Feeds the lines to the real `fail2ban-regex`, with the filter as it would be once installed.
+    """Feeds the lines to `fail2ban-regex`, with the files in the places of an installation.
 
     Args:
-        mode: the filter's parameter; an unknown one must match nothing.
-        files: the filter's, at least.
-        lines: what to feed.
+        mode: the parameter of the filter; an unknown one must match nothing.
+        files: the pack; the filter is enough.
+        lines: the samples.
 
     Raises:
-        CaptureError: fail2ban-regex is missing, or did not get as far as reading the lines.
+        Fail2banError: fail2ban-regex is missing, or cannot read the filter.
     """
     lines = tuple(lines)
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
@@ -71,7 +75,9 @@ def run_mode(mode: str, files: Iterable[PackFile], lines: Iterable[Sample]) -> M
             path = Path(folder, file.target)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(file.content)
-        found = _addresses_found(folder, log, f"{FILTER}[mode={mode}]")
+        found = set(
+            run("fail2ban-regex", "-c", folder, "-o", "id", str(log), f"{FILTER}[mode={mode}]").split()
+        )
     hit = {sample.name for sample in lines if sample.banned_in(mode) in found}
     foreign = found - {sample.banned_in(mode) for sample in lines}
     return ModeResult(
@@ -84,26 +90,3 @@ def run_mode(mode: str, files: Iterable[PackFile], lines: Iterable[Sample]) -> M
             *(f"address {address}" for address in sorted(foreign)),
         ),
     )
-
-
-def _addresses_found(folder: str, log: Path, filter_and_mode: str) -> set[str]:
-    program = shutil.which("fail2ban-regex")
-    if program is None:
-        raise CaptureError("fail2ban-regex is not installed: run `apt-get install fail2ban`")
-    try:
-        done = subprocess.run(
-            [program, "-c", folder, "-o", "id", str(log), filter_and_mode],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CaptureError(f"{program} cannot be run ({error}): reinstall fail2ban") from error
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-        raise CaptureError(
-            f"{program} failed ({said[-1]}): run `fail2ban-regex --version` to see if it works"
-        )
-    return set(done.stdout.split())

@@ -1,7 +1,6 @@
-"""The fail2ban jail pack: puts its files below /etc/fail2ban, takes them away, and proves that they work.
+"""Installs the pack below /etc/fail2ban and removes it. A file that the operator changed is kept.
 
-Nothing here restarts or reloads anything, and a file that the operator changed is never overwritten. What
-`test_ban` bans is an address that belongs to no one.
+Nothing here restarts or reloads anything.
 """
 
 import difflib
@@ -18,19 +17,19 @@ from pathlib import Path
 from typing import Literal
 
 from portsentry_py.errors import OutputError, PermissionDenied
-from portsentry_py.fail2ban.conflicts import LOG
+from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.jail_config import jail_files
-from portsentry_py.fail2ban.pack import PackFile, pack_files
+from portsentry_py.fail2ban.pack import ETC, LOG, PackFile, pack_files
 
-# Every version that we ever installed, so that an upgrade can tell ours from the operator's.
+# Every version that was ever installed, so that an upgrade knows our files from the operator's.
 MANIFEST = "var/lib/portsentry-py/fail2ban.sha256"
 
 Action = Literal["installed", "upgraded", "unchanged", "kept", "removed", "created"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one path; for a kept one, the diff to the shipped file and why it was kept."""
+    """What happened to one path; of a kept one, the diff to the shipped file and the reason."""
 
     path: Path
     action: Action
@@ -39,46 +38,43 @@ class Outcome:
 
 
 def install(root: Path) -> list[Outcome]:
-    """Installs or upgrades the pack below ROOT/etc/fail2ban.
+    """Installs or upgrades the pack; one outcome for the log and for each file.
 
     Args:
         root: `/`, or the top of another system's tree.
 
-    Returns:
-        One outcome for the log and for each file.
-
     Raises:
-        OutputError: fail2ban is not installed there, or a file cannot be written.
-        PermissionDenied: the same, for want of permission.
+        NotInstalled: there is no fail2ban in that tree.
+        OutputError: a file cannot be written.
+        PermissionDenied: the user may not write a file.
     """
-    etc = root / "etc/fail2ban"
+    etc = root / ETC
     if not etc.is_dir():
-        raise OutputError(f"{etc} does not exist: install fail2ban first (`apt-get install fail2ban`)")
+        raise NotInstalled(root=root)
     files = pack_files()
-    # First the log: with the log of one enabled jail missing, fail2ban does not start at all.
+    # The log comes first: fail2ban does not start while the log of an enabled jail is missing.
     outcomes = [_create_log(root / LOG)]
     known = _read_manifest(root / MANIFEST)
     shipped = {_key(file, file.content) for file in files}
     if not shipped <= known:
-        # Before the files: stopped in between, we know a version too many, not one too few.
+        # Before the files: if this stops in between, the manifest has a version too many, not one too few.
         _write_manifest(root / MANIFEST, known | shipped)
     return outcomes + [_install_file(etc / file.target, file, known) for file in files]
 
 
 def uninstall(root: Path) -> list[Outcome]:
-    """Removes the files that are as we installed them; keeps changed ones, what they need, and the log.
+    """Removes the unchanged files; one outcome for each file that was there.
+
+    Changed files stay, and so do the files that they need, and the log.
 
     Args:
         root: `/`, or the top of another system's tree.
 
-    Returns:
-        One outcome for each file that was there.
-
     Raises:
         OutputError: a file cannot be removed.
-        PermissionDenied: the same, for want of permission.
+        PermissionDenied: the user may not remove a file.
     """
-    etc = root / "etc/fail2ban"
+    etc = root / ETC
     known = _read_manifest(root / MANIFEST)
     found = [(etc / file.target, file) for file in reversed(pack_files())]
     outcomes = [_uninstall_file(etc, path, file, known) for path, file in found if os.path.lexists(path)]
@@ -108,13 +104,13 @@ def _uninstall_file(etc: Path, path: Path, file: PackFile, known: set[tuple[str,
             return Outcome(path, "kept", _diff(path, installed, file), "changed by the operator")
         user = _user_of(path, etc)
         if user is not None:
-            return Outcome(path, "kept", note=f"needed by {user}: fail2ban would not start without it")
+            return Outcome(path, "kept", note=f"needed by {user}; fail2ban does not start without it")
         path.unlink()
         return Outcome(path, "removed")
 
 
 def _user_of(path: Path, etc: Path) -> Path | None:
-    """Finds a jail file that names this filter or action."""
+    """A jail file that names this filter or action."""
     if path.parent.name == "jail.d":
         return None
     name = re.compile(rf"^[^#;\n]*(?<![\w-]){re.escape(path.stem)}(?![\w-])", re.MULTILINE)
@@ -140,7 +136,7 @@ def _create_log(path: Path) -> Outcome:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
         except FileExistsError:
             return Outcome(path, "unchanged")
-        os.fchmod(descriptor, 0o640)  # whatever the umask
+        os.fchmod(descriptor, 0o640)  # the umask may have taken rights away
         os.close(descriptor)
         with suppress(LookupError, PermissionError):  # no such group here, or not ours to give
             shutil.chown(path, group="adm")
@@ -148,7 +144,7 @@ def _create_log(path: Path) -> Outcome:
 
 
 def _read_manifest(path: Path) -> set[tuple[str, str]]:
-    """Reads lines as sha256sum writes them into pairs of target and digest."""
+    """Pairs of target and digest; the file has the format of sha256sum."""
     with _writing(path):
         lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
     return {(target, digest) for digest, _, target in (line.partition("  ") for line in lines)}
@@ -163,12 +159,12 @@ def _write_manifest(path: Path, known: set[tuple[str, str]]) -> None:
 def _remove_manifest(path: Path) -> None:
     with _writing(path):
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # other parts of the sensor may keep something there
+    with suppress(OSError):  # other files of the sensor can be there
         path.parent.rmdir()
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Replaces a file at once or not at all; fail2ban does not read the name that it has until then."""
+    """Replaces a file in one step or not at all; fail2ban does not read files with the temporary name."""
     path.parent.mkdir(exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -184,10 +180,14 @@ def _replace(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turns what the system refuses into one sentence about the path that matters to the operator."""
+    """An error of the system becomes one sentence about the path that the operator knows."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EPERM}:
-            raise PermissionDenied(f"cannot write {path}: permission denied; run this as root") from error
-        raise OutputError(f"cannot write {path}: {error.strerror}; correct that, run this again") from error
+            raise PermissionDenied(
+                f"{path}: cannot write it (permission denied); run this as root."
+            ) from error
+        raise OutputError(
+            f"{path}: cannot write it ({error.strerror}); correct that and run this again."
+        ) from error

@@ -1,4 +1,4 @@
-"""fail2ban's jail settings as they are on a system: read in fail2ban's order, references replaced."""
+"""fail2ban's jail settings on a system, read in the order of fail2ban, with references replaced."""
 
 import configparser
 import re
@@ -13,11 +13,11 @@ _MAX_DEPTH = 5
 _REFERENCE = re.compile(r"%\((?:([\w-]+)/)?(\w+)\)s")
 
 
-class Jails:
-    """The merged settings below an /etc/fail2ban; a file that cannot be read counts as empty.
+class JailConfig:
+    """The merged settings of all jail files; a file that cannot be read counts as empty.
 
     Args:
-        etc: the folder with jail.conf.
+        etc: the folder of jail.conf.
     """
 
     def __init__(self, etc: Path) -> None:
@@ -51,6 +51,6 @@ class Jails:
 
 
 def jail_files(etc: Path) -> list[Path]:
-    """The operator's jail files; jail.conf is fail2ban's own, and is always overridden by ours."""
+    """The operator's jail files and ours. jail.conf is fail2ban's own, and ours always overrides it."""
     files = [etc / "jail.local", *etc.glob("jail.d/*.conf"), *etc.glob("jail.d/*.local")]
     return sorted(path for path in files if path.is_file())

@@ -1,33 +1,41 @@
-"""What fail2ban says about our jails, asked through `fail2ban-client`. Asks, never changes."""
+"""What fail2ban says about our jails. Reads, never changes."""
 
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Literal
 
-from portsentry_py.events.model import utc
-from portsentry_py.text import printable
+from portsentry_py.errors import Fail2banError, PermissionDenied, PortsentryError
+from portsentry_py.events.model import EvidenceEvent, utc
+from portsentry_py.fail2ban.client import (
+    CommandFailed,
+    Fail2banClient,
+    JailNotLoaded,
+    NotAnswering,
+    NotInstalled,
+)
+from portsentry_py.fail2ban.pack import JAIL
 
 Standing = Literal["answers", "absent", "silent", "forbidden", "failed"]
 
-_PREFIX = "portsentry"
+_STANDINGS: dict[type[PortsentryError], Standing] = {
+    NotInstalled: "absent",
+    NotAnswering: "silent",
+    PermissionDenied: "forbidden",
+}
 _TIMEOUT_SECONDS = 10
-_LONGEST_QUOTE = 200
-# A jail's own notion of time may differ from ours by so much before we stop believing it.
+# fail2ban counts in its own clock and time zone; beyond this difference they are not ours.
 _SLACK_SECONDS = 60
-_JAIL_NAME = re.compile(rf"{_PREFIX}[\w.-]*", re.ASCII)
+_JAIL_NAME = re.compile(rf"{JAIL}[\w.-]*", re.ASCII)
 _JAIL_LIST = re.compile(r"Jail list:[ \t]*(.*)")
 _VALUE = re.compile(r"^[^A-Za-z\n]*([A-Z][A-Za-z ]*):[ \t]*(.*)$", re.MULTILINE)
 _MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 _BAN = re.compile(rf"([0-9A-Fa-f.:/]+)\s+({_MOMENT}) \+ (-?\d{{1,12}}) = ({_MOMENT})", re.ASCII)
-# As fail2ban dates its log lines, before what it says on standard error.
-_LOG_HEAD = re.compile(r"^[\d-]+ [\d:,]+ +\S+ +\[\d+\]: +[A-Z]+ +")
+
+_Ask = Callable[..., str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class JailBan:
         ban_seconds: how long in all.
         left_seconds: how long from now on; None if unknown or for ever.
         permanent: it has no end.
+        evidence: the log line that explains it; None if none is known.
     """
 
     address: str
@@ -49,6 +58,7 @@ class JailBan:
     ban_seconds: int | None = None
     left_seconds: int | None = None
     permanent: bool = False
+    evidence: EvidenceEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,124 +98,60 @@ class Fail2banState:
     jails: tuple[JailState, ...] = ()
 
 
-class _NoAnswer(Exception):
-    def __init__(self, standing: Standing, note: str) -> None:
-        super().__init__(note)
-        self.standing = standing
-        self.note = note
-
-
-def ask(socket: Path | None, now_us: int) -> Fail2banState:
-    """Ask fail2ban for the jails named portsentry*; nothing that goes wrong raises.
+def read_jails(client: Fail2banClient, now_us: int) -> Fail2banState:
+    """The state of the jails named portsentry*. A failure becomes a note.
 
     Args:
-        socket: the server's socket; None for the one that fail2ban's configuration names.
-        now_us: the time that `left_seconds` counts from.
+        client: the server.
+        now_us: the time that `left_seconds` counts from, in microseconds since 1970.
     """
+    ask = partial(client.ask, timeout_seconds=_TIMEOUT_SECONDS)
     jails: list[JailState] = []
     try:
-        listed = _JAIL_LIST.search(_client(socket, "status"))
+        listed = _JAIL_LIST.search(ask("status"))
         names = re.split(r"[,\s]+", listed[1]) if listed else []
-        ours = sorted(name for name in names if _JAIL_NAME.fullmatch(name))
-        for name in ours:
-            jails.append(_jail(socket, name, now_us))  # noqa: PERF401 - those before a failure are kept
-    except _NoAnswer as refused:
-        return Fail2banState(refused.standing, refused.note, tuple(jails))
-    if not jails:
-        return Fail2banState(
-            "answers",
-            "fail2ban has no jail portsentry, so nothing is banned; arm it with: "
-            "portsentry-py fail2ban install && fail2ban-client reload",
-        )
-    return Fail2banState("answers", jails=tuple(jails))
+        for name in sorted(filter(_JAIL_NAME.fullmatch, names)):
+            jails.append(_jail(ask, name, now_us))  # noqa: PERF401 - those before a failure are kept
+    except (Fail2banError, PermissionDenied) as error:
+        return Fail2banState(_STANDINGS.get(type(error), "failed"), str(error), tuple(jails))
+    return Fail2banState("answers", "" if jails else str(JailNotLoaded(JAIL)), tuple(jails))
 
 
-def _client(socket: Path | None, *words: str) -> str:
-    program = shutil.which("fail2ban-client")
-    if program is None:
-        raise _NoAnswer(
-            "absent", "fail2ban is not installed, so nothing is banned; do: apt-get install fail2ban"
-        )
-    where = ["-s", str(socket)] if socket else []
+def _jail(ask: _Ask, name: str, now_us: int) -> JailState:
+    """The state of one jail; if fail2ban refuses to tell it, the jail's note says so."""
     try:
-        done = subprocess.run(
-            [program, *where, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _NoAnswer(
-            "silent",
-            f"fail2ban did not answer within {_TIMEOUT_SECONDS} s; see its log, /var/log/fail2ban.log.",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise _NoAnswer("failed", f"{program} cannot be run ({error}); reinstall fail2ban.") from error
-    if done.returncode:
-        raise _refusal(done.stdout + done.stderr, socket)
-    return done.stdout
-
-
-def _refusal(said: str, socket: Path | None) -> _NoAnswer:
-    if "Permission denied" in said:
-        return _NoAnswer("forbidden", "you may not ask fail2ban what is banned; run this as root.")
-    if "Failed to access socket" in said or "Unable to contact server" in said:
-        silent = f"fail2ban does not answer at {socket}" if socket else "fail2ban does not run"
-        perhaps = ", or run this as root if it does" if os.geteuid() else ""
-        return _NoAnswer(
-            "silent",
-            f"{silent}, so nothing new is banned; start it with: systemctl start fail2ban" + perhaps,
-        )
-    last = _LOG_HEAD.sub("", (said.strip().splitlines() or ["no message"])[-1])
-    quote = printable(last)[:_LONGEST_QUOTE]
-    return _NoAnswer("failed", f"fail2ban-client failed ({quote}); try: fail2ban-client status")
-
-
-def _jail(socket: Path | None, name: str, now_us: int) -> JailState:
+        values = dict(_VALUE.findall(ask("status", name)))
+    except CommandFailed as error:
+        return JailState(name, note=str(error))
+    jail = JailState(
+        name,
+        _number(values.get("Currently banned")),
+        _number(values.get("Total banned")),
+        tuple(values.get("File list", "").split()),
+        tuple(map(JailBan, _addresses(values.get("Banned IP list", "")))),
+    )
     try:
-        told = dict(_VALUE.findall(_client(socket, "status", name)))
-        jail = JailState(
-            name,
-            _number(told.get("Currently banned")),
-            _number(told.get("Total banned")),
-            tuple(told.get("File list", "").split()),
-            tuple(JailBan(address) for address in _addresses(told.get("Banned IP list", ""))),
-        )
-    except _NoAnswer as refused:
-        if refused.standing != "failed":
-            raise
-        return JailState(name, note=refused.note)
-    try:
-        bans, strange = _bans(_client(socket, "get", name, "banip", "--with-time"), now_us)
-    except _NoAnswer as refused:
-        if refused.standing != "failed":
-            raise
-        return replace(
-            jail, note="this fail2ban does not tell how long its bans last; it has to be 0.11 or newer."
-        )
-    if strange:
-        # Whom the timed list leaves out is banned all the same.
-        known = {ban.address for ban in bans}
-        bans += [ban for ban in jail.bans if ban.address not in known]
-        note = (
-            f"{strange} lines of fail2ban's answer could not be read; see: fail2ban-client get {name} banip"
-        )
-        return replace(jail, bans=tuple(bans), note=note)
-    return replace(jail, bans=tuple(bans))
+        bans, unreadable = _bans(ask("get", name, "banip", "--with-time"), now_us)
+    except CommandFailed:
+        return replace(jail, note="fail2ban does not tell how long its bans last; install 0.11 or newer.")
+    if not unreadable:
+        return replace(jail, bans=tuple(bans))
+    # An address that is missing in the list with times is banned all the same.
+    known = {ban.address for ban in bans}
+    bans += [ban for ban in jail.bans if ban.address not in known]
+    note = f"{unreadable} lines of fail2ban's answer cannot be read; run `fail2ban-client get {name} banip`."
+    return replace(jail, bans=tuple(bans), note=note)
 
 
 def _bans(answer: str, now_us: int) -> tuple[list[JailBan], int]:
-    """The bans in `get JAIL banip --with-time`, and how many lines make no sense."""
+    """The bans in `get JAIL banip --with-time`, and the number of lines that cannot be read."""
     bans: list[JailBan] = []
-    strange = 0
+    unreadable = 0
     for line in filter(str.strip, answer.splitlines()):
         found = _BAN.fullmatch(line.strip())
         addresses = list(_addresses(found[1])) if found else []
         if not found or not addresses:
-            strange += 1
+            unreadable += 1
             continue
         since, seconds = _time_us(found[2]), int(found[3])
         if seconds < 0:
@@ -214,7 +160,7 @@ def _bans(answer: str, now_us: int) -> tuple[list[JailBan], int]:
         until = _time_us(found[4])
         left = _left(until, seconds, now_us)
         bans.append(JailBan(addresses[0], _utc(since), _utc(until), seconds, left))
-    return bans, strange
+    return bans, unreadable
 
 
 def _left(until_us: int | None, ban_seconds: int, now_us: int) -> int | None:
@@ -226,7 +172,7 @@ def _left(until_us: int | None, ban_seconds: int, now_us: int) -> int | None:
 
 
 def _time_us(text: str) -> int | None:
-    """A time as fail2ban prints it: of this machine's time zone, which is not named."""
+    """A time as fail2ban prints it: in the time zone of this host, which it does not name."""
     try:
         moment = datetime.fromisoformat(text).astimezone(timezone.utc)
     except (ValueError, OverflowError, OSError):
@@ -239,7 +185,7 @@ def _utc(time_us: int | None) -> str | None:
 
 
 def _addresses(text: str) -> Iterator[str]:
-    """The addresses and networks in a list, written as the log writes them."""
+    """The addresses and networks in a list, in the spelling of the log."""
     for word in text.split():
         if "%" in word:
             continue

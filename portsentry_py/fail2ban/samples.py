@@ -1,4 +1,4 @@
-"""The lines that the shipped filter must and must not match."""
+"""Log lines that the shipped filter must match, and others that it must not match."""
 
 import json
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from itertools import product
 
 from portsentry_py.fail2ban.pack import NETWORK_MODE
 
-PARTS = ("trap", "sweep", "slow")
-TECHNIQUES = ("port_scan", "sweep", "slow", "distributed", "stealth", "outbound")
+_PARTS = ("trap", "sweep", "slow")
+_TECHNIQUES = ("port_scan", "sweep", "slow", "distributed", "stealth", "outbound")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One log line, what it could bring about a ban of, and the modes that must match it.
+    """One log line, the address and network that it can have banned, and the modes that must match it.
 
-    Every sample has an address and a network of its own: what fail2ban-regex prints then says which line
-    matched and, at once, that nothing else in the line was taken for the source.
+    Every sample has an address and a network of its own. So the output of fail2ban-regex shows which line
+    matched, and that the filter took nothing else in the line for the source.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Sample:
     network: str = ""
 
     def banned_in(self, mode: str) -> str:
-        """What a match in this mode bans."""
+        """The address or network that a match in this mode bans."""
         return self.network if mode == NETWORK_MODE else self.address
 
 
@@ -42,7 +42,7 @@ def event_line(
     timestamp: str = "2026-11-20T08:41:57.408980Z",
     network: str = "203.0.113.0/24",
 ) -> str:
-    """Writes a line as the sensor does, or wrong in the way that the arguments say."""
+    """A line as the sensor writes it; arguments can make it a wrong one."""
     keys: dict[str, object] = {
         "timestamp": timestamp,
         "event_type": event_type,
@@ -64,12 +64,12 @@ def event_line(
 
 
 def modes_for(event_type: str, verdict: str, verified: bool, technique: str) -> frozenset[str]:
-    """Says which modes must match a line of this class: the filter's contract, stated a second time."""
+    """The modes that must match such a line. This states the contract of the filter a second time."""
     if event_type not in ("scan", "trap") or technique == "outbound" or verdict not in ("ban", "watch"):
         return frozenset()
     if verdict == "watch":
         return frozenset({"aggressive"})
-    modes = {"normal", "aggressive", technique if technique in PARTS else "scan"}
+    modes = {"normal", "aggressive", technique if technique in _PARTS else "scan"}
     if verified:
         modes.add("strict")
     if technique == "distributed":
@@ -78,7 +78,7 @@ def modes_for(event_type: str, verdict: str, verified: bool, technique: str) -> 
 
 
 def samples() -> list[Sample]:
-    """All lines: every class that the sensor writes, over IPv4 and IPv6, and those made to deceive."""
+    """Every class of line that the sensor writes, over IPv4 and IPv6, and the hostile ones."""
     return [
         *_classes("203.0.113.%d", "198.18.%d.0/24"),
         *_classes("2001:db8::%x", "2001:db8:0:%x::/64"),
@@ -90,7 +90,7 @@ def samples() -> list[Sample]:
 def _classes(address_format: str, network_format: str) -> Iterator[Sample]:
     decided = ("ban", "watch", "ignore")
     classes = [
-        *product(("scan",), decided, (False, True), TECHNIQUES),
+        *product(("scan",), decided, (False, True), _TECHNIQUES),
         *product(("trap",), decided, (False, True), ("trap",)),
         *product(("connection",), ("none",), (False, True), ("none",)),
     ]
@@ -106,7 +106,7 @@ def _classes(address_format: str, network_format: str) -> Iterator[Sample]:
 
 
 def _hostile() -> Iterator[Sample]:
-    """Lines with an address of 192.0.2.0/24 as bait, and a name for the deception."""
+    """Named deceptions, with an address of 192.0.2.0/24 as bait."""
     whole = event_line("192.0.2.1")
     undated = event_line("192.0.2.1", timestamp="")
     connection = event_line("198.51.100.1", "connection", "none", technique="none")
@@ -154,7 +154,7 @@ def _hostile() -> Iterator[Sample]:
 
 
 def _hostile_networks() -> Iterator[Sample]:
-    """Lines of a distributed scan, with networks that no sensor of ours would write."""
+    """Lines of a distributed scan with networks that our sensor never writes."""
     baits = {
         "wider than a /24": "192.0.2.0/8",
         "everything": "0.0.0.0/0",

@@ -1,37 +1,36 @@
-"""The end of the event log, read back: never more than a bound, and whatever stands in it.
+"""The end of the event log, read back, within a bound.
 
-The log may be torn, truncated or written to by others: what cannot be read is counted. What is handed on
-holds numbers, addresses, times and plain words only, so it can be shown on a terminal as it is.
+The log can be torn, written to by others, or of another version of the sensor; unreadable lines are counted.
+Every value that leaves here is a number, an address, a time or a plain token, safe on a terminal.
 """
 
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from portsentry_py.errors import InputError, PermissionDenied
-from portsentry_py.events.model import StatusEvent
+from portsentry_py.events.model import EvidenceEvent, ScanEvent, SourceEvent, StatusEvent, TrapEvent
 
 LIMIT_BYTES = 8 * 1024 * 1024
-_LONGEST_LINE = 8192  # ours are a tenth of it
+_LONGEST_LINE = 8192  # ten times the sensor's longest
 _LARGEST_COUNT = 2**63 - 1
 _HEAD = b'{"timestamp":"'
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
-_WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,40}")
-_GRAVITY = {"ignore": 0, "watch": 1, "ban": 2}
-COUNTS = tuple(item.name for item in fields(StatusEvent) if item.type is int and item.name != "schema")
+_TOKEN = re.compile(r"[A-Za-z0-9_.:@/+!-]{1,64}")
+_SEVERITY = {"ignore": 0, "watch": 1, "ban": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class StatusLine:
-    """A `status` line; keys as in the log, the numbers under `counts`."""
+    """A `status` line. `counts` holds those of today's counts that the line has, named as in the log."""
 
     timestamp: str
     state: str
@@ -40,48 +39,23 @@ class StatusLine:
     counts: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceLine:
-    """What a `scan` or `trap` line says about its source; keys as in the log."""
-
-    timestamp: str
-    event_type: str
-    verdict: str
-    src_ip: str
-    source_verified: bool
-    scan_type: str
-    technique: str
-    state: str
-    direction: str
-    dest_ip: str
-    dest_port: int
-    proto: str
-    ports: int
-    ports_sample: tuple[int, ...]
-    hosts: int
-    first_seen: str
-    last_seen: str
-    attempts: int
-    reason: str
-
-
 @dataclass(slots=True)
 class LogTail:
-    """What the end of a log tells.
+    """The content of the end of a log.
 
     Attributes:
         path: the log.
         size_bytes: its size.
         files: the files that were read, the log first.
-        bytes_read: how much of them.
-        lines: the lines in that, readable or not.
-        unreadable: lines among them that are not ours, torn or damaged.
+        bytes_read: the bytes that were read of them.
+        lines: the lines in these bytes, readable or not.
+        unreadable: the lines among them that are torn, damaged or not the sensor's.
         last_line: time of the last readable line.
-        first_line: time of the first readable line of what was read.
+        first_line: time of the first readable line.
         status: the last `status` line.
         started: time of the last `started` line.
-        sources: one line of each source with the verdict ban, watch or ignore, the latest source first:
-            the last line that each technique wrote about it, and of these the one with the gravest verdict.
+        sources: one line of each source with the verdict ban, watch or ignore, the latest source first: the
+            last line of each technique, and of these the one with the most severe verdict.
         bans: the last line of each source with the verdict ban.
     """
 
@@ -95,25 +69,47 @@ class LogTail:
     first_line: str | None = None
     status: StatusLine | None = None
     started: str | None = None
-    sources: dict[str, EvidenceLine] = field(default_factory=dict)
-    bans: dict[str, EvidenceLine] = field(default_factory=dict)
-    _told: set[tuple[str, str]] = field(default_factory=set)
+    sources: dict[str, EvidenceEvent] = field(default_factory=dict)
+    bans: dict[str, EvidenceEvent] = field(default_factory=dict)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
 
-    def take(self, evidence: EvidenceLine) -> None:
-        """Keep what a line says about its source, unless a later one of its technique is known."""
-        source = evidence.src_ip
-        if evidence.verdict == "ban":
-            self.bans.setdefault(source, evidence)
-        if evidence.verdict not in _GRAVITY or (source, evidence.technique) in self._told:
+    def take(self, line: bytes) -> None:
+        """Adds a line that is older than all lines before it.
+
+        Raises:
+            ValueError: the line is not the sensor's.
+            RecursionError: the same.
+        """
+        record = _record(line)
+        timestamp, kind = _time(record.get("timestamp")), record.get("event_type")
+        if kind == "status":
+            status = _status(record)
+            self.status = self.status or status
+            if status.state == "started":
+                self.started = self.started or timestamp
+        elif kind == "scan":
+            self._take_evidence(_evidence(ScanEvent, record))
+        elif kind == "trap":
+            self._take_evidence(_evidence(TrapEvent, record))
+        else:
+            _token(kind)
+        self.last_line = self.last_line or timestamp
+        self.first_line = timestamp
+
+    def _take_evidence(self, line: EvidenceEvent) -> None:
+        source = line.src_ip
+        if line.verdict == "ban":
+            self.bans.setdefault(source, line)
+        if line.verdict not in _SEVERITY or (source, line.technique) in self._seen:
             return
-        self._told.add((source, evidence.technique))
+        self._seen.add((source, line.technique))
         known = self.sources.get(source)
-        if known is None or _GRAVITY[evidence.verdict] > _GRAVITY[known.verdict]:
-            self.sources[source] = evidence
+        if known is None or _SEVERITY[line.verdict] > _SEVERITY[known.verdict]:
+            self.sources[source] = line
 
 
 def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
-    """Read the last `limit` bytes of the log, and of `PATH.1`, the one before it, while there is room.
+    """The last `limit` bytes of the log and, while there is room, of `PATH.1`, the log before it.
 
     Raises:
         InputError: there is no such log, or it cannot be read.
@@ -138,14 +134,14 @@ def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
         before = path.with_name(path.name + ".1")
         with suppress(OSError, ValueError):
             identity_before, _, text = _end_of(before, limit - len(text))
-            if identity_before != identity:  # it is not the log itself, rotated this moment
+            if identity_before != identity:  # the log itself has this name if it was rotated just now
                 _take(tail, before, text)
     return tail
 
 
 def _end_of(path: Path, limit: int) -> tuple[tuple[int, int], int, bytes]:
     """Identity, size and last bytes of a file, from the beginning of a line."""
-    # A FIFO of that name must not hold us up.
+    # Without O_NONBLOCK, a FIFO with this name blocks the reader.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -154,20 +150,20 @@ def _end_of(path: Path, limit: int) -> tuple[tuple[int, int], int, bytes]:
         if status.st_size <= limit:
             text = file.read(status.st_size)
         else:
-            # One byte more tells whether the first line is whole.
+            # One more byte shows whether the first line is whole.
             file.seek(status.st_size - limit - 1)
             _, _, text = file.read(limit + 1).partition(b"\n")
     return (status.st_dev, status.st_ino), status.st_size, text
 
 
 def _take(tail: LogTail, path: Path, text: bytes) -> None:
-    """Read a file's lines, the last one first: what is known already is newer."""
+    """Adds the lines of a file that is older than all files before it."""
     tail.files.append(path)
     tail.bytes_read += len(text)
     for line in _backwards(text):
         tail.lines += 1
         try:
-            _note(tail, _Record(line))
+            tail.take(line)
         except (ValueError, RecursionError):
             tail.unreadable += 1
 
@@ -180,48 +176,36 @@ def _backwards(text: bytes) -> Iterator[bytes]:
         end = start - 1
 
 
-class _Record:
-    """A line's values, each of the kind asked for or a ValueError."""
+def _record(line: bytes) -> dict[str, Any]:
+    if not line.startswith(_HEAD) or len(line) > _LONGEST_LINE:
+        raise ValueError("not a line of the sensor")
+    record: dict[str, Any] = json.loads(line.decode("ascii"))
+    return record
 
-    def __init__(self, line: bytes) -> None:
-        if not line.startswith(_HEAD) or len(line) > _LONGEST_LINE:
-            raise ValueError("not a line of ours")
-        self._record: dict[str, object] = json.loads(line.decode("ascii"))  # it begins with a brace
 
-    def text(self, key: str, pattern: re.Pattern[str]) -> str:
-        found = self._record.get(key)
-        if not isinstance(found, str) or not pattern.fullmatch(found):
-            raise ValueError(key)
-        return found
+def _token(found: object) -> str:
+    if not isinstance(found, str) or not _TOKEN.fullmatch(found):
+        raise ValueError(found)
+    return found
 
-    def word(self, key: str) -> str:
-        return self.text(key, _WORD)
 
-    def time(self, key: str) -> str:
-        found = self.text(key, _TIME)
-        datetime.fromisoformat(found[:-1])  # a day of the calendar
-        return found
+def _time(found: object) -> str:
+    if not isinstance(found, str) or not _TIME.fullmatch(found):
+        raise ValueError(found)
+    datetime.fromisoformat(found[:-1])  # refuses a day that no calendar has
+    return found
 
-    def count(self, key: str) -> int:
-        return _count(self._record.get(key))
 
-    def counts(self, key: str) -> tuple[int, ...]:
-        found = self._record.get(key)
-        if not isinstance(found, list):
-            raise ValueError(key)  # noqa: TRY004 - all that is wrong with a line is one error
-        return tuple(_count(item) for item in found)
+def _address(found: object) -> str:
+    if not isinstance(found, str) or "%" in found:  # a zone can be any text
+        raise ValueError(found)
+    return str(ip_address(found))
 
-    def flag(self, key: str) -> bool:
-        found = self._record.get(key)
-        if not isinstance(found, bool):
-            raise ValueError(key)  # noqa: TRY004 - same
-        return found
 
-    def address(self, key: str) -> str:
-        found = self._record.get(key)
-        if not isinstance(found, str) or "%" in found:  # a zone may be any text
-            raise ValueError(key)
-        return str(ip_address(found))
+def _flag(found: object) -> bool:
+    if not isinstance(found, bool):
+        raise ValueError(found)  # noqa: TRY004 - every fault of a line is one error
+    return found
 
 
 def _count(found: object) -> int:
@@ -230,49 +214,53 @@ def _count(found: object) -> int:
     return found
 
 
-def _note(tail: LogTail, record: _Record) -> None:
-    """Keep what a line tells, unless a later one told it."""
-    timestamp, kind = record.time("timestamp"), record.word("event_type")
-    if kind == "status":
-        status = _status(record)
-        tail.status = tail.status or status
-        if status.state == "started":
-            tail.started = tail.started or timestamp
-    elif kind in {"scan", "trap"}:
-        tail.take(_evidence(record))
-    tail.last_line = tail.last_line or timestamp
-    tail.first_line = timestamp
+def _counts(found: object) -> tuple[int, ...]:
+    if not isinstance(found, list):
+        raise ValueError(found)  # noqa: TRY004 - every fault of a line is one error
+    return tuple(map(_count, found))
 
 
-def _status(record: _Record) -> StatusLine:
+_Kind = tuple[Callable[[object], object], object]
+
+
+def _kind(item: Field[Any]) -> _Kind:
+    """The check of a field's value in a line, and its value where an older sensor's line lacks the key."""
+    if item.type is bool:
+        return _flag, False
+    if item.type in (int, int | None):
+        return _count, 0
+    if item.type == tuple[int, ...]:
+        return _counts, ()
+    unit = item.metadata.get("unit", "")
+    return (_address if "address" in unit else _time if "RFC 3339" in unit else _token), ""
+
+
+_EVIDENCE = {item.name: _kind(item) for item in fields(EvidenceEvent)}
+_STATUS = {item.name: _kind(item) for item in fields(StatusEvent)}
+_FROZEN = {item.name for item in fields(SourceEvent)}
+_ABSENT = {item.name: _EVIDENCE[item.name][1] for item in fields(EvidenceEvent) if item.default is MISSING}
+COUNTS = tuple(name for name, kind in _STATUS.items() if kind[0] is _count and name != "schema")
+
+
+def _known(record: dict[str, Any], kinds: dict[str, _Kind]) -> dict[str, Any]:
+    """The checked values of the keys that this version knows; a newer sensor writes others as well."""
+    return {key: kinds[key][0](content) for key, content in record.items() if key in kinds}
+
+
+def _evidence(kind: type[EvidenceEvent], record: dict[str, Any]) -> EvidenceEvent:
+    """A `scan` or `trap` line. A key that the line of an older sensor lacks is 0 or empty."""
+    known = _known(record, _EVIDENCE)
+    if not known.keys() >= _FROZEN:
+        raise ValueError("a frozen key is missing")
+    return kind(**{**_ABSENT, **known})
+
+
+def _status(record: dict[str, Any]) -> StatusLine:
+    known = _known(record, _STATUS)
     return StatusLine(
-        timestamp=record.time("timestamp"),
-        state=record.word("state"),
-        reason=record.word("reason"),
-        version=record.text("version", _VERSION),
-        counts={name: record.count(name) for name in COUNTS},
-    )
-
-
-def _evidence(record: _Record) -> EvidenceLine:
-    return EvidenceLine(
-        timestamp=record.time("timestamp"),
-        event_type=record.word("event_type"),
-        verdict=record.word("verdict"),
-        src_ip=record.address("src_ip"),
-        source_verified=record.flag("source_verified"),
-        scan_type=record.word("scan_type"),
-        technique=record.word("technique"),
-        state=record.word("state"),
-        direction=record.word("direction"),
-        dest_ip=record.address("dest_ip"),
-        dest_port=record.count("dest_port"),
-        proto=record.word("proto"),
-        ports=record.count("ports"),
-        ports_sample=record.counts("ports_sample"),
-        hosts=record.count("hosts"),
-        first_seen=record.time("first_seen"),
-        last_seen=record.time("last_seen"),
-        attempts=record.count("attempts"),
-        reason=record.word("reason"),
+        timestamp=known["timestamp"],
+        state=_token(known.get("state")),
+        reason=known.get("reason", ""),
+        version=known.get("version", ""),
+        counts={name: known[name] for name in COUNTS if name in known},
     )

@@ -1,4 +1,4 @@
-"""An overview as a person reads it on a terminal."""
+"""The overview as tables on a terminal."""
 
 from collections.abc import Iterable
 
@@ -6,12 +6,12 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from portsentry_py.report.log_reader import EvidenceLine
-from portsentry_py.report.overview import BanView, JailView, LogView, Overview, SensorView
+from portsentry_py.events.model import EvidenceEvent
+from portsentry_py.fail2ban.jails import JailBan, JailState
+from portsentry_py.report.overview import LogView, Overview, SensorView
 from portsentry_py.text import printable
 
-# So many bans of a jail are shown; `--json` has them all.
-SHOWN = 50
+_BANS = 50  # bans shown per jail; `--json` has them all
 
 _STYLES = {"ban": "bold red", "watch": "yellow", "ignore": "dim"}
 _RUNNING = {True: ("running", "green"), False: ("not running", "bold red"), None: ("unknown", "yellow")}
@@ -20,7 +20,7 @@ _SIZES = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
 def render(overview: Overview) -> list[RenderableType]:
-    """What to print, from top to bottom. No text in it is taken for markup."""
+    """The parts to print, from top to bottom. No text in them is markup."""
     facts = Table.grid(padding=(0, 2))
     facts.add_row("sensor", _sensor(overview.sensor))
     facts.add_row("log", _log(overview.log))
@@ -32,15 +32,15 @@ def render(overview: Overview) -> list[RenderableType]:
     for jail in overview.fail2ban.jails:
         if jail.bans:
             parts.append(_bans(jail))
-            if len(jail.bans) > SHOWN:
-                parts.append(Text(f"… and {len(jail.bans) - SHOWN} more: --json shows all", style="dim"))
+            if len(jail.bans) > _BANS:
+                parts.append(Text(f"… and {len(jail.bans) - _BANS} more: --json shows all", style="dim"))
     if overview.sources:
         parts.append(_sources(overview))
     return parts
 
 
 def duration(seconds: int) -> str:
-    """A length of time in its largest unit, and the next one where that says more."""
+    """A length of time in its two largest units."""
     for nth, (size, unit) in enumerate(_DURATIONS):
         if seconds >= size:
             text = f"{seconds // size} {unit}"
@@ -56,15 +56,15 @@ def _sensor(sensor: SensorView) -> Text:
     word, style = _RUNNING[sensor.running]
     text = Text(word, style=style)
     if sensor.state is not None and sensor.age_seconds is not None:
-        reason = f" ({_words(sensor.reason)})" if sensor.reason not in {None, "none"} else ""
+        reason = f" ({_words(sensor.reason)})" if sensor.reason not in {None, "", "none"} else ""
         text.append(f"; last said {sensor.state}{reason} {duration(sensor.age_seconds)} ago", style="default")
-        text.append(f", version {sensor.version}: ", style="default")
+        text.append(f", version {sensor.version or 'unknown'}: ", style="default")
         text.append(_counts(sensor.counts), style="default")
     return _with_note(text, sensor.note)
 
 
 def _counts(counts: dict[str, int]) -> str:
-    """The packets, and whatever else is not zero."""
+    """The packets, and the other counts that are not zero."""
     shown = {name: number for name, number in counts.items() if number or name == "packets"}
     return ", ".join(f"{number} {_words(name)}" for name, number in shown.items())
 
@@ -78,7 +78,7 @@ def _log(log: LogView) -> Text:
     return _with_note(text, log.note)
 
 
-def _jail(jail: JailView) -> Text:
+def _jail(jail: JailState) -> Text:
     now, total = (
         "?" if number is None else str(number) for number in (jail.currently_banned, jail.total_banned)
     )
@@ -91,9 +91,9 @@ def _with_note(text: Text, note: str) -> Text:
     return text
 
 
-def _bans(jail: JailView) -> Table:
+def _bans(jail: JailState) -> Table:
     table = _table(f"banned by {jail.name}", ("address", "time left", "type", "technique", "ports", "reason"))
-    for ban in jail.bans[:SHOWN]:
+    for ban in jail.bans[:_BANS]:
         found = ban.evidence
         _add(
             table,
@@ -104,7 +104,7 @@ def _bans(jail: JailView) -> Table:
     return table
 
 
-def _left(ban: BanView) -> str:
+def _left(ban: JailBan) -> str:
     if ban.permanent:
         return "for ever"
     return "unknown" if ban.left_seconds is None else duration(ban.left_seconds)
@@ -125,24 +125,24 @@ def _sources(overview: Overview) -> Table:
     return table
 
 
-def _evidence(line: EvidenceLine) -> tuple[str, str, str, str]:
+def _evidence(line: EvidenceEvent) -> tuple[str, str, str, str]:
     return line.scan_type, line.technique, _ports(line), line.reason
 
 
-def _ports(line: EvidenceLine) -> str:
-    """How many, and a few of them."""
+def _ports(line: EvidenceEvent) -> str:
+    """The number of ports, and some of them."""
     few = ", ".join(str(port) for port in line.ports_sample[:5])
     more = ", …" if line.ports > len(line.ports_sample[:5]) else ""
     return f"{line.ports} ({few}{more})" if few else str(line.ports)
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:
-    # Cut addresses are of no use: a narrow terminal wraps the lines instead.
+    # A narrow terminal wraps the lines: a cut address is useless.
     return Table(*(Column(name, no_wrap=True) for name in columns), title=title, title_justify="left")
 
 
 def _add(table: Table, *cells: str | Text) -> None:
-    # A plain string would be read as markup.
+    # Text, because rich takes a plain string for markup.
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 

@@ -21,9 +21,10 @@ _BAN = """\
 import json, sys
 from pathlib import Path
 from portsentry_py.fail2ban.ban_test import ban_and_unban
+from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.errors import PortsentryError
 try:
-    report = ban_and_unban(sys.argv[1], etc=Path(sys.argv[2]))
+    report = ban_and_unban(Fail2banClient(etc=Path(sys.argv[2])), sys.argv[1])
 except PortsentryError as error:
     print(json.dumps({"code": error.exit_code, "error": str(error)}))
 else:
@@ -70,7 +71,7 @@ def test_a_test_ban_notices_an_action_that_does_not_work(lab: Lab, start_server:
 
     report = banned_for_a_test(lab, server, "192.0.2.1")
 
-    assert "fail2ban says that it banned 192.0.2.1, but the kernel has no rule" in str(report["error"])
+    assert "fail2ban lists 192.0.2.1 as banned, but the kernel has no rule" in str(report["error"])
     assert server.banned() == []
 
 
@@ -79,7 +80,7 @@ def test_a_test_ban_names_a_jail_that_is_not_there(lab: Lab, start_server: Start
 
     report = banned_for_a_test(lab, server, "192.0.2.1")
 
-    assert report["code"] == 78
+    assert report["code"] == 69
     assert "portsentry-py fail2ban install" in str(report["error"])
 
 

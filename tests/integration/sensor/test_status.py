@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.report.overview import look
 from tests.integration.sensor.conftest import StartSensor
 from tests.support.namespaces import Lab
@@ -16,7 +17,7 @@ def test_a_ban_is_shown_with_its_reason_until_fail2ban_stops(
     lab: Lab, jail: Jail, start_sensor: StartSensor
 ) -> None:
     sensor = start_sensor()
-    log, socket = jail.folder.parent / "portsentry.log", jail.folder / "fail2ban.sock"
+    log, client = jail.folder.parent / "portsentry.log", Fail2banClient(jail.folder / "fail2ban.sock")
     scanner = lab.scanner.ipv6[0]
     # Banned by hand: no line of the log tells why.
     jail.client("set", NAME, "banip", "192.0.2.200")
@@ -25,7 +26,7 @@ def test_a_ban_is_shown_with_its_reason_until_fail2ban_stops(
     sensor.wait_for_line("the scan", src_ip=scanner, event_type="scan", verdict="ban")
     jail.wait_for_ban(scanner)
 
-    told = look(log, socket)
+    told = look(log, client)
 
     assert (told.fail2ban.standing, told.fail2ban.note) == ("answers", "")
     (state,) = (state for state in told.fail2ban.jails if state.name == NAME)
@@ -48,7 +49,7 @@ def test_a_ban_is_shown_with_its_reason_until_fail2ban_stops(
 
     assert sensor.stop() == 0
     jail.stop()
-    told = look(log, socket)
+    told = look(log, client)
 
     assert told.fail2ban.standing == "silent"
     assert "systemctl start fail2ban" in told.fail2ban.note

@@ -9,20 +9,21 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 
 from rich.console import Console
 
-from portsentry_py.fail2ban import jails
-from portsentry_py.report.overview import look
+from portsentry_py.fail2ban.jails import read_jails
+from portsentry_py.report.log_reader import read_tail
+from portsentry_py.report.overview import overview
 from portsentry_py.report.terminal import render
 from tests.lab.fuzz.oracle import check_text
 from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
 from tests.scenarios.make import FOLDER
 from tests.support.build import START_US
+from tests.support.fake_fail2ban import FakeClient
 
 SEPARATOR = b"\xff\xfe\xff"
 _LIST = b"Status\n|- Number of jail:\t1\n`- Jail list:\tportsentry\n"
@@ -42,34 +43,21 @@ _BANS = b"203.0.113.9 \t2026-11-20 08:41:57 + 600 = 2026-11-20 08:51:57\n"
 def check(data: bytes) -> None:
     """Fail if this raises, or what is shown is more than text."""
     parts = data.split(SEPARATOR)[:4]
-    log, listed, jail, bans = parts + [b"", _LIST, _JAIL, _BANS][len(parts) :]
-    answers = {("status",): listed, ("status", "portsentry"): jail}
-    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder, _answering(answers, bans):
+    log, *texts = parts + [b"", _LIST, _JAIL, _BANS][len(parts) :]
+    listed, jail, bans = (text.decode("utf-8", "replace") for text in texts)
+    client = FakeClient(answers=defaultdict(lambda: bans, {"status": listed, "status portsentry": jail}))
+    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
         path = Path(folder, "x.log")
         path.write_bytes(log)
-        found = look(path, now_us=START_US)
+        found = overview(read_tail(path), read_jails(client, START_US), START_US)
     assert found.log.lines_unreadable <= found.log.lines_read
     assert len(found.sources) <= 10
-    check_text(json.dumps(found.to_json()))
+    check_text(found.to_json())
     output = io.StringIO()
     console = Console(file=output, width=140, highlight=False, soft_wrap=True)
     for part in render(found):
         console.print(part)
     check_text(output.getvalue())
-
-
-@contextmanager
-def _answering(answers: dict[tuple[str, ...], bytes], bans: bytes) -> Iterator[None]:
-    """Stand in for fail2ban-client."""
-
-    def client(socket: Path | None, *words: str) -> str:  # noqa: ARG001 - the socket is not asked
-        return answers.get(words, bans).decode("utf-8", "replace")
-
-    before, jails._client = jails._client, client
-    try:
-        yield
-    finally:
-        jails._client = before
 
 
 def start() -> Alone:

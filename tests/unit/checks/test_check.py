@@ -215,7 +215,7 @@ def test_without_fail2ban_nothing_will_be_banned() -> None:
 
 def test_a_jail_that_is_not_armed_is_told(tmp_path: Path) -> None:
     (tmp_path / "fail2ban").mkdir()
-    assert "not armed" in results()["jail"].text
+    assert "no jail portsentry" in results()["jail"].text
 
 
 def test_an_armed_jail_that_reads_another_log_is_told(

@@ -1,56 +1,58 @@
-"""A ban for a test: whom it may be, and what fail2ban answers."""
+"""A test ban is of a documentation address alone, and an error if the kernel shows no rule."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from portsentry_py.errors import CaptureError, PermissionDenied, PortsentryError, UsageError
+from portsentry_py.errors import Fail2banError, PermissionDenied, PortsentryError, UsageError
 from portsentry_py.fail2ban import ban_test
 from portsentry_py.fail2ban.ban_test import ban_and_unban
+from portsentry_py.fail2ban.client import JailNotLoaded, NotAnswering, NotInstalled
+from tests.support.fake_fail2ban import FakeClient
+
+ANSWERS = {
+    "status portsentry": "Status",
+    "set portsentry banip 192.0.2.1": "1",
+    "set portsentry unbanip 192.0.2.1": "1",
+}
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860::8", "scanner.example", "192.0.2.0/24"])
-def test_nobody_is_banned_for_a_test(address: str) -> None:
+def test_only_a_documentation_address_is_banned(address: str) -> None:
     with pytest.raises(UsageError, match="not a documentation address"):
-        ban_and_unban(address)
-
-
-def fake_client(folder: Path, said: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = folder / "fail2ban-client"
-    path.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit {code}\n")
-    path.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder))
+        ban_and_unban(FakeClient(), address)
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "sentence"),
-    [
-        ("Failed to access socket path: x. Is fail2ban running?", CaptureError, "systemctl start fail2ban"),
-        ("Permission denied to socket: x, (you must be root)", PermissionDenied, "run this as root"),
-    ],
+    "error", [NotAnswering("silent."), PermissionDenied("only root."), JailNotLoaded("x"), NotInstalled()]
 )
-def test_a_server_that_does_not_answer_has_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, error: type[PortsentryError], sentence: str
+def test_nothing_is_banned_if_fail2ban_does_not_show_the_jail(error: PortsentryError) -> None:
+    with pytest.raises(type(error)):
+        ban_and_unban(FakeClient(answers={"status portsentry": error}))
+
+
+def test_without_a_program_that_lists_rules_nothing_is_banned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ban_test, "_LISTINGS", (("no-such-program",),))
+
+    with pytest.raises(NotInstalled, match="nft is not installed; run `apt-get install nftables`"):
+        ban_and_unban(FakeClient(answers={"status portsentry": "Status"}))
+
+
+def test_a_ban_without_a_rule_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ban_test, "_LISTINGS", (("true",),))
+    monkeypatch.setattr(ban_test, "_BAN_SECONDS", 0.1)
+
+    with pytest.raises(Fail2banError, match="the kernel has no rule about it") as caught:
+        ban_and_unban(FakeClient(answers=ANSWERS))
+    assert caught.value.exit_code == 69
+
+
+@pytest.mark.parametrize(("address", "found"), [("192.0.2.1", True), ("192.0.2.10", False), ("2.1", False)])
+def test_an_address_that_is_blocked_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, address: str, found: bool
 ) -> None:
-    fake_client(tmp_path, said, 255, monkeypatch)
+    monkeypatch.setattr(ban_test, "_LISTINGS", (("echo", f"ip saddr {address} drop"),))
+    monkeypatch.setattr(ban_test, "_BAN_SECONDS", 0.1)
 
-    with pytest.raises(error, match=sentence):
-        ban_and_unban()
-
-
-def test_without_fail2ban_client_the_error_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
-
-    with pytest.raises(CaptureError, match="apt-get install fail2ban"):
-        ban_and_unban()
-
-
-def test_a_ban_without_a_rule_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_client(tmp_path, "", 0, monkeypatch)
-    monkeypatch.setattr(ban_test, "LISTINGS", (("fail2ban-client",),))
-    monkeypatch.setattr(ban_test, "BAN_SECONDS", 0.1)
-
-    with pytest.raises(PortsentryError, match="the kernel has no rule about it"):
-        ban_and_unban()
+    with pytest.raises(Fail2banError, match="blocked already" if found else "no rule about it"):
+        ban_and_unban(FakeClient(answers=ANSWERS))

@@ -98,7 +98,7 @@ def test_a_jail_on_our_log_that_reads_the_journal_is_a_conflict(root: Path, plac
 
     (sentence,) = conflicts(root)
 
-    assert "is systemd, which never reads our log: set it to auto." in sentence
+    assert "is systemd, which never reads our log; set it to auto." in sentence
 
 
 def test_a_missing_log_is_a_conflict_because_fail2ban_does_not_start(root: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from portsentry_py.errors import OutputError, PermissionDenied
 from portsentry_py.fail2ban import installer
+from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.installer import MANIFEST, Outcome, install, uninstall
 from portsentry_py.fail2ban.pack import PackFile, pack_files
 
@@ -187,7 +188,7 @@ def test_uninstall_of_nothing_reports_nothing(root: Path) -> None:
 
 
 def test_without_fail2ban_the_error_names_cause_and_fix(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"etc/fail2ban does not exist: install fail2ban first"):
+    with pytest.raises(NotInstalled, match=r"fail2ban is not installed below .*; run `apt-get install"):
         install(tmp_path)
     assert everything_below(tmp_path) == {}
 
@@ -201,7 +202,10 @@ def test_a_failed_install_leaves_no_half_file(root: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OutputError, match=r"jail\.d/portsentry-py\.conf: No space left on device; correct"):
+    with pytest.raises(
+        OutputError,
+        match=r"jail\.d/portsentry-py\.conf: cannot write it \(No space left on device\); correct",
+    ):
         install(root)
     assert everything_below(root) == before
 
@@ -212,5 +216,7 @@ def test_without_permission_the_error_says_so(root: Path, monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(PermissionDenied, match=r"portsentry\.log: permission denied; run this as root"):
+    with pytest.raises(
+        PermissionDenied, match=r"portsentry\.log: cannot write it \(permission denied\); run this as root"
+    ):
         install(root)

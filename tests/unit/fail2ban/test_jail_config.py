@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.fail2ban.jail_config import Jails
+from portsentry_py.fail2ban.jail_config import JailConfig
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def etc(tmp_path: Path) -> Path:
 def test_files_are_read_in_fail2bans_order(etc: Path) -> None:
     for name in ("jail.d/a.conf", "jail.d/b.conf", "jail.local", "jail.d/a.local"):
         (etc / name).write_text(f"[DEFAULT]\nlast = {name}\n")
-        assert Jails(etc).value("sshd", "last") == name
+        assert JailConfig(etc).value("sshd", "last") == name
 
 
 def test_references_to_other_keys_and_jails_are_replaced(etc: Path) -> None:
@@ -27,15 +27,15 @@ def test_references_to_other_keys_and_jails_are_replaced(etc: Path) -> None:
         "[one]\nlogpath = /%(where)s/%(name)s\nname = x\n[two]\nlogpath = %(one/logpath)s\nwhere = there\n"
     )
 
-    assert Jails(etc).value("one", "logpath") == "/here/x"
-    assert Jails(etc).value("two", "backend") == "auto"
-    assert Jails(etc).value("two", "unset") == ""
+    assert JailConfig(etc).value("one", "logpath") == "/here/x"
+    assert JailConfig(etc).value("two", "backend") == "auto"
+    assert JailConfig(etc).value("two", "unset") == ""
 
 
 def test_a_reference_to_itself_ends(etc: Path) -> None:
     (etc / "jail.local").write_text("[one]\nlogpath = %(logpath)s\n")
 
-    assert Jails(etc).value("one", "logpath") == "%(logpath)s"
+    assert JailConfig(etc).value("one", "logpath") == "%(logpath)s"
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_a_reference_to_itself_ends(etc: Path) -> None:
 def test_ours_are_the_enabled_jails_with_our_filter(etc: Path, text: str, ours: list[str]) -> None:
     (etc / "jail.local").write_text(text)
 
-    assert list(Jails(etc).ours()) == ours
+    assert list(JailConfig(etc).ours()) == ours

@@ -1,10 +1,11 @@
-"""The end of the log is read, bounded, whatever stands in it."""
+"""The reader takes the lines of any version, counts the damaged ones, and stays within its bound."""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import InputError, PermissionDenied
-from portsentry_py.events.model import Event
+from portsentry_py.events.model import Event, SourceEvent, to_record
 from portsentry_py.report.log_reader import COUNTS, LogTail, read_tail
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import (
@@ -45,11 +46,12 @@ def log(tmp_path: Path, *parts: bytes) -> Path:
     return path
 
 
-def told(tail: LogTail) -> tuple[int, int]:
+def lines_and_unreadable(tail: LogTail) -> tuple[int, int]:
     return tail.lines, tail.unreadable
 
 
 SCAN = log_lines(scans(scan()))[0]
+TRAP = SCAN.replace(b'"event_type":"scan"', b'"event_type":"trap"')
 STATUS = log_lines([status()])[0]
 
 
@@ -60,7 +62,7 @@ def changed(line: bytes = SCAN, **keys: object) -> bytes:
 def test_every_line_of_the_sensor_is_readable(tmp_path: Path) -> None:
     events = [status(), *scan(), *scan(SCANNER6), status("stopped")]
     tail = read_tail(log(tmp_path, *log_lines(events)))
-    assert told(tail) == (len(events), 0)
+    assert lines_and_unreadable(tail) == (len(events), 0)
     assert set(tail.sources) == set(tail.bans) == {SCANNER, SCANNER6}
     assert tail.status is not None
     assert (tail.status.state, set(tail.status.counts)) == ("stopped", set(COUNTS))
@@ -69,7 +71,7 @@ def test_every_line_of_the_sensor_is_readable(tmp_path: Path) -> None:
     assert tail.bytes_read == tail.size_bytes == tail.path.stat().st_size
 
 
-def test_the_last_line_about_a_source_counts(tmp_path: Path) -> None:
+def test_the_last_line_of_a_source_counts(tmp_path: Path) -> None:
     first, last = log_lines(scans(scan()))[0], changed(verdict="watch", reason="friend")
     tail = read_tail(log(tmp_path, first, last))
     assert (tail.sources[SCANNER].verdict, tail.sources[SCANNER].reason) == ("watch", "friend")
@@ -88,10 +90,62 @@ def test_sources_come_newest_first(tmp_path: Path) -> None:
     assert list(read_tail(log(tmp_path, *lines)).sources) == [f"198.51.100.{nth}" for nth in (1, 3, 2)]
 
 
-def test_connections_and_lines_of_a_later_version_tell_their_time_only(tmp_path: Path) -> None:
+def test_of_other_kinds_of_lines_only_the_time_is_kept(tmp_path: Path) -> None:
     late = "2026-11-20T08:41:57.408980Z"
     tail = read_tail(log(tmp_path, STATUS, changed(event_type="new_kind", timestamp=late)))
-    assert (told(tail), tail.last_line, tail.sources) == ((2, 0), late, {})
+    assert (lines_and_unreadable(tail), tail.last_line, tail.sources) == ((2, 0), late, {})
+
+
+FROZEN = [item.name for item in fields(SourceEvent)]
+
+
+def without(line: bytes, *keys: str) -> bytes:
+    record = {key: content for key, content in json.loads(line).items() if key not in keys}
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+@pytest.mark.parametrize("line", [SCAN, TRAP])
+def test_an_older_line_about_a_source_needs_its_frozen_keys_alone(tmp_path: Path, line: bytes) -> None:
+    others = [key for key in json.loads(line) if key not in {*FROZEN, "event_type"}]
+    for keys in (*([key] for key in others), others):
+        tail = read_tail(log(tmp_path, without(line, *keys)))
+        assert lines_and_unreadable(tail) == (1, 0)
+        record = to_record(tail.sources[SCANNER])
+        assert {key: record[key] for key in keys if record.get(key)} in ({}, {"schema": 1})
+        assert {key: content for key, content in record.items() if key not in keys} == json.loads(
+            without(line, *keys)
+        )
+    for key in [*FROZEN, "event_type"]:
+        assert lines_and_unreadable(read_tail(log(tmp_path, without(line, key)))) == (1, 1)
+
+
+@pytest.mark.parametrize("line", [SCAN, TRAP])
+def test_a_newer_line_about_a_source_can_have_more_keys_and_words(tmp_path: Path, line: bytes) -> None:
+    words = {"reason": "new_reason", "technique": "new_technique", "state": "resumed", "tool": "newscan"}
+    newer = changed(line, **words, score_2=[{}], note="\x1b[2J", confidence=0.5)
+    tail = read_tail(log(tmp_path, newer))
+    assert lines_and_unreadable(tail) == (1, 0)
+    assert to_record(tail.bans[SCANNER]) == {**json.loads(line), **words}
+
+
+def test_an_older_status_line_lacks_counts(tmp_path: Path) -> None:
+    tail = read_tail(log(tmp_path, without(STATUS, "packets_held", "renewals", "reason", "version")))
+    assert lines_and_unreadable(tail) == (1, 0)
+    assert tail.status is not None
+    assert set(COUNTS) - set(tail.status.counts) == {"packets_held", "renewals"}
+    assert (tail.status.state, tail.status.reason, tail.status.version) == ("started", "", "")
+    bare = without(STATUS, *COUNTS)
+    assert lines_and_unreadable(read_tail(log(tmp_path, bare))) == (1, 0)
+    assert lines_and_unreadable(read_tail(log(tmp_path, without(bare, "state")))) == (1, 1)
+
+
+def test_a_newer_status_line_can_have_more_counts_and_words(tmp_path: Path) -> None:
+    newer = changed(STATUS, state="resumed", reason="new_reason", packets_new=7, names=["\x1b[2J"])
+    tail = read_tail(log(tmp_path, newer))
+    assert lines_and_unreadable(tail) == (1, 0)
+    assert tail.status is not None
+    assert (tail.status.state, tail.status.reason) == ("resumed", "new_reason")
+    assert set(tail.status.counts) == set(COUNTS)
 
 
 @pytest.mark.parametrize(
@@ -127,11 +181,18 @@ def test_connections_and_lines_of_a_later_version_tell_their_time_only(tmp_path:
         changed(STATUS, version="1\x07"),
         changed(STATUS, packets="many"),
         changed(STATUS, state=7),
+        changed(STATUS, reason="new reason"),
+        changed(TRAP, tool="\x1b[2J"),
+        changed(TRAP, tool=None),
+        changed(in_iface="eth0\u202e"),
+        changed(src_net=7),
+        changed(vlan="1"),
+        changed(TRAP, event_id=["x"]),
     ],
 )
-def test_a_line_that_is_not_as_it_should_be_is_counted(tmp_path: Path, line: bytes) -> None:
+def test_a_damaged_or_hostile_line_is_counted_as_unreadable(tmp_path: Path, line: bytes) -> None:
     tail = read_tail(log(tmp_path, STATUS, line))
-    assert told(tail) == (2, 1)
+    assert lines_and_unreadable(tail) == (2, 1)
     assert tail.status is not None
     assert tail.sources == {}
 
@@ -156,7 +217,7 @@ def test_a_line_that_is_not_as_it_should_be_is_counted(tmp_path: Path, line: byt
     ),
     st.integers(0, 2000),
 )
-def test_garbage_never_raises_and_what_is_told_can_be_shown(
+def test_garbage_never_raises_and_all_that_is_read_is_printable(
     tmp_path: Path, parts: list[bytes], limit: int
 ) -> None:
     text = b"".join(parts)
@@ -172,7 +233,7 @@ def test_garbage_never_raises_and_what_is_told_can_be_shown(
 def test_only_whole_lines_within_the_bound_are_read(tmp_path: Path, cut: int) -> None:
     path = log(tmp_path, b"garbage\n" * 1000, STATUS, SCAN)
     tail = read_tail(path, len(SCAN) + cut)
-    assert told(tail) == (1, 0)
+    assert lines_and_unreadable(tail) == (1, 0)
     assert tail.files == [path]
     assert read_tail(path, len(SCAN) - 1).lines == 0
 
@@ -182,7 +243,7 @@ def test_the_rotated_log_is_read_while_there_is_room(tmp_path: Path) -> None:
     before = tmp_path / "portsentry.log.1"
     before.write_bytes(b"garbage\n" * 100 + SCAN)
     tail = read_tail(path, len(STATUS) + len(SCAN))
-    assert (told(tail), tail.files, set(tail.bans)) == ((2, 0), [path, before], {SCANNER})
+    assert (lines_and_unreadable(tail), tail.files, set(tail.bans)) == ((2, 0), [path, before], {SCANNER})
     assert tail.size_bytes == len(STATUS)
     assert (tail.first_line, tail.last_line) == (
         json.loads(SCAN)["timestamp"],
@@ -191,7 +252,7 @@ def test_the_rotated_log_is_read_while_there_is_room(tmp_path: Path) -> None:
     assert read_tail(path, len(STATUS)).files == [path]
 
 
-def test_a_rotated_log_that_is_the_log_itself_or_no_file_is_left_out(tmp_path: Path) -> None:
+def test_a_rotated_log_that_is_the_log_itself_or_no_file_is_ignored(tmp_path: Path) -> None:
     path = log(tmp_path, STATUS)
     (tmp_path / "portsentry.log.1").hardlink_to(path)
     assert read_tail(path).files == [path]
@@ -202,10 +263,10 @@ def test_a_rotated_log_that_is_the_log_itself_or_no_file_is_left_out(tmp_path: P
 
 def test_an_empty_log_has_no_lines(tmp_path: Path) -> None:
     tail = read_tail(log(tmp_path))
-    assert (told(tail), tail.last_line, tail.status) == ((0, 0), None, None)
+    assert (lines_and_unreadable(tail), tail.last_line, tail.status) == ((0, 0), None, None)
 
 
-def test_what_is_no_log_is_one_sentence(tmp_path: Path) -> None:
+def test_a_path_without_a_log_is_an_error_with_the_fix(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     loop = tmp_path / "loop"
@@ -216,7 +277,9 @@ def test_what_is_no_log_is_one_sentence(tmp_path: Path) -> None:
         assert caught.value.exit_code == 65
 
 
-def test_a_log_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_the_user_may_not_read_is_an_error_with_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from portsentry_py.report.log_reader import EvidenceLine
-from portsentry_py.report.overview import BanView, Fail2banView, JailView, LogView, Overview, SensorView
-from portsentry_py.report.terminal import SHOWN, duration, render
+from portsentry_py.events.model import ScanEvent
+from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
+from portsentry_py.report.overview import LogView, Overview, SensorView
+from portsentry_py.report.terminal import _BANS, duration, render
 from tests.support.build import SCANNER
 
-EVIDENCE = EvidenceLine(
+EVIDENCE = ScanEvent(
     timestamp="2026-11-20T12:29:00.000000Z",
-    event_type="scan",
     verdict="ban",
     src_ip=SCANNER,
     source_verified=False,
@@ -32,9 +32,14 @@ EVIDENCE = EvidenceLine(
     first_seen="2026-11-20T12:28:00.000000Z",
     last_seen="2026-11-20T12:29:00.000000Z",
     attempts=150,
+    closed=150,
+    open=0,
+    score=150,
+    src_net="203.0.113.0/24",
+    event_id="0123456789abcdef",
     reason="ports_in_window",
 )
-BAN = BanView(SCANNER, None, None, 600, 371, False, EVIDENCE)
+BAN = JailBan(SCANNER, ban_seconds=600, left_seconds=371, evidence=EVIDENCE)
 OVERVIEW = Overview(
     timestamp="2026-11-20T12:30:00.000000Z",
     sensor=SensorView(
@@ -49,7 +54,7 @@ OVERVIEW = Overview(
         note="",
     ),
     log=LogView("/var/log/[red]x.log", 3_145_728, (), 0, 9, 0, None, "2026-11-20T12:29:30.000000Z", 30, ""),
-    fail2ban=Fail2banView("answers", "", (JailView("portsentry", 1, 17, (), (BAN,), ""),)),
+    fail2ban=Fail2banState("answers", jails=(JailState("portsentry", 1, 17, bans=(BAN,)),)),
     sources=(EVIDENCE,),
 )
 
@@ -62,8 +67,8 @@ def shown(overview: Overview) -> str:
     return output.getvalue()
 
 
-def with_bans(*bans: BanView) -> Overview:
-    return replace(OVERVIEW, fail2ban=replace(OVERVIEW.fail2ban, jails=(JailView("j", 1, 1, (), bans, ""),)))
+def with_bans(*bans: JailBan) -> Overview:
+    return replace(OVERVIEW, fail2ban=replace(OVERVIEW.fail2ban, jails=(JailState("j", bans=bans),)))
 
 
 def row(text: str, address: str) -> str:
@@ -77,7 +82,7 @@ def test_packets_that_the_kernel_dropped_are_shown() -> None:
     assert "raise it." in text
 
 
-def test_a_reader_sees_all_four_parts() -> None:
+def test_all_four_parts_are_shown() -> None:
     text = shown(OVERVIEW)
     assert "running; last said running 30 s ago, version 0.1.0: 1234 packets, 5 lines lost" in text
     assert "/var/log/[red]x.log, 3.0 MiB, last line 30 s ago" in text
@@ -89,7 +94,7 @@ def test_a_reader_sees_all_four_parts() -> None:
         assert word in latest
 
 
-def test_what_is_wrong_is_said_where_it_is_wrong() -> None:
+def test_each_note_stands_beside_its_part() -> None:
     text = shown(
         replace(
             OVERVIEW,
@@ -97,8 +102,8 @@ def test_what_is_wrong_is_said_where_it_is_wrong() -> None:
                 OVERVIEW.sensor, running=False, state="stopped", reason="signal", note="start it."
             ),
             log=replace(OVERVIEW.log, lines_unreadable=2, note="it is foreign."),
-            fail2ban=Fail2banView(
-                "failed", "fail2ban [b]is[/b] ill.", (JailView("j", None, 1, (), (), "gone."),)
+            fail2ban=Fail2banState(
+                "failed", "fail2ban [b]is[/b] ill.", (JailState("j", None, 1, note="gone."),)
             ),
         )
     )
@@ -114,13 +119,13 @@ def test_what_is_wrong_is_said_where_it_is_wrong() -> None:
         assert words in text
 
 
-def test_nothing_known_is_shown_as_that() -> None:
+def test_an_unknown_sensor_is_shown_as_unknown() -> None:
     text = shown(
         Overview(
             OVERVIEW.timestamp,
             SensorView(None, None, None, None, None, None, {}, None, ""),
             LogView("x", 5, (), 0, 0, 0, None, None, None, ""),
-            Fail2banView("answers", "", ()),
+            Fail2banState("answers"),
             (),
         )
     )
@@ -130,18 +135,18 @@ def test_nothing_known_is_shown_as_that() -> None:
     ]
 
 
-def test_a_ban_without_times_or_reason_is_a_row_all_the_same() -> None:
-    unknown = BanView("192.0.2.1", None, None, None, None, False, None)
-    ever = BanView("192.0.2.2", None, None, None, None, True, replace(EVIDENCE, ports_sample=(), ports=3))
+def test_a_ban_without_times_or_evidence_is_a_row() -> None:
+    unknown = JailBan("192.0.2.1")
+    ever = JailBan("192.0.2.2", permanent=True, evidence=replace(EVIDENCE, ports_sample=(), ports=3))
     text = shown(with_bans(unknown, ever))
     assert "unknown" in row(text, "192.0.2.1")
     assert "not in what was read" in row(text, "192.0.2.1")
     assert "for ever" in row(text, "192.0.2.2")
 
 
-def test_a_long_list_of_bans_is_cut_and_says_so() -> None:
-    text = shown(with_bans(*(replace(BAN, address=f"10.0.0.{nth}") for nth in range(SHOWN + 7))))
-    assert text.count("10.0.0.") == SHOWN
+def test_a_long_list_of_bans_is_cut_with_a_hint() -> None:
+    text = shown(with_bans(*(replace(BAN, address=f"10.0.0.{nth}") for nth in range(_BANS + 7))))
+    assert text.count("10.0.0.") == _BANS
     assert "and 7 more: --json" in text
 
 

@@ -1,0 +1,26 @@
+"""A fail2ban server that gives prepared answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from portsentry_py.errors import PortsentryError
+from portsentry_py.fail2ban.client import Fail2banClient
+
+Answer = str | PortsentryError
+
+
+@dataclass(frozen=True)
+class FakeClient(Fail2banClient):
+    """Stands in for the client; `answers` holds what each command returns or raises."""
+
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+    def ask(self, *words: str, timeout_seconds: float = 60) -> str:
+        """The prepared answer."""
+        assert timeout_seconds > 0
+        answer = self.answers[" ".join(words)]
+        if isinstance(answer, PortsentryError):
+            raise answer
+        return answer
