@@ -6,7 +6,7 @@ from importlib import resources
 
 from portsentry_py.capture.bpf import kernel_filter
 from portsentry_py.config.settings import Capture, WorkerCount, Workers
-from portsentry_py.core.decode import COLUMNS
+from portsentry_py.core.columns import COLUMNS
 from portsentry_py.host.interfaces import Interface
 from portsentry_py.privsep.sandbox import sandboxed
 

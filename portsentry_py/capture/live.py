@@ -5,19 +5,17 @@ import select
 import time
 from collections.abc import Iterable
 from itertools import chain
-from operator import itemgetter
 
 from portsentry_py.capture.commands import dumpcap_commands, environment, tshark_command
 from portsentry_py.capture.toolchain import INSTALL, Tools
 from portsentry_py.capture.worker import Worker
 from portsentry_py.config.settings import Capture
+from portsentry_py.core.columns import time_text
 from portsentry_py.errors import CaptureError, PermissionDenied
 from portsentry_py.host.interfaces import Interface
 from portsentry_py.privsep.client import LauncherClient
 
 _START_SECONDS = 15.0
-# Ten digits of seconds and six decimals: as text they sort as they do as numbers.
-_time_cell = itemgetter(slice(17))
 
 
 class LiveCapture:
@@ -140,7 +138,7 @@ def _in_order(batches: Iterable[list[str]]) -> list[str]:
     filled = [lines for lines in batches if lines]
     if len(filled) < 2:  # noqa: PLR2004 - nothing to merge
         return filled[0] if filled else []
-    return sorted(chain(*filled), key=_time_cell)
+    return sorted(chain(*filled), key=time_text)
 
 
 def _refusal(worker: Worker, names: str) -> CaptureError | PermissionDenied:

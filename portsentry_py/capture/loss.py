@@ -8,7 +8,7 @@ capture ran, `missed` while there was none or with its end; `pending` is still o
 
 from collections.abc import Sequence
 
-from portsentry_py.core.decode import seconds_of
+from portsentry_py.core.columns import time_of
 
 _STALL_SECONDS = 3.0
 # A packet is here after dumpcap's timer (0.25 s) and ours; what is not here by then will not come. Longer
@@ -117,7 +117,7 @@ class LossAccounting:
         if self._at_boundary is None:
             return
         for line in lines:
-            if seconds_of(line.split("\t", 1)[0]) >= self._boundary:
+            if time_of(line) >= self._boundary:
                 self._end_boundary()
                 return
             self._early += 1

@@ -5,14 +5,13 @@ import time
 from collections.abc import Sequence
 
 from portsentry_py.capture.process_pipe import ProcessPipe, Starter
-from portsentry_py.core.decode import COLUMNS, seconds_of
+from portsentry_py.core.columns import interface_of, time_of, without_time
 
 # A capture stops within ten seconds, and may have been that far behind.
 _MOST_BEHIND_SECONDS = 60.0
 # The kernel stamps a packet for each capture by itself.
 _SAME_SECONDS = 0.001
 _SILENT_SECONDS = 1.0
-_INTERFACE = [title for title, _ in COLUMNS].index("iface")
 # dumpcap says this once it captures on every interface.
 _READY = "File: -"
 _DROPPED = re.compile(r"Packets received/dropped on interface .*?: \d+/(\d+) ")
@@ -106,7 +105,7 @@ class Worker:
         if lines:
             self._heard, self._lag = time.monotonic(), time.time() - time_of(lines[-1])
         if self._last is not None:
-            self._last.update((_interface(line), line) for line in lines)
+            self._last.update((interface_of(line), line) for line in lines)
         if not self._follows:
             return lines
         if time.monotonic() > self._follows_until:
@@ -115,12 +114,12 @@ class Worker:
 
     def _was_given(self, line: str) -> bool:
         """Both heard the same packets while both ran, each interface in its order."""
-        interface = _interface(line)
+        interface = interface_of(line)
         last = self._follows.get(interface)
         if last is None:
             return False
         ahead = time_of(last) - time_of(line)
-        if abs(ahead) < _SAME_SECONDS and line.split("\t")[1:] == last.split("\t")[1:]:
+        if abs(ahead) < _SAME_SECONDS and without_time(line) == without_time(last):
             del self._follows[interface]
             return True
         # A clock that was set back is not waited for.
@@ -173,15 +172,6 @@ class Worker:
         """Packets that the kernel dropped; dumpcap tells only when it ends."""
         found = (_DROPPED.search(line) for line in self._pipeline.said(0))
         return sum(int(match[1]) for match in found if match)
-
-
-def time_of(line: str) -> float:
-    """The time of a line, as `seconds_of` reads it."""
-    return seconds_of(line.split("\t", 1)[0])
-
-
-def _interface(line: str) -> str:
-    return "".join(line.split("\t")[_INTERFACE : _INTERFACE + 1])
 
 
 def reason_in(said: list[str]) -> str:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.decode import COLUMNS, NOT_SET, canonical_address, seconds_of
+from portsentry_py.core.columns import NOT_SET, head_of, seconds_of, shared_cells
+from portsentry_py.core.decode import canonical_address
 from portsentry_py.core.packet import ACK, RST, Packet
 
 # The probe, our answer, and once more each: what is kept of one source.
@@ -26,7 +27,6 @@ _MOST_BYTES = 600
 _MOST_WAITING = 2600
 # Position of the TCP flags in the hex of layer 4.
 _FLAGS = slice(26, 28)
-_COLONED = 3 * 14
 _PROTOS = {"6": "tcp", "17": "udp", "TCP": "tcp", "UDP": "udp"}  # words in tshark 3.6
 _SRC_PORT, _DEST_PORT = slice(0, 4), slice(4, 8)
 _PORT = struct.Struct("!H")
@@ -43,8 +43,6 @@ NEVER_US = 1 << 63
 _OPENING = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))
 _NOTHING: tuple[str, ...] = ()
 _NUMBERS_OF_WHOLE = NOT_SET | {""}
-# In decode.COLUMNS: those before the protocol, itself, and the last do not count.
-_CELLS_BEHIND_PROTO = len(COLUMNS) - 6
 
 
 @dataclass(slots=True)
@@ -124,13 +122,10 @@ class Gate:
         if len(line) > _MOST_WAITING:
             return (line,)
         try:
-            time, src, data, dst, tail = line.split("\t", 4)
+            time, src, data, dst, shared = head_of(line)
         except ValueError:
             return (line,)
-        proto = _plain(tail[: tail.rfind("\t")])
-        src, dst = src.strip(), dst.strip()
-        if data[2:3] == ":":  # as tshark 4.4 prints bytes
-            data = data[:_COLONED].replace(":", "")
+        proto = _plain(shared)
         if self._told and proto and self._count(line, proto, (time, src, data, dst)):
             return _NOTHING
         younger, elder = self._younger, self._elder
@@ -267,10 +262,12 @@ def _is_address(cell: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _plain(cells: str) -> str:
-    """The protocol of lines with such cells, if they are of whole TCP or UDP packets outside of tunnels."""
-    number, *others = (cell.strip() for cell in cells.split("\t"))
-    if number not in _PROTOS or len(others) != _CELLS_BEHIND_PROTO:
+def _plain(text: str) -> str:
+    """The protocol of lines with such shared cells: TCP or UDP, whole and outside of tunnels; else empty."""
+    try:
+        cells = shared_cells(text)
+    except ValueError:
         return ""
-    offset, more, whole = others[:3]
-    return _PROTOS[number] if {offset, more} <= _NUMBERS_OF_WHOLE and not whole else ""
+    if cells.whole or not {cells.offset, cells.more} <= _NUMBERS_OF_WHOLE:
+        return ""
+    return _PROTOS.get(cells.proto, "")

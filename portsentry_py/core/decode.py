@@ -1,7 +1,6 @@
-"""One line of tshark columns becomes one Packet, or a reason why not. Never raises.
+"""One line of tshark's columns becomes one Packet, or a reason why there is none. Never raises.
 
-The columns are those of `COLUMNS`; the layer-4 bytes arrive as hex because tshark's own layer-4
-dissectors keep a conversation per SYN and never forget it.
+Layer 4 arrives as hex because tshark's own dissectors keep a conversation for each SYN and never forget it.
 """
 
 import enum
@@ -11,32 +10,9 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
+from portsentry_py.core.columns import NOT_SET, cells_of, innermost, payload_of, shared_cells
 from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Packet, Quoted
 from portsentry_py.core.tshark36 import numbers_of
-
-# Title and Wireshark column format. The data column stands between the addresses because tshark
-# prints an arrow column between adjacent ones. U asks for numbers; 3.6 prints words all the same.
-COLUMNS = (
-    ("time", "%t"),
-    ("src", "%us"),
-    ("data", "%Cus:data.data:0:U"),
-    ("dst", "%ud"),
-    (
-        "proto",
-        (
-            "%Cus:ip.proto or ipv6.nxt or ipv6.hopopts.nxt or ipv6.routing.nxt or ipv6.dstopts.nxt"
-            " or ipv6.fraghdr.nxt or ah.next_header:0:U"
-        ),
-    ),
-    ("offset", "%Cus:ip.frag_offset or ipv6.fraghdr.offset:0:U"),
-    ("more", "%Cus:ip.flags.mf or ipv6.fraghdr.more:0:U"),
-    ("whole", "%Cus:ip.reassembled.length or ipv6.reassembled.length:0:U"),
-    ("vlan", "%Cus:vlan.id:0:U"),
-    ("iface", "%Cus:frame.interface_name:0:U"),
-    ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
-    # Last, because it alone differs from packet to packet: gate.py compares all between as one.
-    ("id", "%Cus:ip.id:0:U"),
-)
 
 
 class Discard(enum.Enum):
@@ -48,8 +24,6 @@ class Discard(enum.Enum):
     MALFORMED = "malformed"
 
 
-# What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
-_CUT = "….\xe2\x80\xa6"
 # 9999-12-31: what comes of a packet seconds later still has a date that the log can show. pcapng can carry
 # later ones.
 MAX_TIME_US = 253_402_214_400_000_000
@@ -58,7 +32,7 @@ _NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 _MAX_BYTE = 255
 _MAX_VLAN = 4095
 # Longer cells are as rare as they are strange: a table of them would be as large as whoever sends them likes.
-_MAX_KEPT = 512
+_MAX_CACHED = 512
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
@@ -66,8 +40,6 @@ _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
-# Versions print 0 or False; 3.6 prints Not set, in IPv6 No.
-NOT_SET = frozenset({"0", "False", "Not set", "No"})
 # 3.6 adds the same in decimal: 0x0007 (7).
 _ID = slice(6)
 _IPV4_HEADER = 20
@@ -102,10 +74,10 @@ def _canonical_ipv6(text: str) -> str:
 
 
 def decode(line: str) -> Packet | Discard:
-    """Decode one line of tshark's `-T tabs` output with the columns of `COLUMNS`.
+    """Decode one line of tshark's `-T tabs` output.
 
     Args:
-        line: the columns, separated by tabs, padded with blanks.
+        line: the cells of `columns.COLUMNS`, separated by tabs, padded with blanks.
 
     Returns:
         The packet, or why there is none. Anything that cannot be understood is MALFORMED.
@@ -116,8 +88,8 @@ def decode(line: str) -> Packet | Discard:
         return Discard.MALFORMED
 
 
-class _Common(NamedTuple):
-    """What the columns from the protocol to the TTL say: the same for most packets."""
+class _Shared(NamedTuple):
+    """What the shared cells of a line say."""
 
     proto: int
     ttl: int
@@ -128,15 +100,12 @@ class _Common(NamedTuple):
 
 
 def _decode(line: str) -> Packet | Discard:
-    time, src, data, dst, rest = line.split("\t", 4)
-    cells, _, ids = rest.rpartition("\t")
-    common = _common(cells) if len(cells) <= _MAX_KEPT else _common.__wrapped__(cells)
-    if isinstance(common, Discard):
-        return common
-    data, ids = data.strip(), ids.strip()
-    proto = common.proto
-    # tshark 4.0 prints bytes without colons and cuts them after 36, 4.4 prints them all with colons.
-    payload = bytes.fromhex(data.rsplit(",", 1)[-1].rstrip(_CUT).replace(":", ""))
+    time, src, data, dst, text, ip_id = cells_of(line)
+    shared = _shared(text) if len(text) <= _MAX_CACHED else _shared.__wrapped__(text)
+    if isinstance(shared, Discard):
+        return shared
+    proto = shared.proto
+    payload = payload_of(data)
     src_port = dest_port = flags = seq = ack = window = header_bytes = 0
     options, quoted = b"", None
     if proto == TCP:
@@ -152,7 +121,7 @@ def _decode(line: str) -> Packet | Discard:
         flags = payload[12] if proto == SCTP else 0  # RFC 9260 section 3.2: type of the first chunk
     elif proto in {ICMP, ICMPV6}:
         src_port, dest_port, quoted = payload[0], payload[1], _quoted(proto, payload)
-    elif common.leads_nowhere:
+    elif shared.leads_nowhere:
         return Discard.MALFORMED
     return Packet(
         time_us=_time_us(time.strip()),
@@ -167,29 +136,29 @@ def _decode(line: str) -> Packet | Discard:
         window=window,
         header_bytes=header_bytes,
         options=options,
-        ttl=common.ttl,
+        ttl=shared.ttl,
         # IPv6 has no identification: in 6in4 the column holds the outer packet's.
-        ip_id=0 if ":" in src else int(ids.rsplit(",", 1)[-1][_ID] or "0", 16),
-        vlan=common.vlan,
-        in_iface=common.iface,
-        tunnelled=common.tunnelled,
+        ip_id=0 if ":" in src else int(innermost(ip_id.strip())[_ID] or "0", 16),
+        vlan=shared.vlan,
+        in_iface=shared.iface,
+        tunnelled=shared.tunnelled,
         quoted=quoted,
     )
 
 
 @lru_cache(maxsize=4096)
-def _common(cells: str) -> _Common | Discard:
-    protos, offsets, more, whole, vlans, iface, ttls = (cell.strip() for cell in cells.split("\t"))
-    if not protos:
+def _shared(text: str) -> _Shared | Discard:
+    cells = shared_cells(text)
+    if not cells.proto:
         return Discard.NOT_IP
-    if not whole and (_any_set(offsets) or _any_set(more)):
+    if not cells.whole and (_any_set(cells.offset) or _any_set(cells.more)):
         return Discard.FRAGMENT
-    chain = numbers_of(protos)
-    return _Common(
+    chain = numbers_of(cells.proto)
+    return _Shared(
         proto=_number(chain[-1], _MAX_BYTE),
-        ttl=_number(ttls.rsplit(",", 1)[-1] or "0", _MAX_BYTE),
-        vlan=_number(vlans.rsplit(",", 1)[-1] or "0", _MAX_VLAN),
-        iface=_iface(iface),
+        ttl=_number(innermost(cells.ttl) or "0", _MAX_BYTE),
+        vlan=_number(innermost(cells.vlan) or "0", _MAX_VLAN),
+        iface=_iface(cells.iface),
         tunnelled=any(number in _TUNNELS for number in chain[:-1]),
         # An extension header with nothing behind it: nothing that a host would answer.
         leads_nowhere=chain[-1] in _IPV6_EXTENSIONS,
@@ -222,16 +191,8 @@ def _number(text: str, most: int) -> int:
 
 def _iface(cell: str) -> str:
     """The interface's name, if it is one that a kernel would give: a capture file can hold any text."""
-    name = cell.rsplit(",", 1)[-1]
+    name = innermost(cell)
     return name if _IFACE.fullmatch(name) else ""
-
-
-def seconds_of(cell: str) -> float:
-    """The time of a line in seconds since 1970, for comparisons; 0 where there is none."""
-    try:
-        return float(cell)
-    except ValueError:
-        return 0.0
 
 
 def _time_us(text: str) -> int:

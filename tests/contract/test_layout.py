@@ -39,6 +39,7 @@ CORE = (
     "lru_table",
     "host_state",
     "tshark36",
+    "columns",
     "decode",
     "admission",
     "sighting",

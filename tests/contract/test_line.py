@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import portsentry_py
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Settings, Traps
-from portsentry_py.core.decode import COLUMNS, canonical_address
+from portsentry_py.core.decode import canonical_address
 from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.core.host_state import network_of
 from portsentry_py.core.pipeline import Pipeline
@@ -46,6 +46,7 @@ from tests.support.build import (
     unhurried,
     visit,
     watch,
+    with_cells,
     write_pcapng,
     xmas,
 )
@@ -334,13 +335,11 @@ def test_any_traffic_on_any_interface_and_vlan_gives_lines_of_our_own(
 @given(conversations(), st.lists(st.tuples(NAMES, NUMBERS, NUMBERS), min_size=1, max_size=9))
 def test_any_columns_give_lines_of_our_own(traffic: list[Sent], oddities: list[tuple[str, str, str]]) -> None:
     """Whatever tshark might print where a name or a number is due."""
-    titles = [title for title, _ in COLUMNS]
     rows = []
     for nth, sent in enumerate(traffic):
-        cells = dict(zip(titles, sent.line.split("\t"), strict=True))
         name, vlan, number = oddities[nth % len(oddities)]
-        rows.append("\t".join({**cells, "iface": name, "vlan": vlan}.values()))
-        rows.append("\t".join({**cells, "proto": number, "data": "0800090900000000"}.values()))
+        rows.append(with_cells(sent.line, iface=name, vlan=vlan))
+        rows.append(with_cells(sent.line, proto=number, data="0800090900000000"))
     for line in log_lines(watch(strict(connections="all"), rows)):
         one_line(line)
 

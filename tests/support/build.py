@@ -15,7 +15,8 @@ from hypothesis import settings as hypothesis_settings
 
 from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.config.settings import Detectors, PortScan, Settings, Traps
-from portsentry_py.core.decode import COLUMNS, decode
+from portsentry_py.core.columns import COLUMNS
+from portsentry_py.core.decode import decode
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, PSH, RST, SYN, TCP, UDP, URG, Packet
 from portsentry_py.core.pipeline import Pipeline
@@ -144,6 +145,16 @@ def line(**cells: str) -> str:
     unknown = set(cells) - {title for title, _ in COLUMNS}
     assert not unknown, f"no such column: {unknown}"
     return "\t".join(cells.get(title, "") for title, _ in COLUMNS)
+
+
+def cells(line: str) -> dict[str, str]:
+    """The cells of a line by their titles."""
+    return dict(zip((title for title, _ in COLUMNS), line.split("\t"), strict=True))
+
+
+def with_cells(given: str, **others: str) -> str:
+    """The line with some cells replaced."""
+    return line(**{**cells(given), **others})
 
 
 def tcp(

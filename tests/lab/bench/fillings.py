@@ -28,6 +28,7 @@ from portsentry_py.core import fingerprints as tools
 from portsentry_py.core import host_state as host
 from portsentry_py.core import served_ports as served
 from portsentry_py.core import source_table as ledger
+from portsentry_py.core.columns import SharedCells
 from portsentry_py.core.detectors.distributed import DistributedDetector
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import SYN, TCP
@@ -368,7 +369,8 @@ def _pair(sender: Sender, nth: int) -> Endpoint:
 
 
 def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
-    return (f"6\t0\t0\t\t{nth % VLANS}\tinterface-name0\t{255 - nth // VLANS}",)
+    vlan, ttl = str(nth % VLANS), str(255 - nth // VLANS)
+    return ("\t".join(SharedCells("6", "0", "0", "", vlan, "interface-name0", ttl)),)
 
 
 def _cached(
@@ -501,6 +503,6 @@ TABLES = (
     ),
     _cached("tools", tools, "_by_make", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
     _cached("seconds as text", events, "_second", lambda _, nth: (nth,)),
-    _cached("columns that many lines share", decode, "_common", _cells),
+    _cached("columns that many lines share", decode, "_shared", _cells),
     _cached("plain lines", gate, "_plain", _cells),
 )

@@ -23,16 +23,16 @@ LATE_US = 4 * SECOND_US
 """After so long, nobody waits for what becomes of what was before."""
 
 _FORM = line(
-    time="%d.%06d",
-    src="%s",
-    data="%s",
-    dst="%s",
-    proto="%d",
+    time="%(seconds)d.%(micros)06d",
+    src="%(src)s",
+    data="%(data)s",
+    dst="%(dst)s",
+    proto="%(proto)d",
     offset="0",
     more="0",
-    vlan="%d",
+    vlan="%(vlan)d",
     iface="interface-name0",
-    ttl="%d",
+    ttl="%(ttl)d",
     id="0xffff",
 )
 _HEAD = Struct("!HHIIBBHHH")
@@ -90,8 +90,7 @@ class Sender:
         words = (_HEAD.size + len(options)) // 4
         data = (_HEAD.pack(*ports, seq, ack, words << 4, flags, window, 0, 0) + options).hex()
         self.clock[0] += after_us
-        moment = divmod(self.clock[0], SECOND_US)
-        return _FORM % (*moment, src, data + _CUT * bool(options), dst, TCP, vlan, ttl)
+        return self._line((src, dst), TCP, data + _CUT * bool(options), vlan, ttl)
 
     def datagram(
         self, src: str, dst: str, ports: tuple[int, int] = (_ANY, _FIRST), *, after_us: int = 1
@@ -99,7 +98,12 @@ class Sender:
         """Give a UDP datagram."""
         self.clock[0] += after_us
         data = _HEAD.pack(*ports, 0, 0, 0, 0, 0, 0, 0).hex()
-        return _FORM % (*divmod(self.clock[0], SECOND_US), src, data, dst, UDP, 4094, 255)
+        return self._line((src, dst), UDP, data, 4094, 255)
+
+    def _line(self, ends: tuple[str, str], proto: int, data: str, vlan: int, ttl: int) -> str:
+        seconds, micros = divmod(self.clock[0], SECOND_US)
+        cells = {"src": ends[0], "data": data, "dst": ends[1], "proto": proto, "vlan": vlan, "ttl": ttl}
+        return _FORM % {"seconds": seconds, "micros": micros, **cells}
 
     def probe(self, src: str, what: int, *, port: int = _ANY, **others: Any) -> str:
         """Ask for what nobody serves: a number for each port of each host."""

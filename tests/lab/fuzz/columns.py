@@ -16,7 +16,8 @@ from random import Random
 from portsentry_py.capture.file import replay_lines
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Limits, Settings
-from portsentry_py.core.decode import COLUMNS, Discard, decode
+from portsentry_py.core.columns import COLUMNS
+from portsentry_py.core.decode import Discard, decode
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, RST, SYN, Packet
 from portsentry_py.core.pipeline import Pipeline

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from portsentry_py.capture import worker as working
-from portsentry_py.capture.worker import Worker, reason_in, time_of
+from portsentry_py.capture.worker import Worker, reason_in
 from tests.support.build import SCANNER, syn
 from tests.support.waiting import wait_for
 
@@ -194,12 +194,6 @@ def test_noise_is_no_reason() -> None:
     ]
     assert reason_in(said) == "One. Two"
     assert reason_in(said[:6]) == ""
-
-
-def test_a_line_without_a_time_is_as_old_as_can_be() -> None:
-    assert time_of("x\ty") == 0
-    assert time_of("") == 0
-    assert time_of(THIRD) == 1700000000.000003
 
 
 def test_a_worker_whose_tshark_does_not_start_has_ended() -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from portsentry_py.config.settings import TRAP_TCP, Limits, Settings, Traps
 from portsentry_py.core.admission import NEVER_US, Counted, Gate
-from portsentry_py.core.decode import COLUMNS
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
@@ -24,6 +23,7 @@ from tests.support.build import (
     SCANNER,
     US,
     Sent,
+    cells,
     evidence,
     fin,
     fin_ack,
@@ -46,6 +46,7 @@ from tests.support.build import (
     udp_reply,
     visit,
     watch,
+    with_cells,
 )
 
 # Two sources come in at once; then one in a second.
@@ -179,8 +180,8 @@ def test_who_waits_is_bounded_and_the_eldest_go() -> None:
 
 
 @given(st.text(), st.lists(st.text()))
-def test_no_line_is_too_strange(text: str, cells: list[str]) -> None:
-    for line in (text, "\t".join(cells)):
+def test_no_line_is_too_strange(text: str, some: list[str]) -> None:
+    for line in (text, "\t".join(some)):
         made = gate()
         assert made.admit(line) in ((line,), ())
 
@@ -189,8 +190,7 @@ def test_no_line_is_too_strange(text: str, cells: list[str]) -> None:
 @example("ffff", "17")
 def test_no_bytes_of_a_source_that_was_told_of_are_too_strange(data: str, proto: str) -> None:
     made, _ = told()
-    time, src, _, dst, _, rest = syn(SCANNER, 22, at=1)[0].line.split("\t", 5)
-    line = f"{time}\t{src}\t{data}\t{dst}\t{proto}\t{rest}"
+    line = with_cells(syn(SCANNER, 22, at=1)[0].line, data=data, proto=proto)
     assert made.admit(line) in {(line,), ()}
 
 
@@ -276,8 +276,7 @@ def asked(counted: Counted) -> dict[str, dict[tuple[str, str], int]]:
 
 def coloned(line: str) -> str:
     """The line as tshark 4.4 prints it."""
-    time, src, data, rest = line.split("\t", 3)
-    return "\t".join((time, src, ":".join(re.findall("..", data.rstrip("…"))), rest))
+    return with_cells(line, data=":".join(re.findall("..", cells(line)["data"].rstrip("…"))))
 
 
 def test_bytes_with_colons_are_read_too() -> None:
@@ -295,11 +294,13 @@ def test_bytes_with_colons_are_read_too() -> None:
 
 def worded(line: str) -> str:
     """The line as tshark 3.6 prints it."""
-    cells = dict(zip((title for title, _ in COLUMNS), line.split("\t"), strict=True))
-    cells["proto"] = {"6": "TCP", "17": "UDP", "1": "ICMP"}[cells["proto"]]
-    cells["more"] = {"0": "Not set", "1": "Set"}[cells["more"]]
-    cells["id"] += f" ({int(cells['id'], 16)})"
-    return "\t".join(cells.values())
+    found = cells(line)
+    return with_cells(
+        line,
+        proto={"6": "TCP", "17": "UDP", "1": "ICMP"}[found["proto"]],
+        more={"0": "Not set", "1": "Set"}[found["more"]],
+        id=f"{found['id']} ({int(found['id'], 16)})",
+    )
 
 
 def test_words_in_the_place_of_numbers_are_read_too() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.core.decode import COLUMNS, Discard, _common, canonical_address, decode
+from portsentry_py.core.decode import Discard, _shared, canonical_address, decode
 from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Packet, Quoted
 from tests.support.build import (
     HOST,
@@ -14,6 +14,7 @@ from tests.support.build import (
     MSS_OPTION,
     SCANNER,
     SCANNER6,
+    cells,
     icmp_unreachable,
     line,
     syn,
@@ -32,8 +33,7 @@ PRINTED = ("time", "src", "data", "dst", "proto", "ttl", "id", "offset", "more",
 
 def real(cells: str) -> str:
     """A line as tshark 4.0 printed it, with `|` for tabs, in the order of today's columns."""
-    found = dict(zip(PRINTED, cells.split("|"), strict=False))
-    return "\t".join(found.get(title, "") for title, _ in COLUMNS)
+    return line(**dict(zip(PRINTED, cells.split("|"), strict=False)))
 
 
 # Printed by tshark 4.0.17 over captures of real traffic; some addresses are changed.
@@ -341,11 +341,11 @@ def test_what_cannot_be_understood_is_malformed(change: dict[str, str]) -> None:
 
 
 def test_headers_without_end_are_read_and_not_remembered() -> None:
-    before = _common.cache_info().currsize
+    before = _shared.cache_info().currsize
     packet = decode(line(**{**CELLS, "data": SYN_HEX, "proto": "60," * 300 + "6"}))
     assert isinstance(packet, Packet)
     assert packet.proto == TCP
-    assert _common.cache_info().currsize == before
+    assert _shared.cache_info().currsize == before
 
 
 def test_a_line_with_too_few_columns_is_malformed() -> None:
@@ -382,8 +382,8 @@ def test_text_that_is_no_address_is_refused() -> None:
 
 def test_a_builder_prints_what_tshark_prints() -> None:
     """The other tests stand on this: `REAL["syn"]` and the builder differ in their values only."""
-    ours, theirs = syn("10.77.0.45", 22, dst="10.77.0.114")[0].line.split("\t"), real(REAL["syn"]).split("\t")
-    assert [bool(cell) for cell in ours[: len(theirs)]] == [bool(cell.strip()) for cell in theirs]
+    ours, theirs = (cells(one) for one in (syn("10.77.0.45", 22)[0].line, real(REAL["syn"])))
+    assert [bool(cell) for cell in ours.values()] == [bool(cell.strip()) for cell in theirs.values()]
     assert syn(SCANNER6, 22)[0].packet.dst == HOST6
 
 

@@ -7,7 +7,7 @@ import pytest
 from portsentry_py.core.packet import ICMP, UDP, Packet
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.self_test import ADDRESS, ICMP_TYPE, is_self_test
-from tests.support.build import US, lines, ping, strict
+from tests.support.build import US, cells, lines, ping, strict, with_cells
 
 MARKED = Packet(0, ADDRESS, ADDRESS, ICMP, src_port=ICMP_TYPE)
 
@@ -33,8 +33,7 @@ def test_no_other_packet_is(other: Packet) -> None:
 def test_it_is_counted_and_makes_no_line() -> None:
     engine = Pipeline(strict(connections="all"), US)
     (ordinary,) = lines(ping(ADDRESS, dst=ADDRESS))
-    time, src, data, rest = ordinary.split("\t", 3)
-    marked = "\t".join((time, src, f"{ICMP_TYPE:02x}{data[2:]}", rest))
+    marked = with_cells(ordinary, data=f"{ICMP_TYPE:02x}{cells(ordinary)['data'][2:]}")
     assert list(engine.feed([marked] * 20)) == []
     assert list(engine.finish()) == []
     assert engine.self_tests == 20

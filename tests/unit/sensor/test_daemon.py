@@ -16,8 +16,8 @@ from portsentry_py.capture import handover as renewal
 from portsentry_py.capture import supervisor as capturing
 from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.capture.toolchain import Tools
-from portsentry_py.capture.worker import time_of
 from portsentry_py.config.settings import Capture, Served, Settings, Traps
+from portsentry_py.core.columns import time_of
 from portsentry_py.core.flows import FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import Packet

@@ -1,0 +1,128 @@
+"""The columns that tshark prints of a packet. Only this module knows their order and how their cells look."""
+
+from operator import itemgetter
+from typing import NamedTuple
+
+# Title and Wireshark column format. The data column stands between the addresses because tshark
+# prints an arrow column between adjacent ones. U asks for numbers; 3.6 prints words all the same.
+COLUMNS = (
+    ("time", "%t"),
+    ("src", "%us"),
+    ("data", "%Cus:data.data:0:U"),
+    ("dst", "%ud"),
+    (
+        "proto",
+        (
+            "%Cus:ip.proto or ipv6.nxt or ipv6.hopopts.nxt or ipv6.routing.nxt or ipv6.dstopts.nxt"
+            " or ipv6.fraghdr.nxt or ah.next_header:0:U"
+        ),
+    ),
+    ("offset", "%Cus:ip.frag_offset or ipv6.fraghdr.offset:0:U"),
+    ("more", "%Cus:ip.flags.mf or ipv6.fraghdr.more:0:U"),
+    ("whole", "%Cus:ip.reassembled.length or ipv6.reassembled.length:0:U"),
+    ("vlan", "%Cus:vlan.id:0:U"),
+    ("iface", "%Cus:frame.interface_name:0:U"),
+    ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
+    # Last, because it differs from packet to packet: the columns between `dst` and this one are shared.
+    ("id", "%Cus:ip.id:0:U"),
+)
+
+
+class SharedCells(NamedTuple):
+    """The columns that hold the same text in most lines, so that readers cache what they make of it."""
+
+    proto: str
+    offset: str
+    more: str
+    whole: str
+    vlan: str
+    iface: str
+    ttl: str
+
+
+NOT_SET = frozenset({"0", "False", "Not set", "No"})
+"""How versions print that a flag or a number is zero: 0 or False; 3.6 prints Not set, in IPv6 No."""
+# What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
+_CUT = "….\xe2\x80\xa6"
+_INTERFACE = [title for title, _ in COLUMNS].index("iface")
+_HEAD_BYTES = 14  # of TCP, up to the flags
+_COLONED_HEAD = slice(3 * _HEAD_BYTES)
+
+time_text = itemgetter(slice(17))
+"""The time of a line as text: ten digits of seconds and six decimals, which sort as numbers do."""
+
+
+def time_of(line: str) -> float:
+    """The time of a line in seconds since 1970, for comparisons; 0 where there is none."""
+    return seconds_of(line.split("\t", 1)[0])
+
+
+def seconds_of(time: str) -> float:
+    """The same, of the time cell."""
+    try:
+        return float(time)
+    except ValueError:
+        return 0.0
+
+
+def interface_of(line: str) -> str:
+    """The interface cell of a line; empty where there is none."""
+    return "".join(line.split("\t")[_INTERFACE : _INTERFACE + 1])
+
+
+def without_time(line: str) -> str:
+    """All cells of a line but the time: the same packet, seen by two captures, has two times."""
+    return line.partition("\t")[2]
+
+
+def cells_of(line: str) -> tuple[str, str, str, str, str, str]:
+    """Time, source, data, target, the text of the shared cells, and the IP identification.
+
+    Raises:
+        ValueError: the line has too few columns.
+    """
+    time, src, data, dst, rest = line.split("\t", 4)
+    shared, _, ip_id = rest.rpartition("\t")
+    return time, src, data, dst, shared, ip_id
+
+
+def head_of(line: str) -> tuple[str, str, str, str, str]:
+    """Time, source, layer 4 as hex digits, target, and the text of the shared cells.
+
+    For the hot path: no cell is checked or converted, and the digits are right up to the TCP flags.
+
+    Raises:
+        ValueError: the line has too few columns.
+    """
+    time, src, data, dst, rest = line.split("\t", 4)
+    if data[2:3] == ":":  # as tshark 4.4 prints bytes
+        data = data[_COLONED_HEAD].replace(":", "")
+    return time, src.strip(), data, dst.strip(), rest[: rest.rfind("\t")]
+
+
+def shared_cells(text: str) -> SharedCells:
+    """The shared cells, from their text.
+
+    Raises:
+        ValueError: there are too few or too many.
+    """
+    cells = text.split("\t")
+    if len(cells) != len(SharedCells._fields):
+        raise ValueError(text)
+    return SharedCells._make(map(str.strip, cells))
+
+
+def innermost(cell: str) -> str:
+    """The last of the values that a cell lists: the one of the innermost header."""
+    return cell.rsplit(",", 1)[-1]
+
+
+def payload_of(data: str) -> bytes:
+    """The bytes of a data cell: layer 4 of the innermost packet, from its beginning.
+
+    tshark 4.0 prints bytes without colons and cuts them after 36, 4.4 prints them all with colons.
+
+    Raises:
+        ValueError: the cell holds something else than bytes.
+    """
+    return bytes.fromhex(innermost(data.strip()).rstrip(_CUT).replace(":", ""))
