@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 
 class Finding(NamedTuple):

@@ -18,7 +18,8 @@ from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Endpoint, SourceTable
+from portsentry_py.core.source_record import Endpoint
+from portsentry_py.core.source_table import SourceTable
 from portsentry_py.events.model import Event
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from portsentry_py.config.settings import Network, Networks
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState, is_unicast, parsed, within
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 # A scanner looks at a page or two; whoever used more connections is a guest whose name can be abused.
 _FRIEND_SESSIONS = 5

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from portsentry_py.core.scan_tracker import Scan
 from portsentry_py.core.served_ports import Learned
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 
 class SavedState(NamedTuple):

@@ -15,7 +15,7 @@ from portsentry_py.core.finding import Finding
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.rate_limit import ScanRateLimit
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 _ScanKey = tuple[str, str, bool]
 

@@ -18,7 +18,7 @@ from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import RepeatInterval, Scan
 from portsentry_py.core.served_ports import Learned
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Attempt, Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.events.model import Proto, Reason, ScanType, Technique, Tool
 
 VERSION = 1

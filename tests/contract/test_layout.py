@@ -47,6 +47,7 @@ CORE = (
     "served_ports",
     "flows",
     "fingerprints",
+    "source_record",
     "source_table",
     "finding",
     "swept_ports",
@@ -161,7 +162,7 @@ def _stage(module: str) -> int:
 
 def test_the_search_finds_the_package() -> None:
     assert len(CODE) > 60
-    assert "core.source_table" in _own("core.detectors.port_scan")
+    assert "core.source_record" in _own("core.detectors.port_scan")
     assert "ipaddress" in _others("core.decode")
     assert "click" in _others("cli.main")
 

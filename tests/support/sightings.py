@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from portsentry_py.config.settings import Limits
 from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_table import SourceTable
 from tests.support.build import HOST, SCANNER, SECOND_US, START_US, syn
 
 
@@ -35,3 +38,20 @@ def sighting(
         packet=packet,
         home_known=home_known,
     )
+
+
+def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[SourceTable, SourceRecord]:
+    """A table with these sightings in it, and the record of the last one's source."""
+    ledger = SourceTable(limits or Limits())
+    record = [ledger.note(one) for one in sightings][-1]
+    return ledger, record
+
+
+def probes(*ports: int, at: float = 0, ttl: int = 64) -> list[Sighting]:
+    """One probe of each port."""
+    return [sighting(Kind.PROBE, port, at=at, ttl=ttl) for port in ports]
+
+
+def proof(ttl: int = 64, at: float = 0) -> list[Sighting]:
+    """Was on a served port, acknowledged what we sent, and left."""
+    return [sighting(Kind.SERVED, 80, ttl=ttl, at=at), sighting(Kind.PROVEN, 80, ttl=ttl, at=at)]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Attempt, Endpoint, SourceRecord, prevailing
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, prevailing
 from portsentry_py.core.swept_ports import is_swept_port
 
 PROBES = frozenset({Kind.PROBE, Kind.AGAIN})

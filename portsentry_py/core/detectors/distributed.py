@@ -8,7 +8,7 @@ from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 # A tool has users everywhere: what they do together is done in a tenth of the time that a network may take.
 _TOOL_SHARE = 10

@@ -4,7 +4,7 @@ from portsentry_py.config.settings import PortScan
 from portsentry_py.core.detectors.base import PROBES, attempts_on_target, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 
 class PortScanDetector:

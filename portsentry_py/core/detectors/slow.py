@@ -6,7 +6,7 @@ from portsentry_py.config.settings import Slow
 from portsentry_py.core.detectors.base import PROBES, attempts_on_hosts, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 # Jung, Paxson, Berger, Balakrishnan: Fast Portscan Detection Using Sequential Hypothesis Testing, IEEE S&P
 # 2004. Each first contact moves a likelihood ratio; there is no window. Their probabilities that a first

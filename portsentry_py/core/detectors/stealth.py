@@ -5,7 +5,7 @@ from portsentry_py.core.detectors.base import MOST, PROBES, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 
 class StealthDetector:

@@ -5,7 +5,7 @@ from portsentry_py.core.detectors.base import PROBES, SETTLED, attempts_on_hosts
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 # A monitor asks fifty hosts at once, and the answers are on their way: what is younger does not count ...
 _ROUND_TRIP_US = 200_000

@@ -4,7 +4,7 @@ from portsentry_py.config.settings import Traps
 from portsentry_py.core.detectors.base import SETTLED
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 # An open decoy's answer ends a touch; an acknowledgement of it is proof.
 _TOUCHES = SETTLED | {Kind.TRAPPED}

@@ -34,7 +34,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.sighting import Kind
-from portsentry_py.core.source_table import Endpoint, SourceRecord
+from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.events import model as events
 from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
 

@@ -11,7 +11,7 @@ from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.sighting import Kind
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, START_US, US
 from tests.support.sightings import sighting
 

@@ -9,7 +9,7 @@ from portsentry_py.config.settings import Lines
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Attempt, Endpoint, SourceRecord
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
 from tests.support.build import FRIEND, HOST, SCANNER, SECOND_US, START_US
 from tests.support.sightings import sighting
 

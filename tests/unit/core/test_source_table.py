@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,48 +9,18 @@ from hypothesis import strategies as st
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.packet import UDP
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_table import Endpoint, SourceRecord, SourceTable, StackFingerprint
+from portsentry_py.core.source_record import Endpoint, SourceRecord
+from portsentry_py.core.source_table import SourceTable
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, udp, unhurried
-from tests.support.sightings import sighting
+from tests.support.sightings import noted, probes, sighting
 
 HOUR = 3600
-
-
-def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[SourceTable, SourceRecord]:
-    ledger = SourceTable(limits or Limits())
-    record = [ledger.note(one) for one in sightings][-1]
-    return ledger, record
-
-
-def probes(*ports: int, at: float = 0, ttl: int = 64) -> list[Sighting]:
-    return [sighting(Kind.PROBE, port, at=at, ttl=ttl) for port in ports]
-
-
-def proof(ttl: int = 64, at: float = 0) -> list[Sighting]:
-    """Was on a served port, acknowledged what we sent, and left."""
-    return [sighting(Kind.SERVED, 80, ttl=ttl, at=at), sighting(Kind.PROVEN, 80, ttl=ttl, at=at)]
 
 
 def test_probes_are_counted_by_distinct_port() -> None:
     ledger, record = noted(*probes(22, 23, 22), sighting(Kind.AGAIN, 22, at=3))
     assert (record.ports, record.attempts, record.probes, ledger.entries) == (2, 4, 4, 2)
     assert (record.first_us, record.last_us) == (START_US, START_US + 3 * SECOND_US)
-
-
-def test_transports_and_hosts_are_counted_apart() -> None:
-    _, record = noted(
-        sighting(Kind.PROBE, 53),
-        sighting(Kind.PROBE, 53, proto="udp"),
-        sighting(Kind.PROBE, 53, target=HOST6),
-    )
-    assert (record.ports, len(record.unserved), dict(record.targets)) == (2, 3, {HOST: 2, HOST6: 1})
-
-
-def test_attempts_are_held_in_the_order_of_their_last_probe() -> None:
-    _, record = noted(*probes(1, 2, 3), sighting(Kind.AGAIN, 1, at=5))
-    assert [pair.port for pair in record.unserved] == [2, 3, 1]
-    assert [pair.port for pair, _ in record.recent(START_US + 5 * SECOND_US, 4 * SECOND_US, 9)] == [1]
-    assert [pair.port for pair, _ in record.recent(START_US, 5 * SECOND_US, 2)] == [1, 3]
 
 
 def test_sources_and_directions_have_records_of_their_own() -> None:
@@ -104,52 +72,6 @@ def test_attempts_on_served_ports_are_attempts_and_no_evidence() -> None:
     assert record.last_us == START_US + 2 * SECOND_US
 
 
-def test_privileged_ports_weigh_three() -> None:
-    _, record = noted(*probes(1, 1023, 1024, 65535))
-    assert record.score == 8
-
-
-def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one() -> None:
-    nine = [sighting(Kind.PROBE, port) for port in range(9)]
-    _, record = noted(*nine, sighting(Kind.PROBE, 10, scan_type="fin"))
-    assert record.scan_type == "syn"
-    _, record = noted(*nine[1:], sighting(Kind.PROBE, 10, scan_type="fin"))
-    assert record.scan_type == "mixed"
-
-
-def test_a_proof_holds_for_probes_that_look_the_same() -> None:
-    _, record = noted(*probes(22), *proof())
-    assert record.verified
-    assert record.proven == (StackFingerprint(ttl=64, header_bytes=24),)
-
-
-def test_a_proof_says_nothing_of_probes_that_look_different() -> None:
-    """Somebody else can forge the address of a guest, but not the way that its packets have come."""
-    _, record = noted(*probes(22, 23), *proof(ttl=51))
-    assert not record.verified
-
-
-def test_half_of_the_probes_must_look_like_the_proven_ones() -> None:
-    proven = [*probes(22, ttl=51), *proof(ttl=51)]
-    _, record = noted(*proven, *probes(23, ttl=51), *probes(24, 25))
-    assert record.verified
-    _, record = noted(*proven, *probes(23, ttl=51), *probes(24, 25, 26))
-    assert not record.verified
-
-
-def test_whoever_opens_and_closes_connections_before_any_probe_does_it_out_of_habit() -> None:
-    """A health check proves nothing about what comes later in its name; once in a minute it is a session."""
-    checks = [one for at in (0, 30, 59, 60, 61, 130) for one in proof(at=at)]
-    _, record = noted(*checks, *probes(22, at=131))
-    assert (record.sessions, record.verified) == (3, False)
-
-
-def test_whoever_acknowledged_an_open_decoy_is_verified_whatever_it_looks_like() -> None:
-    _, record = noted(*probes(23))
-    assert not record.verified
-    assert dataclasses.replace(record, trap_answered=True).verified
-
-
 def test_used_connections_are_counted_until_a_decoy_was_touched() -> None:
     session = [sighting(Kind.SERVED, 80), sighting(Kind.SESSION, 80)]
     ledger, record = noted(*session, *session)
@@ -183,18 +105,6 @@ def test_what_has_no_sequence_number_of_its_own_is_no_decoy() -> None:
         one = sighting(Kind.PROBE, 53, source=source, proto="udp")._replace(packet=datagram)
         assert datagram.proto == UDP
         assert not ledger.note(one).decoy
-
-
-def test_the_tool_is_the_one_whose_mark_half_of_the_probes_carry() -> None:
-    mark = sighting(Kind.PROBE, 22)
-    zmap = mark._replace(packet=mark.packet._replace(ip_id=54_321))
-    plain = mark._replace(packet=mark.packet._replace(window=29_200))
-    _, record = noted(zmap, plain)
-    assert record.tool == "zmap"
-    _, record = noted(zmap, plain, plain)
-    assert record.tool is None
-    _, record = noted(plain)
-    assert record.tool is None
 
 
 def test_the_source_unused_for_longest_is_evicted_and_counted() -> None:
@@ -249,12 +159,6 @@ def test_attempts_are_forgotten_after_the_hours_that_the_operator_chose() -> Non
     assert record.ports == 2
     _, record = noted(*probes(22), *probes(23, at=2 * HOUR + 1), limits=limits)
     assert [pair.port for pair in record.unserved] == [23]
-
-
-def test_a_make_that_changes_with_every_packet_costs_no_memory() -> None:
-    many = [sighting(Kind.PROBE, 22, ttl=ttl) for ttl in range(100)]
-    _, record = noted(*many, *(one for ttl in range(100) for one in proof(ttl)))
-    assert (len(record.makes), len(record.proven)) == (8, 8)
 
 
 sources = st.sampled_from([f"203.0.113.{last}" for last in range(1, 40)])

@@ -22,7 +22,7 @@ from portsentry_py.core.detectors.base import MOST
 from portsentry_py.core.flows import Outcome
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Event
 from portsentry_py.state import codec as snapshot
 from portsentry_py.state.codec import BrokenSnapshot, decode

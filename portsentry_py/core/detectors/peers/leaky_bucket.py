@@ -3,7 +3,7 @@
 from portsentry_py.core.detectors.base import PROBES, attempts_on_target, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 # crowdsecurity/iptables-scan-multi_ports: capacity 15, leakspeed 5s; the 16th distinct port overflows.
 _CAPACITY = 15

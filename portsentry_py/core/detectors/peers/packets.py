@@ -3,7 +3,7 @@
 from portsentry_py.core.detectors.base import PROBES
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 # psad 2.4.6 psad.conf: DANGER_LEVEL1 and DANGER_LEVEL5; AUTO_IDS_DANGER_LEVEL is 5, so only that bans.
 _FIRST_LEVEL = 5

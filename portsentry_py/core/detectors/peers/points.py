@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from portsentry_py.core.detectors.base import MOST, PROBES, Attempts, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 _FIRST_HIGH_PORT = 1024
 _ALWAYS_US = 1 << 62

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from portsentry_py.core.detectors.base import MOST, PROBES, SETTLED, attempts_on_target, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_table import SourceRecord
+from portsentry_py.core.source_record import SourceRecord
 
 
 @dataclass(frozen=True, slots=True)
