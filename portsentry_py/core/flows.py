@@ -224,7 +224,7 @@ class FlowTable:
         # A source port used again after an answer is a new attempt; the same packet before it a repetition.
         if flow is not None and (packet.proto != TCP or flow.probe.flags == packet.flags):
             if flow.outcome not in _OVER:
-                yield self._about(flow, Kind.AGAIN, packet.time_us)
+                yield self._about(flow, Kind.REPEAT, packet.time_us)
                 return
             if packet.proto != TCP:
                 return
@@ -253,7 +253,7 @@ class FlowTable:
         if packet.proto == TCP:
             flow.our_seq = packet.seq
             flow.answers += 1
-        decoy = flow.direction == "inbound" and self.served.is_decoy(proto_name(packet), packet.src_port)
+        decoy = flow.direction == "inbound" and self.served.is_open_trap(proto_name(packet), packet.src_port)
         if flow.direction == "inbound":
             if not decoy:
                 self.served.learn(packet.src, proto_name(packet), packet.src_port, packet.time_us)
@@ -273,7 +273,7 @@ class FlowTable:
     def _stray(self, packet: Packet) -> None:
         """A segment with ACK that belongs to no flow that we know."""
         if packet.proto == TCP:
-            decoy = self.served.is_decoy("tcp", packet.src_port)
+            decoy = self.served.is_open_trap("tcp", packet.src_port)
             if self.is_home(packet.src) and packet.flags & SYN and not decoy:
                 # Nobody of ours sends a SYN-ACK from a port that is not served.
                 self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)

@@ -27,7 +27,7 @@ class HostState:
     home_known: bool = True
     listening_tcp: frozenset[int] = frozenset()
     listening_udp: frozenset[int] = frozenset()
-    decoys: frozenset[int] = frozenset()
+    open_traps: frozenset[int] = frozenset()
     protected: Mapping[str, str] = field(default_factory=dict)
     peers: frozenset[str] = frozenset()
 

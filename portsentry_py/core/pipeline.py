@@ -40,12 +40,12 @@ class Pipeline:
 
     def __init__(self, settings: Settings, host: HostState) -> None:
         self._flows = FlowTable(settings.limits)
-        self._ledger = SourceTable(settings.limits)
+        self._sources = SourceTable(settings.limits)
         self._scans = ScanTracker(settings.lines, settings.limits.max_sources)
         self._ration = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
         self._gate = Gate(
             settings.limits,
-            knows=self._ledger.knows,
+            knows=self._sources.knows,
             awaits=self._flows.awaits,
             is_home=self._flows.is_home,
             is_special=self._is_special,
@@ -145,8 +145,8 @@ class Pipeline:
         sources of a network ask together.
         """
         return SavedState(
-            known=self._ledger.known(),
-            newcomers=self._ledger.newcomers(),
+            known=self._sources.known(),
+            newcomers=self._sources.newcomers(),
             scans=list(self._scans.open_scans()),
             learned=self._flows.served.learned(),
             servers=self._flows.servers(),
@@ -163,7 +163,7 @@ class Pipeline:
         def is_fresh(*times_us: int) -> bool:
             return all(abs(now_us - time_us) <= self._memory_us for time_us in times_us)
 
-        self._ledger.restore(state.known, state.newcomers, now_us)
+        self._sources.restore(state.known, state.newcomers, now_us)
         self._scans.restore(
             scan for scan in state.scans if is_fresh(scan.last_probe.time_us, scan.pace.said_us)
         )
@@ -182,12 +182,12 @@ class Pipeline:
             "packets_held": self._gate.held,
             "probes_unjudged": self._unjudged,
             "lines_suppressed": self._ration.suppressed,
-            "sources_evicted": self._ledger.evicted,
+            "sources_evicted": self._sources.evicted,
             "flows_evicted": self._flows.evicted,
         }
 
     def _observe(self, sighting: Sighting) -> Iterator[Event]:
-        record = self._ledger.note(sighting)
+        record = self._sources.update(sighting)
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
         named = False
@@ -231,7 +231,7 @@ class Pipeline:
             # What an answer has told to be served since then is no evidence.
             probes = {pair: alike.asked[key] for key, pair in pairs.items() if not self._is_special(*pair)}
             refused = (pairs[key] for key in counted.refused if key in pairs)
-            self._ledger.note_counted(last, probes, [pair for pair in refused if pair in probes])
+            self._sources.update_counted(last, probes, [pair for pair in refused if pair in probes])
 
     def _event(self, report: Report) -> Event:
         verdict, reason = self._policy.verdict(report.finding)

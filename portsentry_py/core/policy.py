@@ -63,7 +63,7 @@ class Policy:
         if record.tunnelled:
             # Anybody can put any source inside a tunnel packet, even where his network filters forged ones.
             return "tunnelled"
-        if record.decoy:
+        if record.has_twin:
             return "decoy_source"
         return None
 

@@ -166,7 +166,7 @@ class ScanTracker:
             ended_us = scan.last_probe.time_us + quiet_us
             scans.pop(key)
             # A touch has no end; of a source that the ledger has forgotten there is nothing left to tell.
-            if scan.last.technique != "trap" and not scan.last.record.forgotten:
+            if scan.last.technique != "trap" and not scan.last.record.evicted:
                 withdrawn = scan.last.weight < scan.first_weight
                 finding = scan.last._replace(sighting=scan.last_probe)
                 if withdrawn:

@@ -30,7 +30,7 @@ class ServedPorts:
 
     def __init__(self) -> None:
         self._named: frozenset[int] = frozenset()
-        self._decoys: frozenset[int] = frozenset()
+        self._open_traps: frozenset[int] = frozenset()
         self._listening: frozenset[int] = frozenset()
         self._learned: LruTable[tuple[str, str, int], int] = LruTable(_MAX_LEARNED)
         self.numbers: set[int] = set()
@@ -41,13 +41,13 @@ class ServedPorts:
         self._named = named.tcp | named.udp
         self._renumber()
 
-    def is_decoy(self, proto: str, port: int) -> bool:
+    def is_open_trap(self, proto: str, port: int) -> bool:
         """Whether an answer from there is an open decoy's."""
-        return proto == "tcp" and port in self._decoys
+        return proto == "tcp" and port in self._open_traps
 
     def set_host(self, host: HostState) -> None:
         """Take the host's listening sockets and open decoys as they are now."""
-        self._decoys = host.decoys
+        self._open_traps = host.open_traps
         self._listening = host.listening_tcp | host.listening_udp
         self._renumber()
 
@@ -71,7 +71,7 @@ class ServedPorts:
 
     def __call__(self, address: str, proto: str, port: int) -> bool:
         """Whether that port (or protocol number, or ICMP type) is served at that address of ours."""
-        if self.is_decoy(proto, port):
+        if self.is_open_trap(proto, port):
             return False
         if proto in _PORT_PROTOS and (port in self._listening or port in self._named):
             return True

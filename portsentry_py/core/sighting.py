@@ -10,7 +10,7 @@ class Kind(enum.IntEnum):
     """What happened to an attempt. Numbers, because they are looked up for every packet."""
 
     PROBE = enum.auto()  # a first packet to something that, as far as we know, nobody serves
-    AGAIN = enum.auto()  # the same probe sent once more
+    REPEAT = enum.auto()  # the same probe sent once more
     REFUSED = enum.auto()  # answered with RST or an ICMP error
     SILENT = enum.auto()  # not answered within the settling time
     TRAPPED = enum.auto()  # answered by a decoy port that we opened ourselves

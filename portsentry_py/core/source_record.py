@@ -1,17 +1,30 @@
-"""What one source has tried, and what follows from it."""
+"""What one source has tried on this host, and what follows from it."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-# Of the probes of a type, so many in ten give the scan its name.
+from portsentry_py.core.fingerprints import tool_of
+from portsentry_py.core.sighting import Sighting
+
+_T = TypeVar("_T")
+
+_PRIVILEGED_PORT_POINTS = 3  # scanlogd 2.2.8, params.h: PORT_WEIGHT_PRIV
+_OTHER_PORT_POINTS = 1  # scanlogd 2.2.8, params.h: PORT_WEIGHT_HIGH
+_FIRST_UNPRIVILEGED_PORT = 1024
+MAX_STACKS = 8
+MAX_OPENED = 64
+# A source that only opens and closes connections is a health check: one in this time counts as a session.
+_HEALTH_CHECK_US = 60_000_000
+# A scan has the name of one type if at least nine in ten of its probes are of that type.
 _TYPE_SHARE = 9
 
 
 class Endpoint(NamedTuple):
-    """What was asked for: one port (or protocol, or ICMP type) of one host."""
+    """What a source probes: one port (or IP protocol, or ICMP type) of one address."""
 
     target: str
     proto: str
@@ -19,7 +32,7 @@ class Endpoint(NamedTuple):
 
 
 class StackFingerprint(NamedTuple):
-    """What a sender's packets look like and a forger would have to guess: hops and header size."""
+    """What the sender's IP stack and its distance make of a packet; a forger would have to guess both."""
 
     ttl: int
     header_bytes: int
@@ -27,7 +40,7 @@ class StackFingerprint(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """The state of one pair: when it was asked for, whether it is sure that nobody answers, and refused."""
+    """The state of one endpoint: `settled` once it is sure that nobody answers, `refused` if we said so."""
 
     first_us: int
     last_us: int
@@ -35,16 +48,30 @@ class Attempt:
     settled: bool = False
     refused: bool = False
 
+    def refuse(self) -> bool:
+        """Note a refusal; whether it is the first one."""
+        first = not self.refused
+        self.settled = self.refused = True
+        return first
+
 
 @dataclass(slots=True)
 class SourceRecord:
     """One source's attempts on what nobody serves.
 
-    `unserved` holds them in the order of their last probe; `closed` of them were refused. `opened` are pairs
-    that turned out to be served. `types` counts probes by scan type, `tools` by fingerprint, `makes` by what
-    the sender looks like; `proven` are makes that answered for themselves, at the ports `proofs`. `sessions`
-    counts connections that it really used. `decoy`: others sent the same probes; `tunnelled`: they came
-    inside a tunnel.
+    Attributes:
+        unserved: the attempts, in the order of their last probe.
+        targets: how many of them each address has.
+        closed: how many of them were refused.
+        opened: endpoints that turned out to be served.
+        types: probes by scan type.
+        tools: probes by the tool whose fingerprint they carry.
+        stacks: probes by the fingerprint of the sender's stack.
+        proven_stacks: stacks that acknowledged what we sent, at the endpoints `proofs`.
+        sessions: connections that the source really used.
+        has_twin: another source sent an equal probe, as nmap does in the name of spoofed twins.
+        tunnelled: a probe came inside a tunnel.
+        evicted: the table has dropped the record and emptied it; others may still hold it.
     """
 
     source: str
@@ -58,8 +85,8 @@ class SourceRecord:
     opened: tuple[Endpoint, ...] = ()
     types: Counter[str] = field(default_factory=Counter)
     tools: Counter[str] = field(default_factory=Counter)
-    makes: Counter[StackFingerprint] = field(default_factory=Counter)
-    proven: tuple[StackFingerprint, ...] = ()
+    stacks: Counter[StackFingerprint] = field(default_factory=Counter)
+    proven_stacks: tuple[StackFingerprint, ...] = ()
     proofs: tuple[Endpoint, ...] = ()
     attempts: int = 0
     probes: int = 0
@@ -68,30 +95,31 @@ class SourceRecord:
     last_check_us: int = 0
     trap_touches: int = 0
     trap_answered: bool = False
-    decoy: bool = False
+    has_twin: bool = False
     tunnelled: bool = False
-    forgotten: bool = False
+    evicted: bool = False
 
     @property
     def ports(self) -> int:
         """Distinct (proto, port) that nobody serves, over all targets."""
         if len(self.targets) == 1:
             return len(self.unserved)
-        return len({(pair.proto, pair.port) for pair in self.unserved})
+        return len({(endpoint.proto, endpoint.port) for endpoint in self.unserved})
 
     @property
     def verified(self) -> bool:
-        """Whether the source proved that it receives what we send, with packets of the same make.
+        """Whether the source proved that it receives what we send, with the stack of half its probes.
 
-        A friend proves itself with its own sessions; what is forged in its name has another make.
+        A regular visitor proves its address with its own sessions; probes that are forged in its name have
+        another stack.
         """
         if self.trap_answered:
             return True
-        return any(self.makes[make] * 2 >= self.probes > 0 for make in self.proven)
+        return any(self.stacks[stack] * 2 >= self.probes > 0 for stack in self.proven_stacks)
 
     @property
     def scan_type(self) -> str:
-        """What most of its probes are."""
+        """The type of most probes."""
         return prevailing(self.types)
 
     @property
@@ -102,15 +130,76 @@ class SourceRecord:
         name, count = self.tools.most_common(1)[0]
         return name if count * 2 >= self.probes else None
 
-    def recent(self, now_us: int, window_us: int, most: int) -> Iterator[tuple[Endpoint, Attempt]]:
-        """Attempts within the window before now, the latest first, at most so many.
+    def recent(self, now_us: int, window_us: int, limit: int) -> Iterator[tuple[Endpoint, Attempt]]:
+        """The latest attempts within the window before now, the latest first, at most `limit`.
 
-        Captures can hold times that run backwards: the distance counts, not its sign.
+        Times in a capture can run backwards, so the distance counts and not its sign.
         """
-        for pair, attempt in islice(reversed(self.unserved.items()), most):
+        for endpoint, attempt in islice(reversed(self.unserved.items()), limit):
             if abs(now_us - attempt.last_us) > window_us:
                 return
-            yield pair, attempt
+            yield endpoint, attempt
+
+    def count_probes(self, probe: Sighting, times: int) -> None:
+        """Count that many probes that look like this one."""
+        self.probes += times
+        self.types[probe.scan_type] += times
+        self.tunnelled = self.tunnelled or probe.packet.tunnelled
+        stack = _stack_of(probe)
+        if stack in self.stacks or len(self.stacks) < MAX_STACKS:
+            self.stacks[stack] += times
+        tool = tool_of(probe.packet)
+        if tool is not None:
+            self.tools[tool] += times
+
+    def attempt(self, endpoint: Endpoint, probe: Sighting) -> bool:
+        """Note a probe of the endpoint; whether it is the first one."""
+        attempt = self.unserved.get(endpoint)
+        if attempt is not None:
+            attempt.last_us = probe.time_us
+            self.unserved.move_to_end(endpoint)
+            return False
+        self.unserved[endpoint] = Attempt(probe.time_us, probe.time_us, probe.scan_type)
+        self.targets[endpoint.target] += 1
+        self.score += _points(endpoint.port)
+        return True
+
+    def drop(self, endpoint: Endpoint) -> None:
+        """Forget an attempt."""
+        self.closed -= self.unserved.pop(endpoint).refused
+        self.score -= _points(endpoint.port)
+        self.targets[endpoint.target] -= 1
+        if not self.targets[endpoint.target]:
+            del self.targets[endpoint.target]
+
+    def add_opened(self, endpoint: Endpoint) -> None:
+        """Somebody serves the endpoint."""
+        self.opened = _with(self.opened, _shared(endpoint), MAX_OPENED)
+
+    def prove(self, endpoint: Endpoint, proof: Sighting) -> None:
+        """The source opened a connection and closed it unused: part of a connect scan, or a health check."""
+        if self.unserved:
+            self.proven_stacks = _with(self.proven_stacks, _stack_of(proof), MAX_STACKS)
+            self.proofs = _with(self.proofs, _shared(endpoint), MAX_STACKS)
+        elif proof.time_us - self.last_check_us >= _HEALTH_CHECK_US:
+            self.last_check_us = proof.time_us
+            self.sessions += 1
+
+    def evict(self) -> None:
+        """Give the memory back: an open scan may hold the record for long."""
+        self.evicted = True
+        for content in (self.unserved, self.targets, self.types, self.tools, self.stacks):
+            content.clear()
+        self.closed, self.opened, self.proven_stacks, self.proofs = 0, (), (), ()
+
+    def recompute(self) -> None:
+        """Derive what follows from the rest of a restored record, and keep its bounds."""
+        self.targets = Counter(endpoint.target for endpoint in self.unserved)
+        self.closed = sum(attempt.refused for attempt in self.unserved.values())
+        self.score = sum(_points(endpoint.port) for endpoint in self.unserved)
+        self.opened = tuple(map(_shared, self.opened[:MAX_OPENED]))
+        self.stacks = Counter(dict(islice(self.stacks.items(), MAX_STACKS)))
+        self.proven_stacks, self.proofs = self.proven_stacks[:MAX_STACKS], self.proofs[:MAX_STACKS]
 
 
 def prevailing(types: Counter[str]) -> str:
@@ -119,3 +208,22 @@ def prevailing(types: Counter[str]) -> str:
         return "unknown"
     name, count = types.most_common(1)[0]
     return name if count * 10 >= _TYPE_SHARE * types.total() else "mixed"
+
+
+@lru_cache(maxsize=4096)
+def _shared(endpoint: Endpoint) -> Endpoint:
+    """One object for all records: few endpoints are served, and each source may hold them."""
+    return endpoint
+
+
+def _with(members: tuple[_T, ...], new: _T, limit: int) -> tuple[_T, ...]:
+    """The members and the new one, unless it is among them or they are too many."""
+    return members if new in members or len(members) >= limit else (*members, new)
+
+
+def _stack_of(sighting: Sighting) -> StackFingerprint:
+    return StackFingerprint(sighting.packet.ttl, sighting.packet.header_bytes)
+
+
+def _points(port: int) -> int:
+    return _PRIVILEGED_PORT_POINTS if port < _FIRST_UNPRIVILEGED_PORT else _OTHER_PORT_POINTS

@@ -52,8 +52,8 @@ class Replay:
         self, settings: Settings, home: Networks, tools: Tools, progress: Callable[[Path, int], None]
     ) -> None:
         ours = (*settings.home, *home)
-        decoys = settings.traps.tcp if settings.traps.listen else frozenset()
-        self._engine = Pipeline(settings, HostState(home=ours, home_known=bool(ours), decoys=decoys))
+        open_traps = settings.traps.tcp if settings.traps.listen else frozenset()
+        self._engine = Pipeline(settings, HostState(home=ours, home_known=bool(ours), open_traps=open_traps))
         self._tools = tools
         self._progress = progress
         self.summary = Summary()

@@ -101,7 +101,7 @@ def _sources(
         block = _Block()
         for record in some:
             # It may have been forgotten since, and its source have come back with another record.
-            if not record.forgotten:
+            if not record.evicted:
                 block.add_source(record, flags, scans.get(id(record), ()), sure_us)
         yield block
 
@@ -167,15 +167,15 @@ class _Block:
             [_PAIR.pack(addresses[target], words[proto], port) for target, proto, port in record.proofs],
             [_TALLY.pack(words[name], count) for name, count in record.types.items()],
             [_TALLY.pack(words[name], count) for name, count in record.tools.items()],
-            [_MAKE.pack(hops, size, count) for (hops, size), count in record.makes.items()],
-            [_PROVEN.pack(hops, size) for hops, size in record.proven],
+            [_MAKE.pack(hops, size, count) for (hops, size), count in record.stacks.items()],
+            [_PROVEN.pack(hops, size) for hops, size in record.proven_stacks],
             [self._scan(scan, len(asked)) for scan in scans],
         )
         sources, *tables = self._tables[: 1 + len(rows)]
         for table, some in zip(tables, rows, strict=True):
             table.extend(some)
         flags |= _OUTBOUND * (record.direction == "outbound") | _TRAP_ANSWERED * record.trap_answered
-        flags |= _DECOY * record.decoy | _TUNNELLED * record.tunnelled
+        flags |= _DECOY * record.has_twin | _TUNNELLED * record.tunnelled
         sources.append(
             _SOURCE.pack(
                 *(addresses[record.source], flags, record.first_us, record.last_us, record.attempts),
@@ -288,8 +288,8 @@ class _Reader:
             opened=tuple(map(self._pair, opened)),
             types=Counter({self._types[word]: count for word, count in types}),
             tools=Counter({self._tools[word]: count for word, count in tools}),
-            makes=Counter({StackFingerprint(hops, size): count for hops, size, count in makes}),
-            proven=tuple(StackFingerprint(hops, size) for hops, size in proven),
+            stacks=Counter({StackFingerprint(hops, size): count for hops, size, count in makes}),
+            proven_stacks=tuple(StackFingerprint(hops, size) for hops, size in proven),
             proofs=tuple(map(self._pair, proofs)),
             attempts=attempts,
             probes=probes,
@@ -297,7 +297,7 @@ class _Reader:
             last_check_us=last_check_us,
             trap_touches=touches,
             trap_answered=bool(flags & _TRAP_ANSWERED),
-            decoy=bool(flags & _DECOY),
+            has_twin=bool(flags & _DECOY),
             tunnelled=bool(flags & _TUNNELLED),
         )
 

@@ -8,12 +8,12 @@ from portsentry_py.core.pipeline import Pipeline
 
 def held_within(engine: Pipeline, limits: Limits) -> None:
     """Every table of every part is within its bound."""
-    ledger, flows, scans = engine._ledger, engine._flows, engine._scans
-    assert ledger.entries <= limits.max_attempts
+    ledger, flows, scans = engine._sources, engine._flows, engine._scans
+    assert ledger.attempts <= limits.max_attempts
     assert len(ledger) <= 2 * limits.max_sources
     records = [record for table in (ledger._known, ledger._newcomers) for _, record in table.items()]
-    assert ledger.entries == sum(len(record.unserved) for record in records)
-    assert not any(record.forgotten for record in records)
+    assert ledger.attempts == sum(len(record.unserved) for record in records)
+    assert not any(record.evicted for record in records)
     for flow_table in (flows._inbound, flows._outbound):
         assert len(flow_table) <= limits.max_flows
     assert len(flows._pending) <= limits.max_flows

@@ -42,9 +42,9 @@ def sighting(
 
 def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[SourceTable, SourceRecord]:
     """A table with these sightings in it, and the record of the last one's source."""
-    ledger = SourceTable(limits or Limits())
-    record = [ledger.note(one) for one in sightings][-1]
-    return ledger, record
+    table = SourceTable(limits or Limits())
+    record = [table.update(one) for one in sightings][-1]
+    return table, record
 
 
 def probes(*ports: int, at: float = 0, ttl: int = 64) -> list[Sighting]:

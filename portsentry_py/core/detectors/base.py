@@ -8,7 +8,7 @@ from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, prevailing
 from portsentry_py.core.swept_ports import is_swept_port
 
-PROBES = frozenset({Kind.PROBE, Kind.AGAIN})
+PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 SETTLED = frozenset({Kind.REFUSED, Kind.SILENT})
 # However long a record is, so many of its latest attempts decide.
 MOST = 128

@@ -23,11 +23,10 @@ from portsentry_py.config.settings import (
     Slow,
 )
 from portsentry_py.core import admission as gate
-from portsentry_py.core import decode, flows
+from portsentry_py.core import decode, flows, source_record, source_table
 from portsentry_py.core import fingerprints as tools
 from portsentry_py.core import host_state as host
 from portsentry_py.core import served_ports as served
-from portsentry_py.core import source_table as ledger
 from portsentry_py.core.columns import SharedCells
 from portsentry_py.core.detectors.distributed import DistributedDetector
 from portsentry_py.core.host_state import HostState
@@ -54,7 +53,7 @@ Fill = Callable[[Sender, Limits], Iterator[Pipeline]]
 _SIZES = {
     name: int(getattr(module, name))
     for module, name in (
-        (ledger, "_MAX_TWINS"),
+        (source_table, "_MAX_TWINS"),
         (served, "_MAX_LEARNED"),
         (flows, "_MAX_SERVERS"),
         (flows, "_MAX_LATEST"),
@@ -307,19 +306,19 @@ def _buckets(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 
 def _known_records(engine: Pipeline) -> Iterator[SourceRecord]:
-    return (record for _, record in engine._ledger._known.items())
+    return (record for _, record in engine._sources._known.items())
 
 
 def _further(engine: Pipeline) -> int:
-    records = engine._ledger
-    return records.entries - 2 * len(records._known) - len(records._newcomers)
+    records = engine._sources
+    return records.attempts - 2 * len(records._known) - len(records._newcomers)
 
 
 def _forgotten_of(engine: Pipeline) -> int:
     scans = chain(engine._scans._fast.items(), engine._scans._slow.items())
-    twins = (record for _, record in engine._ledger._twins.items())
+    twins = (record for _, record in engine._sources._twins.items())
     held = {id(one): one for one in chain(twins, (scan.last.record for _, scan in scans))}
-    return sum(record.forgotten for record in held.values())
+    return sum(record.evicted for record in held.values())
 
 
 def _ports_of_groups(engine: Pipeline) -> int:
@@ -398,8 +397,8 @@ def _cached(
 
 
 TABLES = (
-    _per_source("sources with one attempt, and it", "_ledger._newcomers", _newcomers),
-    _per_source("sources with two attempts, and these", "_ledger._known", _known),
+    _per_source("sources with one attempt, and it", "_sources._newcomers", _newcomers),
+    _per_source("sources with two attempts, and these", "_sources._known", _known),
     Table(
         "further attempts",
         "`max_attempts`, less those",
@@ -413,17 +412,17 @@ TABLES = (
         "what a source looks like, and its proofs",
         "`max_sources`",
         _max_sources,
-        lambda engine: sum(len(record.makes) >= LOOKS for record in _known_records(engine)),
+        lambda engine: sum(len(record.stacks) >= LOOKS for record in _known_records(engine)),
         _looked,
-        inside=tuple(f"SourceRecord.{name}" for name in ("types", "tools", "makes")),
+        inside=tuple(f"SourceRecord.{name}" for name in ("types", "tools", "stacks")),
     ),
     Table(
         "ports that were served to a source, less those of its proofs",
-        f"{ledger._MAX_OPENED - LOOKS} x `max_sources`",
-        lambda limits: (ledger._MAX_OPENED - LOOKS) * limits.max_sources,
+        f"{source_record.MAX_OPENED - LOOKS} x `max_sources`",
+        lambda limits: (source_record.MAX_OPENED - LOOKS) * limits.max_sources,
         lambda engine: sum(max(0, len(record.opened) - LOOKS) for record in _known_records(engine)),
         _opened,
-        filled=lambda limits: (ledger._MAX_OPENED - LOOKS) * (limits.max_sources // _PART),
+        filled=lambda limits: (source_record.MAX_OPENED - LOOKS) * (limits.max_sources // _PART),
     ),
     Table(
         "forgotten sources that scans and twins hold",
@@ -433,7 +432,7 @@ TABLES = (
         _forgotten,
         filled=_some_twins,
     ),
-    _fixed("twins: probes that others could send too", "_MAX_TWINS", "_ledger._twins", _twins),
+    _fixed("twins: probes that others could send too", "_MAX_TWINS", "_sources._twins", _twins),
     _per_source("scans", "_scans._fast", _fast, "Scan.said_types"),
     _per_source("slow scans", "_scans._slow", _slow),
     Table(
@@ -490,7 +489,9 @@ TABLES = (
     _cached("addresses that can be one host's", host, "is_unicast"),
     _cached("canonical IPv6 addresses", decode, "_canonical_ipv6"),
     _cached("addresses that packets go to", decode, "_canonical_target"),
-    _cached("ports that somebody serves", ledger, "_shared", lambda sender, nth: (_pair(sender, nth),)),
+    _cached(
+        "ports that somebody serves", source_record, "_shared", lambda sender, nth: (_pair(sender, nth),)
+    ),
     _cached("addresses as numbers", tools, "_address"),
     Table(
         "cache: which addresses are ours",

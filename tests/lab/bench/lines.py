@@ -7,15 +7,15 @@ from struct import Struct
 from typing import Any
 
 from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, TCP, UDP, URG
-from portsentry_py.core.source_table import _MAX_MAKES, _MAX_OPENED
+from portsentry_py.core.source_record import MAX_OPENED, MAX_STACKS
 from tests.support.build import line
 
 HOSTS = 64
 """So many addresses are ours."""
 PORTS = 60_000
 """So many ports of each serve nobody, and nobody serves them."""
-LOOKS = _MAX_MAKES
-SERVED = range(1_000, 1_000 + max(_MAX_OPENED, LOOKS))
+LOOKS = MAX_STACKS
+SERVED = range(1_000, 1_000 + max(MAX_OPENED, LOOKS))
 ASKERS = 33
 SECOND_US = 1_000_000
 VLANS = 1 << 12

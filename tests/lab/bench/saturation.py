@@ -8,11 +8,10 @@ from itertools import chain
 
 from portsentry_py.config.settings import Limits, Lines, Settings
 from portsentry_py.core import admission as gate
-from portsentry_py.core import decode, flows
+from portsentry_py.core import decode, flows, source_table
 from portsentry_py.core import fingerprints as tools
 from portsentry_py.core import host_state as host
 from portsentry_py.core import served_ports as served
-from portsentry_py.core import source_table as ledger
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
@@ -26,7 +25,7 @@ _CACHED = max(
 )
 _CACHED_FEW = tools._by_make.cache_info().maxsize or 0
 # Sources whose probes others could send too, and how many each sends.
-_TWINS, _EACH = ledger._MAX_TWINS // 8, 8
+_TWINS, _EACH = source_table._MAX_TWINS // 8, 8
 # New sources come in at this pace, whatever was before; at the other, the gate is closed after a while.
 _PACE_US, _HASTE_US = 2_100, 1_000
 _HASTY = 4_000

@@ -42,7 +42,7 @@ def measure(shares: Sequence[int] = SHARES) -> list[Saved]:
 
 def _saved(share: int) -> Saved:
     engine = Onslaught(parted(share), max(1, share // WORST_SHARE)).engine()
-    ledger, now_us = engine._ledger, engine.last_us
+    ledger, now_us = engine._sources, engine.last_us
     pieces, times = [], [time.perf_counter()]
     for piece in encoded(engine):
         pieces.append(piece)
@@ -60,7 +60,7 @@ def _saved(share: int) -> Saved:
     restored = time.perf_counter() - begun
     longest = max(after - before for before, after in pairwise(times))
     whole = times[-1] - times[0]
-    return Saved(share, len(ledger), ledger.entries, len(content), longest, whole, written, restored)
+    return Saved(share, len(ledger), ledger.attempts, len(content), longest, whole, written, restored)
 
 
 def section(rows: Sequence[Saved]) -> str:

@@ -43,7 +43,7 @@ _SITUATIONS: tuple[tuple[Settings, HostState], ...] = (
             own=US.own,
             listening_tcp=frozenset({80, 443}),
             listening_udp=frozenset({53}),
-            decoys=frozenset({23}),
+            open_traps=frozenset({23}),
             protected={SCANNER: "gateway"},
             peers=frozenset({SCANNER6}),
         ),

@@ -256,8 +256,8 @@ def test_more_datagrams_of_an_answered_flow_are_nothing_new() -> None:
 def test_a_retransmission_is_the_same_attempt() -> None:
     flows = table()
     (asked,) = syn(SCANNER, 22)
-    assert told(flows, asked, asked.later(0.5)) == [(Kind.PROBE, SCANNER, 22), (Kind.AGAIN, SCANNER, 22)]
-    assert told(flows, asked.later(30)) == [(Kind.SILENT, SCANNER, 22), (Kind.AGAIN, SCANNER, 22)]
+    assert told(flows, asked, asked.later(0.5)) == [(Kind.PROBE, SCANNER, 22), (Kind.REPEAT, SCANNER, 22)]
+    assert told(flows, asked.later(30)) == [(Kind.SILENT, SCANNER, 22), (Kind.REPEAT, SCANNER, 22)]
 
 
 def test_other_flags_from_the_same_port_are_another_attempt() -> None:
@@ -378,7 +378,7 @@ def test_a_sequence_number_may_wrap_around() -> None:
 
 
 def test_an_open_decoy_answers_and_yet_serves_nobody() -> None:
-    flows = table(HostState(own=US.own, decoys=frozenset({23})))
+    flows = table(HostState(own=US.own, open_traps=frozenset({23})))
     asked, other = connect(SCANNER, 23, 24)
     assert kinds(flows, asked, syn_ack(asked), rst_ack(asked)) == [Kind.PROBE, Kind.TRAPPED, Kind.PROVEN]
     assert kinds(flows, connect(FRIEND, 23, at=1)) == [Kind.PROBE]

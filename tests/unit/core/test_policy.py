@@ -23,7 +23,7 @@ def finding(
     direction: str = "inbound",
     verified: bool = False,
     tunnelled: bool = False,
-    decoy: bool = False,
+    has_twin: bool = False,
     sessions: int = 0,
 ) -> Finding:
     record = SourceRecord(
@@ -33,7 +33,7 @@ def finding(
         START_US,
         trap_answered=verified,
         tunnelled=tunnelled,
-        decoy=decoy,
+        has_twin=has_twin,
         sessions=sessions,
     )
     probe = sighting(Kind.PROBE, 22, source=source, direction=direction)
@@ -96,11 +96,11 @@ def test_servers_that_answered_us_are_ignored() -> None:
 @pytest.mark.parametrize("verified", [True, False])
 def test_a_source_that_may_be_forged_is_watched_until_it_proves_itself(verified: bool) -> None:
     tunnelled = judged(finding(SCANNER, tunnelled=True, verified=verified))
-    decoy = judged(finding(SCANNER, decoy=True, verified=verified))
+    twin = judged(finding(SCANNER, has_twin=True, verified=verified))
     if verified:
-        assert tunnelled == decoy == ("ban", "ports_in_window")
+        assert tunnelled == twin == ("ban", "ports_in_window")
     else:
-        assert (tunnelled, decoy) == (("watch", "tunnelled"), ("watch", "decoy_source"))
+        assert (tunnelled, twin) == (("watch", "tunnelled"), ("watch", "decoy_source"))
 
 
 @pytest.mark.parametrize("verified", [True, False])
@@ -125,10 +125,10 @@ def test_the_reasons_have_an_order() -> None:
     assert judged(finding(SCANNER), ignore=everything, host=host)[1] == "ignore_list"
     assert judged(finding(SCANNER), host=host)[1] == "gateway"
     assert judged(finding("169.254.1.1"), host=host)[1] == "not_bannable"
-    assert judged(finding(FRIEND, decoy=True), host=host)[1] == "home_network"
-    assert judged(finding("::ffff:203.0.113.9", decoy=True))[1] == "mapped_source"
-    assert judged(finding(FRIEND, tunnelled=True, decoy=True, sessions=5))[1] == "friend"
-    assert judged(finding(FRIEND, bannable=False, tunnelled=True, decoy=True))[1] == "tunnelled"
+    assert judged(finding(FRIEND, has_twin=True), host=host)[1] == "home_network"
+    assert judged(finding("::ffff:203.0.113.9", has_twin=True))[1] == "mapped_source"
+    assert judged(finding(FRIEND, tunnelled=True, has_twin=True, sessions=5))[1] == "friend"
+    assert judged(finding(FRIEND, bannable=False, tunnelled=True, has_twin=True))[1] == "tunnelled"
     assert judged(finding(FRIEND, bannable=False)) == ("watch", "ports_in_window")
 
 

@@ -183,7 +183,7 @@ def test_a_source_that_was_forgotten_ends_silently() -> None:
     scans = reports()
     one = finding(8)
     states(scans, one)
-    one.record.forgotten = True
+    one.record.evicted = True
     assert ended(scans, 500) == []
 
 

@@ -67,10 +67,10 @@ def test_an_open_decoy_serves_nobody_whatever_holds_the_socket() -> None:
     served.set_host(HostState(listening_tcp=frozenset({23})))
     served.learn(HOST, "tcp", 23, START_US)
     assert served(HOST, "tcp", 23)
-    served.set_host(HostState(listening_tcp=frozenset({23}), decoys=frozenset({23})))
-    assert served.is_decoy("tcp", 23)
+    served.set_host(HostState(listening_tcp=frozenset({23}), open_traps=frozenset({23})))
+    assert served.is_open_trap("tcp", 23)
     assert not served(HOST, "tcp", 23)
-    assert not served.is_decoy("udp", 23)
+    assert not served.is_open_trap("udp", 23)
 
 
 def test_protocols_without_ports_stand_alone() -> None:

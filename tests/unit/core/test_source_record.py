@@ -20,7 +20,7 @@ def test_transports_and_hosts_are_counted_apart() -> None:
 
 
 def test_attempts_are_held_in_the_order_of_their_last_probe() -> None:
-    _, record = noted(*probes(1, 2, 3), sighting(Kind.AGAIN, 1, at=5))
+    _, record = noted(*probes(1, 2, 3), sighting(Kind.REPEAT, 1, at=5))
     assert [pair.port for pair in record.unserved] == [2, 3, 1]
     assert [pair.port for pair, _ in record.recent(START_US + 5 * SECOND_US, 4 * SECOND_US, 9)] == [1]
     assert [pair.port for pair, _ in record.recent(START_US, 5 * SECOND_US, 2)] == [1, 3]
@@ -42,7 +42,7 @@ def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one() -> None:
 def test_a_proof_holds_for_probes_that_look_the_same() -> None:
     _, record = noted(*probes(22), *proof())
     assert record.verified
-    assert record.proven == (StackFingerprint(ttl=64, header_bytes=24),)
+    assert record.proven_stacks == (StackFingerprint(ttl=64, header_bytes=24),)
 
 
 def test_a_proof_says_nothing_of_probes_that_look_different() -> None:
@@ -87,4 +87,4 @@ def test_the_tool_is_the_one_whose_mark_half_of_the_probes_carry() -> None:
 def test_a_make_that_changes_with_every_packet_costs_no_memory() -> None:
     many = [sighting(Kind.PROBE, 22, ttl=ttl) for ttl in range(100)]
     _, record = noted(*many, *(one for ttl in range(100) for one in proof(ttl)))
-    assert (len(record.makes), len(record.proven)) == (8, 8)
+    assert (len(record.stacks), len(record.proven_stacks)) == (8, 8)

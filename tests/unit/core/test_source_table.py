@@ -18,20 +18,20 @@ HOUR = 3600
 
 
 def test_probes_are_counted_by_distinct_port() -> None:
-    ledger, record = noted(*probes(22, 23, 22), sighting(Kind.AGAIN, 22, at=3))
-    assert (record.ports, record.attempts, record.probes, ledger.entries) == (2, 4, 4, 2)
+    table, record = noted(*probes(22, 23, 22), sighting(Kind.REPEAT, 22, at=3))
+    assert (record.ports, record.attempts, record.probes, table.attempts) == (2, 4, 4, 2)
     assert (record.first_us, record.last_us) == (START_US, START_US + 3 * SECOND_US)
 
 
 def test_sources_and_directions_have_records_of_their_own() -> None:
-    ledger, record = noted(*probes(22), sighting(Kind.PROBE, 23, source=FRIEND))
-    assert (record.source, record.ports, len(ledger)) == (FRIEND, 1, 2)
-    assert ledger.note(sighting(Kind.PROBE, 24, direction="outbound")).ports == 1
+    table, record = noted(*probes(22), sighting(Kind.PROBE, 23, source=FRIEND))
+    assert (record.source, record.ports, len(table)) == (FRIEND, 1, 2)
+    assert table.update(sighting(Kind.PROBE, 24, direction="outbound")).ports == 1
 
 
 def test_an_answer_takes_the_evidence_back() -> None:
-    ledger, record = noted(*probes(22, 8080), sighting(Kind.ANSWERED, 8080))
-    assert (record.ports, ledger.entries, record.opened) == (1, 1, (Endpoint(HOST, "tcp", 8080),))
+    table, record = noted(*probes(22, 8080), sighting(Kind.ANSWERED, 8080))
+    assert (record.ports, table.attempts, record.opened) == (1, 1, (Endpoint(HOST, "tcp", 8080),))
     assert record.score == 3
 
 
@@ -74,10 +74,10 @@ def test_attempts_on_served_ports_are_attempts_and_no_evidence() -> None:
 
 def test_used_connections_are_counted_until_a_decoy_was_touched() -> None:
     session = [sighting(Kind.SERVED, 80), sighting(Kind.SESSION, 80)]
-    ledger, record = noted(*session, *session)
+    table, record = noted(*session, *session)
     assert (record.sessions, record.verified) == (2, False)
     record.trap_touches = 1
-    assert ledger.note(sighting(Kind.SESSION, 80)).sessions == 2
+    assert table.update(sighting(Kind.SESSION, 80)).sessions == 2
 
 
 def test_tunnelled_probes_leave_their_mark() -> None:
@@ -86,50 +86,50 @@ def test_tunnelled_probes_leave_their_mark() -> None:
 
 
 def test_equal_probes_of_two_sources_are_decoys_of_each_other() -> None:
-    ledger, real = noted(sighting(Kind.PROBE, 22, seq=77))
-    other = ledger.note(sighting(Kind.PROBE, 22, seq=77, source=FRIEND))
-    stranger = ledger.note(sighting(Kind.PROBE, 22, seq=78, source="198.51.100.99"))
-    assert (real.decoy, other.decoy, stranger.decoy) == (True, True, False)
+    table, real = noted(sighting(Kind.PROBE, 22, seq=77))
+    other = table.update(sighting(Kind.PROBE, 22, seq=77, source=FRIEND))
+    stranger = table.update(sighting(Kind.PROBE, 22, seq=78, source="198.51.100.99"))
+    assert (real.has_twin, other.has_twin, stranger.has_twin) == (True, True, False)
 
 
 def test_a_repeated_probe_is_no_decoy() -> None:
-    _, record = noted(sighting(Kind.PROBE, 22, seq=77), sighting(Kind.AGAIN, 22, seq=77, at=1))
-    assert not record.decoy
+    _, record = noted(sighting(Kind.PROBE, 22, seq=77), sighting(Kind.REPEAT, 22, seq=77, at=1))
+    assert not record.has_twin
 
 
 def test_what_has_no_sequence_number_of_its_own_is_no_decoy() -> None:
     """A DNS server that was moved is asked the same by all, from the same port."""
-    ledger = SourceTable(Limits())
+    table = SourceTable(Limits())
     for source in (SCANNER, FRIEND):
         datagram = udp(source, 53)[0].packet
         one = sighting(Kind.PROBE, 53, source=source, proto="udp")._replace(packet=datagram)
         assert datagram.proto == UDP
-        assert not ledger.note(one).decoy
+        assert not table.update(one).has_twin
 
 
 def test_the_source_unused_for_longest_is_evicted_and_counted() -> None:
-    ledger = SourceTable(Limits(max_sources=16))
+    table = SourceTable(Limits(max_sources=16))
     for last in range(1, 21):
-        ledger.note(sighting(Kind.PROBE, 22, source=f"203.0.113.{last}"))
-    assert (len(ledger), ledger.entries, ledger.evicted) == (16, 16, 4)
-    assert ledger.note(sighting(Kind.PROBE, 23, source="203.0.113.20")).ports == 2
-    assert ledger.note(sighting(Kind.PROBE, 23, source="203.0.113.1")).ports == 1
+        table.update(sighting(Kind.PROBE, 22, source=f"203.0.113.{last}"))
+    assert (len(table), table.attempts, table.evicted) == (16, 16, 4)
+    assert table.update(sighting(Kind.PROBE, 23, source="203.0.113.20")).ports == 2
+    assert table.update(sighting(Kind.PROBE, 23, source="203.0.113.1")).ports == 1
 
 
 def test_a_flood_of_single_packets_pushes_out_no_scanner() -> None:
     limits = Limits(max_sources=16, max_attempts=64)
-    ledger, record = noted(*probes(22, 23), limits=limits)
+    table, record = noted(*probes(22, 23), limits=limits)
     for number in range(1000):
-        ledger.note(sighting(Kind.PROBE, 22, source=f"10.0.{number >> 8}.{number & 255}"))
-    assert not record.forgotten
-    assert ledger.note(sighting(Kind.PROBE, 24)).ports == 3
+        table.update(sighting(Kind.PROBE, 22, source=f"10.0.{number >> 8}.{number & 255}"))
+    assert not record.evicted
+    assert table.update(sighting(Kind.PROBE, 24)).ports == 3
 
 
 def test_a_record_that_was_evicted_is_emptied_for_those_who_still_hold_it() -> None:
-    ledger, record = noted(*probes(22), sighting(Kind.REFUSED, 22), limits=Limits(max_sources=16))
+    table, record = noted(*probes(22), sighting(Kind.REFUSED, 22), limits=Limits(max_sources=16))
     for last in range(1, 18):
-        ledger.note(sighting(Kind.PROBE, 22, source=f"198.51.100.{last}"))
-    assert record.forgotten
+        table.update(sighting(Kind.PROBE, 22, source=f"198.51.100.{last}"))
+    assert record.evicted
     assert not record.unserved
     assert not record.closed
     assert not record.targets
@@ -137,13 +137,13 @@ def test_a_record_that_was_evicted_is_emptied_for_those_who_still_hold_it() -> N
 
 @pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.SILENT, Kind.ANSWERED, Kind.PROVEN, Kind.SESSION])
 def test_what_became_of_an_attempt_brings_no_forgotten_source_back(kind: Kind) -> None:
-    ledger, record = noted(sighting(kind, 22))
-    assert (len(ledger), record.ports, record.attempts) == (0, 0, 0)
+    table, record = noted(sighting(kind, 22))
+    assert (len(table), record.ports, record.attempts) == (0, 0, 0)
 
 
 def test_one_source_alone_loses_its_oldest_attempts() -> None:
-    ledger, record = noted(*probes(*range(100)), limits=Limits(max_attempts=64))
-    assert (record.ports, len(record.unserved), ledger.entries, len(ledger)) == (64, 64, 64, 1)
+    table, record = noted(*probes(*range(100)), limits=Limits(max_attempts=64))
+    assert (record.ports, len(record.unserved), table.attempts, len(table)) == (64, 64, 64, 1)
     assert next(iter(record.unserved)) == Endpoint(HOST, "tcp", 36)
 
 
@@ -183,10 +183,10 @@ def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
     sightings: list[Sighting],
 ) -> None:
     limits = Limits(max_sources=16, max_attempts=64)
-    ledger = SourceTable(limits)
+    table = SourceTable(limits)
     records: dict[tuple[str, str], SourceRecord] = {}
     for one in sightings:
-        record = ledger.note(one)
+        record = table.update(one)
         records[(one.source, one.direction)] = record
         held = set(record.unserved)
         assert record.ports == len({(pair.proto, pair.port) for pair in held})
@@ -196,16 +196,16 @@ def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
         }
         assert record.score == sum(3 if pair.port < 1024 else 1 for pair in held)
         assert len(record.opened) <= 64
-        assert not record.forgotten
-        assert ledger.entries <= limits.max_attempts
-        assert len(ledger) <= 2 * limits.max_sources
-        assert ledger.entries == sum(len(other.unserved) for other in records.values())
+        assert not record.evicted
+        assert table.attempts <= limits.max_attempts
+        assert len(table) <= 2 * limits.max_sources
+        assert table.attempts == sum(len(other.unserved) for other in records.values())
 
 
 @unhurried
 @given(st.lists(st.integers(0, 2000), max_size=300))
 def test_what_turned_out_to_be_open_is_bounded(ports: list[int]) -> None:
-    ledger = SourceTable(Limits(max_attempts=64))
+    table = SourceTable(Limits(max_attempts=64))
     for port in ports:
-        ledger.note(sighting(Kind.PROBE, port))
-        assert len(ledger.note(sighting(Kind.ANSWERED, port)).opened) <= 64
+        table.update(sighting(Kind.PROBE, port))
+        assert len(table.update(sighting(Kind.ANSWERED, port)).opened) <= 64

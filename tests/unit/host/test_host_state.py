@@ -26,7 +26,7 @@ def test_the_real_host_is_read() -> None:
     assert port in host.listening_tcp
     assert "127.0.0.1" in host.own
     assert port not in trapped.listening_tcp
-    assert trapped.decoys == {port}
+    assert trapped.open_traps == {port}
 
 
 def test_administrators_are_protected(monkeypatch: pytest.MonkeyPatch) -> None:

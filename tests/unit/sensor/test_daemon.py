@@ -433,7 +433,7 @@ def test_open_decoys_are_told_to_the_core_and_closed_at_the_end(monkeypatch: pyt
     def host(home: object, decoys: frozenset[int]) -> HostState:
         assert home == ()
         seen.append(decoys)
-        return HostState(own=US.own, decoys=decoys)
+        return HostState(own=US.own, open_traps=decoys)
 
     monkeypatch.setattr(serving, "TrapListener", Listening)
     monkeypatch.setattr(serving, "host_state", host)

@@ -79,7 +79,7 @@ def watched(*traffic: Traffic, settings: Settings | None = None) -> Pipeline:
 
 
 def record_of(engine: Pipeline, source: str) -> SourceRecord:
-    records = [*engine._ledger.known(), *engine._ledger.newcomers()]
+    records = [*engine._sources.known(), *engine._sources.newcomers()]
     (found,) = (record for record in records if (record.source, record.direction) == (source, "inbound"))
     return found
 
@@ -170,7 +170,7 @@ def test_what_is_too_old_is_left_out() -> None:
     assert [pair.port for pair in record_of(late, SCANNER).unserved] == list(range(2003, 2020))
     assert not late._flows.served(HOST, "tcp", 80)
     assert not list(restarted(before, at=80 * HOUR)._scans.open_scans())
-    (none,) = (one for one in restarted(before, at=-80 * HOUR)._ledger.known() if one.source == SCANNER)
+    (none,) = (one for one in restarted(before, at=-80 * HOUR)._sources.known() if one.source == SCANNER)
     assert not none.unserved
 
 
@@ -179,7 +179,7 @@ def test_smaller_limits_keep_the_latest() -> None:
     limits = Limits(max_sources=16, max_attempts=64)
     after = restarted(before, settings=strict(limits=limits))
     held_within(after, limits)
-    assert [record.source for record in after._ledger.known()] == [
+    assert [record.source for record in after._sources.known()] == [
         f"203.0.113.{nth}" for nth in range(24, 40)
     ]
 
@@ -198,10 +198,10 @@ def test_of_too_many_sources_those_with_one_attempt_go_first(monkeypatch: pytest
     for part, kept in ((1, (20, 21)), (0.9, (20, 15)), (0.3, (9, 0))):
         monkeypatch.setattr(snapshot, "MAX_BYTES", int(part * len(whole)))
         after = restarted(before)
-        sources = [record.source for record in after._ledger.known()]
+        sources = [record.source for record in after._sources.known()]
         assert sources == [f"203.0.113.{nth}" for nth in range(20 - len(sources), 20)]
         assert len(sources) == pytest.approx(kept[0], abs=4)
-        assert len(after._ledger.newcomers()) == pytest.approx(kept[1], abs=4)
+        assert len(after._sources.newcomers()) == pytest.approx(kept[1], abs=4)
 
 
 def test_packets_may_come_between_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,12 +218,12 @@ def test_packets_may_come_between_two_pieces(monkeypatch: pytest.MonkeyPatch) ->
     after = Pipeline(strict(limits=limits), HOME)
     after.load(decode(content), engine.last_us)
     held_within(after, limits)
-    assert "203.0.113.3" in {record.source for record in after._ledger.known()}
+    assert "203.0.113.3" in {record.source for record in after._sources.known()}
 
 
 def known_by(engine: Pipeline) -> dict[str, object]:
     """What there is to remember, in its order."""
-    ledger = engine._ledger
+    ledger = engine._sources
     return {
         "known": [dataclasses.asdict(record) for record in ledger.known()],
         "newcomers": [dataclasses.asdict(record) for record in ledger.newcomers()],
@@ -283,7 +283,9 @@ def named(events: Sequence[Event]) -> set[tuple[str, str, str]]:
 def decoyed(engine: Pipeline) -> set[str]:
     """Sources of which others sent the same probes: which they were is known for a while only."""
     return {
-        record.source for record in [*engine._ledger.known(), *engine._ledger.newcomers()] if record.decoy
+        record.source
+        for record in [*engine._sources.known(), *engine._sources.newcomers()]
+        if record.has_twin
     }
 
 
@@ -293,8 +295,8 @@ def scenario(name: str) -> tuple[Settings, HostState, list[str], set[tuple[str, 
     made, given = SCENARIOS[name], FOLDER / name / "config.yaml"
     settings = config.load(given) if given.exists() else Settings()
     home = tuple(ip_network(text) for text in made.home.split())
-    decoys = settings.traps.tcp if settings.traps.listen else frozenset()
-    host = HostState(home=home, home_known=bool(home), decoys=decoys)
+    open_traps = settings.traps.tcp if settings.traps.listen else frozenset()
+    host = HostState(home=home, home_known=bool(home), open_traps=open_traps)
     packets = [line for some in replay_lines(find_tools(), FOLDER / name / "capture.pcap") for line in some]
     engine = Pipeline(settings, host)
     return settings, host, packets, named([*engine.feed(packets), *engine.finish()])
@@ -370,7 +372,7 @@ def sample() -> bytes:
 def test_no_bytes_are_an_empty_memory() -> None:
     engine = Pipeline(strict(), HOME)
     engine.load(decode(b""), START_US)
-    assert not len(engine._ledger)
+    assert not len(engine._sources)
 
 
 @unhurried
@@ -409,12 +411,12 @@ def taken(content: bytes) -> None:
     except BrokenSnapshot:
         assert known_by(engine) == nothing
         return
-    for record in [*engine._ledger.known(), *engine._ledger.newcomers()]:
+    for record in [*engine._sources.known(), *engine._sources.newcomers()]:
         assert record.targets == Counter(pair.target for pair in record.unserved)
         assert record.closed == sum(attempt.refused for attempt in record.unserved.values())
         assert record.score == sum(3 if pair.port < 1024 else 1 for pair in record.unserved)
         assert len(record.opened) <= 64
-        assert max(len(record.makes), len(record.proven), len(record.proofs)) <= 8
+        assert max(len(record.stacks), len(record.proven_stacks), len(record.proofs)) <= 8
     held_within(engine, limits)
     events = watch(engine, [one.later(4 * HOUR) for one in SAMPLE])
     events += [*engine.finish(), *engine.advance(START_US + 40 * HOUR * SECOND_US)]

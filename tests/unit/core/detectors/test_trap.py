@@ -87,7 +87,7 @@ def test_a_proof_of_other_packets_makes_no_first_touch_a_ban() -> None:
     assert (touch.source_verified, touch.verdict) == (False, "watch")
 
 
-OPEN = HostState(own=US.own, decoys=frozenset({TRAP, OTHER_TRAP}))
+OPEN = HostState(own=US.own, open_traps=frozenset({TRAP, OTHER_TRAP}))
 
 
 def test_the_answer_of_an_open_decoy_is_no_service() -> None:
