@@ -18,7 +18,7 @@ from portsentry_py.fail2ban.pack import JAIL, pack_files
 from portsentry_py.host.interfaces import all_interfaces, default_interfaces, describe
 from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
-from portsentry_py.privsep.sandbox import at_hand
+from portsentry_py.privsep.sandbox import available
 from portsentry_py.report.log_reader import read_tail
 from portsentry_py.report.overview import dropped_note
 
@@ -99,9 +99,13 @@ def _counting(launcher: LauncherClient, names: list[str]) -> Result:
 
 
 def _sandbox() -> Result:
-    missing = [word for word in ("landlock", "seccomp") if word not in at_hand()]
+    try:
+        missing = {"landlock", "seccomp"}.difference(available())
+    except OSError as error:
+        text = f"tshark cannot be confined ({error.strerror})"
+        return Result("sandbox", text, CaptureError(text))
     if missing:
-        text = f"tshark is confined without {' and '.join(missing)}, which this system lacks"
+        text = f"tshark is confined without {' and '.join(sorted(missing))}, which this system lacks"
         return Result("sandbox", text, warning=True)
     return Result("sandbox", "tshark may open no socket, write no file and read no secret")
 

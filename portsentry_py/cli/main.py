@@ -42,7 +42,6 @@ from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.console import ConsoleSink
 from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
 from portsentry_py.output.json_log import ReaderGone, Sink, open_log
-from portsentry_py.privsep.capabilities import drop_privileges
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.report.overview import look
 from portsentry_py.report.terminal import render
@@ -136,8 +135,7 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
 
     with ExitStack() as opened:
         launcher = opened.enter_context(closing(LauncherClient(tools.dumpcap)))
-        # From here on this process may not capture by itself. Threads that run already would keep the right.
-        launcher.irreplaceable = drop_privileges()
+        launcher.drop_privileges()  # before any thread starts
         aside = opened.enter_context(closing(AsyncLogHandler(_diagnostics_handler())))
         logging.basicConfig(level=logging.INFO, handlers=[aside])
         sinks: list[Sink] = [opened.enter_context(closing(AsyncWriter(open_log(now.log), target)))]

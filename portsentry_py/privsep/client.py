@@ -1,4 +1,4 @@
-"""Asks the launcher, which keeps the right to capture, for dumpcaps and for sockets that count."""
+"""The client of the launcher: requests dumpcaps and packet sockets from it."""
 
 import contextlib
 import errno
@@ -11,16 +11,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from portsentry_py.errors import RightsLost
-from portsentry_py.privsep import launcher
+from portsentry_py.errors import PermissionDenied, RightsLost
+from portsentry_py.privsep import launcher, sandbox
 
 _ANSWER_SECONDS = 2.0
 
 
 class Launched:
-    """A process that the launcher started: no child of ours, but ours to watch and to end.
+    """A process that the launcher started, watched and ended through its pidfd.
 
-    Its exit code is not known here: `poll` and `wait` give 0 once it has ended.
+    It is no child of ours, so its exit code is unknown: `poll` and `wait` return 0 once it has ended.
     """
 
     def __init__(self, pid: int, pidfd: int) -> None:
@@ -29,7 +29,7 @@ class Launched:
         self._ended = False
 
     def poll(self) -> int | None:
-        """Whether it has ended: 0, or None while it runs."""
+        """Return 0 if it has ended, None while it runs."""
         return self._wait(0)
 
     def wait(self) -> int:
@@ -50,30 +50,46 @@ class Launched:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):  # it ended just now
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self) -> None:
-        """End it now."""
+        """Send SIGKILL, unless it has ended."""
         self.send_signal(signal.SIGKILL)
 
 
 class LauncherClient:
-    """Runs the launcher as long as it is needed.
+    """Runs the launcher, and starts another one if it has ended.
 
     Args:
         dumpcap: the program that it may start.
 
-    Raises (when it is asked):
-        OSError: what was asked for failed.
-        RightsLost: the launcher has ended, and is irreplaceable.
+    Raises (on each request):
+        OSError: the request failed.
+        RightsLost: the launcher has ended, and this process has no rights left to start another one.
     """
 
     def __init__(self, dumpcap: str) -> None:
         self._dumpcap = dumpcap
-        self.irreplaceable = False
-        """Whether this process could not start another one, because it gave up its rights."""
+        self._replaceable = True
         self._start()
+
+    def drop_privileges(self) -> None:
+        """Give up every capability of this process for good, unless it is root; only the launcher keeps them.
+
+        Call it before any thread starts: capabilities belong to a thread.
+
+        Raises:
+            PermissionDenied: the kernel refuses.
+        """
+        try:
+            if os.geteuid() == 0 or not sandbox.has_capabilities():
+                return
+            sandbox.drop_capabilities()
+        except OSError as error:
+            reason = f"cannot give up capabilities ({error.strerror})"
+            raise PermissionDenied(f"{reason}; start portsentry-py without them, or as root.") from error
+        self._replaceable = False
 
     def _start(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -90,24 +106,24 @@ class LauncherClient:
         return self._process.pid
 
     def capture(self, command: Sequence[str], stdout: int, stderr: int) -> Launched:
-        """Start dumpcap; `command` is its whole command line, which writes to standard output."""
+        """Start dumpcap with this command line, which must write to standard output."""
         program, *options = command
         if program != self._dumpcap or options[-2:] != ["-w", "-"]:
             raise ValueError(command)
-        answer, descriptor = self._ask({"do": "capture", "options": options[:-2]}, stdout, stderr)
+        answer, descriptor = self._request({"do": "capture", "options": options[:-2]}, stdout, stderr)
         return Launched(int(answer["pid"]), descriptor)
 
     def counter(self) -> socket.socket:
-        """Open a packet socket that is bound to nothing yet."""
-        _, descriptor = self._ask({"do": "count"})
+        """Open a packet socket that is not bound yet."""
+        _, descriptor = self._request({"do": "count"})
         return socket.socket(fileno=descriptor)
 
-    def _ask(self, request: dict[str, object], *descriptors: int) -> tuple[dict[str, int | str], int]:
+    def _request(self, request: dict[str, object], *descriptors: int) -> tuple[dict[str, int | str], int]:
         answer = self._exchange(request, descriptors)
         if answer is None:
-            self._process.kill()  # it may only have been stopped
+            self._process.kill()  # it may be stopped
             self.close()
-            if self.irreplaceable:
+            if not self._replaceable:
                 raise RightsLost(
                     "the launcher has ended, and with it the right to capture; restart portsentry-py."
                 )
@@ -125,9 +141,9 @@ class LauncherClient:
     def _exchange(
         self, request: dict[str, object], descriptors: Sequence[int]
     ) -> tuple[dict[str, int | str], list[int]] | None:
-        """Ask and hear the answer; None if nobody is there to give one."""
+        """Send a request and receive the answer; None if the launcher has ended."""
         if self._socket.fileno() < 0:
-            return None  # it was closed when the launcher had ended
+            return None  # closed when the launcher ended
         try:
             socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
             message, given, _, _ = socket.recv_fds(self._socket, launcher.MAX_MESSAGE, 1)
@@ -140,6 +156,6 @@ class LauncherClient:
         self._socket.close()
         try:
             self._process.wait(_ANSWER_SECONDS)
-        except subprocess.TimeoutExpired:  # it was stopped, or hangs
+        except subprocess.TimeoutExpired:  # it is stopped, or hangs
             self._process.kill()
             self._process.wait()

@@ -1,20 +1,12 @@
-"""Keeps the right to capture, so that the process that reads packets need not: `launcher.py DUMPCAP SOCKET`.
+"""Keeps the right to capture, so that the process that parses packets need not: `launcher.py DUMPCAP SOCKET`.
 
-It does two things when it is asked through its socket: start dumpcap, with arguments that it has checked, and
-open a packet socket. It reads no packet and no file. When whoever asks has ended, it ends every dumpcap.
-
-A request is a JSON object with the descriptors that it needs, an answer likewise:
-
-    {"do": "capture", "options": [...]} + stdout, stderr   ->   {"pid": 1234} + pidfd
-    {"do": "count"}                                        ->   {} + packet socket
-    anything else, or what fails                           ->   {"errno": 22, "what": "..."}
-
-Standard library only: it is run as a script, before any other code.
+It starts dumpcap with checked options and opens packet sockets; it reads no packet. Standard library only.
 """
 
 import contextlib
 import ctypes
 import errno
+import functools
 import json
 import os
 import re
@@ -26,7 +18,7 @@ import sys
 
 MAX_MESSAGE = 200_000
 _PR_SET_PDEATHSIG = 1
-# What dumpcap may be told: numbers, an interface and a filter. It could open files and connect to others.
+# dumpcap can also write files and connect to other hosts: only numbers, an interface and a filter may pass.
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _OPTIONS = {
     "-s": _NUMBER,
@@ -37,28 +29,34 @@ _OPTIONS = {
 }
 _SWITCHES = {"-q"}
 _DESCRIPTORS_FOR_DUMPCAP = 2
-_LONGEST_REASON = 200  # an answer that no socket takes would be our end
-# Whoever asks decides when it is over: a signal to all, from systemd say, is for them.
-_OURS_TO_IGNORE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LONGEST_REASON = 200  # the socket would refuse a longer answer
+# A signal to the whole service is meant for the client; the launcher ends when the client closes its socket.
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
 class Launcher:
-    """Answers one asker.
+    """Answers the requests of one client.
+
+    Requests and answers are JSON objects, some with descriptors:
+
+        {"do": "capture", "options": [...]} + stdout, stderr   ->   {"pid": 1234} + pidfd
+        {"do": "count"}                                        ->   {} + packet socket
+        anything else, or a failure                            ->   {"errno": 22, "what": "..."}
 
     Args:
         dumpcap: the only program that it starts.
-        asker: the other end of its socket.
+        requests: a socket of the type SOCK_SEQPACKET.
     """
 
-    def __init__(self, dumpcap: str, asker: socket.socket) -> None:
+    def __init__(self, dumpcap: str, requests: socket.socket) -> None:
         self._dumpcap = dumpcap
-        self._asker = asker
+        self._requests = requests
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def serve(self) -> None:
-        """Answer until the asker has ended."""
+        """Answer until the client closes its socket, then end every dumpcap."""
         ready = select.poll()
-        ready.register(self._asker, select.POLLIN)
+        ready.register(self._requests, select.POLLIN)
         try:
             while True:
                 for descriptor, _ in ready.poll():
@@ -77,56 +75,62 @@ class Launcher:
                 process.wait()
 
     def _answer(self) -> int | None:
-        """Do what is asked for; None when nobody asks any more, the pidfd if a dumpcap was started."""
+        """Serve one request.
+
+        Returns:
+            The pidfd of the dumpcap that was started, 0 for none, None when the client has gone.
+        """
         message, given = b"", list[int]()
         with contextlib.suppress(ConnectionError):
-            message, given, _, _ = socket.recv_fds(self._asker, MAX_MESSAGE, _DESCRIPTORS_FOR_DUMPCAP)
+            message, given, _, _ = socket.recv_fds(self._requests, MAX_MESSAGE, _DESCRIPTORS_FOR_DUMPCAP)
         if not message:
             return None
         pidfd = 0
         try:
             request = json.loads(message)
             if request["do"] == "count":
-                # Bound to no protocol: it hears nothing before it is told what.
+                # Protocol 0: it receives nothing until the client binds it.
                 with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0) as counter:
-                    self._say({}, counter.fileno())
+                    self._reply({}, counter.fileno())
             else:
                 process, pidfd = self._capture(request["options"], given)
                 self._running[pidfd] = process
-                self._say({"pid": process.pid}, pidfd)
+                self._reply({"pid": process.pid}, pidfd)
         except OSError as error:
-            self._say({"errno": error.errno, "what": str(error.filename or "")})
+            self._reply({"errno": error.errno, "what": str(error.filename or "")})
+        except subprocess.SubprocessError as error:
+            self._reply({"errno": errno.ECANCELED, "what": str(error)})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            self._say({"errno": errno.EINVAL, "what": str(error)[:_LONGEST_REASON]})
+            self._reply({"errno": errno.EINVAL, "what": str(error)[:_LONGEST_REASON]})
         finally:
             for descriptor in given:
                 os.close(descriptor)
         return pidfd
 
     def _capture(self, options: list[str], given: list[int]) -> tuple["subprocess.Popen[bytes]", int]:
-        check(options)
+        check_options(options)
         stdout, stderr = given
         process = subprocess.Popen(
             [self._dumpcap, *options, "-w", "-"],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            cwd="/",  # what is no interface's name, dumpcap takes for a pipe's
+            cwd="/",  # dumpcap takes a name that is no interface for that of a pipe
             start_new_session=True,
-            preexec_fn=_before_dumpcap,  # noqa: PLW1509 - there is one thread here
+            preexec_fn=functools.partial(_before_dumpcap, os.getpid()),  # noqa: PLW1509 - we have one thread
         )
         return process, os.pidfd_open(process.pid)
 
-    def _say(self, answer: dict[str, object], *descriptors: int) -> None:
-        with contextlib.suppress(ConnectionError):  # whoever has ended is noticed at the next look
-            socket.send_fds(self._asker, [json.dumps(answer).encode()], descriptors)
+    def _reply(self, answer: dict[str, object], *descriptors: int) -> None:
+        with contextlib.suppress(ConnectionError):  # a client that has gone is noticed at the next poll
+            socket.send_fds(self._requests, [json.dumps(answer).encode()], descriptors)
 
 
-def check(options: list[str]) -> None:
-    """Hold dumpcap's options against what it may be told.
+def check_options(options: list[str]) -> None:
+    """Compare dumpcap's options with those that are allowed.
 
     Raises:
-        ValueError: there is another.
+        ValueError: one is not.
     """
     words = iter(options)
     for word in words:
@@ -134,20 +138,31 @@ def check(options: list[str]) -> None:
             continue
         allowed = _OPTIONS.get(word)
         if allowed is None or not allowed.fullmatch(next(words, "\n")):
-            raise ValueError(f"dumpcap is not told {word}")
+            raise ValueError(f"dumpcap may not get the option {word}")
 
 
-def _before_dumpcap() -> None:
-    for number in _OURS_TO_IGNORE:  # what is ignored is inherited
+def _before_dumpcap(launcher: int) -> None:
+    """Runs in the child; what it raises is a SubprocessError in the launcher."""
+    _reset_signals()
+    if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError("dumpcap would outlive the launcher")
+    if os.getppid() != launcher:  # it ended before the kernel knew that it shall end dumpcap too
+        os._exit(1)
+
+
+def _reset_signals() -> None:
+    """Ignored and blocked signals are inherited, from nohup for example."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _main(dumpcap: str, descriptor: str) -> None:
-    for number in _OURS_TO_IGNORE:
+    _reset_signals()
+    for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    with socket.socket(fileno=int(descriptor)) as asker:
-        Launcher(dumpcap, asker).serve()
+    with socket.socket(fileno=int(descriptor)) as requests:
+        Launcher(dumpcap, requests).serve()
 
 
 if __name__ == "__main__":

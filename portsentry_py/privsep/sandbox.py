@@ -1,10 +1,6 @@
-"""Runs a program over hostile bytes where it can do little harm: `sandbox.py [--read=PATH]... -- COMMAND`.
+"""Confines a program that parses hostile bytes: `sandbox.py [--read=PATH]... -- COMMAND`.
 
-No capabilities and no way to gain any, no sockets and no other process's business (seccomp), nothing to write
-and only what is named to read (Landlock), a limit of memory, and an end with whoever started it. What a
-kernel or a machine lacks is left out; without arguments, what is at hand is printed, a word a line.
-
-Standard library only: it is run as a script, before any other code, and becomes the program.
+Without arguments it prints which of `landlock` and `seccomp` this machine has. Standard library only.
 """
 
 import ctypes
@@ -18,20 +14,20 @@ from collections.abc import Iterable, Iterator
 
 _MEMORY_BYTES = 2 << 30
 _DESCRIPTORS = 64
-# Programs and libraries; no home, no log, no /proc of others. Single files of /etc, because most is a secret.
+# Programs and libraries, but no home, log or /proc. Single files of /etc, because it holds secrets.
 _READABLE = (
     *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/dev/urandom"),
     *("/etc/ld.so.cache", "/etc/localtime", "/etc/wireshark", "/etc/passwd", "/etc/group"),
 )
 _BOTH = ("/dev/null",)
 
-# linux/prctl.h, linux/capability.h
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 24, 38, 47
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
+# linux/prctl.h, linux/capability.h, linux/seccomp.h
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
-_HIGHEST_CAPABILITY = 63
+_CAPABILITIES = 64
+_MODE_FILTER = 2
 
-# linux/landlock.h; the numbers of the calls are the same on every architecture that Debian has.
+# linux/landlock.h; these system calls have the same number on every architecture of Debian.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
@@ -41,7 +37,7 @@ _BIND_AND_CONNECT = _SOCKETS_AND_SIGNALS = 3
 
 # libseccomp's seccomp.h
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
-# What a decoder never needs, and what an attacker in it would need next. Unknown names are passed over.
+# What a decoder never needs and an attacker in it would need next. Unknown names are skipped.
 _REFUSED_CALLS = """
     socket socketpair connect bind listen accept accept4 sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg
     socketcall
@@ -60,12 +56,13 @@ _REFUSED_CALLS = """
     utime utimes utimensat utimensat_time64 futimesat truncate64
     link linkat symlink symlinkat rename renameat renameat2 unlink unlinkat mkdir mkdirat rmdir truncate
 """.split()  # noqa: SIM905 - a hundred quotes would hide the names
-# fchmodat2, setxattrat, removexattrat, file_setattr: younger than many a library that should know their
-# names, and of the same number on every architecture.
+# fchmodat2, setxattrat, removexattrat, file_setattr: many libraries do not know these names yet. The numbers
+# are the same on every architecture.
 _REFUSED_NUMBERS = (452, 463, 466, 469)
 _NOT_EQUAL = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 
 
 def sandboxed(command: Iterable[str], readable: Iterable[str] = ()) -> list[str]:
@@ -73,14 +70,15 @@ def sandboxed(command: Iterable[str], readable: Iterable[str] = ()) -> list[str]
     return [sys.executable, "-I", "-S", __file__, *(f"--read={path}" for path in readable), "--", *command]
 
 
-def at_hand() -> list[str]:
+def available() -> list[str]:
     """What this machine has: `landlock`, `seccomp`."""
-    return [*(["landlock"] if _landlock_version() else []), *(["seccomp"] if _libseccomp() else [])]
+    has_seccomp = _libseccomp() is not None and _has_seccomp()
+    return [*(["landlock"] if _landlock_version() else []), *(["seccomp"] if has_seccomp else [])]
 
 
 def _main(words: list[str]) -> int:
     if not words:
-        sys.stdout.write("".join(f"{word}\n" for word in at_hand()))
+        sys.stdout.write("".join(f"{word}\n" for word in available()))
         return 0
     parent = os.getppid()
     end = words.index("--")
@@ -88,13 +86,17 @@ def _main(words: list[str]) -> int:
     readable = [word.removeprefix("--read=") for word in words[:end]]
     try:
         _limit_resources()
-        without_capabilities()
-        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _reset_signals()
+        drop_capabilities()
         _confine_files([*readable, os.path.dirname(command[0])])  # noqa: PTH120 - pathlib costs 10 ms
         _confine_calls()
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it ended before we could ask for its signal
-            return 1
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except OSError as error:
+        sys.stderr.write(f"cannot confine {command[0]}: {error.strerror}\n")
+        return 126
+    if os.getppid() != parent:  # it ended before the kernel knew that it shall end us too
+        return 1
+    try:
         os.execv(command[0], command)  # noqa: S606 - no shell is what we want
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
@@ -113,20 +115,45 @@ def _limit_resources() -> None:
         resource.setrlimit(kind, (limit, limit))
 
 
-def without_capabilities(*keep: int) -> None:
-    """Give up every capability, for this thread and what it starts; those to `keep` may still be gained.
+def _reset_signals() -> None:
+    """Ignored and blocked signals are inherited (from nohup, say), and Python itself ignores SIGPIPE."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def has_capabilities() -> bool:
+    """Whether this thread holds a capability, or could make one effective.
 
     Raises:
         OSError: the kernel refuses.
     """
-    for number in range(_HIGHEST_CAPABILITY + 1):
-        if number not in keep:  # refused to whoever lacks CAP_SETPCAP, who cannot gain any either
-            _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
-    if keep:
-        return
-    _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _succeed(_libc.capset(header, (ctypes.c_uint32 * 6)()))
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    _succeed(_libc.capget(_capability_header(), sets), "capget")
+    return bool(sets[1] | sets[4])
+
+
+def drop_capabilities() -> None:
+    """Give up every capability for good, for this thread and what it starts.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    for number in range(_CAPABILITIES):
+        # EINVAL: this kernel has fewer. EPERM: without CAP_SETPCAP; no_new_privs does the same then.
+        if _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
+            code = ctypes.get_errno()
+            if code == errno.EINVAL:
+                break
+            if code != errno.EPERM:
+                raise OSError(code, f"prctl({_PR_CAPBSET_DROP}): {os.strerror(code)}")
+    # The ambient set loses what is no longer permitted.
+    _succeed(_libc.capset(_capability_header(), (ctypes.c_uint32 * 6)()), "capset")
+
+
+def _capability_header() -> "ctypes.Array[ctypes.c_uint32]":
+    return (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
 
 
 def _confine_files(readable: Iterable[str]) -> None:
@@ -140,14 +167,15 @@ def _confine_files(readable: Iterable[str]) -> None:
         _SOCKETS_AND_SIGNALS if version >= _SCOPES_SINCE else 0,
     )
     # An older kernel refuses what it does not know, unless it is zero.
-    ruleset = _succeed(_libc.syscall(_CREATE_RULESET, attributes, ctypes.sizeof(attributes), 0))
+    result = _libc.syscall(_CREATE_RULESET, attributes, ctypes.sizeof(attributes), 0)
+    ruleset = _succeed(result, "landlock_create_ruleset")
     for paths, allowed in (
         ((*_READABLE, *readable), _EXECUTE | _READ_FILE | _READ_DIR),
         (_BOTH, _READ_FILE | _WRITE_FILE),
     ):
         for path in paths:
             _allow(ruleset, path, allowed)
-    _succeed(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
+    _succeed(_libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
     os.close(ruleset)
 
 
@@ -161,13 +189,26 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     rule = bytearray(rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder))
     packed = (ctypes.c_char * len(rule)).from_buffer(rule)
     try:
-        _succeed(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, packed, 0))
+        _succeed(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, packed, 0), "landlock_add_rule")
     finally:
         os.close(place)
 
 
 def _landlock_version() -> int:
-    return max(0, int(_libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)))
+    """0 for a kernel that lacks Landlock, or has it switched off."""
+    version = _libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
+    if version < 0 and ctypes.get_errno() in {errno.ENOSYS, errno.EOPNOTSUPP}:
+        return 0
+    return _succeed(version, "landlock_create_ruleset")
+
+
+def _has_seccomp() -> bool:
+    """Ask with a filter at address 0: a kernel that has seccomp cannot read it."""
+    _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, 0, 0, 0)
+    code = ctypes.get_errno()
+    if code in {errno.EFAULT, errno.EINVAL}:
+        return code == errno.EFAULT
+    raise OSError(code, f"prctl({_PR_SET_SECCOMP}): {os.strerror(code)}")
 
 
 def _libseccomp() -> ctypes.CDLL | None:
@@ -179,17 +220,19 @@ def _libseccomp() -> ctypes.CDLL | None:
 
 def _confine_calls() -> None:
     library = _libseccomp()
-    if library is None:
+    if library is None or not _has_seccomp():
         return
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(_ALLOW))
+    if not context:
+        raise OSError(errno.ENOMEM, f"seccomp_init: {os.strerror(errno.ENOMEM)}")
     for number in (*_numbers(library, _REFUSED_CALLS), *_REFUSED_NUMBERS):
         _refuse(library, context, number)
-    # The C library needs both for itself, to abort and to learn its limits, and others may be meant.
+    # The C library aborts and reads its limits with these two; aimed at other processes they are refused.
     for name, own in (("tgkill", os.getpid()), ("prlimit64", 0)):
         for number in _numbers(library, (name,)):
             _refuse(library, context, number, _Comparison(0, _NOT_EQUAL, own, 0))
-    library.seccomp_load(context)  # a kernel without it does without
+    _succeed_seccomp(library.seccomp_load(context), "seccomp_load")
     library.seccomp_release(context)
 
 
@@ -207,8 +250,7 @@ class _Comparison(ctypes.Structure):
 def _refuse(library: ctypes.CDLL, context: ctypes.c_void_p, number: int, *conditions: _Comparison) -> None:
     array = (_Comparison * len(conditions))(*conditions)
     result = library.seccomp_rule_add_array(context, _REFUSE, number, len(conditions), array)
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
+    _succeed_seccomp(result, "seccomp_rule_add_array")
 
 
 def _numbers(library: ctypes.CDLL, names: Iterable[str]) -> Iterator[int]:
@@ -218,12 +260,22 @@ def _numbers(library: ctypes.CDLL, names: Iterable[str]) -> Iterator[int]:
             yield number
 
 
-def _succeed(result: int) -> int:
-    """A C call's result, if it is none of an error."""
+def _prctl(option: int, argument: int) -> None:
+    _succeed(_libc.prctl(option, argument, 0, 0, 0), f"prctl({option})")
+
+
+def _succeed(result: int, call: str) -> int:
+    """The result of a C call that sets errno, unless it failed."""
     if result < 0:
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise OSError(code, f"{call}: {os.strerror(code)}")
     return result
+
+
+def _succeed_seccomp(result: int, call: str) -> None:
+    """Check a call of libseccomp's, which returns a negative errno."""
+    if result < 0:
+        raise OSError(-result, f"{call}: {os.strerror(-result)}")
 
 
 if __name__ == "__main__":

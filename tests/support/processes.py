@@ -7,6 +7,9 @@ from pathlib import Path
 
 import psutil
 
+# The beginning of a command line, for a program that inherits signals as from `nohup ... &`, and worse.
+WITHOUT_SIGNALS = ("env", "--ignore-signal=HUP,INT,QUIT,USR1,CHLD", "--block-signal=TERM,QUIT")
+
 
 def has_ended(pid: int) -> bool:
     """Whether a process is gone, or is a zombie."""

@@ -63,7 +63,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(checking, "find_tools", lambda: Tools("/usr/bin/tshark", "/bin/true", "4.0.17"))
     monkeypatch.setattr(checking, "LiveCapture", Capturing)
     monkeypatch.setattr(checking, "KernelCounter", Counting)
-    monkeypatch.setattr(checking, "at_hand", lambda: ["landlock", "seccomp"])
+    monkeypatch.setattr(checking, "available", lambda: ["landlock", "seccomp"])
     monkeypatch.setattr(checking, "unheard", lambda _capture, _names: [])
     monkeypatch.setattr(checking, "sensor_hears", lambda _log, _names: True)
     monkeypatch.setattr(checking, "interface_names", lambda *_: ["eth0", "lo"])
@@ -131,7 +131,7 @@ def test_where_losses_are_told_late_that_is_told(monkeypatch: pytest.MonkeyPatch
 
 def test_what_the_sandbox_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not results()["sandbox"].warning
-    monkeypatch.setattr(checking, "at_hand", lambda: ["seccomp"])
+    monkeypatch.setattr(checking, "available", lambda: ["seccomp"])
     assert results()["sandbox"].text == "tshark is confined without landlock, which this system lacks"
 
 

@@ -1,4 +1,4 @@
-"""Asking the launcher: what it started can be watched and ended, and a launcher that died is replaced."""
+"""The client of the launcher: it watches and ends what the launcher started, and replaces a dead launcher."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portsentry_py.errors import RightsLost
+from portsentry_py.errors import PermissionDenied, RightsLost
 from portsentry_py.privsep.client import Launched, LauncherClient
 from tests.support.needs import require_root, require_tool
 from tests.support.other_users import AS_NOBODY, NET_RIGHTS, python_for_all
 from tests.support.paths import ROOT
 from tests.support.processes import capabilities, has_ended, open_files, status_of
+from tests.support.programs import write_program
+from tests.support.refused_calls import refusing
 from tests.support.waiting import wait_for
 
 Start = Callable[[str], LauncherClient]
@@ -30,12 +32,12 @@ GOES_ON = "exec sleep 1000"
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Give clients of launchers whose dumpcap is a shell script; nothing that they started may be left."""
+    """Make clients of launchers whose dumpcap is a shell script; in the end no process may be left."""
     clients: list[LauncherClient] = []
 
     def client(script: str) -> LauncherClient:
-        program(tmp_path, script)
-        clients.append(LauncherClient(str(tmp_path / "dumpcap")))
+        dumpcap = write_program(tmp_path / "dumpcap", f"#!/bin/sh\n{script}\n")
+        clients.append(LauncherClient(str(dumpcap)))
         return clients[-1]
 
     before = {child.pid for child in psutil.Process().children()}
@@ -46,20 +48,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     assert not left
 
 
-def program(folder: Path, script: str) -> None:
-    """Let this be dumpcap."""
-    (folder / "dumpcap").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    (folder / "dumpcap").chmod(0o755)
-
-
 def launched(client: LauncherClient, *options: str) -> Launched:
-    """A dumpcap whose words nobody hears."""
+    """A dumpcap whose output nobody reads."""
     with Path(os.devnull).open("wb") as null:
         command = [client._dumpcap, *options, "-w", "-"]
         return client.capture(command, null.fileno(), null.fileno())
 
 
-def test_what_was_started_writes_where_it_was_told(start: Start) -> None:
+def test_dumpcap_writes_to_the_descriptors_that_it_was_given(start: Start) -> None:
     client = start('echo "$@"; echo words >&2')
     readers = [os.pipe(), os.pipe()]
     command = [client._dumpcap, "-q", "-i", "lo", "-f", "udp", "-w", "-"]
@@ -73,7 +69,7 @@ def test_what_was_started_writes_where_it_was_told(start: Start) -> None:
     assert process.wait() == 0
 
 
-def test_it_runs_until_it_has_ended(start: Start) -> None:
+def test_a_killed_process_ends_once(start: Start) -> None:
     process = launched(start(GOES_ON))
     assert process.poll() is None
     assert psutil.Process(process.pid).is_running()
@@ -84,30 +80,30 @@ def test_it_runs_until_it_has_ended(start: Start) -> None:
     wait_for(lambda: not psutil.pid_exists(process.pid))
 
 
-def test_a_signal_reaches_it(start: Start) -> None:
+def test_a_signal_reaches_the_process(start: Start) -> None:
     process = launched(start("trap 'exit 7' TERM; while :; do sleep 0.05; done"))
     process.send_signal(signal.SIGTERM)
     process.wait()
     assert has_ended(process.pid)
 
 
-def test_one_that_has_ended_gets_no_signal(start: Start) -> None:
+def test_a_process_that_has_ended_gets_no_signal(start: Start) -> None:
     process = launched(start("exit 0"))
     process.wait()
     process.send_signal(signal.SIGTERM)
     process.kill()
 
 
-def test_one_that_ends_just_before_a_signal_is_fine(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_may_end_just_before_a_signal(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = launched(start("exit 0"))
     wait_for(lambda: not psutil.pid_exists(process.pid))
     with monkeypatch.context() as late:
-        late.setattr(process, "poll", lambda: None)  # it was asked a moment ago
+        late.setattr(process, "poll", lambda: None)  # as it was a moment ago
         process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
 
 
-def test_what_watches_it_is_closed_once_it_has_ended(start: Start) -> None:
+def test_the_pidfd_is_closed_once_the_process_has_ended(start: Start) -> None:
     client = start("exit 0")
     before = open_files()
     process = launched(client)
@@ -130,7 +126,7 @@ def test_two_hundred_starts_leave_nothing_open(start: Start) -> None:
     assert psutil.Process(client.pid).children() == []
 
 
-def test_no_other_program_is_asked_for(start: Start) -> None:
+def test_no_other_program_is_requested(start: Start) -> None:
     client = start(GOES_ON)
     for command in (["/bin/sh", "-w", "-"], [client._dumpcap, "-w", "/etc/x"], [client._dumpcap]):
         with pytest.raises(ValueError, match=r"dumpcap|sh"):
@@ -140,7 +136,7 @@ def test_no_other_program_is_asked_for(start: Start) -> None:
 @pytest.mark.parametrize(
     ("options", "error"), [(["-p"], errno.EINVAL), (["-f", "x" * 150_000], errno.E2BIG)], ids=["-p", "-f"]
 )
-def test_what_is_refused_is_an_error_with_its_number(start: Start, options: list[str], error: int) -> None:
+def test_a_refusal_is_an_error_with_its_number(start: Start, options: list[str], error: int) -> None:
     client = start(GOES_ON)
     with pytest.raises(OSError, match=r".") as caught:
         launched(client, *options)
@@ -148,7 +144,7 @@ def test_what_is_refused_is_an_error_with_its_number(start: Start, options: list
     assert launched(client).poll() is None, "the next one is started"
 
 
-def test_what_is_too_long_for_a_message_is_an_error(start: Start) -> None:
+def test_a_request_that_is_too_long_is_an_error(start: Start) -> None:
     client = start(GOES_ON)
     pid = client.pid
     with pytest.raises(OSError, match=r".") as caught:
@@ -158,7 +154,7 @@ def test_what_is_too_long_for_a_message_is_an_error(start: Start) -> None:
     assert client.pid == pid
 
 
-def test_a_dumpcap_that_is_missing_is_told_by_its_name(start: Start, tmp_path: Path) -> None:
+def test_a_missing_dumpcap_is_named(start: Start, tmp_path: Path) -> None:
     client = start(GOES_ON)
     (tmp_path / "dumpcap").unlink()
     with pytest.raises(FileNotFoundError) as caught:
@@ -166,14 +162,14 @@ def test_a_dumpcap_that_is_missing_is_told_by_its_name(start: Start, tmp_path: P
     assert caught.value.filename == str(tmp_path / "dumpcap")
 
 
-def test_one_that_may_not_be_run_is_told(start: Start, tmp_path: Path) -> None:
+def test_a_dumpcap_that_may_not_be_run_is_an_error(start: Start, tmp_path: Path) -> None:
     client = start(GOES_ON)
     (tmp_path / "dumpcap").chmod(0o644)
     with pytest.raises(PermissionError):
         launched(client)
 
 
-def test_a_launcher_that_died_is_replaced(start: Start) -> None:
+def test_a_dead_launcher_is_replaced(start: Start) -> None:
     client = start(GOES_ON)
     first, process = client.pid, launched(client)
     os.kill(first, signal.SIGKILL)
@@ -184,8 +180,7 @@ def test_a_launcher_that_died_is_replaced(start: Start) -> None:
     assert not psutil.pid_exists(first), "collected"
 
 
-def test_one_whose_successor_dies_too_is_an_error(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not tried for ever."""
+def test_a_launcher_is_replaced_once_for_each_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     client = start(GOES_ON)
     started: list[int] = []
 
@@ -202,9 +197,9 @@ def test_one_whose_successor_dies_too_is_an_error(start: Start, monkeypatch: pyt
     assert len(started) == 1
 
 
-def test_without_the_rights_to_start_another_they_are_lost(start: Start) -> None:
+def test_a_launcher_cannot_be_replaced_after_the_privileges_were_dropped(start: Start) -> None:
     client = start(GOES_ON)
-    client.irreplaceable = True
+    client._replaceable = False
     pid = client.pid
     os.kill(pid, signal.SIGKILL)
     for _ in range(3):
@@ -215,17 +210,17 @@ def test_without_the_rights_to_start_another_they_are_lost(start: Start) -> None
     assert client.pid == pid
 
 
-def test_a_launcher_that_dies_before_it_answers_is_replaced_too(start: Start) -> None:
+def test_a_launcher_that_dies_before_it_answers_is_replaced(start: Start) -> None:
     client = start(GOES_ON)
     launched(client).kill()
     first = client.pid
     os.kill(first, signal.SIGSTOP)
-    with subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -KILL {first}"]):
+    with subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -KILL {first}"]):
         assert launched(client).poll() is None
     assert client.pid != first
 
 
-def test_when_it_is_closed_all_have_ended(start: Start) -> None:
+def test_close_ends_the_launcher_and_every_dumpcap(start: Start) -> None:
     client = start(GOES_ON)
     processes = [launched(client) for _ in range(3)]
     pid = client.pid
@@ -235,7 +230,7 @@ def test_when_it_is_closed_all_have_ended(start: Start) -> None:
     assert not psutil.pid_exists(pid)
 
 
-def test_it_counts_what_it_is_told_to(start: Start) -> None:
+def test_a_counter_is_a_packet_socket(start: Start) -> None:
     require_root()
     before = open_files()
     client = start(GOES_ON)
@@ -245,7 +240,7 @@ def test_it_counts_what_it_is_told_to(start: Start) -> None:
     assert open_files() == before
 
 
-def test_without_room_for_another_descriptor_the_answer_is_an_error(start: Start) -> None:
+def test_an_answer_without_room_for_its_descriptor_is_an_error(start: Start) -> None:
     client = start("exit 0")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Path(os.devnull).open("wb") as null:
@@ -271,9 +266,8 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 import json, os, socket, time
 from portsentry_py.privsep.client import LauncherClient
-from portsentry_py.privsep.capabilities import drop_privileges
 client = LauncherClient(sys.argv[1])
-client.irreplaceable = drop_privileges()
+client.drop_privileges()
 output, writer = os.pipe()
 words, their_words = os.pipe()
 options = ["-q", "-s", "128", "-B", "1", "-i", "lo", "-f", "udp port 40124", "-w", "-"]
@@ -292,16 +286,107 @@ while b"here I am" not in seen and time.monotonic() < deadline:
 client.counter().close()
 process.kill()
 process.wait()
-print(json.dumps([client.irreplaceable, b"here I am" in seen]))
+print(json.dumps([client._replaceable, b"here I am" in seen]))
 print(open("/proc/self/status").read())
 """
 
 
-def test_whoever_gave_up_its_rights_captures_through_the_launcher() -> None:
+def test_the_launcher_captures_for_a_process_that_dropped_its_privileges() -> None:
     require_root()
     command = [*AS_NOBODY, *NET_RIGHTS, python_for_all(), "-I", "-S", "-c", CAPTURES, require_tool("dumpcap")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == 0, done.stderr
     said, _, status = done.stdout.partition("\n")
-    assert json.loads(said) == [True, True]
+    assert json.loads(said) == [False, True]
     assert capabilities(status_of(status)) == [0, 0, 0, 0]
+
+
+DROPS = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from portsentry_py.privsep.client import LauncherClient
+from portsentry_py.errors import PermissionDenied
+client = LauncherClient("/bin/true")
+try:
+    client.drop_privileges()
+except PermissionDenied as error:
+    print(error)
+    sys.exit(error.exit_code)
+finally:
+    client.close()
+print(f"replaceable:\\t{{client._replaceable}}")
+print(open("/proc/self/status").read())
+"""
+RAW_SOCKET = """
+import socket
+try:
+    socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    print("raw socket:\\topened")
+except PermissionError:
+    print("raw socket:\\trefused")
+"""
+NET_RAW_AND_ADMIN = 1 << 13 | 1 << 12
+NONE = [0, 0, 0, 0]
+
+
+def fields(*before: str, script: str = DROPS + RAW_SOCKET) -> dict[str, str]:
+    """What a script prints, as the status of a process."""
+    command = [*before, python_for_all(), "-I", "-S", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return status_of(done.stdout)
+
+
+def test_a_user_without_dropped_privileges_can_capture() -> None:
+    """Otherwise the tests below would test nothing."""
+    assert fields(*AS_NOBODY, *NET_RIGHTS, script=RAW_SOCKET) == {"raw socket": "opened"}
+
+
+def test_dropped_privileges_cannot_be_regained() -> None:
+    found = fields(*AS_NOBODY, *NET_RIGHTS)
+    assert found["replaceable"] == "False"
+    assert capabilities(found) == NONE
+    assert found["NoNewPrivs"] == "1"
+    assert found["raw socket"] == "refused"
+
+
+def test_capabilities_that_are_only_permitted_are_dropped_too() -> None:
+    """They are not effective, but one call would make them so."""
+    sleeping = "import ctypes; h=(ctypes.c_uint32*2)(0x20080522, 0); d=(ctypes.c_uint32*6)(0, 1<<13, 0); "
+    sleeping += "assert ctypes.CDLL(None).capset(h, d) == 0"
+    found = fields(*AS_NOBODY, *NET_RIGHTS, script=f"{sleeping}\n{DROPS}")
+    assert found["replaceable"] == "False"
+    assert capabilities(found) == NONE
+
+
+def test_a_user_without_capabilities_has_none_to_drop() -> None:
+    found = fields(*AS_NOBODY)
+    assert found["replaceable"] == "True"
+    assert capabilities(found) == NONE
+
+
+def test_root_keeps_its_capabilities() -> None:
+    found = fields()
+    assert found["replaceable"] == "True"
+    assert int(found["CapEff"], 16) & NET_RAW_AND_ADMIN == NET_RAW_AND_ADMIN
+    assert found["NoNewPrivs"] == "0"
+    assert found["raw socket"] == "opened"
+
+
+def test_children_have_no_capabilities_either() -> None:
+    spawn = "import os; os.execv('/bin/cat', ['cat', '/proc/self/status'])"
+    found = fields(*AS_NOBODY, *NET_RIGHTS, script=f"{DROPS}\nsys.stdout.flush()\n{spawn}")
+    assert found["Name"] == "cat"
+    assert capabilities(found) == NONE
+
+
+@pytest.mark.parametrize(
+    ("rule", "call"),
+    [("prctl:0=38:EPERM", "prctl(38)"), ("capset:EPERM", "capset"), ("capget:EIO", "capget")],
+)
+def test_a_kernel_that_refuses_to_drop_privileges_ends_the_sensor(rule: str, call: str) -> None:
+    python = python_for_all()
+    refused = refusing([python, "-I", "-S", "-c", DROPS], rule)
+    command = [*AS_NOBODY, *NET_RIGHTS, python, *refused[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == PermissionDenied.exit_code, done.stderr
+    assert done.stdout.startswith(f"cannot give up capabilities ({call}: ")

@@ -18,20 +18,23 @@ import psutil
 import pytest
 
 from portsentry_py.privsep import launcher
-from portsentry_py.privsep.launcher import check
+from portsentry_py.privsep.launcher import check_options
 from tests.support.needs import require_root, require_tool
 from tests.support.other_users import AS_NOBODY, NET_RIGHTS, python_for_all
-from tests.support.processes import has_ended
+from tests.support.processes import WITHOUT_SIGNALS, has_ended, status_of
+from tests.support.programs import write_program
+from tests.support.refused_calls import refusing
 from tests.support.waiting import wait_for
 
 GOES_ON = "exec sleep 1000"
 INVALID = errno.EINVAL
 
 
-class Asker:
-    """A launcher, and the end of its socket that asks."""
+class Client:
+    """A launcher, and our end of its socket."""
 
     def __init__(self, dumpcap: Path | str, *before: str, python: str = sys.executable) -> None:
+        self.dumpcap = dumpcap
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(30)
         with theirs:
@@ -40,8 +43,8 @@ class Asker:
                 command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
             )
 
-    def say(self, message: bytes, *descriptors: int) -> tuple[dict[str, object], list[int]]:
-        """A message as it is, and the answer."""
+    def request(self, message: bytes, *descriptors: int) -> tuple[dict[str, object], list[int]]:
+        """Send a message as it is; returns the answer."""
         socket.send_fds(self.socket, [message], descriptors)
         answer, given, _, _ = socket.recv_fds(self.socket, launcher.MAX_MESSAGE, 4)
         found = json.loads(answer)
@@ -49,35 +52,35 @@ class Asker:
         return found, given
 
     def capture(self, *options: str) -> Captured:
-        """Let dumpcap be started, and see what it writes."""
+        """Request a dumpcap."""
         return Captured(self, options)
 
     def still_answers(self) -> None:
-        """Whatever was asked before."""
+        """Check that it does, whatever was requested before."""
         assert self.process.poll() is None
-        answer, given = self.say(b'{"do": "capture", "options": ["-p"]}')
+        answer, given = self.request(b'{"do": "capture", "options": ["-p"]}')
         assert (answer["errno"], given) == (INVALID, [])
 
     @property
     def descriptors(self) -> int:
-        """How many the launcher has open."""
+        """How many descriptors the launcher has open."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
-    def end(self) -> str:
-        """Ask no more; what it said to us meanwhile."""
+    def close(self) -> str:
+        """Close the socket; returns what the launcher wrote to stderr."""
         self.socket.close()
         _, said = self.process.communicate(timeout=30)
         return str(said, "utf-8")
 
 
 class Captured:
-    """A dumpcap that was asked for; its standard output and standard error are one pipe."""
+    """A dumpcap that was requested; its standard output and standard error are one pipe."""
 
-    def __init__(self, asker: Asker, options: Sequence[str]) -> None:
+    def __init__(self, client: Client, options: Sequence[str]) -> None:
         self.output, writer = os.pipe()
         try:
             message = json.dumps({"do": "capture", "options": options}).encode()
-            self.answer, self.given = asker.say(message, writer, writer)
+            self.answer, self.given = client.request(message, writer, writer)
         finally:
             os.close(writer)
 
@@ -90,76 +93,79 @@ class Captured:
 
     @property
     def written(self) -> str:
-        """All that it writes until it ends."""
+        """Everything that it writes until it ends."""
         with os.fdopen(os.dup(self.output), encoding="utf-8") as file:
             return file.read()
 
     def close(self) -> None:
-        """Hear no more of it."""
+        """Close its descriptors."""
         for descriptor in (self.output, *self.given):
             os.close(descriptor)
 
 
-Start = Callable[..., Asker]
+Start = Callable[..., Client]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start launchers whose dumpcap is a shell script; nothing that they started may be left."""
-    started: list[Asker] = []
+    """Start launchers whose dumpcap is a shell script; afterwards none of their processes may be left."""
+    started: list[Client] = []
 
-    def launch(script: str) -> Asker:
-        dumpcap = tmp_path / "dumpcap"
-        dumpcap.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        dumpcap.chmod(0o755)
-        started.append(Asker(dumpcap))
+    def launch(script: str, *before: str) -> Client:
+        dumpcap = write_program(tmp_path / "dumpcap", f"#!/bin/sh\n{script}\n")
+        started.append(Client(dumpcap, *before))
         return started[-1]
 
     before = {child.pid for child in psutil.Process().children()}
     yield launch
     for one in started:
-        one.end()
+        one.close()
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
     assert not left
 
 
-def test_dumpcap_is_told_what_was_asked_for_and_to_write_to_its_output(start: Start) -> None:
+def test_dumpcap_gets_the_options_and_writes_to_its_output(start: Start) -> None:
     options = ["-q", "-s", "128", "-B", "4", "-C", "4194304", "-i", "any", "-f", "udp and (not port 53)"]
     captured = start('printf "<%s>" "$@"').capture(*options)
     assert captured.written == "".join(f"<{word}>" for word in [*options, "-w", "-"])
     captured.close()
 
 
-def test_dumpcap_inherits_nothing_that_it_does_not_need(start: Start) -> None:
+@pytest.mark.parametrize("before", [(), WITHOUT_SIGNALS], ids=["plain", "signals ignored"])
+def test_dumpcap_inherits_nothing_that_it_does_not_need(start: Start, before: tuple[str, ...]) -> None:
     """No socket of ours, no descriptor of another dumpcap, no signal that is ignored or blocked."""
-    asker = start(
+    client = start(
         '[ "$2" = 2 ] || exec sleep 1000\n'
-        "pwd; readlink /proc/$$/fd/*; exec cat /proc/self/status /proc/self/stat"
+        "pwd; readlink /proc/$$/fd/*; exec cat /proc/self/status /proc/self/stat",
+        *before,
     )
-    others = [asker.capture("-s", "1") for _ in range(3)]
-    captured = asker.capture("-s", "2")
+    others = [client.capture("-s", "1") for _ in range(3)]
+    captured = client.capture("-s", "2")
     written = captured.written.splitlines()
     assert written[0] == "/"
     open_files = [line for line in written[1:] if line.startswith(("/", "pipe:", "socket:", "anon_inode:"))]
     assert open_files[0] == "/dev/null"
-    assert {name.split(":")[0] for name in open_files[1:]} <= {"pipe", str(Path(asker_script(asker)))}
-    status = dict(line.split(":\t", 1) for line in written if ":\t" in line)
-    assert int(status["SigIgn"], 16) == 0
-    assert int(status["SigBlk"], 16) == 0
+    script = str(client.dumpcap)  # the shell has it open
+    assert {name.split(":")[0] for name in open_files[1:]} <= {"pipe", script}
+    status = status_of("\n".join(written))
+    assert [int(status[name], 16) for name in ("SigIgn", "SigBlk")] == [0, 0]
     session = int(written[-1].rpartition(")")[2].split()[3])
     assert session == captured.pid, "a key pressed in a terminal is not for it"
+    wait_for(lambda: has_ended(captured.pid))
     for one in (captured, *others):
         one.close()
 
 
-def asker_script(asker: Asker) -> str:
-    """The script that plays dumpcap, which its shell has open."""
-    arguments = asker.process.args
-    assert isinstance(arguments, list)
-    return str(arguments[-2])
+def test_a_dumpcap_that_would_outlive_the_launcher_is_not_started(start: Start, tmp_path: Path) -> None:
+    client = start(f"touch {tmp_path}/started", *refusing([], "prctl:0=1:EPERM"))
+    captured = client.capture("-q")
+    assert (captured.answer["errno"], captured.given) == (errno.ECANCELED, [])
+    captured.close()
+    client.still_answers()
+    assert not (tmp_path / "started").exists()
 
 
-def test_the_answer_is_the_process_and_how_to_watch_it(start: Start) -> None:
+def test_the_answer_is_a_process_number_and_a_pidfd(start: Start) -> None:
     captured = start(GOES_ON).capture("-q")
     (pidfd,) = captured.given
     watch = select.poll()
@@ -172,17 +178,17 @@ def test_the_answer_is_the_process_and_how_to_watch_it(start: Start) -> None:
     captured.close()
 
 
-def test_many_come_and_go_and_none_is_left(start: Start) -> None:
-    asker = start("exit 3")
-    asker.still_answers()
-    before = asker.descriptors
+def test_a_hundred_dumpcaps_leave_nothing_behind(start: Start) -> None:
+    client = start("exit 3")
+    client.still_answers()
+    before = client.descriptors
     for _ in range(100):
-        captured = asker.capture("-q")
+        captured = client.capture("-q")
         pid = captured.pid
         assert captured.written == ""
         captured.close()
-    wait_for(lambda: not psutil.pid_exists(pid) and asker.descriptors == before)
-    assert psutil.Process(asker.process.pid).children() == []
+    wait_for(lambda: not psutil.pid_exists(pid) and client.descriptors == before)
+    assert psutil.Process(client.process.pid).children() == []
 
 
 REFUSED_OPTIONS = [
@@ -225,26 +231,26 @@ REFUSED_OPTIONS = [
 
 @pytest.mark.parametrize("options", REFUSED_OPTIONS, ids=repr)
 def test_other_options_are_refused(options: list[str]) -> None:
-    with pytest.raises(ValueError, match="dumpcap is not told"):
-        check(options)
+    with pytest.raises(ValueError, match="dumpcap may not get"):
+        check_options(options)
 
 
-def test_and_nothing_is_started_then(start: Start, tmp_path: Path) -> None:
-    asker = start(f"touch {tmp_path}/started")
+def test_refused_options_start_nothing(start: Start, tmp_path: Path) -> None:
+    client = start(f"touch {tmp_path}/started")
     for options in REFUSED_OPTIONS:
-        captured = asker.capture(*options)
+        captured = client.capture(*options)
         assert captured.answer["errno"] == INVALID
         assert captured.given == []
         assert captured.written == ""
         captured.close()
-    asker.still_answers()
-    assert asker.end() == ""
+    client.still_answers()
+    assert client.close() == ""
     assert not (tmp_path / "started").exists()
 
 
-def test_what_the_sensor_asks_for_is_allowed() -> None:
-    check([])
-    check(["-q", "-s", "128", "-B", "2", "-i", "eth0.7", "-f", "", "-i", "wg-home:1", "-f", "-tcp"])
+def test_the_options_of_the_sensor_are_allowed() -> None:
+    check_options([])
+    check_options(["-q", "-s", "128", "-B", "2", "-i", "eth0.7", "-f", "", "-i", "wg-home:1", "-f", "-tcp"])
 
 
 MALFORMED = {
@@ -276,104 +282,104 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED)
-def test_what_it_does_not_understand_is_refused(start: Start, message: bytes) -> None:
-    asker = start(GOES_ON)
-    asker.still_answers()
-    before = asker.descriptors
+def test_a_malformed_request_is_refused(start: Start, message: bytes) -> None:
+    client = start(GOES_ON)
+    client.still_answers()
+    before = client.descriptors
     with Path(os.devnull).open("wb") as null:
-        answer, given = asker.say(message, null.fileno(), null.fileno())
+        answer, given = client.request(message, null.fileno(), null.fileno())
         assert (answer["errno"], given) == (INVALID, [])
-    asker.still_answers()
-    wait_for(lambda: asker.descriptors == before)
-    assert psutil.Process(asker.process.pid).children() == []
-    assert asker.end() == ""
+    client.still_answers()
+    wait_for(lambda: client.descriptors == before)
+    assert psutil.Process(client.process.pid).children() == []
+    assert client.close() == ""
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_without_its_descriptors_dumpcap_is_not_started(start: Start, count: int) -> None:
-    asker = start(GOES_ON)
+def test_dumpcap_is_not_started_without_its_descriptors(start: Start, count: int) -> None:
+    client = start(GOES_ON)
     with Path(os.devnull).open("wb") as null:
-        answer, given = asker.say(b'{"do": "capture", "options": []}', *[null.fileno()] * count)
+        answer, given = client.request(b'{"do": "capture", "options": []}', *[null.fileno()] * count)
     assert (answer["errno"], given) == (INVALID, [])
-    asker.still_answers()
-    assert psutil.Process(asker.process.pid).children() == []
+    client.still_answers()
+    assert psutil.Process(client.process.pid).children() == []
 
 
-def test_descriptors_that_nobody_asked_for_are_closed(start: Start) -> None:
-    asker = start("exit 0")
-    asker.still_answers()
-    before = asker.descriptors
+def test_superfluous_descriptors_are_closed(start: Start) -> None:
+    client = start("exit 0")
+    client.still_answers()
+    before = client.descriptors
     with Path(os.devnull).open("wb") as null:
         for number in range(50):
-            _, given = asker.say(b'{"do": "capture", "options": []}', *[null.fileno()] * (3 + number))
+            _, given = client.request(b'{"do": "capture", "options": []}', *[null.fileno()] * (3 + number))
             for descriptor in given:
                 os.close(descriptor)
-    wait_for(lambda: asker.descriptors == before)
+    wait_for(lambda: client.descriptors == before)
 
 
-def test_a_filter_that_no_command_line_can_hold_is_refused(start: Start) -> None:
+def test_a_filter_too_long_for_a_command_line_is_refused(start: Start) -> None:
     captured = start(GOES_ON).capture("-f", "x" * 150_000)
     assert captured.answer["errno"] == errno.E2BIG
     captured.close()
 
 
-def test_a_dumpcap_that_is_missing_is_told(start: Start, tmp_path: Path) -> None:
-    asker = start(GOES_ON)
+def test_a_missing_dumpcap_is_named(start: Start, tmp_path: Path) -> None:
+    client = start(GOES_ON)
     (tmp_path / "dumpcap").unlink()
-    captured = asker.capture("-q")
+    captured = client.capture("-q")
     assert captured.answer == {"errno": errno.ENOENT, "what": str(tmp_path / "dumpcap")}
     captured.close()
-    asker.still_answers()
+    client.still_answers()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_all_is_for_whoever_asks(start: Start, number: int) -> None:
-    asker = start(GOES_ON)
-    asker.still_answers()
-    captured = asker.capture("-q")
-    asker.process.send_signal(number)
-    asker.still_answers()
+def test_the_launcher_ignores_a_signal_to_the_whole_service(start: Start, number: int) -> None:
+    client = start(GOES_ON)
+    client.still_answers()
+    captured = client.capture("-q")
+    client.process.send_signal(number)
+    client.still_answers()
     assert not has_ended(captured.pid)
     os.kill(captured.pid, number)
-    wait_for(lambda: has_ended(captured.pid))  # dumpcap is not deaf to it
+    wait_for(lambda: has_ended(captured.pid))  # dumpcap itself does not ignore it
     captured.close()
 
 
-def test_when_nobody_asks_any_more_everything_ends(start: Start) -> None:
-    asker = start(GOES_ON)
-    captured = [asker.capture("-q") for _ in range(3)]
-    assert asker.end() == ""
-    assert asker.process.returncode == 0
+def test_everything_ends_when_the_client_closes_its_socket(start: Start) -> None:
+    client = start(GOES_ON)
+    captured = [client.capture("-q") for _ in range(3)]
+    assert client.close() == ""
+    assert client.process.returncode == 0
     for one in captured:
         assert not psutil.pid_exists(one.pid), "killed and collected"
         one.close()
 
 
-def test_whoever_asks_and_goes_gets_no_answer_and_leaves_nothing(start: Start, tmp_path: Path) -> None:
-    asker = start(f"touch {tmp_path}/$$; {GOES_ON}")
-    asker.still_answers()
-    asker.process.send_signal(signal.SIGSTOP)
+def test_a_client_that_leaves_before_the_answer_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
+    client = start(f"touch {tmp_path}/$$; {GOES_ON}")
+    client.still_answers()
+    client.process.send_signal(signal.SIGSTOP)
     with Path(os.devnull).open("wb") as null:
         for _ in range(2):
             message = b'{"do": "capture", "options": []}'
-            socket.send_fds(asker.socket, [message], [null.fileno(), null.fileno()])
-    asker.socket.close()
-    asker.process.send_signal(signal.SIGCONT)
-    assert asker.end() == ""
-    assert asker.process.returncode == 0
+            socket.send_fds(client.socket, [message], [null.fileno(), null.fileno()])
+    client.socket.close()
+    client.process.send_signal(signal.SIGCONT)
+    assert client.close() == ""
+    assert client.process.returncode == 0
     assert not [path for path in tmp_path.glob("[0-9]*") if psutil.pid_exists(int(path.name))]
 
 
-def test_when_the_launcher_is_killed_every_dumpcap_ends(start: Start) -> None:
-    asker = start(GOES_ON)
-    captured = [asker.capture("-q") for _ in range(3)]
-    asker.process.kill()
+def test_every_dumpcap_ends_when_the_launcher_is_killed(start: Start) -> None:
+    client = start(GOES_ON)
+    captured = [client.capture("-q") for _ in range(3)]
+    client.process.kill()
+    wait_for(lambda: all(has_ended(one.pid) for one in captured))
     for one in captured:
-        wait_for(lambda pid=one.pid: has_ended(pid))  # type: ignore[misc]
         one.close()
 
 
-ASKS_AND_WAITS = """
+REQUESTS_AND_WAITS = """
 import os, sys, time
 from portsentry_py.privsep.client import LauncherClient
 client = LauncherClient(sys.argv[1])
@@ -383,29 +389,29 @@ time.sleep(1000)
 """
 
 
-def test_when_the_asker_is_killed_everything_ends(start: Start, tmp_path: Path) -> None:
+def test_everything_ends_when_the_client_is_killed(start: Start, tmp_path: Path) -> None:
     start(GOES_ON)
-    command = [sys.executable, "-c", ASKS_AND_WAITS, str(tmp_path / "dumpcap")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
-        assert asking.stdout is not None
+    command = [sys.executable, "-c", REQUESTS_AND_WAITS, str(tmp_path / "dumpcap")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         try:
-            pids = [int(word) for word in asking.stdout.readline().split()]
+            pids = [int(word) for word in process.stdout.readline().split()]
             assert len(pids) == 3
             assert not any(map(has_ended, pids))
         finally:
-            asking.kill()
+            process.kill()
     wait_for(lambda: all(map(has_ended, pids)))
 
 
-def test_a_socket_that_counts_is_opened_and_hears_nothing(start: Start) -> None:
+def test_a_packet_socket_receives_nothing_at_first(start: Start) -> None:
     require_root()
-    asker = start(GOES_ON)
-    asker.still_answers()
-    before = asker.descriptors
-    answer, (descriptor,) = asker.say(b'{"do": "count"}')
+    client = start(GOES_ON)
+    client.still_answers()
+    before = client.descriptors
+    answer, (descriptor,) = client.request(b'{"do": "count"}')
     assert answer == {}
-    asker.still_answers()
-    assert asker.descriptors == before
+    client.still_answers()
+    assert client.descriptors == before
     with socket.socket(fileno=descriptor) as counter:
         assert (counter.family, counter.type) == (socket.AF_PACKET, socket.SOCK_DGRAM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unix:
@@ -415,20 +421,20 @@ def test_a_socket_that_counts_is_opened_and_hears_nothing(start: Start) -> None:
             counter.recv(1)
 
 
-def test_without_the_right_no_socket_is_opened() -> None:
+def test_a_user_without_rights_gets_no_packet_socket() -> None:
     require_root()
-    asker = Asker("/bin/true", *AS_NOBODY, python=python_for_all())
-    answer, given = asker.say(b'{"do": "count"}')
+    client = Client("/bin/true", *AS_NOBODY, python=python_for_all())
+    answer, given = client.request(b'{"do": "count"}')
     assert (answer["errno"], given) == (errno.EPERM, [])
-    asker.still_answers()
-    assert asker.end() == ""
+    client.still_answers()
+    assert client.close() == ""
 
 
-def test_an_ordinary_user_with_the_right_to_capture_captures() -> None:
+def test_a_user_with_the_right_to_capture_captures() -> None:
     require_root()
     dumpcap = require_tool("dumpcap")
-    asker = Asker(dumpcap, *AS_NOBODY, *NET_RIGHTS, python=python_for_all())
-    captured = asker.capture("-q", "-s", "128", "-B", "1", "-i", "lo", "-f", "udp port 40123")
+    client = Client(dumpcap, *AS_NOBODY, *NET_RIGHTS, python=python_for_all())
+    captured = client.capture("-q", "-s", "128", "-B", "1", "-i", "lo", "-f", "udp port 40123")
     assert "pid" in captured.answer, captured.answer
     assert psutil.Process(captured.pid).uids().real == 65534
     seen = b""
@@ -446,8 +452,8 @@ def test_an_ordinary_user_with_the_right_to_capture_captures() -> None:
         return b"here I am" in seen
 
     wait_for(sees)
-    _, (descriptor,) = asker.say(b'{"do": "count"}')
+    _, (descriptor,) = client.request(b'{"do": "count"}')
     os.close(descriptor)
-    asker.end()
+    client.close()
     assert has_ended(captured.pid)
     captured.close()

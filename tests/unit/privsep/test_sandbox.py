@@ -18,12 +18,13 @@ import pytest
 from portsentry_py.capture.commands import environment, tshark_command
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.privsep import sandbox
-from portsentry_py.privsep.sandbox import at_hand, sandboxed
+from portsentry_py.privsep.sandbox import available, sandboxed
 from tests.support import sandbox_probe
 from tests.support.needs import require_root, require_tool, unsupported
 from tests.support.other_users import AS_NOBODY, NET_RIGHTS, python_for_all
 from tests.support.paths import SCENARIOS
-from tests.support.processes import capabilities, has_ended, status_of
+from tests.support.processes import WITHOUT_SIGNALS, capabilities, has_ended, status_of
+from tests.support.refused_calls import refusing
 from tests.support.waiting import wait_for
 
 SCENARIO = SCENARIOS / "syn_scan" / "capture.pcap"
@@ -42,16 +43,18 @@ FILES = {
 
 def require(*words: str) -> None:
     """Skip the test where the kernel lacks one of these."""
-    lacking = set(words) - set(at_hand())
+    lacking = set(words) - set(available())
     if lacking:
         unsupported(f"this machine lacks {', '.join(lacking)}")
 
 
+def completed(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
 def ran(command: Sequence[str], *, readable: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """A command in the sandbox, to its end."""
-    return subprocess.run(
-        sandboxed(command, readable), capture_output=True, text=True, check=False, timeout=60
-    )
+    return completed(sandboxed(command, readable))
 
 
 def python(script: str, *arguments: str) -> list[str]:
@@ -153,50 +156,96 @@ def test_it_holds_on_older_kernels(prey: Prey, version: int) -> None:
     assert found.keys() - refused(found) == set()
 
 
-def test_without_landlock_calls_are_refused_still(prey: Prey) -> None:
-    require("seccomp")
-    found = came_of(elsewhere("sandbox._landlock_version = lambda: 0", prey.fresh()))
-    # A limit of the size of files is left, and nobody writes past that.
+NO_LANDLOCK = [f"landlock_{name}:ENOSYS" for name in ("create_ruleset", "add_rule", "restrict_self")]
+LANDLOCK_OFF = ["landlock_create_ruleset:EOPNOTSUPP"]
+NO_SECCOMP = ["seccomp:ENOSYS", "prctl:0=22:EINVAL"]
+
+
+@pytest.mark.parametrize("rules", [NO_LANDLOCK, LANDLOCK_OFF])
+def test_without_landlock_calls_are_still_refused(prey: Prey, rules: list[str]) -> None:
+    require("landlock", "seccomp")
+    found = came_of(refusing(sandboxed(prey.fresh(), PYTHON_READS), *rules))
+    # The limit of the size of files is left.
     assert found.keys() - refused(found) == FILES
     assert [found[name] for name in ("write", "append")] == ["EFBIG"] * 2
 
 
-def test_without_libseccomp_files_are_out_of_reach_still(prey: Prey) -> None:
+def test_without_libseccomp_files_are_still_out_of_reach(prey: Prey) -> None:
     require("landlock")
     found = came_of(elsewhere("sandbox._libseccomp = lambda: None", prey.fresh()))
     assert refused(found) >= FILES
     assert refused(found) >= {"delete", "make a folder", "rename", "symlink", "bind", "socket of packets"}
 
 
-# A seccomp filter of a kernel that has neither: landlock_*, seccomp, and prctl(PR_SET_SECCOMP).
-NEITHER = """
-import errno
-library = sandbox._libseccomp()
-library.seccomp_init.restype = sandbox.ctypes.c_void_p
-context = sandbox.ctypes.c_void_p(library.seccomp_init(sandbox._ALLOW))
-numbers = (444, 445, 446, *sandbox._numbers(library, ["seccomp"]))
-for number in numbers:
-    library.seccomp_rule_add_array(context, 0x00050000 | errno.ENOSYS, number, 0, None)
-(prctl,) = sandbox._numbers(library, ["prctl"])
-equal = sandbox._Comparison(0, 4, 22, 0)
-library.seccomp_rule_add_array(context, 0x00050000 | errno.EINVAL, prctl, 1, sandbox.ctypes.byref(equal))
-assert library.seccomp_load(context) == 0
-assert sandbox._landlock_version() == 0
-"""
-
-
 def test_on_a_kernel_that_has_neither_it_runs(prey: Prey) -> None:
-    require_root()
     require("seccomp")
-    assert came_of(elsewhere(NEITHER, prey.fresh()))["read"] == "done"
+    found = came_of(refusing(sandboxed(prey.fresh(), PYTHON_READS), *NO_LANDLOCK, *NO_SECCOMP))
+    assert found["read"] == "done"
 
 
-@pytest.mark.parametrize("change", ["", NEITHER, "sandbox._libseccomp = lambda: None"])
-def test_a_program_runs_on_every_machine(change: str) -> None:
-    require("seccomp")
-    command = elsewhere(change, ["/bin/echo", "here"])
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ([], ["landlock", "seccomp"]),
+        (NO_LANDLOCK, ["seccomp"]),
+        (LANDLOCK_OFF, ["seccomp"]),
+        (NO_SECCOMP, ["landlock"]),
+        ([*NO_LANDLOCK, *NO_SECCOMP], []),
+    ],
+)
+def test_a_program_runs_with_what_the_machine_has(rules: list[str], words: list[str]) -> None:
+    require("landlock", "seccomp")
+    done = completed(refusing(sandboxed(["/bin/echo", "here"]), *rules))
     assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
+    assert completed(refusing([sys.executable, "-I", "-S", sandbox.__file__], *rules)).stdout.split() == words
+
+
+@pytest.mark.parametrize(
+    ("rule", "call"),
+    [
+        ("prctl:0=38:EPERM", "prctl(38)"),
+        ("prctl:0=24:EIO", "prctl(24)"),
+        ("capset:EPERM", "capset"),
+        ("landlock_create_ruleset:EPERM", "landlock_create_ruleset"),
+        ("landlock_create_ruleset:0!=0:ENOSYS", "landlock_create_ruleset"),
+        ("landlock_add_rule:EPERM", "landlock_add_rule"),
+        ("landlock_restrict_self:EPERM", "landlock_restrict_self"),
+        ("prctl:0=22:EPERM", "prctl(22)"),
+        ("prctl:0=22:2!=0:EPERM", "seccomp_load"),
+        ("prctl:0=1:EPERM", "prctl(1)"),
+    ],
+)
+def test_no_program_runs_where_a_call_fails(rule: str, call: str) -> None:
+    """A call that fails is another matter than one that the kernel does not have."""
+    require("landlock", "seccomp")
+    done = completed(refusing(sandboxed(["/bin/echo", "here"]), "seccomp:ENOSYS", rule))
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.startswith(f"cannot confine /bin/echo: {call}: ")
+
+
+def test_no_program_runs_where_a_limit_cannot_be_set() -> None:
+    require("seccomp")
+    done = completed(refusing(sandboxed(["/bin/echo", "here"]), "prlimit64:2!=0:EIO"))
+    assert (done.returncode, done.stdout) == (126, "")
+
+
+@pytest.mark.parametrize("function", ["seccomp_init", "seccomp_rule_add_array"])
+def test_no_program_runs_without_all_of_its_filter(function: str) -> None:
+    require("seccomp")
+    change = f"""
+library = sandbox._libseccomp()
+library.{function} = lambda *_: {{"seccomp_init": None}}.get("{function}", -12)
+sandbox._libseccomp = lambda: library
+"""
+    done = completed(elsewhere(change, ["/bin/echo", "here"]))
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr == f"cannot confine /bin/echo: {function}: Cannot allocate memory\n"
+
+
+def test_ignored_and_blocked_signals_are_not_inherited() -> None:
+    """A sensor that `nohup` started ignores some, and Python itself ignores SIGPIPE."""
+    status, _ = status_inside(*WITHOUT_SIGNALS)
+    assert [int(status[name], 16) for name in ("SigIgn", "SigBlk")] == [0, 0]
 
 
 def status_inside(*before: str, interpreter: str = sys.executable) -> tuple[dict[str, str], str]:
@@ -211,7 +260,6 @@ def status_inside(*before: str, interpreter: str = sys.executable) -> tuple[dict
         folder = Path(f"/proc/{cat.pid}")
         status = status_of((folder / "status").read_text(encoding="utf-8"))
         limits = (folder / "limits").read_text(encoding="utf-8")
-        cat.stdin.close()
     return status, limits
 
 
@@ -355,20 +403,12 @@ def test_options_of_the_program_are_its_own() -> None:
     assert done.stdout == "-- --read=/etc/shadow -n\n"
 
 
-def test_it_says_what_is_at_hand() -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", sandbox.__file__], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.split() == at_hand()
-
-
-def test_what_is_not_at_hand_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_libseccomp_there_is_no_seccomp(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str | None, **_options: object) -> ctypes.CDLL:
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    monkeypatch.setattr(sandbox, "_landlock_version", lambda: 0)
-    assert at_hand() == []
+    assert "seccomp" not in available()
 
 
 def test_tshark_gives_the_same_lines_as_outside() -> None:
