@@ -135,6 +135,16 @@ def test_what_the_sandbox_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     assert results()["sandbox"].text == "tshark is confined without landlock, which this system lacks"
 
 
+def test_a_sandbox_that_cannot_be_set_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> list[str]:
+        raise OSError(1, "landlock_create_ruleset: Operation not permitted")
+
+    monkeypatch.setattr(checking, "available", refused)
+    found = results()["sandbox"]
+    assert found.text == "tshark cannot be confined (landlock_create_ruleset: Operation not permitted)"
+    assert isinstance(found.error, CaptureError)
+
+
 def test_a_live_check_says_who_hears(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = results(live=True, log=str(tmp_path / "log"))
     assert (found["capture"].error, found["sensor"].text) == (None, "heard the test packet")
