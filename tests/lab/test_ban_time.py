@@ -6,16 +6,15 @@ import pytest
 
 from tests.lab import ban_time
 from tests.lab.ban_time import Ban
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_wire
 
 SCANS, SWARM = 2, 12
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_every_scanner_is_banned_and_one_that_goes_on_costs_few_lines() -> None:
-    require_root()
-    for tool in ("ip", "nft", "nmap", "dumpcap", "tshark", "fail2ban-server"):
-        require_tool(tool)
+    require_wire("nft", "nmap", "dumpcap", "tshark", "fail2ban-server")
     with ban_time.bench(SCANS + SWARM + 1) as made:
         bans = ban_time.one_by_one(made, SCANS) + ban_time.at_once(made, SCANS, SWARM)
         lines = ban_time.going_on(made, SCANS + SWARM, minutes=0.1)

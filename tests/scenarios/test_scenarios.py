@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -16,27 +15,6 @@ COMMITTED = [name for name in NAMES if SCENARIOS[name].committed]
 MOST_BYTES = 20_000
 
 
-class Played(NamedTuple):
-    """A scenario and the lines that the sensor writes about it now."""
-
-    name: str
-    lines: list[bytes]
-
-
-# One worker plays a scenario once for all tests of it.
-PLAYED_TOGETHER = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES]
-
-
-@pytest.fixture(scope="module", params=PLAYED_TOGETHER)
-def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Played:
-    require_tool("tshark")
-    name: str = request.param
-    capture = FOLDER / name / "capture.pcap"
-    if not SCENARIOS[name].committed:
-        capture = write_capture(name, tmp_path_factory.mktemp(name) / "capture.pcap")
-    return Played(name, replayed(FOLDER / name, capture))
-
-
 def expected(name: str) -> list[bytes]:
     return (FOLDER / name / "expected.jsonl").read_bytes().splitlines(keepends=True)
 
@@ -46,18 +24,20 @@ def test_every_scenario_has_its_folder_and_the_other_way_round() -> None:
     assert len(NAMES) >= 30
 
 
-def test_the_lines_are_those_expected(played: Played) -> None:
-    assert played.lines == expected(played.name)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_replay_gives_the_expected_lines_and_understands_every_packet(name: str, tmp_path: Path) -> None:
+    require_tool("tshark")
+    capture = FOLDER / name / "capture.pcap"
+    if name not in COMMITTED:
+        capture = write_capture(name, tmp_path / "capture.pcap")
 
+    lines = replayed(FOLDER / name, capture)
 
-def test_the_lines_say_what_the_scenario_means(played: Played) -> None:
-    assert contradictions(played.name, played.lines) == []
-
-
-def test_every_packet_was_read_and_understood(played: Played) -> None:
-    status = validate(played.lines[-1])
+    assert contradictions(name, lines) == []
+    assert lines == expected(name)
+    status = validate(lines[-1])
     assert (status["event_type"], status["reason"]) == ("status", "end_of_input")
-    assert status["packets"] == len(SCENARIOS[played.name].traffic())
+    assert status["packets"] == len(SCENARIOS[name].traffic())
     assert status["packets_malformed"] == 0
 
 

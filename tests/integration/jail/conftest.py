@@ -13,7 +13,7 @@ import pytest
 from tests.support.ban_chain import start_echo
 from tests.support.fail2ban_server import Server
 from tests.support.namespaces import Lab, opened
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_wire
 
 
 class StartServer(Protocol):
@@ -26,9 +26,7 @@ class StartServer(Protocol):
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     """Three hosts on a wire, of which the target also answers UDP."""
-    require_root()
-    for tool in ("ip", "nft", "iptables", "ipset", "fail2ban-server"):
-        require_tool(tool)
+    require_wire("nft", "iptables", "ipset", "fail2ban-server")
     with opened() as made:
         start_echo(made)
         yield made

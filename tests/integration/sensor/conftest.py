@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.support.namespaces import IFACE, Lab, opened
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_wire
 from tests.support.sensor import Sensor
 from tests.support.sensor_jail import Jail
 
@@ -32,9 +32,7 @@ class StartSensor(Protocol):
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     """Three hosts on a wire."""
-    require_root()
-    for tool in ("ip", "nft", "nmap", "tshark", "dumpcap", "fail2ban-server"):
-        require_tool(tool)
+    require_wire("nft", "nmap", "tshark", "dumpcap", "fail2ban-server")
     with opened() as made:
         yield made
 

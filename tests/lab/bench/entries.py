@@ -30,7 +30,7 @@ from portsentry_py.config.settings import Limits
 from tests.lab.bench import memory, stream
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
-from tests.lab.bench.saturation import Onslaught
+from tests.lab.bench.saturation import FullTables
 from tests.lab.support.cost import metered
 from tests.lab.support.tables import count, mebibytes, table
 from tests.support.paths import ROOT
@@ -128,7 +128,7 @@ def weigh(found: Table, share: int) -> float:
 def fill_all(share: int) -> Worst:
     """Fill all tables in this process; for a small share, those whose bound cannot be set only in part."""
     limits, before = parted(share), _uss()
-    engine = Onslaught(limits, max(1, share // WORST_SHARE)).engine()
+    engine = FullTables(limits, max(1, share // WORST_SHARE)).pipeline()
     found = _PEAK.search(Path("/proc/self/status").read_text(encoding="ascii"))
     peak = int(found[1]) * _KIBI if found else 0
     held = [one.held(engine) for one in TABLES]

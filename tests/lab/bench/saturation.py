@@ -32,7 +32,7 @@ _HASTY = 4_000
 _PORT = 40_000
 
 
-class Onslaught:
+class FullTables:
     """Whole networks of real addresses, in both families, against a host with a network of each.
 
     Args:
@@ -47,7 +47,7 @@ class Onslaught:
         self._six = Sender(6, self._four.clock)
         self._sent = 0
 
-    def engine(self) -> Pipeline:
+    def pipeline(self) -> Pipeline:
         """Give a sensor that has seen all of it.
 
         Its settings are the defaults, but for the limits, and for the ration of scan lines: it does not bind

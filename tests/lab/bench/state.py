@@ -14,7 +14,7 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.state.codec import decode
 from portsentry_py.state.file import StateFile
 from tests.lab.bench.entries import WORST_SHARE, parted
-from tests.lab.bench.saturation import Onslaught
+from tests.lab.bench.saturation import FullTables
 from tests.lab.support.tables import count, table
 from tests.support.build import encoded
 
@@ -41,7 +41,7 @@ def measure(shares: Sequence[int] = SHARES) -> list[Saved]:
 
 
 def _saved(share: int) -> Saved:
-    engine = Onslaught(parted(share), max(1, share // WORST_SHARE)).engine()
+    engine = FullTables(parted(share), max(1, share // WORST_SHARE)).pipeline()
     ledger, now_us = engine._sources, engine.last_us
     pieces, times = [], [time.perf_counter()]
     for piece in encoded(engine):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
 from collections import deque
@@ -26,10 +25,10 @@ from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay,
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
 from tests.lab.bench.programs import Counts, given_peer
-from tests.lab.bench.saturation import Onslaught
+from tests.lab.bench.saturation import FullTables
 from tests.support import frames, workloads
 from tests.support.frames import Link
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_tool, require_wire
 from tests.support.paths import MEASUREMENTS
 from tests.support.tcpreplay import Sent
 
@@ -38,9 +37,7 @@ COUNTER = "counter=dumpcap -q -i $IFACE -f tcp -P -w - | od -v -w90"
 
 
 def wire(*tools: str) -> None:
-    require_root()
-    for tool in ("ip", "tshark", "dumpcap", *tools):
-        require_tool(tool)
+    require_wire("tshark", "dumpcap", *tools)
 
 
 @pytest.mark.parametrize("kind", [*workloads.REPLAYED.values(), workloads.strangers])
@@ -64,6 +61,7 @@ def test_the_captures_are_whole_and_the_same_every_time(tmp_path: Path, kind: wo
         assert len({row[0] for row in rows}) == PACKETS
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_replay() -> None:
     wire()
@@ -76,6 +74,7 @@ def test_replay() -> None:
     assert "pyshark reads" in replay.section(rows, other)
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_rates() -> None:
     wire("tcpreplay")
@@ -101,6 +100,7 @@ def test_rates_tells_the_fastest_that_lost_nothing_from_the_fastest_that_kept_up
     assert "a burst of 1,000 packets at full speed loses 10." in text
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_memory() -> None:
     wire()
@@ -145,20 +145,19 @@ def test_what_fills_the_tables_are_packets(version: int) -> None:
     assert len({sender.target(nth) for nth in range(9_999)}) == 9_999
 
 
-@functools.cache
-def besieged() -> Pipeline:
-    """An engine with hardly any room, all of which is taken."""
-    return Onslaught(entries.parted(128), 128).engine()
+@pytest.fixture(scope="module")
+def saturated() -> Pipeline:
+    """A pipeline with hardly any room, all of which is taken."""
+    return FullTables(entries.parted(128), 128).pipeline()
 
 
-@pytest.mark.xdist_group("onslaught")
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_an_onslaught_leaves_no_table_empty(table: Table) -> None:
+def test_the_packets_that_fill_all_tables_leave_none_empty(saturated: Pipeline) -> None:
     """Half of what fits, because small networks crowd each other out; of what no setting bounds, some."""
-    settable = table.bound(entries.parted(2)) < table.bound(Limits())
-    least = table.bound(entries.parted(128)) / 2 if settable else table.bound(Limits()) / 256
-    if "forgotten" not in table.name:
-        assert table.held(besieged()) >= least
+    few, half, default = entries.parted(128), entries.parted(2), Limits()
+    for table in (one for one in TABLES if "forgotten" not in one.name):
+        settable = table.bound(half) < table.bound(default)
+        least = table.bound(few) / 2 if settable else table.bound(default) / 256
+        assert table.held(saturated) >= least, table.name
 
 
 # Bounded by the configuration and the host, or by how many different ones there are.
@@ -172,9 +171,8 @@ FEW = {
 LARGE = 1_024
 
 
-@pytest.mark.xdist_group("onslaught")
-def test_every_table_of_the_core_is_weighed() -> None:
-    engine = besieged()
+def test_every_table_of_the_core_is_weighed(saturated: Pipeline) -> None:
+    engine = saturated
     paths = [path.rpartition(".") for table in TABLES for path in table.at]
     weighed = {f"{type(attrgetter(owner)(engine)).__name__}.{name}" for owner, _, name in paths}
     inside = {name for table in TABLES for name in table.inside}
@@ -218,6 +216,7 @@ def caches() -> Iterator[str]:
                 yield f"{found.__module__}.{found.__name__}"
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_entries() -> None:
     wire()
@@ -251,6 +250,7 @@ def test_all_tables_together_take_what_each_takes() -> None:
     assert "should take 34 MiB, of which it had 3 MiB before. It took 4 MiB (USS), and 5 MiB at" in text
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_delay() -> None:
     wire("nmap", "nft", "fail2ban-server")
@@ -262,6 +262,7 @@ def test_delay() -> None:
     assert delay.section(found).count("\n") == 2 + len(found)
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_bulk() -> None:
     wire("iperf3")
@@ -273,6 +274,7 @@ def test_bulk() -> None:
     assert len(bulk.section(rows).splitlines()) == 2 + len(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_a_scan_inside_a_flood() -> None:
     wire("nmap", "tcpreplay")

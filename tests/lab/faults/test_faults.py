@@ -9,19 +9,30 @@ import pytest
 from tests.lab.faults import report
 from tests.lab.faults.catalogue import FAULTS, play
 from tests.lab.faults.fault import Fault
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_wire
 from tests.support.paths import MEASUREMENTS
 
-PLAYED = [fault for fault in FAULTS if not fault.alters_clock]
+# One of each kind, for each change; the others are slow.
+QUICK = {
+    *("tshark-killed", "dumpcap-stopped", "tshark-garbage", "sensor-killed", "iface-deleted"),
+    *("disk-full", "log-renamed", "fail2ban-restarted", "settings-broken"),
+}
+PLAYED = [
+    pytest.param(fault, id=fault.name, marks=[pytest.mark.slow] if fault.name not in QUICK else [])
+    for fault in FAULTS
+    if not fault.alters_clock
+]
 
 
 @pytest.mark.wire
-@pytest.mark.parametrize("fault", PLAYED, ids=[fault.name for fault in PLAYED])
+@pytest.mark.parametrize("fault", PLAYED)
 def test_the_promise_is_kept(fault: Fault, tmp_path: Path) -> None:
-    require_root()
-    for tool in ("ip", "nft", "nmap", "tshark", "dumpcap", "fail2ban-server"):
-        require_tool(tool)
+    require_wire("nft", "nmap", "tshark", "dumpcap", "fail2ban-server")
     print(play(fault, tmp_path, short=True))
+
+
+def test_the_quick_ones_are_faults() -> None:
+    assert {fault.name for fault in FAULTS} >= QUICK
 
 
 def test_each_has_a_name_of_its_own() -> None:

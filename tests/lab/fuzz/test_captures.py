@@ -185,6 +185,7 @@ STEP = 17
 HEADER_BYTES = 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_file_may_end_anywhere(form: str, tmp_path: Path) -> None:
     path = tmp_path / "x"

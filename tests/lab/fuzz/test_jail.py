@@ -131,6 +131,7 @@ def test_torn_and_joined_lines_ban_nobody_else(one: Event, two: Event, cut: int,
     )
 
 
+@pytest.mark.slow
 @hypothesis_settings(unhurried, max_examples=30)
 @given(bans, bans)
 def test_a_line_may_break_off_anywhere(one: Event, two: Event) -> None:

@@ -11,14 +11,14 @@ from tests.lab.ordinary import judge, report
 from tests.lab.ordinary.life import live
 from tests.lab.ordinary.populations import EVERYONE
 from tests.scenarios.make import FOLDER, SCENARIOS
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_wire
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.slow]
 
 _MINUTES = 1
 _TOOLS = (
-    *("ip", "bridge", "nft", "nmap", "masscan", "hping3", "tcpreplay", "tshark", "dumpcap", "editcap"),
-    *("fail2ban-server", "nginx", "sshd", "ssh", "scp", "ssh-keygen", "openssl", "unshare"),
+    *("bridge", "nft", "nmap", "masscan", "hping3", "tcpreplay", "tshark", "dumpcap", "editcap"),
+    *("fail2ban-server", "nginx", "sshd", "ssh", "scp", "ssh-keygen", "openssl"),
 )
 
 
@@ -36,9 +36,7 @@ def innocent_captures(folder: Path) -> Path:
 
 
 def test_a_day_on_an_ordinary_host_bans_every_scanner_and_nobody_else(tmp_path: Path) -> None:
-    require_root()
-    for tool in _TOOLS:
-        require_tool(tool)
+    require_wire(*_TOOLS)
 
     lived = live(_MINUTES, innocent_captures(tmp_path))
 

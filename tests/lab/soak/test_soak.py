@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.soak import live, simulated
 from tests.lab.soak.quarters import QUARTERS, Quarter, shown
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_root, require_tool, require_wire
 
 
 def test_the_last_quarter_stands_beside_the_first() -> None:
@@ -21,6 +21,7 @@ def test_the_last_quarter_stands_beside_the_first() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_simulated_day_names_every_scanner() -> None:
     require_root()
     require_tool("tshark")
@@ -33,11 +34,10 @@ def test_a_simulated_day_names_every_scanner() -> None:
     assert lines["scan slow"] >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 def test_the_live_sensor_accounts_for_every_packet() -> None:
-    require_root()
-    for tool in ("ip", "tcpreplay", "nmap", "tshark"):
-        require_tool(tool)
+    require_wire("tcpreplay", "nmap", "tshark")
     quarters, last = live.measure(8)
     assert sum(quarter.packets for quarter in quarters) <= last["packets"]
     assert last["packets"] == last["packets_seen"] > 0
