@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import FrameType
-from typing import Any
 
 from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.config.settings import RESTART_KEYS, Settings
@@ -123,10 +122,14 @@ class Daemon:
         except PortsentryError as error:
             _diagnostics.error("the old configuration stays in force: %s", error)
             return
-        if replace(settings, **_fixed(self._settings)) != settings:
-            _diagnostics.warning("%s change only at a restart.", ", ".join(RESTART_KEYS))
+        kept = {name: getattr(self._settings, name) for name in RESTART_KEYS}
+        changed = [name for name in RESTART_KEYS if getattr(settings, name) != kept[name]]
+        if changed:
+            _diagnostics.warning(
+                "%s: a reload does not change these; restart the sensor.", ", ".join(changed)
+            )
         named_anew = settings.served.udp != self._settings.served.udp
-        self._settings = replace(settings, **_fixed(self._settings))
+        self._settings = replace(settings, **kept)
         self._engine.set_settings(self._settings)
         self._refresh_host()
         if named_anew:
@@ -327,11 +330,6 @@ class _Every:
             return False
         self._last = now
         return True
-
-
-def _fixed(settings: Settings) -> dict[str, Any]:
-    """What only a restart changes."""
-    return {name: getattr(settings, name) for name in RESTART_KEYS}
 
 
 def _now_us() -> int:

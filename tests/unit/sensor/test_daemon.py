@@ -307,7 +307,7 @@ def test_a_reload_of_a_broken_configuration_keeps_the_old_one(caplog: pytest.Log
 
 def test_a_reload_says_what_only_a_restart_changes(caplog: pytest.LogCaptureFixture) -> None:
     ran(signalled(signal.SIGHUP), send(1), reload=lambda: strict(interfaces=("eth8",)))
-    assert "only at a restart" in caplog.text
+    assert "interfaces: a reload does not change these" in caplog.text
 
 
 def test_sinks_that_lose_lines_are_told() -> None:
@@ -465,7 +465,7 @@ def test_another_place_for_the_state_is_taken_at_a_restart(
         send(1),
         reload=lambda: strict(interfaces=("eth7",), state=str(tmp_path / "x")),
     )
-    assert "only at a restart" in caplog.text
+    assert "state: a reload does not change these" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
 
