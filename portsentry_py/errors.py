@@ -46,6 +46,16 @@ class OutputError(PortsentryError):
     exit_code = 73
 
 
+class OutputEnded(OutputError):
+    """An output can never be written again; the sensor ends with it."""
+
+
+class ReaderGone(OutputEnded):
+    """The reader of standard output has read enough (`| head`); this is no failure."""
+
+    exit_code = 0
+
+
 class PermissionDenied(PortsentryError):
     """The user lacks a right."""
 

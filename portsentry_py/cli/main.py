@@ -15,7 +15,6 @@ from typing import TypeVar
 
 import click
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +29,7 @@ from portsentry_py.errors import (
     OutputError,
     PermissionDenied,
     PortsentryError,
+    ReaderGone,
     UsageError,
 )
 from portsentry_py.fail2ban import installer
@@ -38,10 +38,9 @@ from portsentry_py.fail2ban.client import Fail2banClient, JailNotLoaded, NotAnsw
 from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.filter_test import run_all_modes
 from portsentry_py.fail2ban.pack import ETC, pack_files
-from portsentry_py.output.async_writer import AsyncWriter
-from portsentry_py.output.console import ConsoleSink
-from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
-from portsentry_py.output.json_log import ReaderGone, Sink, open_log
+from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
+from portsentry_py.output.json_log import open_log
+from portsentry_py.output.registry import open_outputs
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.report.overview import look
 from portsentry_py.report.terminal import render
@@ -136,14 +135,11 @@ def run(config_path: Path | None, interfaces: tuple[str, ...], log: str | None) 
     with ExitStack() as opened:
         launcher = opened.enter_context(closing(LauncherClient(tools.dumpcap)))
         launcher.drop_privileges()  # before any thread starts
-        aside = opened.enter_context(closing(AsyncLogHandler(_diagnostics_handler())))
-        logging.basicConfig(level=logging.INFO, handlers=[aside])
-        sinks: list[Sink] = [opened.enter_context(closing(AsyncWriter(open_log(now.log), target)))]
-        if now.log != "-" and _output.is_terminal:
-            terminal = ConsoleSink(Console(file=unbuffered(1), highlight=False))
-            sinks.append(opened.enter_context(closing(AsyncWriter(terminal, "the terminal"))))
+        diagnostics = opened.enter_context(closing(AsyncLogHandler(standard_error())))
+        logging.basicConfig(level=logging.INFO, handlers=[diagnostics])
+        outputs = opened.enter_context(closing(open_outputs(now)))
         captures = CaptureSupervisor(tools, launcher, now.capture)
-        Daemon(now, captures, sinks, manager=SystemdNotifier(), announce=announce, reload=settings).run()
+        Daemon(now, captures, outputs, manager=SystemdNotifier(), announce=announce, reload=settings).run()
 
 
 @cli.command()
@@ -301,14 +297,14 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 100)
     try:
         cli.main(standalone_mode=False)
+    except ReaderGone:
+        sys.exit(ReaderGone.exit_code)
     except PortsentryError as error:
         _fail(str(error), error.exit_code)
     except click.exceptions.Abort:
         _fail("interrupted.", 130)
     except click.ClickException as error:
         _fail(f"{error.format_message().rstrip('.')}; see portsentry-py --help.", UsageError.exit_code)
-    except ReaderGone:
-        sys.exit(0)
     except KeyboardInterrupt:
         _fail("interrupted.", 130)
     except OSError as error:
@@ -356,20 +352,3 @@ def _summary_table(summary: Summary) -> Table:
     if summary.unshown:
         table.caption = f"{summary.unshown} more lines, about other sources"
     return table
-
-
-def _diagnostics_handler() -> logging.Handler:
-    """Diagnostics about ourselves go to stderr, dated only on a terminal (the journal dates them itself)."""
-    if _errors.is_terminal:
-        handler: logging.Handler = RichHandler(console=Console(file=unbuffered(2)), show_path=False)
-    else:
-        handler = logging.StreamHandler(unbuffered(2))
-        handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
-    handler.addFilter(_is_printable)
-    return handler
-
-
-def _is_printable(record: logging.LogRecord) -> bool:
-    """Makes it so, whatever names stand in it."""
-    record.msg, record.args = printable_lines(record.getMessage()), ()
-    return True

@@ -1,1 +1,1 @@
-"""Events out: the JSON log, standard output, the terminal."""
+"""Events out, each output isolated: the JSON log, standard output, the terminal. Diagnostics to stderr."""

@@ -1,4 +1,4 @@
-"""A queue and a thread before whatever may be slow: a stalled disk or full pipe must not stop the capture."""
+"""A queue and a writer thread, so that an output that is slow or fails never blocks the capture."""
 
 import logging
 import threading
@@ -6,42 +6,49 @@ import time
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
-from portsentry_py.errors import PortsentryError
+from portsentry_py.errors import OutputEnded, PortsentryError
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 _MAX_WAITING = 10_000
 _RETRY_SECONDS = 0.25
-_STILL_SECONDS = 5.0
+_STALL_SECONDS = 5.0
 _CLOSE_SECONDS = 3.0
 _GRACE_SECONDS = 0.005
 _BACK_OFF_SECONDS = 0.1
+_REPORT_SECONDS = 3600.0
 _diagnostics = logging.getLogger(__name__)
 
 
 class Writer(Protocol[T_contra]):
-    """Writes items, and waits as long as that takes."""
+    """Writes items, and may block."""
 
     def write(self, item: T_contra, /) -> None:
-        """Write one item; a PortsentryError says that it may be tried again later, anything else is final."""
+        """Write one item.
+
+        Raises:
+            PortsentryError: not now; the same item is tried again, and later items wait.
+            OutputEnded: never again; this writer gets no more items.
+            Exception: this item is lost; the next one is tried.
+        """
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Release what is open."""
         ...
 
 
 class AsyncWriter(Generic[T]):
-    """Hands items to a writer in a thread of its own, in order, and never waits for it for long.
+    """Hands items to a writer in a thread of its own, in order, and hardly ever waits for it.
 
-    At most 10,000 items wait, those that the writer refuses for now included; an event takes about 1.5 KB,
-    so that is 15 MB. When the queue is full, the oldest goes and is counted in `lost`. What the writer raises
-    for good is raised here, at the next call.
+    At most 10,000 items wait; an event takes about 1.5 KB, so that is 15 MB. When the queue is full, the
+    oldest item is dropped. `lost` counts every item that was not written. What ends the thread, OutputEnded
+    mostly, is raised by each later call.
 
     Args:
-        writer: what may be slow. It is used, and closed, by the thread alone.
-        name: what to call it in diagnostics.
+        writer: the writer, which the thread alone uses and closes.
+        name: its name in diagnostics.
     """
 
     def __init__(self, writer: Writer[T], name: str) -> None:
@@ -49,19 +56,21 @@ class AsyncWriter(Generic[T]):
         self._name = name
         self._waiting: deque[T] = deque()  # the first is the one that is being written
         self._written = 0
-        self._writes_since: float | None = None
-        self._stands_still = False
-        self._ends = False
-        self._failure: BaseException | None = None
-        self._raised = False
+        self._write_began: float | None = None
+        self._is_stalled = False
+        self._is_closing = False
+        self._ended: BaseException | None = None
+        self._ended_is_raised = False
         self._no_grace_until = 0.0
+        self._failures = 0
+        self._failure_reported = 0.0
         self._changed = threading.Condition()
         self.lost = 0
         self._thread = threading.Thread(target=self._run, name=f"writer of {name}", daemon=True)
         self._thread.start()
 
     def write(self, item: T) -> None:
-        """Take one item."""
+        """Queue one item."""
         with self._changed:
             if len(self._waiting) >= _MAX_WAITING:
                 del self._waiting[1]  # the oldest that is not being written
@@ -71,48 +80,47 @@ class AsyncWriter(Generic[T]):
         self.flush()
 
     def flush(self) -> None:
-        """Give the thread a moment for what waits, and tell if it stands still."""
-        self._tell_if_it_stands_still()
-        self._give_way()
-        if self._failure is not None:
-            self._raised = True
-            raise self._failure
+        """Give the thread a moment for what waits, and report a stall."""
+        self._report_stall()
+        self._yield_to_thread()
+        if self._ended is not None:
+            self._ended_is_raised = True
+            raise self._ended
 
-    def _give_way(self) -> None:
-        """Wait until all is written, for some milliseconds at most.
+    def _yield_to_thread(self) -> None:
+        """Wait until the queue is empty, for some milliseconds at most.
 
-        A thread that computes without a pause leaves the interpreter's lock to another only every few
-        milliseconds, or hardly ever if it reads now and then, and the writer needs it some times for each
-        line: in a flood, a ban would wait for seconds. A writer that has done nothing with the moment that it
-        was given is left alone for a while.
+        A thread that computes without a pause releases the interpreter's lock only every few milliseconds,
+        and a writer needs it several times for each line: in a flood, a ban would wait for seconds. A writer
+        that wrote nothing in its moment gets none for a while.
         """
         now = time.monotonic()
         if now < self._no_grace_until:
             return
         with self._changed:
             before = self._written
-            self._changed.wait_for(lambda: not self._waiting or self._failure is not None, _GRACE_SECONDS)
+            self._changed.wait_for(lambda: not self._waiting or self._ended is not None, _GRACE_SECONDS)
             if self._waiting and self._written == before:
                 self._no_grace_until = now + _BACK_OFF_SECONDS
 
-    def _tell_if_it_stands_still(self) -> None:
+    def _report_stall(self) -> None:
         with self._changed:
-            since = self._writes_since
-            if self._stands_still or since is None or time.monotonic() - since < _STILL_SECONDS:
+            began = self._write_began
+            if self._is_stalled or began is None or time.monotonic() - began < _STALL_SECONDS:
                 return
-            self._stands_still = True
+            self._is_stalled = True
         _diagnostics.error(
             "%s: has stood still for %d seconds; the sensor goes on and up to %d lines wait: "
-            "look at its file system, or at whoever reads it.",
+            "check its file system or its reader.",
             self._name,
-            _STILL_SECONDS,
+            _STALL_SECONDS,
             _MAX_WAITING,
         )
 
     def close(self) -> None:
-        """Let the thread write what waits, for some seconds; what is left then is counted in `lost`."""
+        """Let the thread write what waits, for some seconds; what is left then is lost."""
         with self._changed:
-            self._ends = True
+            self._is_closing = True
             self._changed.notify_all()
         self._thread.join(_CLOSE_SECONDS)
         with self._changed:
@@ -121,28 +129,33 @@ class AsyncWriter(Generic[T]):
             self.lost += left
         if left:
             _diagnostics.error("%s: %d lines could not be written before the end.", self._name, left)
-        if self._failure is not None and not self._raised:
-            raise self._failure
+        if self._ended is not None and not self._ended_is_raised:
+            raise self._ended
 
     def _run(self) -> None:
         try:
-            try:
-                while (item := self._next()) is not None and self._write(item):
-                    self._drop_written()
-            finally:
-                self._writer.close()
+            while (item := self._next()) is not None and self._deliver(item):
+                self._remove_first()
         except BaseException as error:  # noqa: BLE001 - raised again in the other thread
             with self._changed:
-                self._failure = error
+                self._ended = error
                 self._changed.notify_all()
+        finally:
+            self._close_writer()
+
+    def _close_writer(self) -> None:
+        try:
+            self._writer.close()
+        except Exception as error:  # noqa: BLE001 - all of it is written, or counted
+            _diagnostics.error("%s: cannot be closed (%s).", self._name, error)
 
     def _next(self) -> T | None:
-        """The oldest item, None at the end; it stays in the queue until it is written."""
+        """The oldest item, which stays in the queue until it is written; None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ends)
+            self._changed.wait_for(lambda: self._waiting or self._is_closing)
             return self._waiting[0] if self._waiting else None
 
-    def _drop_written(self) -> None:
+    def _remove_first(self) -> None:
         with self._changed:
             self._written += 1
             if self._waiting:  # else close() has given up meanwhile
@@ -150,39 +163,62 @@ class AsyncWriter(Generic[T]):
             if not self._waiting:
                 self._changed.notify_all()
 
-    def _write(self, item: T) -> bool:
-        """Write one item, however long that takes; False if it could not be done before the end."""
-        told, again = "", False
+    def _deliver(self, item: T) -> bool:
+        """Try until the item is written or lost; False if it is still refused at the end."""
+        reported, is_retry = "", False
         while True:
-            last = self._ends
-            error = self._attempt(item)
-            if error is None:
-                if told:
+            is_last = self._is_closing
+            refusal = self._attempt(item)
+            if refusal is None:
+                if reported:
                     _diagnostics.warning("%s: can be written again.", self._name)
                 return True
-            # What a rotation leaves for a moment, a file that is not ours yet, is over at the second look.
-            if again and str(error) != told:
-                told = str(error)
-                _diagnostics.error("%s Lines wait until then.", told)
-            again = True
-            if last:
+            # A rotation leaves a file for a moment that is not ours yet: the second attempt finds it good.
+            if is_retry and str(refusal) != reported:
+                reported = str(refusal)
+                _diagnostics.error("%s Lines wait until then.", reported)
+            is_retry = True
+            if is_last:
                 return False
             with self._changed:
-                self._changed.wait_for(lambda: self._ends, _RETRY_SECONDS)
+                self._changed.wait_for(lambda: self._is_closing, _RETRY_SECONDS)
 
     def _attempt(self, item: T) -> PortsentryError | None:
-        """Write one item once; gives why it must be tried again."""
-        begun = time.monotonic()
+        """Write one item once; returns why it must be tried again."""
+        began = time.monotonic()
         with self._changed:
-            self._writes_since = begun
+            self._write_began = began
         try:
             self._writer.write(item)
+        except OutputEnded:
+            raise
         except PortsentryError as error:
             return error
+        except BaseException as error:  # noqa: BLE001 - no output may end the sensor, not even by SystemExit
+            self._lose(error)
         finally:
             with self._changed:
-                self._writes_since = None
-                stood_still, self._stands_still = self._stands_still, False
-        if stood_still:
-            _diagnostics.warning("%s: goes on after %d seconds.", self._name, time.monotonic() - begun)
+                self._write_began = None
+                was_stalled, self._is_stalled = self._is_stalled, False
+        if was_stalled:
+            _diagnostics.warning("%s: goes on after %d seconds.", self._name, time.monotonic() - began)
         return None
+
+    def _lose(self, error: BaseException) -> None:
+        """Count an item that failed; the first failure is reported, later ones once an hour."""
+        with self._changed:
+            self.lost += 1
+        self._failures += 1
+        now = time.monotonic()
+        if self._failures > 1 and now - self._failure_reported < _REPORT_SECONDS:
+            return
+        self._failure_reported = now
+        _diagnostics.error(
+            "%s: failed %d times, and as many lines are lost there (%s: %s); "
+            "the sensor and its other outputs go on. Please report this.",
+            self._name,
+            self._failures,
+            type(error).__name__,
+            error,
+            exc_info=None if isinstance(error, OSError) else error,
+        )

@@ -1,5 +1,8 @@
 """Events as a person reads them on a terminal: one line each."""
 
+import io
+from typing import TextIO
+
 from rich.console import Console
 from rich.text import Text
 
@@ -9,24 +12,32 @@ _STYLES = {"ban": "bold red", "watch": "yellow", "ignore": "dim", "none": "dim"}
 
 
 class ConsoleSink:
-    """Readable lines beside the log; never the log itself."""
+    """Readable lines beside the event log.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self.lost = 0
+    Args:
+        stream: the terminal, without a buffer.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        # rich only formats: its own printing keeps what a terminal did not take, and exits on a broken pipe.
+        self._text = io.StringIO()
+        self._console = Console(file=self._text, force_terminal=stream.isatty(), highlight=False)
 
     def write(self, event: Event) -> None:
-        """Print one event; a terminal that has gone away must not stop the log."""
-        try:
-            self._console.print(readable(event), soft_wrap=True)
-        except OSError:
-            self.lost += 1
+        """Print one event.
 
-    def flush(self) -> None:
-        """Nothing waits here."""
+        Raises:
+            OSError: the terminal has gone away.
+        """
+        self._console.print(readable(event), soft_wrap=True)
+        line = self._text.getvalue()
+        self._text.seek(0)
+        self._text.truncate()
+        self._stream.write(line)
 
     def close(self) -> None:
-        """Nothing waits here."""
+        """The terminal stays open."""
 
 
 def readable(event: Event) -> Text:

@@ -1,16 +1,17 @@
-"""Diagnostics about ourselves on standard error, from a thread of their own: it may be the same full pipe."""
+"""Diagnostics about ourselves on standard error, written by a thread: it may be the same full pipe."""
 
 import io
 import logging
 
 from portsentry_py.output.async_writer import AsyncWriter
+from portsentry_py.text import printable_lines
 
 
 class AsyncLogHandler(logging.Handler):
-    """Lets another handler write, in a thread of its own.
+    """Lets another handler write in a thread of its own.
 
     Args:
-        handler: what may be slow.
+        handler: the handler that may block.
     """
 
     def __init__(self, handler: logging.Handler) -> None:
@@ -18,7 +19,7 @@ class AsyncLogHandler(logging.Handler):
         self._queue = AsyncWriter(_Records(handler), "standard error")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one record."""
+        """Queue one record."""
         self._queue.write(record)
 
     def close(self) -> None:
@@ -43,6 +44,23 @@ class _Records:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class _Printable(logging.Formatter):
+    """Records as text, whatever names and words of others stand in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record without control characters."""
+        return printable_lines(super().format(record))
+
+
+def standard_error() -> logging.Handler:
+    """Standard error, with the time of day where it is a terminal; elsewhere the journal adds the time."""
+    stream = unbuffered(2)
+    handler = logging.StreamHandler(stream)
+    moment = "%(asctime)s " if stream.isatty() else ""
+    handler.setFormatter(_Printable(moment + logging.BASIC_FORMAT, "%H:%M:%S"))
+    return handler
 
 
 def unbuffered(descriptor: int) -> io.TextIOWrapper:

@@ -1,8 +1,4 @@
-"""Where lines go: the event log, one write a line, which follows rotation; or standard output.
-
-A sink writes in the thread that calls it and keeps nothing. What cannot be written now raises;
-`unhurried.py` keeps it for later, for whoever must not wait.
-"""
+"""The event log: one JSON line and one write per event, into a file that rotates or standard output."""
 
 import logging
 import os
@@ -10,92 +6,98 @@ import select
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from portsentry_py.errors import OutputError, PermissionDenied
+from portsentry_py.errors import OutputEnded, OutputError, PermissionDenied, ReaderGone
 from portsentry_py.events.model import Event, to_record
 from portsentry_py.output import log_file
-from portsentry_py.output.async_writer import Writer
+from portsentry_py.output.sink import Sink
 
 _CREATE_SECONDS = 1.0
 
 
-class Sink(Protocol):
-    """Takes events for good: what it cannot write at once is its own concern."""
+class _LineHandler(logging.Handler):
+    """Gives each record to `write` as one line; what `write` raises reaches the caller."""
 
-    lost: int
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._write = write
+        # Without fields of its own, the formatter keeps the keys of the record and their order.
+        self.setFormatter(OrjsonFormatter([]))
 
-    def write(self, event: Event) -> None:
-        """Take one event."""
-        ...
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the lock: a stuck write would hold it, and the end of the program waits for it."""
+        self.emit(record)
+        return True
 
-    def flush(self) -> None:
-        """Write what is still waiting, if that is possible now."""
-        ...
-
-    def close(self) -> None:
-        """Write what is still waiting, for the last time."""
-        ...
-
-
-class ReaderGone(Exception):
-    """Whoever read our standard output has had enough (`| head`)."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self._write(self.format(record).encode("ascii") + b"\n")
 
 
-class _Lines:
-    """Events as JSON lines, formatted by python-json-logger."""
+def json_logger(write: Callable[[bytes], None]) -> logging.Logger:
+    """A logger that gives each record, a mapping, to `write` as one JSON line.
 
-    def __init__(self) -> None:
-        # A formatter without fields of its own: the record is the line, in its own order.
-        self._formatter = OrjsonFormatter([])
-
-    def __call__(self, event: Event) -> bytes:
-        record = logging.makeLogRecord({"msg": to_record(event)})
-        return self._formatter.format(record).encode("ascii") + b"\n"
+    No setting of the diagnostics reaches it, and no two logs mix.
+    """
+    logger = logging.Logger("events")  # noqa: LOG001 - outside the tree of loggers
+    logger.addHandler(_LineHandler(write))
+    return logger
 
 
 class StreamSink:
-    """Lines on standard output, for `-`."""
+    """Lines into a stream that is open already; standard output, mostly.
 
-    def __init__(self, descriptor: int = 1) -> None:
+    Args:
+        descriptor: the stream.
+        name: its name in messages.
+    """
+
+    def __init__(self, descriptor: int = 1, name: str = "standard output") -> None:
         self._descriptor = descriptor
-        self._lines = _Lines()
+        self._name = name
+        self._logger = json_logger(self._write_line)
         self._rest = b""
 
     def write(self, event: Event) -> None:
         """Write one line, whole.
 
         Raises:
-            ReaderGone: nobody reads any more.
-            OutputError: standard output is a file that takes no more for now; the next call must be about
-                the same event, and writes what is missing of its line.
-            OSError: it is something else that has failed.
+            ReaderGone: nobody reads the stream any more.
+            OutputEnded: it failed in another way that does not pass.
+            OutputError: it is a file, and there is no room, for example. The next call must be about the same
+                event, and writes the rest of the line.
         """
-        self._rest = self._rest or self._lines(event)
+        self._logger.info(to_record(event))
+
+    def _write_line(self, line: bytes) -> None:
+        self._rest = self._rest or line
         while self._rest:
             self._write_some()
 
     def _write_some(self) -> None:
         try:
             self._rest = self._rest[os.write(self._descriptor, self._rest) :]
-        except BlockingIOError:  # somebody who shares it has made it so
+        except BlockingIOError:  # another process that shares the stream made it so
             select.select((), (self._descriptor,), ())
         except BrokenPipeError as error:
-            raise ReaderGone from error
+            raise ReaderGone(f"{self._name}: nobody reads it any more.") from error
         except OSError as error:
-            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                raise
-            raise log_file.refusal(Path("standard output"), error) from error
+            refusal = log_file.refusal(Path(self._name), error)
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise refusal from error
+            raise OutputEnded(str(refusal)) from error
 
     def close(self) -> None:
-        """Standard output is not ours to close."""
+        """The stream belongs to its opener."""
 
 
-class _Begun(NamedTuple):
-    """A line of which a part stands at the end of the log and could not be taken back."""
+class _Partial(NamedTuple):
+    """A line of which the first part stands at the end of the log and could not be removed."""
 
     line: bytes
     done: int
@@ -104,41 +106,42 @@ class _Begun(NamedTuple):
 
 
 class FileSink:
-    """The log file.
+    """The log file, which holds whole lines only and follows rotation.
 
-    Opened for appending, so copytruncate works; opened anew when the path is another file or none, so
-    rotation by rename works. What stands in it are whole lines: what of a line was written when the disk
-    filled up is taken back, and a half line that was found, of a run that was killed, is ended before the
-    next.
+    It is opened for appending, so copytruncate works. It is opened again when another file or none is at its
+    path, so rotation by rename works. When the disk fills up within a line, the written part is removed. When
+    a killed run left a partial line, a newline ends it before the next line.
 
     Raises (on construction and on writing):
-        OutputError: the file cannot be written, or must not: see log_file.py.
-        PermissionDenied: the user may not.
+        OutputError: the file cannot be written, or must not be: see log_file.py.
+        PermissionDenied: the user lacks a right.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines = _Lines()
-        self._begun: _Begun | None = None
-        self._make_at: float | None = None
-        self._take(log_file.open_log(path))
+        self._logger = json_logger(self._write_line)
+        self._partial: _Partial | None = None
+        self._create_at: float | None = None
+        self._use(log_file.open_log(path))
 
-    def _take(self, descriptor: int) -> None:
+    def _use(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._identity: tuple[int, int] | None = _identity(os.fstat(descriptor))
 
     def write(self, event: Event) -> None:
         """Write one line, or raise and leave the log as it was."""
-        line = self._lines(event)
+        self._logger.info(to_record(event))
+
+    def _write_line(self, line: bytes) -> None:
         try:
             while True:
                 self._follow_rotation()
                 self._append(line)
                 if os.fstat(self._descriptor).st_nlink:
                     return
-                # Deleted between the look and the write: nobody would ever read it.
+                # Deleted between the check and the write: nobody would ever read the line.
         except OSError as error:
-            # What we hold may be of a file system that is gone: the path is opened anew at the next call.
+            # The open file may be of a file system that is gone: the next call opens the path again.
             self._identity = None
             raise log_file.refusal(self._path, error) from error
 
@@ -148,12 +151,12 @@ class FileSink:
         except FileNotFoundError:
             current = None
         if current is not None:
-            self._make_at = None
+            self._create_at = None
             if current == self._identity:
                 return
         held = os.fstat(self._descriptor)
-        # Renamed, not deleted: the new one is somebody else's to make, and ours would be in logrotate's way.
-        if current is None and held.st_nlink and not self._is_late(held.st_ctime):
+        # Renamed, not deleted: logrotate creates the new file, and a file of ours would make it fail.
+        if current is None and held.st_nlink and not self._create_is_due(held.st_ctime):
             return
         try:
             descriptor = log_file.open_log(self._path)
@@ -161,29 +164,33 @@ class FileSink:
             if current is not None:
                 raise
             if held.st_nlink:
-                return  # it will be back, and we may not make it
+                return  # logrotate will create it, which we may not
             raise OutputError(
                 f"{self._path}: the log was deleted and you may not make a new one; make it as root, "
                 "the default one with: systemd-tmpfiles --create portsentry-py.conf."
             ) from error
         os.close(self._descriptor)
-        self._take(descriptor)
+        self._use(descriptor)
 
-    def _is_late(self, changed: float) -> bool:
-        """Whether nobody has made a new log for a second after the file's last change (its renaming)."""
+    def _create_is_due(self, changed: float) -> bool:
+        """Whether no new log was created within a second of the file's last change, its renaming."""
         now = time.time()
-        if self._make_at is None:
-            self._make_at = min(changed, now) + _CREATE_SECONDS
-        return now >= self._make_at
+        if self._create_at is None:
+            self._create_at = min(changed, now) + _CREATE_SECONDS
+        return now >= self._create_at
 
     def _append(self, line: bytes) -> None:
         status = os.fstat(self._descriptor)
-        begun, self._begun = self._begun, None
+        partial, self._partial = self._partial, None
         end = status.st_size
         done = 0
-        if begun is not None and (begun.line, begun.file, begun.end) == (line, _identity(status), end):
-            done = begun.done
-        # It reads nothing if the file was truncated just now.
+        if partial is not None and (partial.line, partial.file, partial.end) == (
+            line,
+            _identity(status),
+            end,
+        ):
+            done = partial.done
+        # The read gives nothing if the file was truncated just now.
         elif end and os.pread(self._descriptor, 1, end - 1) not in {b"\n", b""}:
             end += os.write(self._descriptor, b"\n")
         try:
@@ -192,25 +199,29 @@ class FileSink:
                 done, end = done + written, end + written
         except OSError:
             if done:
-                self._take_back(_Begun(line, done, _identity(status), end))
+                self._remove(_Partial(line, done, _identity(status), end))
             raise
 
-    def _take_back(self, begun: _Begun) -> None:
-        """Remove the part of a line that was written; where that fails, the rest comes when there is room."""
-        if os.fstat(self._descriptor).st_size != begun.end:
-            return  # truncated meanwhile, or somebody else has written: the end of the file is not ours
+    def _remove(self, partial: _Partial) -> None:
+        """Remove a partial line; if that fails, the next call writes the rest of it."""
+        if os.fstat(self._descriptor).st_size != partial.end:
+            return  # truncated, or another process has written since: the end of the file is not ours
         try:
-            os.ftruncate(self._descriptor, begun.end - begun.done)
+            os.ftruncate(self._descriptor, partial.end - partial.done)
         except OSError:
-            self._begun = begun
+            self._partial = partial
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
 
 
-def open_log(target: str) -> Writer[Event]:
-    """The sink that `--log` or `log:` names: a path, or `-` for standard output."""
+def open_log(target: str) -> Sink:
+    """The sink that `--log` or `log:` names: a path, or `-` for standard output.
+
+    Raises:
+        OutputError, PermissionDenied: the file cannot be written, or must not be.
+    """
     if target == "-":
         sys.stdout.flush()
         return StreamSink()

@@ -1,7 +1,6 @@
-"""The log's file, opened so that nobody can lead our lines elsewhere or put lines of theirs among them.
+"""Opens the log so that nobody else can redirect its lines or add their own.
 
-The sensor runs as root and fail2ban bans what the log says. Whoever can plant a link at the log's path lets
-root write into a file of theirs; whoever may write the log chooses whom fail2ban bans.
+Who plants a link at the log's path makes root write elsewhere. Who writes the log decides whom fail2ban bans.
 """
 
 import errno
@@ -16,7 +15,7 @@ from pathlib import Path
 from portsentry_py.errors import OutputError, PermissionDenied, PortsentryError
 
 _MODE = 0o640
-# Read as well, to see whether the last line is whole. Not blocking, or a FIFO without a reader would hold us.
+# Read too, to see whether the last line is whole. Non-blocking, or a FIFO without a reader would hold us up.
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _ACCOUNT = "portsentry"
 _READERS = "adm"  # the group that reads the logs of Debian and Ubuntu
@@ -29,8 +28,8 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _FIXES = {
-    errno.ENOENT: "create the directory or name another log with --log",
-    errno.ENOTDIR: "create the directory or name another log with --log",
+    errno.ENOENT: "create the directory or name another log",
+    errno.ENOTDIR: "create the directory or name another log",
     errno.ENOSPC: "make room on its file system",
     errno.EDQUOT: "make room or raise the quota",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f, LimitFSIZE=)",
@@ -40,11 +39,11 @@ _FIXES = {
 
 
 def open_log(path: Path) -> int:
-    """Open the log for reading and appending; make it, mode 0640 whatever the umask, if there is none.
+    """Open the log for reading and appending; create it with mode 0640, whatever the umask.
 
     Raises:
-        OutputError: it cannot be opened, or it is not a file that we alone write.
-        PermissionDenied: the user may not.
+        OutputError: it cannot be opened, or another user could write it.
+        PermissionDenied: the user lacks a right.
     """
     try:
         with _directory(path) as directory:
@@ -62,15 +61,15 @@ def _open(path: Path, directory: int) -> int:
             try:
                 descriptor = os.open(path.name, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=directory)
             except FileExistsError:
-                continue  # logrotate has made it meanwhile
-            with suppress(OSError):  # where modes mean nothing; what they are is judged below
+                continue  # logrotate has created it meanwhile
+            with suppress(OSError):  # a file system without modes; the mode is judged below
                 os.fchmod(descriptor, _MODE)
         try:
             status = os.fstat(descriptor)
             if status.st_nlink == 0:
                 os.close(descriptor)
                 continue  # deleted since
-            _judge(path, status)  # once more: what was looked at may have been exchanged
+            _judge(path, status)  # again: another file may have been put in its place
             os.set_blocking(descriptor, True)
         except PortsentryError:
             os.close(descriptor)
@@ -79,10 +78,10 @@ def _open(path: Path, directory: int) -> int:
 
 
 def examine(path: Path) -> str | None:
-    """Look whether the log could be opened, and change nothing.
+    """Check whether the log could be opened, and change nothing.
 
     Returns:
-        What lets lines wait though it can be opened, with the fix; None if all is well.
+        Why lines would have to wait although it can be opened, with the fix; None if all is well.
 
     Raises:
         OutputError, PermissionDenied: as `open_log` would.
@@ -102,7 +101,7 @@ def examine(path: Path) -> str | None:
                 room = os.statvfs(path)
     except (OSError, ValueError) as error:
         raise refusal(path, error) from error
-    # Root may use some of the blocks that are kept back, but not all: no number tells how many.
+    # Root may use a part of the reserved blocks; no number says how large that part is.
     if room.f_blocks and not room.f_bavail:
         return f"{path}: its file system is full, or nearly so: lines will wait; {_FIXES[errno.ENOSPC]}."
     return None
@@ -116,19 +115,18 @@ def refusal(path: Path, error: OSError | ValueError) -> PortsentryError:
             f"{path}: even root may not write the log; take away chattr's +i (see lsattr)."
         )
     if isinstance(error, PermissionError):
-        return PermissionDenied(f"{path}: you may not write the log; run as root or name another with --log.")
+        return PermissionDenied(f"{path}: you may not write the log; run as root or name another log.")
     reason = (error.strerror if isinstance(error, OSError) else None) or error
-    fix = _FIXES.get(number or 0, "name another log with --log")
+    fix = _FIXES.get(number or 0, "name another log")
     return OutputError(f"{path}: cannot write the log ({reason}); {fix}.")
 
 
 @contextmanager
 def _directory(path: Path) -> Iterator[int]:
-    """The log's directory, held, so that what is judged and what is opened lie in the same one.
+    """The log's directory, held open, so that the file that is judged and the one that is opened lie in it.
 
-    Its owner and its group may rename the log as they like: whoever chose the place gave it to them, and on
-    Ubuntu /var/log is writable for the group syslog. What they can put in the log's place is judged like
-    any file.
+    Its owner and its group may rename the log: the operator gave them the directory, and on Ubuntu the group
+    syslog may write /var/log. A file that they put in the log's place is judged like any other.
     """
     descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -136,7 +134,7 @@ def _directory(path: Path) -> Iterator[int]:
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise OutputError(
                 f"{path}: cannot write the log (anybody may exchange it, because everybody may write "
-                f"{path.parent}); chmod o-w {path.parent} or name another log with --log."
+                f"{path.parent}); chmod o-w {path.parent} or name another log."
             )
         yield descriptor
     finally:
@@ -154,7 +152,7 @@ def _fault(path: Path, status: os.stat_result) -> tuple[str, str] | None:
     kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
         # Not "remove it": it may be /dev/null.
-        fix = "put a regular file in its place, or name one with --log"
+        fix = "put a regular file in its place, or name another log"
         return f"it is {_KINDS.get(kind, 'no regular file')}", fix
     if status.st_nlink > 1:
         return (
@@ -172,7 +170,7 @@ def _fault(path: Path, status: os.stat_result) -> tuple[str, str] | None:
 
 
 def _trusted_users() -> set[int]:
-    """Root, who we are, and the account that the service runs as: root may look at its log."""
+    """Root, our own user, and the service's account, whose log root may write."""
     users = {0, os.geteuid()}
     with suppress(KeyError):
         users.add(pwd.getpwnam(_ACCOUNT).pw_uid)
@@ -180,12 +178,11 @@ def _trusted_users() -> set[int]:
 
 
 def _trusted_groups(status: os.stat_result) -> set[int]:
-    """The groups that may have the right to write a log.
+    """The groups that may have write permission.
 
-    root's members are root. adm's members read every log and mostly are administrators, and a logrotate
-    configuration that says 0660 means them. A file of root's that an unprivileged sensor shall write can
-    let it in by the group alone, so then a group of the sensor's own will do; in a file of its own, it
-    needs none.
+    Members of root are root. Members of adm read every log and are administrators, and a logrotate
+    configuration with mode 0660 means them. A file of root's can admit an unprivileged sensor only by a group
+    of that sensor; a file of its own needs no group.
     """
     groups = {0}
     with suppress(KeyError):

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
 
@@ -16,7 +16,7 @@ from portsentry_py.events.model import Event
 from portsentry_py.host.host_state import host_state
 from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
 from portsentry_py.host.trap_listener import TrapListener
-from portsentry_py.output.json_log import Sink
+from portsentry_py.output.sink import Dispatcher
 from portsentry_py.sensor.status_reporter import status_event
 from portsentry_py.sensor.systemd import SystemdNotifier
 from portsentry_py.state.checkpoint import Checkpoint
@@ -42,7 +42,7 @@ class Daemon:
     Args:
         settings: the configuration.
         captures: where packets come from.
-        sinks: the event log first, then others; each gets every event.
+        outputs: every event goes there.
         manager: is told how we are.
         announce: called with the interfaces once the capture runs.
         reload: reads the configuration again, at SIGHUP.
@@ -52,14 +52,14 @@ class Daemon:
         self,
         settings: Settings,
         captures: CaptureSupervisor,
-        sinks: Iterable[Sink],
+        outputs: Dispatcher,
         *,
         manager: SystemdNotifier,
         announce: Callable[[list[str]], None],
         reload: Callable[[], Settings],
     ) -> None:
         self._settings = settings
-        self._sinks = tuple(sinks)
+        self._outputs = outputs
         self._announce = announce
         self._listener = TrapListener(
             settings.traps.tcp if settings.traps.listen else (), settings.traps.banner
@@ -105,7 +105,7 @@ class Daemon:
             self._publish_lines(self._captures.finish())
         self._memory.close()  # before what is not answered yet counts as unanswered
         for event in self._engine.finish():
-            self._publish(event)
+            self._outputs.write(event)
         self._status("stopped", "signal")
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -226,9 +226,8 @@ class Daemon:
 
     def _tick(self) -> None:
         for event in self._told_of_faults(self._engine.advance(_now_us() - _TICK_LAG_US)):
-            self._publish(event)
-        for sink in self._sinks:
-            sink.flush()
+            self._outputs.write(event)
+        self._outputs.flush()
 
     def _refresh_host(self) -> None:
         # psutil reads /proc while it changes; the next refresh will see what this one missed.
@@ -240,7 +239,7 @@ class Daemon:
         while lines:
             taken, faults = self._engine.packets, self._faults
             for event in self._told_of_faults(self._engine.feed(lines)):
-                self._publish(event)
+                self._outputs.write(event)
             self._engine.faults += self._faults - faults
             # All, unless one of them was too much.
             lines = lines[max(1, self._engine.packets - taken) :]
@@ -254,10 +253,6 @@ class Daemon:
             if self._faults == 1:
                 _diagnostics.exception("a packet was too much; please report this. The sensor goes on.")
 
-    def _publish(self, event: Event) -> None:
-        for sink in self._sinks:
-            sink.write(event)
-
     def _status_if_changed(self) -> None:
         counts = {
             **self._engine.counts(),
@@ -265,7 +260,7 @@ class Daemon:
             "missed": self._captures.accounts.missed,
             "restarts": self._restarts,
             "renewals": self._captures.renewals,
-            "lost": self._lost,
+            "lost": self._outputs.lines_lost,
         }
         if counts != self._told:
             self._warn_if_blind(counts)
@@ -275,7 +270,7 @@ class Daemon:
     def _tell_news(self) -> None:
         """What nobody should have to wait a minute for: that something was lost, that a test packet came."""
         accounts, tests = self._captures.accounts, self._engine.self_tests
-        lost = accounts.dropped + accounts.missed + self._lost
+        lost = accounts.dropped + accounts.missed + self._outputs.lines_lost
         if lost != self._told_lost:
             self._told_lost = lost
             self._status("running", "none")
@@ -297,14 +292,9 @@ class Daemon:
                 self._captures.tshark_version,
             )
 
-    @property
-    def _lost(self) -> int:
-        """Lines that the log could not take; a terminal's do not matter."""
-        return self._sinks[0].lost
-
     def _status(self, state: str, reason: str) -> None:
         self._captures.count()
-        self._publish(
+        self._outputs.write(
             status_event(
                 self._engine,
                 _now_us(),
@@ -313,7 +303,7 @@ class Daemon:
                 accounts=self._captures.accounts,
                 restarts=self._restarts,
                 renewals=self._captures.renewals,
-                lost=self._lost,
+                lost=self._outputs.lines_lost,
             )
         )
 

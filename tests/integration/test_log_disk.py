@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.events.model import Event
-from portsentry_py.output import async_writer as unhurried
+from portsentry_py.output import async_writer
 from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.json_log import FileSink, StreamSink
 from tests.support.build import SCANNER, connections, log_lines, refused, strict, syn, watch
@@ -33,8 +33,8 @@ BURST = 5000
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here takes seconds."""
-    monkeypatch.setattr(unhurried, "_RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(unhurried, "_STILL_SECONDS", 0.1)
+    monkeypatch.setattr(async_writer, "_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(async_writer, "_STALL_SECONDS", 0.1)
 
 
 def numbered(count: int) -> Iterator[Event]:
@@ -149,12 +149,12 @@ def test_the_end_of_the_program_does_not_wait_for_a_full_pipe() -> None:
     """A reader that reads nothing: most lines are lost, all are counted, and the process exits."""
     script = """
         import sys
-        from portsentry_py.output import async_writer as unhurried
+        from portsentry_py.output import async_writer
         from portsentry_py.output.json_log import StreamSink
         from portsentry_py.output.async_writer import AsyncWriter
         from tests.integration.test_log_disk import numbered
 
-        unhurried._CLOSE_SECONDS = 0.2
+        async_writer._CLOSE_SECONDS = 0.2
         sink = AsyncWriter(StreamSink(), "standard output")
         for event in numbered(12_000):
             sink.write(event)

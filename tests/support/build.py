@@ -29,7 +29,7 @@ from portsentry_py.events.model import (
     TrapEvent,
     to_record,
 )
-from portsentry_py.output.json_log import StreamSink
+from portsentry_py.output.json_log import json_logger
 from portsentry_py.state.codec import encode
 
 SCANNER = "203.0.113.9"
@@ -413,8 +413,11 @@ def records(events: Iterable[Event], *without: str) -> list[dict[str, object]]:
 
 def log_lines(events: Iterable[Event]) -> list[bytes]:
     """The lines as they stand in the log, each with its end of line."""
-    formatter = StreamSink()._lines
-    return [formatter(event) for event in events]
+    written: list[bytes] = []
+    logger = json_logger(written.append)
+    for event in events:
+        logger.info(to_record(event))
+    return written
 
 
 def strict(**changes: object) -> Settings:

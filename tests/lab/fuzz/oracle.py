@@ -12,20 +12,19 @@ import orjson
 
 from portsentry_py.events.model import Event
 from portsentry_py.events.schema import schema
-from portsentry_py.output.json_log import StreamSink
+from tests.support.build import log_lines
 
 LONGEST_LINE = 2048
 _ADDRESSES = frozenset({"src_ip", "dest_ip"})
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
-
-_FORMAT = StreamSink()._lines
 
 Check = Callable[[Any], bool]
 
 
 def line_of(event: Event) -> bytes:
     """The line as it stands in the log."""
-    return _FORMAT(event)
+    (line,) = log_lines([event])
+    return line
 
 
 def check_line(line: bytes) -> dict[str, Any]:

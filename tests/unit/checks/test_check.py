@@ -179,7 +179,7 @@ def test_a_log_that_leads_elsewhere_is_told_with_the_fix(tmp_path: Path) -> None
     found = results(log=str(tmp_path / "log"))["log"]
     assert isinstance(found.error, OutputError)
     assert found.text.endswith(
-        "(it is a symbolic link); put a regular file in its place, or name one with --log."
+        "(it is a symbolic link); put a regular file in its place, or name another log."
     )
 
 

@@ -19,7 +19,7 @@ from portsentry_py.capture.toolchain import Tools
 from portsentry_py.cli import main as cli
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import Settings
-from portsentry_py.output.json_log import Sink
+from portsentry_py.output.sink import Dispatcher
 from portsentry_py.sensor.systemd import SystemdNotifier
 from tests.support.build import SCANNER, Sent, refused, syn, visit, write_pcap, write_pcapng
 from tests.support.disk import fill, small_disk
@@ -282,7 +282,8 @@ def test_a_full_standard_output_is_73(capture: Path) -> None:
             timeout=60,
         )
     assert done.returncode == 73
-    assert "No space left on device; make room" in done.stderr
+    assert "standard output" in done.stderr
+    assert "No space left on device); make room" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["run", "-i", "lo", "--log"], ["replay", "x.pcap", "-o"]])
@@ -343,7 +344,7 @@ class Sensor:
         self,
         settings: Settings,
         _captures: CaptureSupervisor,
-        sinks: list[Sink],
+        outputs: Dispatcher,
         *,
         manager: SystemdNotifier,
         announce: Callable[[list[str]], None],
@@ -351,7 +352,7 @@ class Sensor:
     ) -> None:
         assert manager
         self.settings = settings
-        self.sinks = sinks
+        self.outputs = outputs
         self.announce = announce
         self.reload = reload
         self.made.append(self)

@@ -1,4 +1,4 @@
-"""Events as a person reads them."""
+"""Events as a person reads them on a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import textwrap
 
 import pytest
-from rich.console import Console
 
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event
@@ -31,38 +30,61 @@ def test_every_event_is_one_line(source: str) -> None:
 
 
 def test_a_reader_sees_who_what_and_why() -> None:
-    told = [readable(event).plain for event in events()]
-    (scan,) = [line for line in told if " port_scan " in line]
-    (trap,) = [line for line in told if " trap " in line]
+    shown = [readable(event).plain for event in events()]
+    (scan,) = [line for line in shown if " port_scan " in line]
+    (trap,) = [line for line in shown if " trap " in line]
     assert all(word in scan for word in ("22:13:20", "ban", SCANNER, "syn", "4 ports", "ports_in_window"))
     assert all(word in trap for word in ("watch", SCANNER, "23/tcp", "decoy_port"))
-    assert any(f"{SCANNER}:40000" in line and "20/tcp refused" in line for line in told)
-    assert "sensor started" in told[-1]
+    assert any(f"{SCANNER}:40000" in line and "20/tcp refused" in line for line in shown)
+    assert "sensor started" in shown[-1]
 
 
 def test_the_sink_prints_each_event() -> None:
     output = io.StringIO()
-    sink = ConsoleSink(Console(file=output, width=20))
+    sink = ConsoleSink(output)
     for event in events():
         sink.write(event)
-    sink.flush()
     sink.close()
     assert len(output.getvalue().splitlines()) == len(events())
-    assert sink.lost == 0
 
 
-def test_a_terminal_that_was_stopped_holds_up_neither_the_sensor_nor_its_end() -> None:
-    """As with Ctrl-S; nobody reads the other side of this one."""
+class Gone(io.StringIO):
+    """A terminal that has gone away, until the test says that it is back."""
+
+    error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Fail, or keep the text."""
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), BrokenPipeError(32, "Broken pipe")])
+def test_an_event_that_a_terminal_does_not_take_is_not_kept(error: OSError) -> None:
+    """The terminal may never come back: what is kept for it would grow for ever."""
+    output = Gone()
+    sink = ConsoleSink(output)
+    first, second, *_ = events()
+    output.error = error
+    with pytest.raises(OSError, match=error.strerror):
+        sink.write(first)
+    output.error = None
+    sink.write(second)
+    assert output.getvalue().splitlines() == [readable(second).plain]
+
+
+def test_a_stopped_terminal_blocks_neither_the_sensor_nor_its_end() -> None:
+    """As with Ctrl-S: nobody reads the other side of this one."""
     script = """
-        from rich.console import Console
-        from portsentry_py.output import async_writer as unhurried
+        from portsentry_py.output import async_writer
         from portsentry_py.output.console import ConsoleSink
         from portsentry_py.output.diagnostics import unbuffered
         from portsentry_py.output.async_writer import AsyncWriter
         from tests.integration.test_log_disk import numbered
 
-        unhurried._CLOSE_SECONDS = 0.2
-        sink = AsyncWriter(ConsoleSink(Console(file=unbuffered(1))), "the terminal")
+        async_writer._CLOSE_SECONDS = 0.2
+        sink = AsyncWriter(ConsoleSink(unbuffered(1)), "the terminal")
         for event in numbered(3000):
             sink.write(event)
         sink.close()

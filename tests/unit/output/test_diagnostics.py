@@ -1,9 +1,10 @@
-"""Diagnostics that nobody reads must not stop the sensor, nor its end."""
+"""Diagnostics that nobody reads block neither the sensor nor its end; they are plain text."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -11,33 +12,55 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
+from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error, unbuffered
 from tests.support.paths import ROOT
 
 
 def test_records_reach_the_handler_in_order(capfd: pytest.CaptureFixture[str]) -> None:
     inner = logging.StreamHandler(unbuffered(2))
     inner.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    aside = AsyncLogHandler(inner)
+    queued = AsyncLogHandler(inner)
     for number in range(3):
-        aside.handle(logging.makeLogRecord({"msg": "wl\u00e4n%d", "args": (number,), "levelname": "ERROR"}))
-    aside.close()
+        queued.handle(logging.makeLogRecord({"msg": "wl\u00e4n%d", "args": (number,), "levelname": "ERROR"}))
+    queued.close()
     assert capfd.readouterr().err == "ERROR wl\u00e4n0\nERROR wl\u00e4n1\nERROR wl\u00e4n2\n"
 
 
-def test_a_full_standard_error_stops_nothing_and_not_the_end_either() -> None:
-    """The program says many times more than the pipe holds, which nobody reads, and exits."""
+def test_control_characters_of_others_are_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = standard_error()
+    record = {"name": "capture", "levelname": "ERROR", "msg": "%s", "args": ("\x1b[2Jeth0\r",)}
+    handler.handle(logging.makeLogRecord(record))
+    assert capfd.readouterr().err == "ERROR:capture:?[2Jeth0?\n"
+
+
+def test_a_terminal_gets_the_time_of_day() -> None:
+    leader, follower = os.openpty()
+    kept = os.dup(2)
+    try:
+        os.dup2(follower, 2)
+        standard_error().handle(logging.makeLogRecord({"name": "x", "levelname": "ERROR", "msg": "word"}))
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR:x:word\r\n", shown)
+
+
+def test_a_full_standard_error_blocks_neither_the_program_nor_its_end() -> None:
+    """The program writes many times more than the pipe holds, which nobody reads, and exits."""
     script = """
         import logging
-        from portsentry_py.output import async_writer as unhurried
+        from portsentry_py.output import async_writer
         from portsentry_py.output.diagnostics import AsyncLogHandler, unbuffered
 
-        unhurried._CLOSE_SECONDS = 0.2
-        aside = AsyncLogHandler(logging.StreamHandler(unbuffered(2)))
-        logging.basicConfig(handlers=[aside])
+        async_writer._CLOSE_SECONDS = 0.2
+        queued = AsyncLogHandler(logging.StreamHandler(unbuffered(2)))
+        logging.basicConfig(handlers=[queued])
         for number in range(2000):
             logging.getLogger("x").error("%d " + 500 * "x", number)
-        aside.close()
+        queued.close()
         print("went on")
     """
     reader, writer = os.pipe()

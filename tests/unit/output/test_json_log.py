@@ -1,4 +1,4 @@
-"""The log: whole lines in the right file, through rotation and whatever a disk refuses."""
+"""The log holds whole lines in the right file, through every rotation and every error of a disk."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.errors import OutputError
+from portsentry_py.errors import OutputEnded, OutputError, ReaderGone
 from portsentry_py.events.model import Event
 from portsentry_py.output import log_file
-from portsentry_py.output.json_log import FileSink, ReaderGone, StreamSink, open_log
-from tests.support.build import SCANNER, connections, log_lines, strict, syn, watch
-from tests.support.build import connection_events as events
+from portsentry_py.output.json_log import FileSink, StreamSink, open_log
+from tests.support.build import SCANNER, connection_events, connections, log_lines, strict, syn, watch
 from tests.support.paths import ROOT
 
 
-def written(log: Path, *given: Event) -> None:
-    """A sensor's run that writes these events."""
+def run_sensor(log: Path, *given: Event) -> None:
+    """One run of a sensor, which writes these events."""
     sink = FileSink(log)
     for event in given:
         sink.write(event)
@@ -40,12 +39,12 @@ def text(path: Path) -> bytes:
 
 def test_each_event_is_one_line(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    written(log, *events())
-    assert text(log) == b"".join(log_lines(events()))
+    run_sensor(log, *connection_events())
+    assert text(log) == b"".join(log_lines(connection_events()))
 
 
 def test_each_line_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a reader could see half of it."""
+    """A reader never sees half of a line."""
     writes: list[bytes] = []
 
     def note(descriptor: int, data: bytes) -> int:
@@ -56,39 +55,41 @@ def test_each_line_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     sink = FileSink(tmp_path / "log")
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", note)
-        for event in events():
+        for event in connection_events():
             sink.write(event)
     sink.close()
-    assert writes == log_lines(events())
+    assert writes == log_lines(connection_events())
 
 
 def test_an_existing_log_is_continued(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"before\n")
     sink = open_log(str(log))
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == b"before\n" + log_lines(events())[0]
+    assert text(log) == b"before\n" + log_lines(connection_events())[0]
 
 
 def test_rotation_by_rename_and_create_is_followed(tmp_path: Path) -> None:
     log, old = tmp_path / "log", tmp_path / "log.1"
-    first, second, third = events()
+    first, second, third = connection_events()
     sink = FileSink(log)
     sink.write(first)
     log.rename(old)
     sink.write(second)
-    assert not log.exists(), "logrotate's create would meet a file that it did not expect"
+    assert not log.exists(), "logrotate's create would meet a file that it does not expect"
     log.touch(0o640)
     sink.write(third)
     sink.close()
-    lines = log_lines(events())
+    lines = log_lines(connection_events())
     assert [text(old), text(log)] == [lines[0] + lines[1], lines[2]]
 
 
-def test_a_log_that_nobody_makes_again_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_nobody_creates_after_a_rename_is_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log, old = tmp_path / "log", tmp_path / "log.1"
-    first, second, third = events()
+    first, second, third = connection_events()
     clock = [time.time()]
     monkeypatch.setattr(time, "time", lambda: clock[0])
     sink = FileSink(log)
@@ -98,38 +99,38 @@ def test_a_log_that_nobody_makes_again_is_made(tmp_path: Path, monkeypatch: pyte
     clock[0] += 60
     sink.write(third)
     sink.close()
-    lines = log_lines(events())
+    lines = log_lines(connection_events())
     assert [text(old), text(log)] == [lines[0] + lines[1], lines[2]]
 
 
 def test_a_line_long_after_a_rotation_goes_into_the_new_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be a ban, and fail2ban does not read the old one."""
+    """It may be a ban, and fail2ban does not read the old log."""
     log = tmp_path / "log"
     sink = FileSink(log)
     log.rename(tmp_path / "log.1")
     hour_later = time.time() + 3600
     monkeypatch.setattr(time, "time", lambda: hour_later)
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == log_lines(events())[0]
+    assert text(log) == log_lines(connection_events())[0]
 
 
 def test_rotation_by_copytruncate_is_followed(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    first, second, _ = events()
+    first, second, _ = connection_events()
     sink = FileSink(log)
     sink.write(first)
     os.truncate(log, 0)
     sink.write(second)
     sink.close()
-    assert text(log) == log_lines(events())[1]
+    assert text(log) == log_lines(connection_events())[1]
 
 
-def test_copytruncate_loses_what_is_written_after_its_copy_and_nothing_else(tmp_path: Path) -> None:
+def test_copytruncate_loses_the_lines_after_its_copy_and_no_others(tmp_path: Path) -> None:
     log, old = tmp_path / "log", tmp_path / "log.1"
-    first, second, third = events()
+    first, second, third = connection_events()
     sink = FileSink(log)
     sink.write(first)
     shutil.copy(log, old)
@@ -137,23 +138,23 @@ def test_copytruncate_loses_what_is_written_after_its_copy_and_nothing_else(tmp_
     os.truncate(log, 0)
     sink.write(third)
     sink.close()
-    assert [text(old), text(log)] == [log_lines(events())[0], log_lines(events())[2]]
+    assert [text(old), text(log)] == [log_lines(connection_events())[0], log_lines(connection_events())[2]]
 
 
-def test_a_log_that_was_removed_is_made_again(tmp_path: Path) -> None:
+def test_a_removed_log_is_created_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     sink = FileSink(log)
     log.unlink()
-    sink.write(events()[0])
-    assert text(log) == log_lines(events())[0]
+    sink.write(connection_events()[0])
+    assert text(log) == log_lines(connection_events())[0]
     assert log.stat().st_mode & 0o777 == 0o640
     sink.close()
 
 
-def test_a_line_written_into_a_log_that_was_just_removed_is_written_again(
+def test_a_line_that_went_into_a_removed_log_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever deletes the log can do so between our look at the path and our write."""
+    """The log can be deleted between our check of the path and our write."""
     log = tmp_path / "log"
     sink = FileSink(log)
     real, left = os.write, [log]
@@ -164,39 +165,39 @@ def test_a_line_written_into_a_log_that_was_just_removed_is_written_again(
         return real(descriptor, data)
 
     monkeypatch.setattr(os, "write", delete_first)
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == log_lines(events())[0]
+    assert text(log) == log_lines(connection_events())[0]
 
 
 @pytest.mark.parametrize("left", [b'{"timestamp":"20', b"\0\0\0", b'whole\n{"ti'])
-def test_what_a_killed_sensor_left_is_ended_before_the_next_line(tmp_path: Path, left: bytes) -> None:
+def test_a_partial_line_of_a_killed_sensor_is_ended_before_the_next_line(tmp_path: Path, left: bytes) -> None:
     log = tmp_path / "log"
     log.write_bytes(left)
-    written(log, events()[0])
-    assert text(log) == left + b"\n" + log_lines(events())[0]
+    run_sensor(log, connection_events()[0])
+    assert text(log) == left + b"\n" + log_lines(connection_events())[0]
 
 
-def test_what_others_left_in_the_log_of_a_rotation_is_ended_too(tmp_path: Path) -> None:
+def test_a_partial_line_in_a_rotated_log_is_ended_too(tmp_path: Path) -> None:
     log = tmp_path / "log"
     sink = FileSink(log)
     log.rename(tmp_path / "log.1")
     log.write_bytes(b"half")
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     with log.open("ab") as file:
         file.write(b"half again")
-    sink.write(events()[1])
+    sink.write(connection_events()[1])
     sink.close()
-    lines = log_lines(events())
+    lines = log_lines(connection_events())
     assert text(log) == b"half\n" + lines[0] + b"half again\n" + lines[1]
 
 
-def test_a_truncation_between_looks_leaves_no_empty_line(
+def test_a_truncation_before_the_write_leaves_no_empty_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
     sink = FileSink(log)
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     real = os.pread
 
     def truncate_first(descriptor: int, count: int, offset: int) -> bytes:
@@ -204,28 +205,28 @@ def test_a_truncation_between_looks_leaves_no_empty_line(
         return real(descriptor, count, offset)
 
     monkeypatch.setattr(os, "pread", truncate_first)
-    sink.write(events()[1])
+    sink.write(connection_events()[1])
     sink.close()
-    assert text(log) == log_lines(events())[1]
+    assert text(log) == log_lines(connection_events())[1]
 
 
 def limited(tmp_path: Path, limit: int, before: str = "") -> tuple[bytes, bytes]:
-    """Write with a limit on the size of files, then without one; gives the log at both moments.
+    """Write with a limit on the size of files, then without one; returns the log at both moments.
 
-    A process that may not write past a size sees what it sees on a full disk: a short write, then an error.
+    A process at its size limit sees the same as on a full disk: a short write, then an error.
     """
     script = f"""
         import os, resource, sys
         from pathlib import Path
         from portsentry_py.errors import OutputError
         from portsentry_py.output.json_log import FileSink
-        from tests.unit.output.test_json_log import events
+        from tests.support.build import connection_events
 
         {before}
         log, limit = Path(sys.argv[1]), int(sys.argv[2])
         sink = FileSink(log)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        waiting = events()
+        waiting = connection_events()
         try:
             while waiting:
                 sink.write(waiting[0])
@@ -248,16 +249,16 @@ def limited(tmp_path: Path, limit: int, before: str = "") -> tuple[bytes, bytes]
 
 
 @pytest.mark.parametrize("more", [0, 1, 40, -1])
-def test_a_half_line_never_stands_and_lines_come_when_there_is_room(tmp_path: Path, more: int) -> None:
-    lines = log_lines(events())
+def test_a_partial_line_is_removed_and_written_when_there_is_room(tmp_path: Path, more: int) -> None:
+    lines = log_lines(connection_events())
     full, later = limited(tmp_path, len(lines[0]) + more)
     assert full == (lines[0] if more >= 0 else b"")
     assert later == b"".join(lines)
 
 
-def test_a_half_line_that_cannot_be_taken_back_is_completed(tmp_path: Path) -> None:
-    """As in a log with chattr's +a, or when the disk is failing."""
-    lines = log_lines(events())
+def test_a_partial_line_that_cannot_be_removed_is_completed(tmp_path: Path) -> None:
+    """As in a log with chattr +a, or on a failing disk."""
+    lines = log_lines(connection_events())
     refuse = "os.ftruncate = lambda *_: os.open('/nonexistent', 0)"
     full, later = limited(tmp_path, len(lines[0]) + 40, refuse)
     assert full == lines[0] + lines[1][:40]
@@ -265,7 +266,7 @@ def test_a_half_line_that_cannot_be_taken_back_is_completed(tmp_path: Path) -> N
 
 
 class Tight:
-    """os.write on a disk with little room, and os.ftruncate on one that refuses."""
+    """os.write on a disk with little room, and an os.ftruncate that fails."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         self.room = room
@@ -274,7 +275,7 @@ class Tight:
         monkeypatch.setattr(os, "ftruncate", self.ftruncate)
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Write what there is room for."""
+        """Write as much as there is room for."""
         if not self.room:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         done = self._write(descriptor, data[: self.room])
@@ -282,15 +283,15 @@ class Tight:
         return done
 
     def ftruncate(self, _descriptor: int, _length: int) -> None:
-        """Refuse."""
+        """Fail."""
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_a_half_line_goes_away_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its rest must not stand in another file, nor in what is left of this one."""
+def test_a_partial_line_is_forgotten_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rest must not go into another file, nor into this one after a truncation."""
     log = tmp_path / "log"
     sink = FileSink(log)
-    first, second, third = events()
+    first, second, third = connection_events()
     tight = Tight(monkeypatch, 20)
     with pytest.raises(OutputError, match="dmesg"):
         sink.write(first)
@@ -306,29 +307,29 @@ def test_a_half_line_goes_away_with_its_file(tmp_path: Path, monkeypatch: pytest
     sink.write(second)
     sink.write(third)
     sink.close()
-    lines = log_lines(events())
+    lines = log_lines(connection_events())
     assert text(tmp_path / "log.1") == lines[0] + lines[1][:20]
     assert text(log) == lines[1] + lines[2]
 
 
-def test_a_half_line_that_others_wrote_behind_is_ended(
+def test_a_partial_line_that_another_process_wrote_after_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
     sink = FileSink(log)
     tight = Tight(monkeypatch, 20)
     with pytest.raises(OutputError):
-        sink.write(events()[0])
+        sink.write(connection_events()[0])
     with log.open("ab") as file:
         file.write(b"theirs")
     tight.room = 10_000
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     sink.close()
-    line = log_lines(events())[0]
+    line = log_lines(connection_events())[0]
     assert text(log) == line[:20] + b"theirs\n" + line
 
 
-def test_what_others_wrote_is_not_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_of_another_process_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     sink = FileSink(log)
     real = os.write
@@ -342,9 +343,9 @@ def test_what_others_wrote_is_not_taken_back(tmp_path: Path, monkeypatch: pytest
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", intrude)
         with pytest.raises(OutputError, match="make room"):
-            sink.write(events()[0])
+            sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == log_lines(events())[0][:20] + b"theirs"
+    assert text(log) == log_lines(connection_events())[0][:20] + b"theirs"
 
 
 @pytest.mark.parametrize(
@@ -355,13 +356,13 @@ def test_what_others_wrote_is_not_taken_back(tmp_path: Path, monkeypatch: pytest
         (errno.EFBIG, "LimitFSIZE="),
         (errno.EROFS, "remount,rw"),
         (errno.EIO, "dmesg"),
-        (errno.ESTALE, "--log"),
+        (errno.ESTALE, "name another log"),
     ],
 )
-def test_what_a_disk_refuses_is_told_with_the_fix_and_the_file_opened_anew(
+def test_a_disk_error_is_reported_with_its_fix_and_the_file_is_opened_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
 ) -> None:
-    """A file of a file system that was mounted anew can have the same number and be dead for us."""
+    """After a new mount, the file at the path can have the same inode number and be another one."""
 
     def refuse(*_: object) -> int:
         raise OSError(number, os.strerror(number))
@@ -377,14 +378,14 @@ def test_what_a_disk_refuses_is_told_with_the_fix_and_the_file_opened_anew(
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", refuse)
         with pytest.raises(OutputError, match=fix):
-            sink.write(events()[0])
+            sink.write(connection_events()[0])
     real = log_file.open_log
     monkeypatch.setattr(log_file, "open_log", note)
-    sink.write(events()[0])
-    sink.write(events()[1])
+    sink.write(connection_events()[0])
+    sink.write(connection_events()[1])
     sink.close()
     assert opened == [log]
-    assert text(log) == b"".join(log_lines(events()[:2]))
+    assert text(log) == b"".join(log_lines(connection_events()[:2]))
 
 
 def place_link(log: Path, victim: Path) -> None:
@@ -421,54 +422,54 @@ PLACES = pytest.mark.parametrize(
 
 
 @PLACES
-def test_a_path_that_was_exchanged_is_not_written_and_followed_when_it_is_good_again(
+def test_a_path_that_was_exchanged_is_not_written_until_it_is_good_again(
     tmp_path: Path, place: Callable[[Path, Path], None], cause: str
 ) -> None:
     log, victim, old = tmp_path / "log", tmp_path / "victim", tmp_path / "log.1"
     victim.write_bytes(b"precious\n")
     sink = FileSink(log)
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     log.rename(old)
     place(log, victim)
     for _ in range(2):
         with pytest.raises(OutputError, match=cause):
-            sink.write(events()[1])
+            sink.write(connection_events()[1])
     assert text(victim) == b"precious\n"
-    assert text(old) == log_lines(events())[0]
+    assert text(old) == log_lines(connection_events())[0]
     log.rename(tmp_path / "evidence")
     log.touch(0o640)
-    sink.write(events()[1])
+    sink.write(connection_events()[1])
     sink.close()
-    assert text(log) == log_lines(events())[1]
+    assert text(log) == log_lines(connection_events())[1]
 
 
 @pytest.mark.parametrize("target", ["/dev/full", "/dev/stdout", "/dev/null"])
-def test_a_device_is_no_log(target: str) -> None:
+def test_a_device_is_refused(target: str) -> None:
     with pytest.raises(OutputError, match=r"it is a (device|symbolic link)\); .*regular file"):
         open_log(target)
 
 
 def test_a_dash_is_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     sink = open_log("-")
-    for event in events():
+    for event in connection_events():
         sink.write(event)
     sink.close()
-    assert capfd.readouterr().out.encode() == b"".join(log_lines(events()))
+    assert capfd.readouterr().out.encode() == b"".join(log_lines(connection_events()))
 
 
-def test_a_pipe_that_takes_little_gets_whole_lines() -> None:
+def test_a_pipe_gets_whole_lines() -> None:
     reader, writer = os.pipe()
     sink = StreamSink(writer)
-    sink.write(events()[0])
+    sink.write(connection_events()[0])
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         assert json.loads(pipe.read())["event_type"] == "connection"
 
 
-def test_a_pipe_that_somebody_made_non_blocking_gets_whole_lines() -> None:
+def test_a_non_blocking_pipe_gets_whole_lines() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    lines = log_lines(events()) * 200
+    lines = log_lines(connection_events()) * 200
     got: list[bytes] = []
 
     def read() -> None:
@@ -478,44 +479,44 @@ def test_a_pipe_that_somebody_made_non_blocking_gets_whole_lines() -> None:
     sink = StreamSink(writer)
     late = threading.Timer(0.2, read)
     late.start()
-    for event in events() * 200:
+    for event in connection_events() * 200:
         sink.write(event)
     os.close(writer)
     late.join()
     assert got == [b"".join(lines)]
 
 
-def test_standard_output_in_a_file_waits_for_room_and_goes_on_within_the_line(
+def test_standard_output_in_a_file_waits_for_room_and_completes_the_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (tmp_path / "out").open("ab") as out:
         sink = StreamSink(out.fileno())
         tight = Tight(monkeypatch, 20)
         with pytest.raises(OutputError, match="standard output"):
-            sink.write(events()[0])
+            sink.write(connection_events()[0])
         tight.room = 10_000
-        sink.write(events()[0])
-    assert text(tmp_path / "out") == log_lines(events())[0]
+        sink.write(connection_events()[0])
+    assert text(tmp_path / "out") == log_lines(connection_events())[0]
 
 
-def test_standard_output_that_fails_for_good_is_told() -> None:
-    with Path("/dev/full").open("ab", buffering=0) as full, pytest.raises(OSError, match="No space left"):
-        StreamSink(full.fileno()).write(events()[0])
+def test_standard_output_that_fails_for_good_is_the_end() -> None:
+    with Path("/dev/full").open("ab", buffering=0) as full, pytest.raises(OutputEnded, match="No space left"):
+        StreamSink(full.fileno()).write(connection_events()[0])
 
 
 def test_an_interface_of_any_name_can_be_logged(tmp_path: Path) -> None:
-    """Linux takes any bytes for an interface name, and a pcapng file any text."""
+    """Linux allows any bytes in an interface name, and a pcapng file any text."""
     (probe,) = syn(SCANNER, 100)
     (event,) = connections(watch(strict(), dataclasses.replace(probe, iface="wlän0")))
-    written(tmp_path / "log", event)
+    run_sensor(tmp_path / "log", event)
     record = json.loads(text(tmp_path / "log").decode("ascii"))
     assert record["src_ip"] == SCANNER
 
 
-def test_a_reader_that_has_had_enough_is_no_error() -> None:
+def test_a_reader_that_closes_the_pipe_is_reported_as_such() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     sink = StreamSink(writer)
     with pytest.raises(ReaderGone):
-        sink.write(events(1)[0])
+        sink.write(connection_events(1)[0])
     os.close(writer)

@@ -1,4 +1,4 @@
-"""The log's file: made with the right mode, and never one that somebody else chose or may write."""
+"""The log is created with the right mode, and is never a file that another user chose or may write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.other_users import NOBODY, as_nobody, shared_folder
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that every user reaches."""
+    """A directory that every user can reach."""
     with shared_folder() as folder:
         yield folder
 
@@ -35,7 +35,7 @@ OPEN = """
 
 
 def faults(path: Path) -> list[str]:
-    """What opening says, once `check` was heard to say the same."""
+    """The error of opening, which `check` reports as well."""
     said = []
     for look in (examine, open_log):
         with pytest.raises(PortsentryError) as caught:
@@ -56,7 +56,7 @@ def test_a_new_log_has_its_mode_whatever_the_umask(tmp_path: Path, umask: int) -
     assert stat.S_IMODE(log.stat().st_mode) == 0o640
 
 
-def test_a_new_log_was_never_open_to_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_log_has_no_other_mode_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     seen = []
     real = os.fchmod
@@ -74,14 +74,14 @@ def test_a_new_log_was_never_open_to_more(tmp_path: Path, monkeypatch: pytest.Mo
     assert seen == [0o640]
 
 
-def test_the_mode_of_a_log_that_is_there_stays(tmp_path: Path) -> None:
+def test_the_mode_of_an_existing_log_stays(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch(0o600)
     os.close(open_log(log))
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
-def test_a_program_that_we_start_does_not_get_the_log(tmp_path: Path) -> None:
+def test_child_processes_do_not_inherit_the_log(tmp_path: Path) -> None:
     descriptor = open_log(tmp_path / "log")
     assert not os.get_inheritable(descriptor)
     assert os.get_blocking(descriptor)
@@ -134,7 +134,7 @@ def others(log: Path) -> None:
         (others, "it belongs to nobody", "run as nobody, or remove or chown it"),
     ],
 )
-def test_what_is_no_file_of_ours_alone_is_refused_and_left_alone(
+def test_a_file_that_is_not_ours_alone_is_refused_and_not_touched(
     tmp_path: Path, put: Callable[[Path], object], cause: str, fix: str
 ) -> None:
     if put in {group_writable, others}:
@@ -152,7 +152,7 @@ def test_what_is_no_file_of_ours_alone_is_refused_and_left_alone(
 
 
 @pytest.mark.parametrize("put", [link, hard_link, os.mkfifo])
-def test_what_is_exchanged_after_the_look_is_refused(
+def test_a_file_that_is_exchanged_after_the_check_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], object]
 ) -> None:
     log, victim = tmp_path / "log", tmp_path / "victim"
@@ -172,10 +172,10 @@ def test_what_is_exchanged_after_the_look_is_refused(
     assert victim.read_bytes() == b"precious\n"
 
 
-def test_what_others_make_or_delete_meanwhile_is_looked_at_again(
+def test_a_file_that_is_created_or_deleted_meanwhile_is_checked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As logrotate does, between its renaming and its creating."""
+    """A rotation does so, between its rename and its create."""
     log = tmp_path / "log"
     real = os.open
     steps = [lambda: log.touch(0o640), log.unlink]
@@ -199,7 +199,7 @@ def test_what_others_make_or_delete_meanwhile_is_looked_at_again(
     os.close(descriptor)
 
 
-def test_a_group_of_readers_may_be_let_in(tmp_path: Path) -> None:
+def test_the_groups_root_and_adm_may_write(tmp_path: Path) -> None:
     require_root()
     log = tmp_path / "log"
     log.touch()
@@ -210,7 +210,7 @@ def test_a_group_of_readers_may_be_let_in(tmp_path: Path) -> None:
         assert examine(log) is None
 
 
-def test_a_directory_that_everybody_may_write_is_refused_unless_sticky(tmp_path: Path) -> None:
+def test_a_world_writable_directory_is_refused_unless_it_is_sticky(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     (said,) = faults(tmp_path / "log")
     assert "anybody may exchange it" in said
@@ -219,13 +219,13 @@ def test_a_directory_that_everybody_may_write_is_refused_unless_sticky(tmp_path:
     os.close(open_log(tmp_path / "log"))
 
 
-def test_a_directory_of_a_group_is_fine(tmp_path: Path) -> None:
-    """As Ubuntu's /var/log, which is root:syslog 0775."""
+def test_a_directory_that_a_group_may_write_is_accepted(tmp_path: Path) -> None:
+    """Ubuntu's /var/log is root:syslog 0775."""
     tmp_path.chmod(0o775)
     os.close(open_log(tmp_path / "log"))
 
 
-def test_a_log_that_somebody_made_in_a_shared_directory_is_refused(place: Path) -> None:
+def test_a_log_of_another_user_in_a_shared_directory_is_refused(place: Path) -> None:
     place.chmod(0o1777)
     log = place / "log"
     as_nobody("os.close(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o640))", log)
@@ -234,12 +234,12 @@ def test_a_log_that_somebody_made_in_a_shared_directory_is_refused(place: Path) 
 
 
 @pytest.mark.parametrize("path", ["none/log", "file/log", "a\0b"])
-def test_a_path_that_leads_nowhere_is_told(tmp_path: Path, path: str) -> None:
+def test_a_path_that_cannot_exist_is_reported(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
     (said,) = faults(tmp_path / path)
     shown = str(tmp_path / path).replace("\0", "?")
     assert said.startswith(f"OutputError {shown}: cannot write the log (")
-    assert "--log" in said
+    assert "name another log" in said
 
 
 def test_an_unprivileged_sensor_writes_where_it_may(place: Path) -> None:
@@ -256,15 +256,15 @@ def test_an_unprivileged_sensor_writes_where_it_may(place: Path) -> None:
     assert as_nobody(OPEN, theirs) == "good\ngood\n"
     assert as_nobody(OPEN, let_in) == "good\ngood\n"
     for path in (roots, place / "none"):
-        sentence = "you may not write the log; run as root or name another with --log."
+        sentence = "you may not write the log; run as root or name another log."
         assert as_nobody(OPEN, path).splitlines() == [f"PermissionDenied {path}: {sentence}"] * 2
     os.chown(theirs, NOBODY, 12_345)
     theirs.chmod(0o660)
     assert "the group 12345 may write it" in as_nobody(OPEN, theirs)
 
 
-def test_a_user_cannot_let_root_write_into_a_file_of_theirs(place: Path) -> None:
-    """What a shared directory allows, done by another where the kernel does not forbid it."""
+def test_a_user_cannot_make_root_write_into_another_file(place: Path) -> None:
+    """All that a shared directory allows to its users, done by another user."""
     require_root()
     place.chmod(0o1777)
     secret = place / "secret"
@@ -292,7 +292,7 @@ def test_a_user_cannot_let_root_write_into_a_file_of_theirs(place: Path) -> None
     assert (place / "file").read_bytes() == b""
 
 
-def test_check_tells_of_a_read_only_and_of_a_full_disk(tmp_path: Path) -> None:
+def test_check_reports_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path) as disk:
         log = disk / "log"
         assert examine(log) is None
@@ -312,7 +312,7 @@ def test_check_tells_of_a_read_only_and_of_a_full_disk(tmp_path: Path) -> None:
             assert "remount,rw" in said
 
 
-def test_an_immutable_log_is_told_to_root(tmp_path: Path) -> None:
+def test_an_immutable_log_is_reported_to_root(tmp_path: Path) -> None:
     with small_disk(tmp_path) as disk:
         log = disk / "log"
         log.touch(0o640)
@@ -324,7 +324,7 @@ def test_an_immutable_log_is_told_to_root(tmp_path: Path) -> None:
         os.close(open_log(log))
 
 
-def test_who_has_no_name_is_called_by_number(tmp_path: Path) -> None:
+def test_an_owner_without_a_name_is_shown_by_number(tmp_path: Path) -> None:
     require_root()
     log = tmp_path / "log"
     log.touch(0o640)
@@ -332,7 +332,7 @@ def test_who_has_no_name_is_called_by_number(tmp_path: Path) -> None:
     assert "belongs to 54321" in faults(log)[0]
 
 
-def test_a_file_system_without_modes_is_judged_by_what_it_has(
+def test_a_file_system_that_refuses_chmod_is_judged_by_its_modes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -349,7 +349,7 @@ def test_a_file_system_without_modes_is_judged_by_what_it_has(
         os.umask(before)
 
 
-def test_a_missing_right_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_right_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError(13, os.strerror(13))
 

@@ -26,6 +26,7 @@ from portsentry_py.core.sighting import Sighting
 from portsentry_py.errors import CaptureError, ConfigError
 from portsentry_py.events.model import Event
 from portsentry_py.host.interfaces import Interface
+from portsentry_py.output.sink import Dispatcher
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.sensor import daemon as serving
 from portsentry_py.sensor.daemon import Daemon
@@ -36,13 +37,19 @@ TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 Step = Callable[[], list[str]]
 
 
-class Notes:
-    """A sink that remembers."""
+class Notes(Dispatcher):
+    """Outputs that keep the events in memory."""
 
     def __init__(self) -> None:
+        super().__init__([])
         self.events: list[Event] = []
         self.flushes = 0
         self.lost = 0
+
+    @property
+    def lines_lost(self) -> int:
+        """As many as the test says."""
+        return self.lost
 
     def write(self, event: Event) -> None:
         """Remember it."""
@@ -164,7 +171,7 @@ class Uncounted:
 def service(settings: Settings, notes: Notes, reload: Callable[[], Settings]) -> Daemon:
     captures = CaptureSupervisor(TOOLS, cast("LauncherClient", None), settings.capture)
     return Daemon(
-        settings, captures, [notes], manager=SystemdNotifier(), announce=lambda _names: None, reload=reload
+        settings, captures, notes, manager=SystemdNotifier(), announce=lambda _names: None, reload=reload
     )
 
 
