@@ -1,7 +1,7 @@
-"""`check`: what is wrong on this machine, and the fix. Looks, never changes."""
+"""`check`: what is wrong on this host, and the fix. It changes nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,12 @@ from pathlib import Path
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
-from portsentry_py.checks.live import sensor_hears, unheard
+from portsentry_py.checks.live import sensor_receives, unreached
 from portsentry_py.config.settings import DEFAULT_LOG, Settings
 from portsentry_py.errors import CaptureError, PortsentryError
 from portsentry_py.fail2ban.client import JailNotLoaded, NotInstalled
 from portsentry_py.fail2ban.conflicts import conflicts
-from portsentry_py.fail2ban.pack import JAIL, pack_files
+from portsentry_py.fail2ban.pack import ETC, JAIL, pack_files
 from portsentry_py.host.interfaces import all_interfaces, default_interfaces, describe
 from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
@@ -22,12 +22,10 @@ from portsentry_py.privsep.sandbox import available
 from portsentry_py.report.log_reader import read_tail
 from portsentry_py.report.overview import dropped_note
 
-_FAIL2BAN = Path("/etc/fail2ban")
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One thing that was looked at; `error` is set where the sensor could not run."""
+    """One finding. With an `error` the sensor cannot run."""
 
     name: str
     text: str
@@ -35,87 +33,127 @@ class Result:
     warning: bool = False
 
 
-def check(settings: Settings, *, live: bool = False) -> Iterator[Result]:
-    """Look at tools, interfaces, rights, log and jail, in the order in which they are needed.
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A capture that was started and stopped.
+
+    Attributes:
+        unreached: the interfaces on which it did not receive the test packet.
+        counter_fault: why the kernel cannot count beside it; empty if it can.
+    """
+
+    unreached: tuple[str, ...] = ()
+    counter_fault: str = ""
+
+
+def try_capture(settings: Settings, tools: Tools, names: list[str], live: bool) -> Trial:
+    """Captures for a moment; `live` sends test packets.
+
+    Raises:
+        PortsentryError: capturing is not possible.
+    """
+    with closing(LauncherClient(tools.dumpcap)) as launcher:
+        capture = LiveCapture(tools, describe(names), settings.served.udp, settings.capture, launcher)
+        try:
+            missed = unreached(capture, names) if live else []
+        finally:
+            capture.stop()
+        counter = KernelCounter(launcher)
+        try:
+            counter.watch(names, ())
+        except OSError as error:
+            return Trial(tuple(missed), error.strerror or str(error))
+        counter.close()
+        return Trial(tuple(missed))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host that is checked; the defaults are this one."""
+
+    find_tools: Callable[[], Tools] = find_tools
+    default_interfaces: Callable[[], list[str]] = default_interfaces
+    all_interfaces: Callable[[], list[str]] = all_interfaces
+    tshark_interfaces: Callable[[Tools], list[str]] = interface_names
+    try_capture: Callable[[Settings, Tools, list[str], bool], Trial] = try_capture
+    confinement: Callable[[], Collection[str]] = available
+    sensor_receives: Callable[[Path, list[str]], bool] = sensor_receives
+    root: Path = Path("/")
+
+
+def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Result]:
+    """Findings about tools, interfaces, rights, log and jail, in the order in which the sensor needs them.
 
     Args:
         settings: the configuration.
-        live: also send a marked packet, and wait until it is heard.
+        host: the host.
+        live: whether a test packet is sent, which a capture and the running sensor must receive.
     """
     try:
-        tools = find_tools()
+        tools = host.find_tools()
     except PortsentryError as error:
         yield Result("tshark", str(error), error)
     else:
         yield Result("tshark", f"{tools.tshark} {tools.version}")
-        yield from _capture(settings, tools, live=live)
+        yield from _capture(settings, host, tools, live=live)
     yield _log(settings.log)
     yield from _dropped(settings.log)
-    yield from _jail(settings)
+    yield from _jail(settings.log, host)
 
 
-def _capture(settings: Settings, tools: Tools, *, live: bool) -> Iterator[Result]:
-    names = list(settings.interfaces) or default_interfaces()
+def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Iterator[Result]:
+    names = list(settings.interfaces) or host.default_interfaces()
     if not names:
-        yield Result("interfaces", "none is up but loopback: the sensor watches `any`", warning=True)
+        yield Result("interfaces", "none is up but loopback; the sensor watches `any`.", warning=True)
         names = ["any"]
-    # tshark also lists programs that pretend to be interfaces, and nothing else to whoever may not capture.
-    there = all_interfaces()
-    missing = [name for name in names if name not in {*there, *interface_names(tools)}]
+    # tshark also lists programs that act as interfaces, and lists nothing to a user who may not capture.
+    there = host.all_interfaces()
+    missing = [name for name in names if name not in {*there, *host.tshark_interfaces(tools)}]
     if missing:
-        text = f"no interface {', '.join(missing)}; there are {', '.join(there)}"
-        yield Result("interfaces", text, CaptureError(text))
+        yield _wrong("interfaces", f"no interface {', '.join(missing)}; choose among {', '.join(there)}.")
         return
     try:
-        with closing(LauncherClient(tools.dumpcap)) as launcher:
-            capture = LiveCapture(tools, describe(names), settings.served.udp, settings.capture, launcher)
-            try:
-                deaf = unheard(capture, names) if live else []
-            finally:
-                capture.stop()
-            yield _counting(launcher, names)
+        trial = host.try_capture(settings, tools, names, live)
     except PortsentryError as error:
         yield Result("capture", str(error), error)
         return
-    if deaf:
-        text = f"no packet comes through on {', '.join(deaf)}; is the interface up?"
-        yield Result("capture", text, CaptureError(text))
+    yield _counter(trial.counter_fault)
+    if trial.unreached:
+        silent = ", ".join(trial.unreached)
+        yield _wrong("capture", f"no test packet arrives on {silent}; check that the interface is up.")
         return
     yield Result("capture", f"works on {', '.join(names)}")
-    yield _sandbox()
+    yield _sandbox(host)
     if live:
-        yield _sensor(settings.log, names)
+        yield _sensor(settings.log, host, names)
 
 
-def _counting(launcher: LauncherClient, names: list[str]) -> Result:
-    tally = KernelCounter(launcher)
+def _wrong(name: str, text: str) -> Result:
+    return Result(name, text, CaptureError(text))
+
+
+def _counter(fault: str) -> Result:
+    if not fault:
+        return Result("counter", "the kernel counts packets beside the capture")
+    text = f"the kernel cannot count packets beside the capture ({fault}); losses are reported late."
+    return Result("counter", text, warning=True)
+
+
+def _sandbox(host: Host) -> Result:
     try:
-        tally.watch(names, ())
+        missing = {"landlock", "seccomp"}.difference(host.confinement())
     except OSError as error:
-        text = f"packets cannot be counted beside the capture ({error.strerror}): losses are told late"
-        return Result("accounts", text, warning=True)
-    tally.close()
-    return Result("accounts", "the kernel counts beside the capture")
-
-
-def _sandbox() -> Result:
-    try:
-        missing = {"landlock", "seccomp"}.difference(available())
-    except OSError as error:
-        text = f"tshark cannot be confined ({error.strerror})"
-        return Result("sandbox", text, CaptureError(text))
+        return _wrong("sandbox", f"tshark cannot be confined ({error.strerror})")
     if missing:
         text = f"tshark is confined without {' and '.join(sorted(missing))}, which this system lacks"
         return Result("sandbox", text, warning=True)
     return Result("sandbox", "tshark may open no socket, write no file and read no secret")
 
 
-def _sensor(log: str, names: list[str]) -> Result:
-    """Whether the sensor that runs hears the packet too."""
-    if log != "-" and sensor_hears(Path(log), names):
-        return Result("sensor", "heard the test packet")
-    text = f"no sensor told in {log} that it heard the test packet; start it, or restart it"
-    return Result("sensor", text, CaptureError(text))
+def _sensor(log: str, host: Host, names: list[str]) -> Result:
+    if log != "-" and host.sensor_receives(Path(log), names):
+        return Result("sensor", "received the test packet")
+    return _wrong("sensor", f"no sensor reports in {log} that it received the test packet; (re)start it.")
 
 
 def _log(target: str) -> Result:
@@ -129,24 +167,23 @@ def _log(target: str) -> Result:
 
 
 def _dropped(target: str) -> Iterator[Result]:
-    with suppress(PortsentryError):  # there may be no log yet
+    with suppress(PortsentryError):  # there can be no log yet
         note = dropped_note(read_tail(Path(target)).status)
         if note:
             yield Result("sensor", note, warning=True)
 
 
-def _jail(settings: Settings) -> Iterator[Result]:
-    if not _FAIL2BAN.is_dir():
-        yield Result("jail", str(NotInstalled()), warning=True)
+def _jail(log: str, host: Host) -> Iterator[Result]:
+    etc = host.root / ETC
+    if not etc.is_dir():
+        yield Result("jail", str(NotInstalled(root=host.root)), warning=True)
         return
-    shipped = pack_files()
-    missing = [file.target for file in shipped if not (_FAIL2BAN / file.target).exists()]
-    if missing:
+    if not all((etc / file.target).exists() for file in pack_files()):
         yield Result("jail", str(JailNotLoaded(JAIL)), warning=True)
     else:
-        yield Result("jail", f"installed in {_FAIL2BAN}")
-        if settings.log != DEFAULT_LOG:
-            text = f"it reads {DEFAULT_LOG}, the log is {settings.log}; set logpath in jail.local."
+        yield Result("jail", f"installed in {etc}")
+        if log != DEFAULT_LOG:
+            text = f"it reads {DEFAULT_LOG}, but the log is {log}; set logpath in jail.local."
             yield Result("jail", text, warning=True)
-    for sentence in conflicts(Path("/"), os.environ.get("SSH_CONNECTION", "")):
+    for sentence in conflicts(host.root, os.environ.get("SSH_CONNECTION", "")):
         yield Result("jail", sentence, warning=True)

@@ -1,12 +1,12 @@
-"""`check --live`: a marked packet goes out and must be heard, by a capture of ours and by the sensor."""
+"""`check --live`: a test packet that a capture of ours and the running sensor must receive."""
 
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
-from portsentry_py.capture.live import LiveCapture
 from portsentry_py.core.decode import decode
 from portsentry_py.core.packet import ICMP, Packet
 from portsentry_py.core.self_test import ADDRESS, ICMP_TYPE, is_self_test
@@ -17,31 +17,41 @@ from portsentry_py.report.log_reader import read_tail
 _ETH_P_IP = 0x0800
 _SYS_NET = Path("/sys/class/net")
 _CAPTURE_SECONDS = 5.0
-# A sensor says at its next tick that it heard one, but not more often than every ten seconds.
+# A sensor reports a test packet at its next tick, at most once in ten seconds.
 _SENSOR_SECONDS = 15.0
 _PAUSE_SECONDS = 0.25
 _IPV4_HEADER = struct.Struct("!BBHHHBBH4s4s")
 _ICMP_HEADER = struct.Struct("!BBHI")
 
+_Send = Callable[[Iterable[str]], None]
 
-def send_self_tests(names: Iterable[str]) -> None:
-    """Send one packet out of each interface, to its own link address: a switch hands it on to nobody.
+
+class _Capture(Protocol):
+    def read(self, timeout_seconds: float) -> Iterable[str]: ...
+
+
+def send_test_packets(names: Iterable[str]) -> None:
+    """Sends a packet out of each interface to the interface's own link address, so no switch forwards it.
 
     Raises:
-        PermissionDenied: only who may capture may send it.
+        PermissionDenied: the user may not capture, so the user may not send it.
         OSError: an interface is gone or down.
     """
     for name in names:
         device = "lo" if name == "any" else name
         try:
-            own = bytes.fromhex((_SYS_NET / device / "address").read_text(encoding="ascii").replace(":", ""))
-        except (OSError, ValueError):
-            own = b""  # a link without addresses
-        try:
             with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as raw:
-                raw.sendto(_packet(), (device, _ETH_P_IP, 0, 0, own))
+                raw.sendto(_packet(), (device, _ETH_P_IP, 0, 0, _link_address(_SYS_NET / device)))
         except PermissionError as error:
             raise PermissionDenied("you may not send a test packet; run as root.") from error
+
+
+def _link_address(device: Path) -> bytes:
+    """The link address by the device's folder in /sys/class/net; empty if it has none."""
+    try:
+        return bytes.fromhex((device / "address").read_text(encoding="ascii").replace(":", ""))
+    except (OSError, ValueError):
+        return b""
 
 
 def _packet() -> bytes:
@@ -55,27 +65,34 @@ def _packet() -> bytes:
     return _IPV4_HEADER.pack(*fields, ~(words % 0xFFFF) & 0xFFFF, address, address) + message
 
 
-def unheard(capture: LiveCapture, names: Iterable[str]) -> list[str]:
-    """The interfaces whose test packet does not come through this capture."""
+def unreached(
+    capture: _Capture,
+    names: Iterable[str],
+    send: _Send = send_test_packets,
+    seconds: float = _CAPTURE_SECONDS,
+) -> list[str]:
+    """The interfaces on which the capture does not receive the test packet in time."""
     names = sorted(names)
-    heard: set[str] = set()
-    deadline = time.monotonic() + _CAPTURE_SECONDS
-    while time.monotonic() < deadline and not heard.issuperset(names):
-        send_self_tests(set(names) - heard)
+    reached: set[str] = set()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not reached.issuperset(names):
+        send(set(names) - reached)
         for line in capture.read(_PAUSE_SECONDS):
             packet = decode(line)
             if isinstance(packet, Packet) and is_self_test(packet):
-                heard.update(names if names == ["any"] else [packet.in_iface])
-    return [name for name in names if name not in heard]
+                reached.update(names if names == ["any"] else [packet.in_iface])
+    return [name for name in names if name not in reached]
 
 
-def sensor_hears(log: Path, names: Iterable[str]) -> bool:
-    """Whether a running sensor tells, in this log, that it heard a test packet."""
+def sensor_receives(
+    log: Path, names: Iterable[str], send: _Send = send_test_packets, seconds: float = _SENSOR_SECONDS
+) -> bool:
+    """Whether a running sensor reports in this log, in time, that it received a test packet."""
     begun = utc(time.time_ns() // 1000)
-    deadline = time.monotonic() + _SENSOR_SECONDS
+    deadline = time.monotonic() + seconds
     names = list(names)
     while time.monotonic() < deadline:
-        send_self_tests(names)
+        send(names)
         time.sleep(_PAUSE_SECONDS)
         try:
             status = read_tail(log).status

@@ -21,6 +21,7 @@ from rich.text import Text
 from portsentry_py import __version__
 from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.checks.check import Host
 from portsentry_py.checks.check import check as check_all
 from portsentry_py.config import loader as config
 from portsentry_py.config.settings import DEFAULT_LOG, Networks, Settings
@@ -197,7 +198,7 @@ def check(config_path: Path | None, live: bool) -> None:
     used = config_path or (config.DEFAULT_PATH if config.DEFAULT_PATH.exists() else "no file, the defaults")
     _say(_output, f"ok    configuration: {used}")
     failed: PortsentryError | None = None
-    for result in check_all(settings, live=live):
+    for result in check_all(settings, Host(), live=live):
         mark = "wrong" if result.error else "note " if result.warning else "ok   "
         _say(_output, f"{mark} {result.name}: {result.text}")
         failed = failed or result.error

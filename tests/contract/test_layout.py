@@ -79,7 +79,6 @@ OWNERS = {
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {
     "__main__": "one call; tests/unit/cli runs it",
-    "checks.live": "sends real packets, in tests/integration/sensor/test_live_check",
     "core.detectors.base": "what the detectors share, in the test of each",
     "core.finding": "a noun, made by tests/unit/core/detectors",
     "core.packet": "names and fields, read by test_decode",

@@ -30,10 +30,10 @@ def test_a_sensor_that_hears_says_so_and_one_that_is_gone_does_not(
     done = live_check(lab, sensor, tmp_path)
     assert done.returncode == 0, done.stdout
     assert f"ok    capture: works on {IFACE}" in done.stdout
-    assert "ok    sensor: heard the test packet" in done.stdout
+    assert "ok    sensor: received the test packet" in done.stdout
     assert sensor.stop() == 0
     assert {line["event_type"] for line in sensor.lines()} == {"status"}
 
     done = live_check(lab, sensor, tmp_path)
     assert done.returncode == 69
-    assert "wrong sensor: no sensor told in" in done.stdout
+    assert "wrong sensor: no sensor reports in" in done.stdout
