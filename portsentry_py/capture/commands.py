@@ -10,25 +10,23 @@ from portsentry_py.core.columns import COLUMNS
 from portsentry_py.host.interfaces import Interface
 from portsentry_py.privsep.sandbox import sandboxed
 
-# Our own Wireshark profile switches the layer-4 dissectors off and keeps the user's settings out.
+# Our own profile switches the layer-4 dissectors off and keeps the user's settings out.
 _PROFILE = resources.files("portsentry_py.capture") / "wireshark"
-# Where Wireshark has programs for other sources. tshark 3.6 starts them all before it says its version, and
-# waits twenty seconds for the one that looks for telephones.
-NO_EXTCAP = {"WIRESHARK_EXTCAP_DIR": "/nonexistent"}
-# The Python process cannot follow more than two.
+_NOWHERE = "/nonexistent"
+# The Python process keeps up with no more than two.
 _CORES_FOR_TWO = 4
 
 
 def dumpcap_commands(
     dumpcap: str, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
 ) -> Iterator[list[str]]:
-    """One for each worker; together they have the buffer that was asked for."""
+    """The command line of each worker's dumpcap; together they have the whole buffer."""
     workers = worker_count(settings.workers)
     buffer_mib = max(1, settings.buffer_mib // workers)
     for number in range(workers):
         command = [dumpcap, "-q", "-s", str(settings.snap_bytes), "-B", str(buffer_mib)]
         if len(interfaces) > 1:
-            # Of several interfaces, dumpcap queues a thousand packets by itself and drops what comes then.
+            # With several interfaces dumpcap has a queue of its own, and drops all beyond a thousand packets.
             command += ["-C", str(buffer_mib << 20)]
         for interface in interfaces:
             expression = kernel_filter(served_udp, vlan=interface.ethernet, worker=number, workers=workers)
@@ -49,7 +47,7 @@ def worker_count(wanted: Workers, cores: int | None = None) -> WorkerCount:
 
 
 def tshark_command(tshark: str, source: str) -> list[str]:
-    """tshark's, sandboxed; `source` is a file, or `-` for standard input."""
+    """The command line of a sandboxed tshark; `source` is a file, or `-` for standard input."""
     columns = ",".join(f'"{title}","{form}"' for title, form in COLUMNS)
     command = [
         tshark,
@@ -69,5 +67,12 @@ def tshark_command(tshark: str, source: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of dumpcap and tshark."""
-    return {**os.environ, "LC_ALL": "C.UTF-8", "WIRESHARK_CONFIG_DIR": str(_PROFILE), **NO_EXTCAP}
+    """The environment of tshark."""
+    return {
+        **os.environ,
+        "LC_ALL": "C.UTF-8",
+        "WIRESHARK_CONFIG_DIR": str(_PROFILE),
+        # tshark 3.6 starts every program there, even with `-v`, and waits twenty seconds for one of them.
+        "WIRESHARK_EXTCAP_DIR": _NOWHERE,
+        "HOME": _NOWHERE,  # it would load plugins from there
+    }

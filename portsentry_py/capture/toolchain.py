@@ -1,14 +1,18 @@
-"""Finds tshark, dumpcap and the interfaces on this machine. The only importer of pyshark."""
+"""Finds tshark and dumpcap, their version, and the interfaces that they know."""
 
-import os
+import json
+import site
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from portsentry_py.capture.commands import NO_EXTCAP
+from portsentry_py.capture.commands import environment
 from portsentry_py.errors import CaptureError, PermissionDenied
 
 OLDEST_TSHARK = (3, 6, 0)
 INSTALL = "install it with: apt-get install tshark"
+_DISCOVERY = Path(__file__).with_name("discovery.py")
 
 
 class Tools(NamedTuple):
@@ -20,51 +24,42 @@ class Tools(NamedTuple):
 
 
 def find_tools() -> Tools:
-    """Find tshark and dumpcap.
+    """Find tshark and dumpcap in PATH.
 
     Raises:
-        CaptureError: one is missing or too old.
+        CaptureError: one is missing, broken or too old.
+        PermissionDenied: the user may not run tshark.
     """
-    pyshark_tshark = _pyshark_tshark()
-    try:
-        tshark = pyshark_tshark.get_process_path()
-        dumpcap = pyshark_tshark.get_process_path(process_name="dumpcap")
-    except pyshark_tshark.TSharkNotFoundException as error:
-        raise CaptureError(f"tshark or dumpcap is not installed; {INSTALL}") from error
-    try:
-        version = pyshark_tshark.get_tshark_version(tshark)
-    except PermissionError as error:
-        raise PermissionDenied(f"{tshark}: you may not run it; run as root.") from error
-    except (
-        OSError,
-        ValueError,
-        IndexError,
-        subprocess.CalledProcessError,
-        pyshark_tshark.TSharkVersionException,
-    ) as error:
-        raise CaptureError(f"{tshark}: cannot tell its version; re{INSTALL}") from error
-    if version.release < OLDEST_TSHARK:
+    found = _discover()
+    error = found.get("error")
+    if error == "missing":
+        raise CaptureError(f"tshark or dumpcap is not installed; {INSTALL}")
+    if error == "forbidden":
+        raise PermissionDenied(f"{found['tshark']}: you may not run it; run as root.")
+    if error:
+        raise CaptureError(f"{found['tshark']}: cannot tell its version; re{INSTALL}")
+    tools = Tools(**found)
+    if tuple(map(int, tools.version.split("."))) < OLDEST_TSHARK:
         oldest = ".".join(map(str, OLDEST_TSHARK))
-        raise CaptureError(
-            f"{tshark}: version {version} is too old, {oldest} is the oldest that works; {INSTALL}"
-        )
-    return Tools(tshark, dumpcap, str(version))
+        reason = f"version {tools.version} is too old, {oldest} is the oldest that works"
+        raise CaptureError(f"{tools.tshark}: {reason}; {INSTALL}")
+    return tools
 
 
 def interface_names(tools: Tools) -> list[str]:
     """The interfaces that tshark can capture on; empty where the user may not capture."""
+    return list(_discover(tools.tshark))
+
+
+def _discover(*arguments: str) -> Any:
+    """What pyshark finds, in a directory and with an environment of our choice."""
+    command = [sys.executable, str(_DISCOVERY), *arguments]
+    surroundings = {**environment(), "PYTHONUSERBASE": site.getuserbase()}  # pyshark may be installed there
     try:
-        return [str(name) for name in _pyshark_tshark().get_all_tshark_interfaces_names(tools.tshark)]
-    except (OSError, subprocess.CalledProcessError):
-        return []
-
-
-def _pyshark_tshark() -> Any:
-    """The finder of tools that pyshark has, imported late because it costs a third of a second."""
-    from pyshark.tshark import tshark  # noqa: PLC0415
-
-    # pyshark would take the path of tshark from a config.ini in the current directory: as root, a way to run
-    # somebody else's program.
-    tshark.get_config = lambda: None
-    os.environ.update(NO_EXTCAP)  # it gives its own environment to tshark
-    return tshark
+        done = subprocess.run(command, cwd="/", env=surroundings, check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise CaptureError(f"cannot start {sys.executable}: {error.strerror}; raise the limit.") from error
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise CaptureError(f"pyshark does not run ({reason}); reinstall portsentry-py.")
+    return json.loads(done.stdout)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from portsentry_py.capture.bpf import kernel_filter
-from portsentry_py.capture.commands import dumpcap_commands, worker_count
+from portsentry_py.capture.commands import dumpcap_commands, environment, worker_count
 from portsentry_py.config.settings import Capture, WorkerCount, Workers
 from portsentry_py.host.interfaces import Interface
 
@@ -50,3 +51,11 @@ def test_four_cores_are_enough_for_two_workers(wanted: Workers, cores: int, work
 
 def test_only_the_cores_that_this_process_may_use_count() -> None:
     assert worker_count("auto") == worker_count("auto", len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("name", ["WIRESHARK_EXTCAP_DIR", "HOME"])
+def test_tshark_finds_no_programs_and_plugins_of_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path))
+    assert not Path(environment()[name]).exists()

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from portsentry_py.capture.file import DamagedCapture, replay_lines
-from portsentry_py.capture.toolchain import Tools, find_tools
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.core.decode import decode
 from portsentry_py.core.packet import Packet
 from portsentry_py.errors import InputError
@@ -31,12 +31,6 @@ from tests.support.build import (
 from tests.support.needs import require_tool
 
 SIZE_OF_HEADER = 24
-
-
-@pytest.fixture
-def tools() -> Tools:
-    require_tool("tshark")
-    return find_tools()
 
 
 def traffic() -> list[Sent]:

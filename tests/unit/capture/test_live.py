@@ -11,20 +11,14 @@ import pytest
 
 from portsentry_py.capture import worker as worker_file
 from portsentry_py.capture.live import LiveCapture
-from portsentry_py.capture.toolchain import Tools, find_tools
+from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, PermissionDenied
 from portsentry_py.host.interfaces import Interface, interface
 from portsentry_py.privsep.client import LauncherClient
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_root
 from tests.support.programs import fake_capture_tools
 from tests.support.waiting import wait_for
-
-
-@pytest.fixture
-def tools() -> Tools:
-    require_tool("tshark")
-    return find_tools()
 
 
 def tsharks() -> list[psutil.Process]:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from portsentry_py.capture.commands import environment
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, PermissionDenied
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_root
 from tests.support.programs import fake_capture_tools
-
-
-@pytest.fixture
-def tools() -> Tools:
-    """The real ones."""
-    require_tool("tshark")
-    return find_tools()
 
 
 def test_tools_are_found(tools: Tools) -> None:
@@ -26,14 +20,14 @@ def test_tools_are_found(tools: Tools) -> None:
     assert tools.version[0].isdigit()
 
 
-def test_no_tshark_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tshark_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptureError, match="not installed; install it with"):
         find_tools()
 
 
 @pytest.mark.parametrize("version", ["1.12.6", "2.6.20", "3.5.99"])
-def test_a_tshark_that_is_too_old_is_told(
+def test_a_tshark_that_is_too_old_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     fake_capture_tools(tmp_path, f"echo 'TShark (Wireshark) {version} (Git v{version})'")
@@ -43,35 +37,30 @@ def test_a_tshark_that_is_too_old_is_told(
 
 
 @pytest.mark.parametrize("version", ["3.6.0", "4.0.17", "10.2.0"])
-def test_a_newer_tshark_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_a_newer_tshark_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     fake_capture_tools(tmp_path, f"echo 'TShark (Wireshark) {version} (Git v{version})'")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_tools() == Tools(str(tmp_path / "tshark"), str(tmp_path / "dumpcap"), version)
 
 
-def test_tshark_starts_no_programs_for_other_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version 3.6 does to tell its version, and waits for them."""
+def test_tshark_starts_no_extcap_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 3.6 would, even for its version, and wait for them."""
     monkeypatch.setenv("WIRESHARK_EXTCAP_DIR", str(tmp_path))
     refuse = 'test -n "$WIRESHARK_EXTCAP_DIR" && test ! -e "$WIRESHARK_EXTCAP_DIR" || exit 1'
     fake_capture_tools(tmp_path, f"{refuse}\necho 'TShark (Wireshark) 3.6.2'")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert find_tools().version == "3.6.2"
-    given = environment()["WIRESHARK_EXTCAP_DIR"]
-    assert given
-    assert not Path(given).exists()
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo nonsense", "exec /nonexistent", "true", "printf '\\377'"])
-def test_a_tshark_that_is_broken_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
-) -> None:
+def test_a_broken_tshark_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     fake_capture_tools(tmp_path, script)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptureError, match="cannot tell its version; reinstall"):
         find_tools()
 
 
-def test_a_tshark_that_may_not_be_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tshark_that_may_not_be_run_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_capture_tools(tmp_path, "true")
     (tmp_path / "tshark").chmod(0o644)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -79,15 +68,47 @@ def test_a_tshark_that_may_not_be_run_is_told(tmp_path: Path, monkeypatch: pytes
         find_tools()
 
 
+@pytest.mark.parametrize(
+    "ini",
+    ["[tshark]\ntshark_path = ./tshark\n[dumpcap]\ndumpcap_path = ./dumpcap\n", "[other]\n", "\0"],
+)
 def test_a_config_ini_in_the_current_directory_is_not_obeyed(
-    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ini: str
 ) -> None:
     """Pyshark reads one; as root that would run somebody else's program."""
     fake_capture_tools(tmp_path, "echo 'TShark (Wireshark) 9.9.9'")
-    ini = "[tshark]\ntshark_path = ./tshark\n[dumpcap]\ndumpcap_path = ./dumpcap\n"
     (tmp_path / "config.ini").write_text(ini, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert find_tools() == tools
+
+
+def test_a_current_directory_that_is_gone_does_no_harm(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert find_tools() == tools
+
+
+def test_the_environment_stays_as_it_is(tools: Tools) -> None:
+    before = dict(os.environ)
+    assert find_tools() == tools
+    assert dict(os.environ) == before
+    assert "pyshark" not in sys.modules
+
+
+def test_a_pyshark_that_does_not_run_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyshark.py").write_text("raise ImportError('no lxml')\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(CaptureError, match=r"pyshark does not run .*no lxml.*; reinstall portsentry-py"):
+        find_tools()
+
+
+def test_a_python_that_cannot_be_started_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(CaptureError, match=r"cannot start .*python: No such file"):
+        find_tools()
 
 
 def test_interfaces_are_listed(tools: Tools) -> None:
@@ -95,5 +116,5 @@ def test_interfaces_are_listed(tools: Tools) -> None:
     assert "lo" in interface_names(tools)
 
 
-def test_where_interfaces_cannot_be_listed_there_are_none(tmp_path: Path) -> None:
+def test_there_are_no_interfaces_where_tshark_cannot_list_them(tmp_path: Path) -> None:
     assert interface_names(fake_capture_tools(tmp_path, "exit 1")) == []
