@@ -72,9 +72,11 @@ OWNERS = {
     "pythonjsonlogger": {"output.json_log"},
     "yaml": {"config.document"},
     "pydantic": {"config.loader"},
-    "click": {"cli.main"},
+    "click": {
+        f"cli.{name}" for name in ("fail2ban", "main", "options", "render", "replay", "schema", "status")
+    },
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
-    "rich": {"cli.main", "output.console", "report.terminal"},
+    "rich": {"cli.render", "cli.replay", "output.console", "report.terminal"},
 }
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,14 @@ from portsentry_py.report.log_reader import read_tail
 from tests.lab.fuzz.oracle import check_text
 from tests.lab.fuzz.trial import CONTROLS
 from tests.support.build import SCANNER, refused, syn, write_pcap
+from tests.support.command import Command, Done
 from tests.support.needs import require_tool
-from tests.unit.cli.test_main import Command, Done
 
 HIDDEN = [text for text in CONTROLS if "\0" not in text] + ["\udcff", "\n\x1b]0;owned\x07\nok"]
 
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    for name in [name for name in os.environ if name.startswith("PORTSENTRY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr("portsentry_py.config.loader.DEFAULT_PATH", Path("/nonexistent/portsentry.yaml"))
     return Command(monkeypatch, capfd)
 
 

@@ -1,0 +1,72 @@
+"""`fail2ban`: the filter and jails in fail2ban's own folder, and the proof that they work."""
+
+import os
+from pathlib import Path
+
+import click
+
+from portsentry_py.cli.options import command, option
+from portsentry_py.cli.render import filter_table, output, say, show_outcomes
+from portsentry_py.errors import Fail2banError, PermissionDenied
+from portsentry_py.fail2ban import installer
+from portsentry_py.fail2ban.ban_test import ban_and_unban
+from portsentry_py.fail2ban.client import Fail2banClient, JailNotLoaded, NotAnswering, NotInstalled
+from portsentry_py.fail2ban.conflicts import conflicts
+from portsentry_py.fail2ban.filter_test import run_all_modes
+from portsentry_py.fail2ban.pack import ETC, pack_files
+
+_root_option = option(
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path("/"),
+    help="Root directory of the system, which holds etc/fail2ban.",
+)
+
+
+@command()
+@_root_option
+def install(root: Path) -> None:
+    """Copy the filter and jails to /etc/fail2ban.
+
+    A file that you changed is kept, and the difference is shown.
+    """
+    show_outcomes(installer.install(root))
+    for sentence in conflicts(root, os.environ.get("SSH_CONNECTION", "")):
+        say(f"note: {sentence}")
+    say("arm it with: fail2ban-client reload")
+
+
+@command()
+@_root_option
+def uninstall(root: Path) -> None:
+    """Remove the filter and jails, but no file that you changed."""
+    show_outcomes(installer.uninstall(root))
+    say("take effect with: fail2ban-client reload")
+
+
+@command()
+@_root_option
+def test(root: Path) -> None:
+    """Test the filter with fail2ban-regex, and a ban.
+
+    It bans 192.0.2.1, an address for documentation: the rule must appear in the kernel, and go away again.
+    """
+    for file in pack_files():
+        installed = root / ETC / file.target
+        if installed.exists() and installed.read_bytes() != file.content:
+            say(f"note: {installed} differs from the shipped file that is tested.")
+    report = run_all_modes()
+    output.print(filter_table(report))
+    if not report.ok:
+        raise Fail2banError("the filter does not match what it must; reinstall portsentry-py and fail2ban.")
+    try:
+        proof = ban_and_unban(Fail2banClient())
+    except (NotInstalled, NotAnswering, JailNotLoaded, PermissionDenied) as error:
+        say(f"no ban was tried: {error}")
+    else:
+        say(f"banned {proof.address}, found it in {', '.join(proof.rules)}, and unbanned it: gone")
+
+
+@click.group(commands=[install, uninstall, test])
+def fail2ban() -> None:
+    """Install, remove or test the fail2ban filter and jails."""

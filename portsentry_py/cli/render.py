@@ -1,0 +1,70 @@
+"""What people read: sentences, and tables on standard output or, beside event lines, on standard error."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from portsentry_py.text import printable_lines
+
+if TYPE_CHECKING:  # a command waits for no more than it uses
+    from portsentry_py.fail2ban.filter_test import FilterReport
+    from portsentry_py.fail2ban.installer import Outcome
+    from portsentry_py.sensor.replay import Summary
+
+# Neither markup nor emoji: rich reads `:a:` as one, and many IPv6 addresses hold it.
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+# Tables are never so narrow that addresses are cut: a small terminal wraps their lines instead.
+output = Console(
+    highlight=False,
+    soft_wrap=True,
+    width=max(shutil.get_terminal_size().columns, 140),
+    markup=False,
+    emoji=False,
+)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines of text, which may hold names and words of others."""
+    click.echo(printable_lines(text), err=err)
+
+
+def show_outcomes(outcomes: list[Outcome]) -> None:
+    """Print what was done to each file."""
+    for outcome in outcomes:
+        note = f" ({outcome.note})" if outcome.note else ""
+        say(f"{outcome.action}: {outcome.path}{note}")
+        if outcome.diff:
+            say(outcome.diff)
+
+
+def summary_table(summary: Summary) -> Table:
+    """The sources of a replay, each with its last line."""
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(summary.events.items()))
+    table = Table(
+        "source",
+        "last verdict",
+        "type",
+        "technique",
+        "ports",
+        "reason",
+        title=f"{summary.packets} packets: {counted}",
+    )
+    for source, event in summary.sources.items():
+        table.add_row(source, event.verdict, event.scan_type, event.technique, str(event.ports), event.reason)
+    if summary.unshown:
+        table.caption = f"{summary.unshown} more lines, about other sources"
+    return table
+
+
+def filter_table(report: FilterReport) -> Table:
+    """What the filter matched in each mode."""
+    table = Table("mode", "lines matched", "lines not matched", "verdict")
+    for result in report.results:
+        verdict = "as it must be" if result.ok else f"missed: {result.missed}; wrong: {result.wrong}"
+        table.add_row(result.mode, str(len(result.matched)), str(len(result.unmatched)), verdict)
+    return table

@@ -1,0 +1,64 @@
+"""`run`: the sensor on live traffic."""
+
+import logging
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from portsentry_py import __version__
+from portsentry_py.capture.supervisor import CaptureSupervisor
+from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.cli.options import command, config_option, option
+from portsentry_py.cli.render import say
+from portsentry_py.config.loader import load
+from portsentry_py.config.settings import DEFAULT_LOG, Settings
+from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
+from portsentry_py.output.registry import open_outputs
+from portsentry_py.privsep.client import LauncherClient
+from portsentry_py.sensor.daemon import Daemon
+from portsentry_py.sensor.systemd import SystemdNotifier
+
+
+@command()
+@config_option
+@option(
+    "-i",
+    "--iface",
+    multiple=True,
+    show_default="every interface that is up, without loopback",
+    help="Interface to watch; may be repeated. `any` watches all.",
+)
+@option(
+    "--log",
+    show_default=f"`log` of the configuration, {DEFAULT_LOG}",
+    help="Event log; `-` is standard output.",
+)
+def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
+    """Watch live traffic and log events until SIGTERM or Ctrl-C.
+
+    SIGHUP reads the configuration again.
+    """
+
+    def settings() -> Settings:
+        loaded = load(config)
+        return replace(loaded, interfaces=iface or loaded.interfaces, log=log or loaded.log)
+
+    now = settings()
+    tools = find_tools()
+    target = "standard output" if now.log == "-" else now.log
+
+    def announce(names: list[str]) -> None:
+        watched = ", ".join(names)
+        say(
+            f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}",
+            err=True,
+        )
+
+    with ExitStack() as opened:
+        launcher = opened.enter_context(closing(LauncherClient(tools.dumpcap)))
+        launcher.drop_privileges()  # before any thread starts
+        diagnostics = opened.enter_context(closing(AsyncLogHandler(standard_error())))
+        logging.basicConfig(level=logging.INFO, handlers=[diagnostics])
+        outputs = opened.enter_context(closing(open_outputs(now)))
+        captures = CaptureSupervisor(tools, launcher, now.capture)
+        Daemon(now, captures, outputs, manager=SystemdNotifier(), announce=announce, reload=settings).run()

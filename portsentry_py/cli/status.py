@@ -1,0 +1,35 @@
+"""`status`: the sensor, the bans and their reasons, the latest sources."""
+
+from pathlib import Path
+
+import click
+
+from portsentry_py.cli.options import command, config_option, flag, option
+from portsentry_py.cli.render import output
+from portsentry_py.config.loader import load
+from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.report.overview import look
+from portsentry_py.report.terminal import render
+
+
+@command()
+@config_option
+@option("--log", show_default="`log` of the configuration", help="Event log to read.")
+@option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    show_default="the one in fail2ban's own configuration",
+    help="fail2ban's socket.",
+)
+@flag("--json", "as_json", help="Print JSON for programs.")
+def status(config: Path | None, log: str | None, socket: Path | None, *, as_json: bool) -> None:
+    """Show the sensor, its log, the bans and the latest sources.
+
+    Each ban is shown with its reason and the time left.
+    """
+    found = look(log or load(config).log, Fail2banClient(socket))
+    if as_json:
+        click.echo(found.to_json())
+        return
+    for part in render(found):
+        output.print(part)

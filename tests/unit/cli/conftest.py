@@ -1,0 +1,24 @@
+"""The command, and a capture with a scan in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.build import SCANNER, refused, syn, visit, write_pcap
+from tests.support.command import Command
+from tests.support.needs import require_tool
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """The command, in this process."""
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    """A capture with a scan in it."""
+    require_tool("tshark")
+    return write_pcap(tmp_path / "x.pcap", refused(syn(SCANNER, *range(20, 40))), visit("198.51.100.7", 80))

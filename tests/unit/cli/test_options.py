@@ -1,0 +1,55 @@
+"""One rule for all options: with a value it is an environment variable as well, as a flag it is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from portsentry_py.cli.main import cli
+from tests.support.command import Command, fails
+
+
+def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        one = group.get_command(context, name)
+        assert one is not None
+        if isinstance(one, click.Group):
+            yield from commands(one, *before, name)
+        yield (*before, name), one
+
+
+COMMANDS = dict(commands(cli))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_explains_each_option_and_names_its_variable(command: Command, words: tuple[str, ...]) -> None:
+    done = command(*words, "--help")
+    text = " ".join(done.out.split())
+    assert done.code == 0
+    for option in COMMANDS[words].params:
+        if isinstance(option, click.Option):
+            name = option.opts[-1]
+            assert name in text
+            assert option.help
+            assert (f"PORTSENTRY_{name[2:].upper()};" in text) is not option.is_flag
+
+
+def test_the_variables_are_read(
+    command: Command, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given.yaml"
+    given.write_text("connections: 'off'\nignore: 203.0.113.0/24\n", encoding="utf-8")
+    monkeypatch.setenv("PORTSENTRY_CONFIG", str(given))
+    monkeypatch.setenv("PORTSENTRY_HOME", "192.0.2.0/24 2001:db8::/32")
+    monkeypatch.setenv("PORTSENTRY_OUTPUT", str(tmp_path / "lines"))
+    assert command("replay", capture).code == 0
+    records = [json.loads(line) for line in (tmp_path / "lines").read_text(encoding="ascii").splitlines()]
+    assert {record["event_type"] for record in records} == {"scan", "status"}
+    assert {record["verdict"] for record in records} == {"ignore", "none"}
+    monkeypatch.setenv("PORTSENTRY_ROOT", str(tmp_path / "no-system"))
+    fails(command("fail2ban", "install"), 69, "no-system")

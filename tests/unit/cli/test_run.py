@@ -1,0 +1,95 @@
+"""`run`: what the sensor is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.capture.supervisor import CaptureSupervisor
+from portsentry_py.capture.toolchain import Tools
+from portsentry_py.cli import run as cli_run
+from portsentry_py.config.settings import Settings
+from portsentry_py.output.sink import Dispatcher
+from portsentry_py.sensor.systemd import SystemdNotifier
+from tests.support.command import Command, fails
+from tests.support.needs import require_root, require_tool
+
+
+class Sensor:
+    """Stands in for the running sensor: it announces itself and ends."""
+
+    made: list[Sensor]
+
+    def __init__(
+        self,
+        settings: Settings,
+        _captures: CaptureSupervisor,
+        outputs: Dispatcher,
+        *,
+        manager: SystemdNotifier,
+        announce: Callable[[list[str]], None],
+        reload: Callable[[], Settings],
+    ) -> None:
+        assert manager
+        self.settings = settings
+        self.outputs = outputs
+        self.announce = announce
+        self.reload = reload
+        self.made.append(self)
+
+    def run(self) -> None:
+        """Run for no time at all."""
+        self.announce(list(self.settings.interfaces))
+
+
+@pytest.fixture
+def sensor(monkeypatch: pytest.MonkeyPatch) -> type[Sensor]:
+    """The sensor that `run` starts is a stand-in."""
+    monkeypatch.setattr(Sensor, "made", [], raising=False)
+    monkeypatch.setattr(cli_run, "Daemon", Sensor)
+    monkeypatch.setattr(cli_run, "find_tools", lambda: Tools("tshark", "/bin/true", "4.0.17"))
+    return Sensor
+
+
+def test_options_win_over_the_configuration_and_outlive_a_reload(
+    command: Command, tmp_path: Path, sensor: type[Sensor]
+) -> None:
+    given, log = tmp_path / "given.yaml", tmp_path / "log"
+    given.write_text(f"interfaces: [eth5]\nlog: {tmp_path / 'other'}\nconnections: all\n", encoding="utf-8")
+    done = command("run", "-c", given, "-i", "eth0", "-i", "eth1", "--log", log)
+    assert (done.code, done.out) == (0, "")
+    assert f"watches eth0, eth1 with tshark 4.0.17; log: {log}" in done.err
+    (one,) = sensor.made
+    assert (one.settings.interfaces, one.settings.log) == (("eth0", "eth1"), str(log))
+    assert one.reload() == one.settings
+    assert log.exists()
+    assert not (tmp_path / "other").exists()
+
+
+def test_without_an_option_the_configuration_or_a_variable_decides(
+    command: Command, tmp_path: Path, sensor: type[Sensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given.yaml"
+    given.write_text("interfaces: [eth5]\nlog: '-'\n", encoding="utf-8")
+    assert "log: standard output" in command("run", "-c", given).err
+    assert list(sensor.made[-1].settings.interfaces) == ["eth5"]
+    monkeypatch.setenv("PORTSENTRY_CONFIG", str(given))
+    monkeypatch.setenv("PORTSENTRY_IFACE", "eth6 eth7")
+    monkeypatch.setenv("PORTSENTRY_LOG", str(tmp_path / "log"))
+    assert command("run").code == 0
+    assert list(sensor.made[-1].settings.interfaces) == ["eth6", "eth7"]
+    assert (tmp_path / "log").exists()
+
+
+def test_a_log_without_a_directory_is_73(command: Command, tmp_path: Path) -> None:
+    require_tool("tshark")
+    fails(command("run", "-i", "lo", "--log", tmp_path / "none" / "log"), 73, "none/log")
+
+
+def test_an_unknown_interface_is_69(command: Command, tmp_path: Path) -> None:
+    require_root()
+    require_tool("tshark")
+    done = command("run", "-i", "no_such_if0", "--log", tmp_path / "log")
+    fails(done, 69, "no_such_if0", "tshark -D")
