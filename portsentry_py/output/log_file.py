@@ -8,6 +8,7 @@ import grp
 import os
 import pwd
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -105,6 +106,35 @@ def examine(path: Path) -> str | None:
     if room.f_blocks and not room.f_bavail:
         return f"{path}: its file system is full, or nearly so: lines will wait; {_FIXES[errno.ENOSPC]}."
     return None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[int]:
+    """The descriptor of a new file, which takes the place of `path` when the block ends without an error.
+
+    It keeps the mode and the owner of an old file. After an error, the old file is as it was.
+
+    Raises:
+        OutputError, PermissionDenied: as `open_log` would.
+    """
+    examine(path)
+    try:
+        descriptor, new = tempfile.mkstemp(prefix=".portsentry-", dir=path.parent)
+        try:
+            os.fchmod(descriptor, _MODE)
+            with suppress(FileNotFoundError):
+                old = path.stat()
+                os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+            yield descriptor
+            Path(new).replace(path)
+        except BaseException:
+            Path(new).unlink()
+            raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise refusal(path, error) from error
 
 
 def refusal(path: Path, error: OSError | ValueError) -> PortsentryError:

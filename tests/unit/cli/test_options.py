@@ -53,3 +53,15 @@ def test_the_variables_are_read(
     assert {record["verdict"] for record in records} == {"ignore", "none"}
     monkeypatch.setenv("PORTSENTRY_ROOT", str(tmp_path / "no-system"))
     fails(command("fail2ban", "install"), 69, "no-system")
+
+
+def test_a_variable_with_the_name_of_a_flag_is_not_read(
+    command: Command, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container's image may well set PORTSENTRY_VERSION."""
+    for flag in ("VERSION", "APPEND"):
+        monkeypatch.setenv(f"PORTSENTRY_{flag}", "1")
+    (tmp_path / "lines").write_text("before\n")
+    (tmp_path / "lines").chmod(0o640)
+    assert command("replay", capture, "-o", tmp_path / "lines").code == 0
+    assert "before" not in (tmp_path / "lines").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from portsentry_py.capture import toolchain
 from tests.support.build import SCANNER, Sent, syn, write_pcap, write_pcapng
 from tests.support.command import Command, fails
 from tests.support.disk import fill, small_disk
-from tests.support.needs import require_tool
+from tests.support.needs import require_root, require_tool
 from tests.support.other_users import unprivileged
 
 
@@ -29,11 +30,52 @@ def test_each_replay_gives_the_same_bytes(command: Command, capture: Path) -> No
     assert command("replay", capture).out == command("replay", capture).out
 
 
-def test_a_replay_can_be_written_to_a_file(command: Command, capture: Path, tmp_path: Path) -> None:
+def test_a_replay_replaces_the_file_of_an_earlier_one(
+    command: Command, capture: Path, tmp_path: Path
+) -> None:
     printed = command("replay", capture).out
-    done = command("replay", capture, "-o", tmp_path / "lines")
-    assert (done.code, done.out) == (0, "")
-    assert (tmp_path / "lines").read_text(encoding="ascii") == printed
+    lines = tmp_path / "lines"
+    for _ in range(2):
+        done = command("replay", capture, "-o", lines)
+        assert (done.code, done.out) == (0, "")
+        assert lines.read_text(encoding="ascii") == printed
+    assert sorted(tmp_path.iterdir()) == sorted([capture, lines])
+    assert stat.S_IMODE(lines.stat().st_mode) == 0o640
+
+
+def test_append_adds_to_the_file(command: Command, capture: Path, tmp_path: Path) -> None:
+    printed = command("replay", capture).out
+    for _ in range(2):
+        assert command("replay", capture, "--append", "-o", tmp_path / "lines").code == 0
+    assert (tmp_path / "lines").read_text(encoding="ascii") == 2 * printed
+
+
+def test_a_replay_that_fails_leaves_the_earlier_file(command: Command, capture: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("earlier\n")
+    lines.chmod(0o640)
+    fails(command("replay", capture, tmp_path / "none.pcap", "-o", lines), 65, "none.pcap")
+    assert lines.read_text() == "earlier\n"
+    assert sorted(tmp_path.iterdir()) == sorted([capture, lines])
+
+
+def test_the_mode_and_owner_of_a_replaced_file_stay(command: Command, capture: Path, tmp_path: Path) -> None:
+    require_root()
+    lines = tmp_path / "lines"
+    lines.touch()
+    os.chown(lines, 0, 4)
+    lines.chmod(0o604)
+    assert command("replay", capture, "-o", lines).code == 0
+    status = lines.stat()
+    assert (status.st_gid, stat.S_IMODE(status.st_mode)) == (4, 0o604)
+    assert status.st_size
+
+
+@pytest.mark.parametrize("more", [[], ["--append"]])
+def test_a_capture_is_not_replaced_by_its_lines(command: Command, capture: Path, more: list[str]) -> None:
+    before = capture.read_bytes()
+    fails(command("replay", capture, "-o", capture, *more), 64, "--output", "name another file")
+    assert capture.read_bytes() == before
 
 
 def test_the_home_decides_who_scans(command: Command, capture: Path) -> None:
@@ -83,12 +125,13 @@ def test_an_output_without_a_directory_is_73(command: Command, capture: Path, tm
     fails(command("replay", capture, "-o", tmp_path / "none" / "log"), 73, "none/log", "create the directory")
 
 
-def test_a_full_disk_is_73(command: Command, capture: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--append"]])
+def test_a_full_disk_is_73(command: Command, capture: Path, tmp_path: Path, more: list[str]) -> None:
     with small_disk(tmp_path) as disk:
         log = disk / "log"
         log.touch(0o640)
         filler = fill(disk)
-        fails(command("replay", capture, "-o", log), 73, "disk/log", "No space left", "make room")
+        fails(command("replay", capture, "-o", log, *more), 73, "disk/log", "No space left", "make room")
         assert log.read_bytes() == b""
         assert {path.name for path in disk.iterdir()} - {"lost+found"} == {"log", filler.name}
 

@@ -11,7 +11,7 @@ import pytest
 
 from portsentry_py.errors import OutputError, PermissionDenied, PortsentryError
 from portsentry_py.output import log_file
-from portsentry_py.output.log_file import examine, open_log
+from portsentry_py.output.log_file import examine, open_log, replacing
 from tests.support.disk import fill, run, small_disk
 from tests.support.needs import require_root
 from tests.support.other_users import NOBODY, as_nobody, shared_folder
@@ -356,3 +356,39 @@ def test_a_missing_right_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PermissionDenied, match="run as root"):
         open_log(tmp_path / "log")
+
+
+def test_a_file_is_replaced_as_a_whole_and_at_the_end(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"old")
+    log.chmod(0o600)
+    with replacing(log) as descriptor:
+        os.write(descriptor, b"new")
+        assert log.read_bytes() == b"old"
+    assert (log.read_bytes(), stat.S_IMODE(log.stat().st_mode)) == (b"new", 0o600)
+    with pytest.raises(ZeroDivisionError), replacing(log):
+        raise ZeroDivisionError
+    assert (log.read_bytes(), list(tmp_path.iterdir())) == (b"new", [log])
+
+
+@pytest.mark.parametrize("put", [link, dangling_link, hard_link, os.mkfifo, Path.mkdir, writable])
+def test_a_file_that_is_not_ours_alone_is_not_replaced(tmp_path: Path, put: Callable[[Path], object]) -> None:
+    log, victim = tmp_path / "log", tmp_path / "victim"
+    victim.write_bytes(b"precious\n")
+    victim.chmod(0o600)
+    put(log)
+    before = log.lstat()
+    with pytest.raises(OutputError), replacing(log):
+        raise AssertionError
+    assert (log.lstat(), victim.read_bytes()) == (before, b"precious\n")
+
+
+def test_a_directory_that_takes_no_new_file_is_reported(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        (disk / "log").touch(0o640)
+        run("chattr", "+i", disk)
+        try:
+            with pytest.raises(PermissionDenied, match="lsattr"), replacing(disk / "log"):
+                raise AssertionError
+        finally:
+            run("chattr", "-i", disk)
