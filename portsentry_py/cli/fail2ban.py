@@ -9,7 +9,7 @@ from portsentry_py.cli.options import command, option
 from portsentry_py.cli.render import filter_table, output, say, show_outcomes
 from portsentry_py.errors import Fail2banError, PermissionDenied
 from portsentry_py.fail2ban import installer
-from portsentry_py.fail2ban.ban_test import ban_and_unban
+from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban
 from portsentry_py.fail2ban.client import Fail2banClient, JailNotLoaded, NotAnswering, NotInstalled
 from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.filter_test import run_all_modes
@@ -55,16 +55,16 @@ def test(root: Path) -> None:
         installed = root / ETC / file.target
         if installed.exists() and installed.read_bytes() != file.content:
             say(f"note: {installed} differs from the shipped file that is tested.")
-    report = run_all_modes()
-    output.print(filter_table(report))
-    if not report.ok:
+    results = run_all_modes()
+    output.print(filter_table(results))
+    if not all(result.ok for result in results):
         raise Fail2banError("the filter does not match what it must; reinstall portsentry-py and fail2ban.")
     try:
-        proof = ban_and_unban(Fail2banClient())
+        rules = ban_and_unban(Fail2banClient(), TEST_ADDRESS)
     except (NotInstalled, NotAnswering, JailNotLoaded, PermissionDenied) as error:
         say(f"no ban was tried: {error}")
     else:
-        say(f"banned {proof.address}, found it in {', '.join(proof.rules)}, and unbanned it: gone")
+        say(f"banned {TEST_ADDRESS}, found it in {', '.join(rules)}, and unbanned it: gone")
 
 
 @click.group(commands=[install, uninstall, test])

@@ -12,7 +12,7 @@ from rich.table import Table
 from portsentry_py.text import printable_lines
 
 if TYPE_CHECKING:  # a command waits for no more than it uses
-    from portsentry_py.fail2ban.filter_test import FilterReport
+    from portsentry_py.fail2ban.filter_test import ModeResult
     from portsentry_py.fail2ban.installer import Outcome
     from portsentry_py.sensor.replay import Summary
 
@@ -61,10 +61,10 @@ def summary_table(summary: Summary) -> Table:
     return table
 
 
-def filter_table(report: FilterReport) -> Table:
+def filter_table(results: list[ModeResult]) -> Table:
     """What the filter matched in each mode."""
     table = Table("mode", "lines matched", "lines not matched", "verdict")
-    for result in report.results:
+    for result in results:
         verdict = "as it must be" if result.ok else f"missed: {result.missed}; wrong: {result.wrong}"
         table.add_row(result.mode, str(len(result.matched)), str(len(result.unmatched)), verdict)
     return table

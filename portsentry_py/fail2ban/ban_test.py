@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from portsentry_py.errors import Fail2banError, UsageError
 from portsentry_py.fail2ban.client import Fail2banClient, NotInstalled
 from portsentry_py.fail2ban.pack import JAIL
 
+TEST_ADDRESS = "192.0.2.1"
 _DOCUMENTATION = tuple(
     map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
 )
@@ -33,25 +33,14 @@ _LISTING_SECONDS = 60
 _Found = TypeVar("_Found")
 
 
-@dataclass(frozen=True, slots=True)
-class BanReport:
-    """A ban that was in the kernel: its rules, and the seconds until they came and went."""
-
-    address: str
-    rules: tuple[str, ...]
-    ban_seconds: float
-    unban_seconds: float
-
-
-def ban_and_unban(client: Fail2banClient, address: str = "192.0.2.1", *, jail: str = JAIL) -> BanReport:
-    """Bans a documentation address, finds it in the kernel, and unbans it.
+def ban_and_unban(client: Fail2banClient, address: str) -> tuple[str, ...]:
+    """Bans a documentation address, finds it in the kernel, and unbans it; the rules that it had.
 
     The jail does all that it does at a ban, such as sending mail.
 
     Args:
         client: the server.
         address: one that is reserved for documentation (RFC 5737, RFC 3849).
-        jail: the jail that bans.
 
     Raises:
         UsageError: the address can belong to somebody.
@@ -62,31 +51,28 @@ def ban_and_unban(client: Fail2banClient, address: str = "192.0.2.1", *, jail: s
         Fail2banError: the address was blocked before, or its rule did not come or did not go.
     """
     address = _documentation_address(address)
-    client.ask("status", jail)
+    client.ask("status", JAIL)
     if _rules_about(address):
         raise Fail2banError(
             f"{address} is blocked already; run `fail2ban-client unban {address}`, or test with another."
         )
     try:
-        begun = time.monotonic()
-        client.ask("set", jail, "banip", address)
+        client.ask("set", JAIL, "banip", address)
         rules = _wait_for(lambda: _rules_about(address))
-        banned = time.monotonic()
     finally:
-        client.ask("set", jail, "unbanip", address)
-    unbanned = time.monotonic()
+        client.ask("set", JAIL, "unbanip", address)
     gone = _wait_for(lambda: not _rules_about(address))
     if not rules:
         raise Fail2banError(
             f"fail2ban lists {address} as banned, but the kernel has no rule about it; look for ERROR in "
-            f"/var/log/fail2ban.log and give [{jail}] a banaction that works here."
+            f"/var/log/fail2ban.log and give [{JAIL}] a banaction that works here."
         )
     if not gone:
         raise Fail2banError(
             f"{address} is unbanned, but the kernel still has a rule about it; look for ERROR in "
             "/var/log/fail2ban.log and remove the rule by hand."
         )
-    return BanReport(address, rules, banned - begun, time.monotonic() - unbanned)
+    return rules
 
 
 def _documentation_address(text: str) -> str:
@@ -94,7 +80,9 @@ def _documentation_address(text: str) -> str:
         address = ip_address(text)
         if any(address in network for network in _DOCUMENTATION):
             return str(address)
-    raise UsageError(f"{text} is not a documentation address, so it can belong to somebody; use 192.0.2.1.")
+    raise UsageError(
+        f"{text} is not a documentation address, so it can belong to somebody; use {TEST_ADDRESS}."
+    )
 
 
 def _rules_about(address: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The filter in fail2ban's own test runner, over the samples that a fail2ban maintainer would ask for."""
+"""The test runner of fail2ban accepts our filter and our samples in its own format."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_tool
 
-SYSTEM_PYTHON = "/usr/bin/python3"  # fail2ban's own; it is not installed beside us
+SYSTEM_PYTHON = "/usr/bin/python3"  # fail2ban is installed there, not in our environment
 SAMPLES = Path(__file__).parent / "failjson" / "portsentry-py"
 
 
 @pytest.fixture(scope="session")
 def fail2ban_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lay out the installed fail2ban as its source tree is, with our filter in it: its runner works there."""
+    """The installed fail2ban in the layout of its source tree, which its runner needs, with our files."""
     runner = require_tool("fail2ban-testcases")
     tree = tmp_path_factory.mktemp("fail2ban")
     package = subprocess.run(
@@ -28,7 +28,7 @@ def fail2ban_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).stdout.strip()
     shutil.copytree(package, tree / "fail2ban", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree("/etc/fail2ban", tree / "config")
-    # A copy, because the runner puts a link to its interpreter into its own folder.
+    # The runner writes into its own folder, so it must be a copy.
     (tree / "bin").mkdir()
     shutil.copy(runner, tree / "bin")
     for file in pack_files():
@@ -56,7 +56,7 @@ def run_samples(tree: Path, samples: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_fail2bans_own_runner_accepts_the_samples(fail2ban_tree: Path) -> None:
+def test_the_runner_of_fail2ban_accepts_the_samples(fail2ban_tree: Path) -> None:
     done = run_samples(fail2ban_tree, SAMPLES.read_text(encoding="utf-8"))
 
     assert done.returncode == 0, done.stderr
@@ -75,7 +75,7 @@ def test_fail2bans_own_runner_accepts_the_samples(fail2ban_tree: Path) -> None:
         ),
     ],
 )
-def test_fail2bans_own_runner_refuses_a_false_sample(fail2ban_tree: Path, truth: str, lie: str) -> None:
+def test_the_runner_of_fail2ban_refuses_a_false_sample(fail2ban_tree: Path, truth: str, lie: str) -> None:
     samples = SAMPLES.read_text(encoding="utf-8")
     assert truth in samples
 

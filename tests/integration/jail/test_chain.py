@@ -24,11 +24,11 @@ from portsentry_py.fail2ban.ban_test import ban_and_unban
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.errors import PortsentryError
 try:
-    report = ban_and_unban(Fail2banClient(etc=Path(sys.argv[2])), sys.argv[1])
+    rules = ban_and_unban(Fail2banClient(etc=Path(sys.argv[2])), sys.argv[1])
 except PortsentryError as error:
     print(json.dumps({"code": error.exit_code, "error": str(error)}))
 else:
-    print(json.dumps({"address": report.address, "rules": report.rules}))
+    print(json.dumps({"rules": rules}))
 """
 
 
@@ -58,7 +58,6 @@ def test_a_test_ban_finds_its_rule_and_leaves_nothing(
 
     report = banned_for_a_test(lab, server, address)
 
-    assert report["address"] == address
     assert any(address in rule for rule in report["rules"])  # type: ignore[attr-defined]
     assert server.banned() == []
     assert not listed(server, address)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import Command
 from tests.support.needs import require_tool
+from tests.support.programs import write_program
 
 
 def test_the_filter_and_jails_are_installed_and_removed(command: Command, tmp_path: Path) -> None:
@@ -27,3 +30,23 @@ def test_the_filter_is_tested_with_the_real_fail2ban(command: Command) -> None:
     done = command("fail2ban", "test")
     assert (done.code, done.err) == (0, "")
     assert "as it must be" in done.out
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("Unable to contact server", "no ban was tried: fail2ban does not answer"),
+        ("Permission denied to socket", "no ban was tried: fail2ban answers only root"),
+        ("the jail 'portsentry' does not exist", "no ban was tried: fail2ban has no jail portsentry"),
+        ("out of order", "fail2ban-client failed (out of order)"),
+    ],
+)
+def test_a_test_ban_that_fails_is_69_and_one_that_cannot_be_tried_is_0(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, sentence: str
+) -> None:
+    write_program(tmp_path / "fail2ban-client", f'#!/bin/sh\necho "{answer}" >&2\nexit 255\n')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("portsentry_py.cli.fail2ban.run_all_modes", list)
+    done = command("fail2ban", "test")
+    assert sentence in done.out + done.err
+    assert done.code == (0 if sentence.startswith("no ban") else 69)

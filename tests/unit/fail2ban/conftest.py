@@ -1,4 +1,4 @@
-"""The tree of a system that has fail2ban."""
+"""What the tests of the pack share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSION = "usr/lib/python3/dist-packages/fail2ban/version.py"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Make the tree of a system that has fail2ban."""
+    """The tree of a system with fail2ban and without conflicts."""
     for folder in FOLDERS:
         (tmp_path / "etc/fail2ban" / folder).mkdir(parents=True)
     (tmp_path / VERSION).parent.mkdir(parents=True)

@@ -6,7 +6,7 @@ import pytest
 
 from portsentry_py.errors import Fail2banError, PermissionDenied, PortsentryError, UsageError
 from portsentry_py.fail2ban import ban_test
-from portsentry_py.fail2ban.ban_test import ban_and_unban
+from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban
 from portsentry_py.fail2ban.client import JailNotLoaded, NotAnswering, NotInstalled
 from tests.support.fake_fail2ban import FakeClient
 
@@ -28,14 +28,14 @@ def test_only_a_documentation_address_is_banned(address: str) -> None:
 )
 def test_nothing_is_banned_if_fail2ban_does_not_show_the_jail(error: PortsentryError) -> None:
     with pytest.raises(type(error)):
-        ban_and_unban(FakeClient(answers={"status portsentry": error}))
+        ban_and_unban(FakeClient(answers={"status portsentry": error}), TEST_ADDRESS)
 
 
 def test_without_a_program_that_lists_rules_nothing_is_banned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ban_test, "_LISTINGS", (("no-such-program",),))
 
     with pytest.raises(NotInstalled, match="nft is not installed; run `apt-get install nftables`"):
-        ban_and_unban(FakeClient(answers={"status portsentry": "Status"}))
+        ban_and_unban(FakeClient(answers=ANSWERS), TEST_ADDRESS)
 
 
 def test_a_ban_without_a_rule_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_a_ban_without_a_rule_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(ban_test, "_BAN_SECONDS", 0.1)
 
     with pytest.raises(Fail2banError, match="the kernel has no rule about it") as caught:
-        ban_and_unban(FakeClient(answers=ANSWERS))
+        ban_and_unban(FakeClient(answers=ANSWERS), TEST_ADDRESS)
     assert caught.value.exit_code == 69
 
 
@@ -55,4 +55,4 @@ def test_an_address_that_is_blocked_is_left_alone(
     monkeypatch.setattr(ban_test, "_BAN_SECONDS", 0.1)
 
     with pytest.raises(Fail2banError, match="blocked already" if found else "no rule about it"):
-        ban_and_unban(FakeClient(answers=ANSWERS))
+        ban_and_unban(FakeClient(answers=ANSWERS), TEST_ADDRESS)

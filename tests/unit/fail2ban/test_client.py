@@ -17,6 +17,7 @@ from portsentry_py.fail2ban.client import (
     run,
     server_version,
 )
+from tests.support.programs import write_program
 
 HEAD = "2026-11-20 12:26:11,896 fail2ban                [7141]: ERROR   "
 
@@ -29,8 +30,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def program(folder: Path, script: str, name: str = "fail2ban-client") -> None:
-    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-    (folder / name).chmod(0o755)
+    write_program(folder / name, f"#!/bin/sh\n{script}\n")
 
 
 def failing(folder: Path, errors: str, output: str = "") -> None:
@@ -134,7 +134,6 @@ def test_a_program_that_hangs_is_not_waited_for(path: Path) -> None:
 
 @pytest.mark.parametrize("words", [("status",), ("status", "a\0b")])
 def test_a_program_that_cannot_be_started_is_a_sentence(path: Path, words: tuple[str, ...]) -> None:
-    (path / "fail2ban-client").write_text("#!/no/such/interpreter\n")
-    (path / "fail2ban-client").chmod(0o755)
+    write_program(path / "fail2ban-client", "#!/no/such/interpreter\n")
     with pytest.raises(Fail2banError, match=r"cannot be started .* reinstall fail2ban"):
         Fail2banClient().ask(*words)

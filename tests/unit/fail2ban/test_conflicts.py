@@ -1,4 +1,4 @@
-"""What keeps the jail from working is said, one sentence each."""
+"""Each conflict is one sentence with the fix, and a plain system has none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.fail2ban.conflicts import conflicts
+from portsentry_py.fail2ban.client import NotInstalled
+from portsentry_py.fail2ban.conflicts import _fail2ban_itself, conflicts
 from portsentry_py.fail2ban.installer import install
+from tests.support.programs import write_program
 from tests.unit.fail2ban.conftest import VERSION
+
+TOO_OLD = "fail2ban 0.10.2 is too old for the filter; install 0.11 or newer."
 
 
 def test_no_conflicts_on_a_plain_system(root: Path) -> None:
@@ -53,15 +57,21 @@ def test_each_conflict_is_one_sentence(root: Path, file: str, content: str, comp
 
 def test_a_fail2ban_that_is_too_old_or_absent_is_a_conflict(root: Path) -> None:
     install(root)
-    (root / VERSION).write_text('version = "0.10.2"\n')
-
-    (sentence,) = conflicts(root)
-    assert sentence.startswith("fail2ban 0.10.2 is too old for the filter")
-    (root / VERSION).write_text('version = "0.11.2"\n')
-    assert conflicts(root) == []
+    for version, found in (("0.11.2", []), ("0.10.2", [TOO_OLD])):
+        (root / VERSION).write_text(f'version = "{version}"\n')
+        assert conflicts(root) == found
     (root / VERSION).unlink()
-    (sentence,) = conflicts(root)
-    assert sentence.startswith("fail2ban is not installed below")
+    assert conflicts(root) == [str(NotInstalled(root=root))]
+
+
+def test_on_this_host_the_server_is_asked_for_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert list(_fail2ban_itself(Path("/"))) == [str(NotInstalled("fail2ban-server"))]
+    for version, found in (("1.0.2", []), ("0.10.2", [TOO_OLD])):
+        write_program(tmp_path / "fail2ban-server", f"#!/bin/sh\necho 'Fail2Ban v{version}'\n")
+        assert list(_fail2ban_itself(Path("/"))) == found
 
 
 @pytest.mark.parametrize(
@@ -143,7 +153,7 @@ def test_bans_that_failed_since_fail2ban_started_are_a_conflict(root: Path) -> N
         ("", "nonsense", ""),
     ],
 )
-def test_whoever_is_logged_in_should_be_in_ignoreip(
+def test_an_ssh_address_outside_ignoreip_is_a_conflict(
     root: Path, ignoreip: str, ssh_connection: str, named: str
 ) -> None:
     install(root)

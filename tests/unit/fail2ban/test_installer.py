@@ -1,4 +1,4 @@
-"""The jail pack on disk."""
+"""The installer writes and removes the pack, and keeps what the operator changed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_file_that_the_operator_changed_is_kept_and_shown(root: Path) -> None:
     assert jail(root).read_text() == changed
 
 
-def test_a_file_that_was_there_before_us_is_kept(root: Path) -> None:
+def test_a_file_from_before_the_first_install_is_kept(root: Path) -> None:
     jail(root).write_text("[portsentry]\n")
 
     assert install(root)[-1].action == "kept"
@@ -126,7 +126,7 @@ def test_the_manifest_can_be_checked_with_sha256sum_and_remembers_every_version(
     assert f"{newer}  jail.d/portsentry-py.conf" in lines
 
 
-def test_an_older_file_is_recognized_after_an_install_that_kept_it_from_being_replaced(
+def test_every_version_that_was_installed_is_recognized_later(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_an_older_version(root, monkeypatch)
@@ -158,7 +158,7 @@ def test_uninstall_keeps_a_changed_jail_and_the_filter_that_it_needs(root: Path)
     assert fail2ban_filter(root).exists()
 
 
-def test_uninstall_shows_what_was_changed(root: Path) -> None:
+def test_uninstall_shows_the_changes_of_the_operator(root: Path) -> None:
     install(root)
     with jail(root).open("a") as file:
         file.write("bantime = 1d\n")
@@ -176,7 +176,7 @@ def test_uninstall_keeps_the_filter_that_the_operators_own_jail_uses(root: Path)
     assert actions(uninstall(root)) == {"jail.d": "removed", "filter.d": "kept", "action.d": "removed"}
 
 
-def test_a_mere_comment_about_the_filter_does_not_keep_it(root: Path) -> None:
+def test_a_comment_about_the_filter_does_not_keep_it(root: Path) -> None:
     install(root)
     (root / "etc/fail2ban/jail.local").write_text("# portsentry-py was here\n[sshd]\nenabled = true\n")
 
@@ -187,7 +187,7 @@ def test_uninstall_of_nothing_reports_nothing(root: Path) -> None:
     assert uninstall(root) == []
 
 
-def test_without_fail2ban_the_error_names_cause_and_fix(tmp_path: Path) -> None:
+def test_without_fail2ban_nothing_is_installed(tmp_path: Path) -> None:
     with pytest.raises(NotInstalled, match=r"fail2ban is not installed below .*; run `apt-get install"):
         install(tmp_path)
     assert everything_below(tmp_path) == {}
@@ -210,8 +210,10 @@ def test_a_failed_install_leaves_no_half_file(root: Path, monkeypatch: pytest.Mo
     assert everything_below(root) == before
 
 
-def test_without_permission_the_error_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As root nothing is refused, so the refusal is played.
+def test_a_write_that_is_not_permitted_is_an_error_with_the_fix(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write everything, so the refusal is simulated.
     def refuse(*_arguments: object) -> int:
         raise PermissionError(13, "Permission denied")
 

@@ -1,4 +1,4 @@
-"""What fail2ban's own settings say, file after file."""
+"""The settings of jails are read in the order of fail2ban, with references replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def etc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_files_are_read_in_fail2bans_order(etc: Path) -> None:
+def test_files_are_read_in_the_order_of_fail2ban(etc: Path) -> None:
     for name in ("jail.d/a.conf", "jail.d/b.conf", "jail.local", "jail.d/a.local"):
         (etc / name).write_text(f"[DEFAULT]\nlast = {name}\n")
         assert JailConfig(etc).value("sshd", "last") == name

@@ -1,4 +1,4 @@
-"""The shipped files, and what the jails in them say."""
+"""The shipped files come in the order of installation; their jails leave the operator's settings alone."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from portsentry_py.fail2ban.installer import install
 from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_tool
 
-TARGETS = [
-    "action.d/portsentry-py-command.conf",
-    "action.d/portsentry-py-ipset-net.conf",
-    "action.d/portsentry-py-nft-net.conf",
-    "filter.d/portsentry-py.conf",
-    "jail.d/portsentry-py.conf",
-]
+
+def test_the_filter_comes_before_the_jail_that_needs_it() -> None:
+    assert [file.target for file in pack_files()] == [
+        "action.d/portsentry-py-command.conf",
+        "action.d/portsentry-py-ipset-net.conf",
+        "action.d/portsentry-py-nft-net.conf",
+        "filter.d/portsentry-py.conf",
+        "jail.d/portsentry-py.conf",
+    ]
 
 
-def test_the_pack_ships_the_filter_before_the_jail_that_needs_it() -> None:
-    assert [file.target for file in pack_files()] == TARGETS
-
-
-def test_every_jail_states_what_the_operators_defaults_must_not_change(tmp_path: Path) -> None:
+def test_no_jail_inherits_a_default_that_breaks_it(tmp_path: Path) -> None:
     client = require_tool("fail2ban-client")
     etc = tmp_path / "etc/fail2ban"
     shutil.copytree("/etc/fail2ban", etc)

@@ -1,4 +1,4 @@
-"""The sample lines are as the sensor writes them."""
+"""The sample lines begin like the lines of the sensor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from portsentry_py.fail2ban.samples import event_line
 
 
-def test_the_lines_begin_as_the_contract_says() -> None:
+def test_a_line_begins_with_the_frozen_keys() -> None:
     line = event_line("203.0.113.9")
 
     assert list(json.loads(line))[:7] == [
