@@ -1,4 +1,4 @@
-"""Replays a capture file through tshark: pcap, pcapng, gzip; damaged ones up to the damage."""
+"""Reads a capture file through tshark: pcap, pcapng, gzip; a damaged one up to the damage."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,8 @@ from portsentry_py.capture.commands import environment, tshark_command
 from portsentry_py.capture.process_pipe import ProcessPipe
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.capture.worker import reason_in
-from portsentry_py.errors import InputError
+from portsentry_py.errors import CaptureError, InputError
+from portsentry_py.privsep.sandbox import NOT_STARTED
 
 _GZIP = b"\x1f\x8b"
 _ALWAYS_ALLOWED_PACKETS = 500_000
@@ -18,47 +19,55 @@ _MAGIC = tuple(
 )
 
 
+class DamagedCapture(InputError):
+    """A capture file breaks off; everything before was delivered."""
+
+
 def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
-    """The lines of a capture file, as many at a time as there are.
+    """The lines of columns of a capture file, in lists of any size.
 
     Raises:
-        InputError: it is missing, empty, or no capture at all.
-        DamagedCapture: it ends in a damaged record; raised after all lines before the damage.
+        InputError: the file is missing, empty, or no capture.
+        DamagedCapture: it is damaged; raised after all lines before the damage.
+        CaptureError: tshark does not run.
     """
     _check_readable(path)
-    # A name that begins with a dash must not be an option; resolving makes it absolute.
-    pipeline = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()))], environment())
-    limit, count, any_line = _most_packets(path), 0, False
     try:
-        while not pipeline.at_end:
-            lines = pipeline.read(1.0)
+        # An absolute path, because a name that begins with a dash would be an option.
+        pipe = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()))], environment())
+    except OSError as error:
+        raise CaptureError(f"cannot start tshark: {error.strerror}; raise the limit (ulimit).") from error
+    limit, count = _max_packets(path), 0
+    try:
+        while not pipe.at_end:
+            pipe.wait(1.0)
+            lines = pipe.read()
             count += len(lines)
-            any_line = any_line or bool(lines)
             yield lines
             if count > limit:
                 raise DamagedCapture(
                     f"{path}: more than {limit} packets in {path.stat().st_size} compressed bytes, "
                     "which no capture holds; what came before was read."
                 )
-        lines = pipeline.stop()
+        pipe.stop()
     finally:
-        pipeline.kill()
-    yield lines
-    code = pipeline.exit_code(0)
+        pipe.kill()
+    code = pipe.exit_code(0)
     if code == 0:
         return
-    reason = reason_in(pipeline.said(0)) or f"tshark ended with {code}"
-    if not any_line and not _begins_like_a_capture(path):
+    reason = reason_in(pipe.error_lines(0)) or f"tshark ended with {code}"
+    if code == NOT_STARTED:
+        raise CaptureError(f"tshark does not run: {reason}; look with: portsentry-py check")
+    if not count and not _begins_like_a_capture(path):
         raise InputError(f"{path}: {_without_name(reason)}; give a pcap or pcapng file.")
     raise DamagedCapture(f"{path}: {_without_name(reason)}; what came before the damage was read.")
 
 
-class DamagedCapture(InputError):
-    """A capture breaks off: what came before was delivered."""
+def _max_packets(path: Path) -> float:
+    """The most packets that a file can hold; a gzip bomb has more.
 
-
-def _most_packets(path: Path) -> float:
-    """A gzip bomb is told by its packets: a real one takes more than a byte, however well it compresses."""
+    However well a real capture compresses, each of its packets takes more than a byte.
+    """
     with path.open("rb") as file:
         compressed = file.read(2) == _GZIP
     return max(_ALWAYS_ALLOWED_PACKETS, path.stat().st_size) if compressed else float("inf")
@@ -81,5 +90,5 @@ def _check_readable(path: Path) -> None:
 
 
 def _without_name(reason: str) -> str:
-    """Tshark quotes the whole path, which stands in front already."""
+    """The reason without the path that tshark quotes: our message begins with it."""
     return re.sub(r'The file ".*?" ', "it ", reason, count=1, flags=re.DOTALL)

@@ -1,19 +1,21 @@
-"""When a fresh capture should take over from the one that runs: decides, touches nothing."""
+"""Decides when a fresh capture takes over from the one that runs: no I/O, no clock."""
 
 GROWN = "tshark has grown"
 SERVED = "UDP ports that are served now are still captured"
 BEHIND = "packets may have been dropped while the sensor was behind"
 
-_SETTLED_SECONDS = 2.0  # after these, tshark has loaded what it needs for its work
-_BEHIND_SECONDS = 1.0  # dumpcap's timer and ours are half of it
-_OVERLAP_SECONDS = 5.0  # a fresh capture begins behind: it is not read before the old one has ended
+_SETTLED_SECONDS = 2.0  # then tshark has loaded what it needs
+_BEHIND_SECONDS = 1.0  # twice the delay of dumpcap's timer and ours
+_OVERLAP_SECONDS = 5.0  # a fresh capture is behind at first, because it is not read before the old one ends
 _SILENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 60.0
-_LONGEST_PAUSE_SECONDS = 600.0
+_MAX_PAUSE_SECONDS = 600.0
 
 
 class HandoverPolicy:
-    """What is known of the capture that runs, and the reason for another one.
+    """What is known of the running capture, and whether another one is due.
+
+    The argument `now` is in seconds of any clock that is never set back.
 
     Args:
         growth_bytes: growth of tshark at which it is replaced.
@@ -21,61 +23,66 @@ class HandoverPolicy:
 
     def __init__(self, growth_bytes: int) -> None:
         self._growth_bytes = growth_bytes
-        self._pause, self._last = _PAUSE_SECONDS, float("-inf")
-        self.begin(0.0, frozenset())
+        self._pause, self._last_due = _PAUSE_SECONDS, float("-inf")
+        self.capture_started(0.0, frozenset())
 
-    def begin(self, now: float, filtered: frozenset[int]) -> None:
-        """A capture has started; its filter leaves these UDP ports in the kernel."""
-        self.decodes(now)
+    def capture_started(self, now: float, filtered: frozenset[int]) -> None:
+        """A capture has started whose filter leaves these UDP ports in the kernel."""
+        self.decoding_started(now)
         self._filtered = filtered
         self._unfiltered: frozenset[int] = frozenset()
-        self._stale_filter = self._named_anew = False
-        self._behind = self._caught_up = False
+        self._filter_is_stale = self._ports_changed = False
+        self._is_behind = self._has_caught_up = False
 
-    def decodes(self, now: float) -> None:
-        """Its tshark runs since now; that of a capture which takes over begins later."""
-        self._began = self._heard = now
-        self._fresh_bytes = 0
+    def decoding_started(self, now: float) -> None:
+        """Its tshark has started; that of a capture which takes over starts later than dumpcap."""
+        self._started = self._last_lag = now
+        self._settled_bytes = 0
 
-    def listening(self, ports: frozenset[int]) -> None:
-        """These UDP ports have a socket now: a client's is soon gone, a service's is there the next time."""
+    def update_listening(self, ports: frozenset[int]) -> None:
+        """These UDP ports have a socket. One that is there twice in a row is a service's, not a client's."""
         unfiltered = ports - self._filtered
-        self._stale_filter = bool(unfiltered & self._unfiltered)
+        self._filter_is_stale = bool(unfiltered & self._unfiltered)
         self._unfiltered = unfiltered
 
-    def named_anew(self) -> None:
-        """The operator names other ports as served, and does not want to wait."""
-        self._named_anew = True
-        self._last = float("-inf")
+    def served_ports_changed(self) -> None:
+        """The operator has named other ports as served: take over at once."""
+        self._ports_changed = True
+        self._last_due = float("-inf")
 
-    def read(self, now: float, lag_seconds: float | None) -> None:
-        """The capture is so far behind; None if nothing came of late."""
+    def update_lag(self, now: float, lag_seconds: float | None) -> None:
+        """The capture is this far behind; None if no line came lately."""
         if lag_seconds is not None:
-            self._heard = now
-        elif now - self._heard < _SILENCE_SECONDS:
-            return  # nothing on the wire, or tshark was held up
+            self._last_lag = now
+        elif now - self._last_lag < _SILENCE_SECONDS:
+            return  # no packets, or tshark hangs
         if (lag_seconds or 0.0) <= _BEHIND_SECONDS:
-            self._caught_up = self._behind
-        elif now - self._began > _OVERLAP_SECONDS:
-            self._behind, self._caught_up = True, False
+            self._has_caught_up = self._is_behind
+        elif now - self._started > _OVERLAP_SECONDS:
+            self._is_behind, self._has_caught_up = True, False
 
     def due(self, now: float, tshark_bytes: int) -> str | None:
-        """Why a fresh capture should take over now; said once, and again when there is a reason again."""
-        if now - self._began < _SETTLED_SECONDS or not self._fresh_bytes:
-            self._fresh_bytes = tshark_bytes
-        if tshark_bytes - self._fresh_bytes > self._growth_bytes:
-            self._fresh_bytes = tshark_bytes
+        """The reason why a fresh capture should take over now, if there is one. Each reason is given once.
+
+        Args:
+            now: as everywhere.
+            tshark_bytes: the memory that tshark occupies.
+        """
+        if now - self._started < _SETTLED_SECONDS or not self._settled_bytes:
+            self._settled_bytes = tshark_bytes
+        if tshark_bytes - self._settled_bytes > self._growth_bytes:
+            self._settled_bytes = tshark_bytes
             return GROWN
-        # dumpcap tells what was dropped when it ends, and not before.
-        reason = BEHIND if self._caught_up else None
-        if self._stale_filter or self._named_anew:
+        # dumpcap says only at its end what was dropped.
+        reason = BEHIND if self._has_caught_up else None
+        if self._filter_is_stale or self._ports_changed:
             reason = SERVED
-        waited = now - self._last
+        waited = now - self._last_due
         if reason is None or waited < self._pause:
             return None
-        # Telephony opens ports all day, and a clock may be wrong for ever: what comes at once again must wait
-        # longer and longer.
-        again = waited < 2 * self._pause
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS) if again else _PAUSE_SECONDS
-        self._last = now
+        # Telephony opens ports all day, and a clock may be wrong for ever: a reason that returns at once must
+        # wait twice as long each time.
+        returned_at_once = waited < 2 * self._pause
+        self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS) if returned_at_once else _PAUSE_SECONDS
+        self._last_due = now
         return reason

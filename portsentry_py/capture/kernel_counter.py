@@ -1,7 +1,6 @@
-"""Counts, in the kernel and beside the capture, the packets that pass its filter: nothing is copied to us.
+"""Counts, besides the capture, the packets that pass its filter; the kernel copies none of them.
 
-A packet socket without room counts what its filter lets pass (packet(7), PACKET_STATISTICS). Where a frame
-can be read in two ways, it is not counted: too few is no alarm.
+A packet socket without a buffer counts what passes its filter (packet(7), PACKET_STATISTICS).
 """
 
 import ctypes
@@ -16,20 +15,20 @@ from portsentry_py.errors import RightsLost
 from portsentry_py.privsep.client import LauncherClient
 
 _LIBPCAP = ("libpcap.so.0.8", "libpcap.so.1")
-_DLT_RAW = 12  # a packet begins with its IP header
+_DLT_RAW = 12  # packets begin with the IP header
 _SNAP_BYTES = 65_535
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
-_MOST_INSTRUCTIONS = 4096  # linux/bpf_common.h
+_MAX_INSTRUCTIONS = 4096  # linux/bpf_common.h
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 _ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 3, 0x0800, 0x86DD
 _PACKET_OUTGOING, _LOOPBACK_INDEX = 4, 1
-# linux/filter.h: what the kernel knows of a packet besides its bytes.
+# linux/filter.h: what the kernel knows about a packet besides its bytes.
 _KNOWN = 0xFFFFF000
 _PROTOCOL, _PACKET_TYPE, _INTERFACE = _KNOWN, _KNOWN + 4, _KNOWN + 8
 _LOAD, _LOAD_BYTE, _AND, _IF_EQUAL, _GIVE = 0x20, 0x30, 0x54, 0x15, 0x06
 _VERSION = 0xF0
-# (code, jump if true, jump if false, operand). Only IP in frames that say so, and on loopback one of each
-# packet's two appearances, as libpcap does.
+# (code, jump if true, jump if false, operand). On loopback each packet passes twice and counts once, as in
+# libpcap. A frame that can be read in two ways does not count, because a count that is too high is an alarm.
 _PREFIX = (
     (_LOAD, 0, 0, _PACKET_TYPE),
     (_IF_EQUAL, 0, 3, _PACKET_OUTGOING),
@@ -51,10 +50,10 @@ _PREFIX = (
 
 
 class KernelCounter:
-    """The count over all interfaces of a sensor, however often these change.
+    """One count over all interfaces of a sensor, across their changes.
 
     Args:
-        launcher: opens the sockets.
+        launcher: opens the packet sockets.
     """
 
     def __init__(self, launcher: LauncherClient) -> None:
@@ -64,18 +63,22 @@ class KernelCounter:
         self._counted: tuple[list[int], bytes] | None = None
 
     def watch(self, names: Sequence[str], served_udp: Iterable[int]) -> None:
-        """Count at these interfaces from now on, `any` for all; `served_udp` as in the capture's filter.
+        """Count on these interfaces from now on.
+
+        Args:
+            names: interfaces, `any` for all.
+            served_udp: as in the capture's filter.
 
         Raises:
-            OSError: we may not count, or there is no such interface; nothing is counted then.
-            RightsLost: the launcher has ended; nothing is counted then either.
+            OSError: we may not count, or there is no such interface; the count stops.
+            RightsLost: the launcher has ended; the count stops.
         """
         fresh: list[socket.socket] = []
         try:
             program = compiled(kernel_filter(served_udp, vlan=False))
             interfaces = [0 if name == "any" else socket.if_nametoindex(name) for name in names]
             if (interfaces, program) == self._counted and self._is_bound_to(names):
-                return  # and no packet passes between the old sockets and others
+                return  # new sockets would miss what passes meanwhile
             for interface in interfaces:
                 counter = self._launcher.counter()
                 fresh.append(counter)
@@ -86,27 +89,27 @@ class KernelCounter:
             self.close()
             _close(fresh)
             raise
-        # Back to back: closing a packet socket takes the kernel some milliseconds, in which packets pass.
+        # The old sockets are closed last: that takes milliseconds, in which packets pass.
         self.read()
-        _passed(fresh)
+        _read_and_reset(fresh)
         old, self._sockets, self._counted = self._sockets, fresh, (interfaces, program)
         _close(old)
 
     def _is_bound_to(self, names: Iterable[str]) -> bool:
-        """Whether the sockets hear these: one whose interface went away hears none of the same number."""
+        """Whether the sockets are bound to these; once an interface went away and came back, they are not."""
         bound = [counter.getsockname()[0] for counter in self._sockets]
         return bound == ["" if name == "any" else name for name in names]
 
     @property
-    def counts(self) -> bool:
-        """Whether anything is counted."""
+    def is_counting(self) -> bool:
+        """Whether packets are counted now."""
         return bool(self._sockets)
 
-    def filter(self, served_udp: Iterable[int]) -> None:
-        """From now on the filter is another.
+    def set_filter(self, served_udp: Iterable[int]) -> None:
+        """Count with another filter from now on.
 
         Raises:
-            OSError: the kernel does not take it; nothing is counted then.
+            OSError: the kernel does not take it; the count stops.
         """
         try:
             program = compiled(kernel_filter(served_udp, vlan=False))
@@ -114,23 +117,23 @@ class KernelCounter:
                 _attach(counter, program)
             self._counted = self._counted and (self._counted[0], program)
         except OSError:
-            self.close()  # with the old one, what the capture does not even get would be missed
+            self.close()  # the old filter would count what the capture does not get
             raise
 
     def read(self) -> int:
         """Packets that have passed until now."""
-        self._total += _passed(self._sockets)
+        self._total += _read_and_reset(self._sockets)
         return self._total
 
     def close(self) -> None:
-        """Count no longer."""
+        """Stop counting; the total stays."""
         self.read()
         _close(self._sockets)
         self._sockets, self._counted = [], None
 
 
-def _passed(counters: Iterable[socket.socket]) -> int:
-    """Packets since it was asked last: the kernel begins anew each time."""
+def _read_and_reset(counters: Iterable[socket.socket]) -> int:
+    """Packets since the last call: the kernel resets its count at each."""
     statistics = (one.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8) for one in counters)
     return sum(int.from_bytes(each[:4], sys.byteorder) for each in statistics)
 
@@ -154,10 +157,10 @@ class _Program(ctypes.Structure):
 
 
 def compiled(expression: str) -> bytes:
-    """A filter expression as the instructions that the kernel runs over packets from their IP header on.
+    """The kernel's instructions for a filter expression, over packets from their IP header on.
 
     Raises:
-        OSError: libpcap is not here, or does not understand it.
+        OSError: libpcap is missing, or does not understand the expression.
     """
     library = _libpcap()
     handle = library.pcap_open_dead(_DLT_RAW, _SNAP_BYTES)
@@ -176,7 +179,7 @@ def compiled(expression: str) -> bytes:
 
 
 def _libpcap() -> ctypes.CDLL:
-    """What dumpcap needs too, so it is here."""
+    """The library that dumpcap itself needs."""
     for name in _LIBPCAP:
         try:
             library = ctypes.CDLL(name)
@@ -198,14 +201,14 @@ def _libpcap() -> ctypes.CDLL:
 
 
 def _bind(counter: socket.socket, interface: int) -> None:
-    """Hear an interface; 0 stands for all, which Python's own `bind` does not know."""
+    """Bind to an interface by its number; 0, for all, is one that Python's own `bind` cannot express."""
     address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(_ETH_P_ALL), interface, 0, 0, 0)
     if ctypes.CDLL(None, use_errno=True).bind(counter.fileno(), address, len(address)) != 0:
         raise OSError(ctypes.get_errno(), "cannot count packets")
 
 
 def _attach(counter: socket.socket, program: bytes) -> None:
-    if len(program) > 8 * _MOST_INSTRUCTIONS:
+    if len(program) > 8 * _MAX_INSTRUCTIONS:
         raise OSError(errno.EINVAL, "the filter is too long")
     memory = ctypes.create_string_buffer(program, len(program))
     description = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))

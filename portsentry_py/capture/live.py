@@ -1,9 +1,9 @@
-"""A live capture: one or more pairs of dumpcap and tshark, which share the packets."""
+"""A live capture: one or more workers, which share the packets."""
 
 import errno
 import select
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from portsentry_py.capture.commands import dumpcap_commands, environment, tshark_command
@@ -12,17 +12,24 @@ from portsentry_py.capture.worker import Worker
 from portsentry_py.config.settings import Capture
 from portsentry_py.core.columns import time_text
 from portsentry_py.errors import CaptureError, PermissionDenied
-from portsentry_py.host.interfaces import Interface
+from portsentry_py.host.interfaces import describe
 from portsentry_py.privsep.client import LauncherClient
 
 _START_SECONDS = 15.0
+_READ_INTERVAL_SECONDS = 0.03  # the pipes hold more than tshark prints meanwhile
 
 
 class LiveCapture:
-    """One run of one or more workers, which share the packets; ends when any of them does.
+    """One run of all workers; it ends when any of them does.
 
-    Without `decode`, it captures, and what it captures waits in the kernel until `decode` is called: two
-    captures at once then need no more memory than one.
+    Args:
+        tools: tshark and dumpcap.
+        launcher: starts dumpcap.
+        settings: how packets are taken from the kernel.
+        interfaces: their names, or `any` alone.
+        served_udp: UDP ports whose packets stay in the kernel.
+        decode: start tshark now. Otherwise packets wait in the kernel until `start_tshark`: two captures at
+            once then need no more memory than one.
 
     Raises (on construction):
         CaptureError: dumpcap refused an interface or the filter; the message quotes its reason.
@@ -32,84 +39,83 @@ class LiveCapture:
     def __init__(
         self,
         tools: Tools,
-        interfaces: list[Interface],
-        served_udp: frozenset[int],
-        settings: Capture,
         launcher: LauncherClient,
+        settings: Capture,
+        interfaces: Sequence[str],
+        served_udp: frozenset[int],
         *,
         decode: bool = True,
     ) -> None:
-        names = " ".join(interface.name for interface in interfaces)
+        names = " ".join(interfaces)
         self._workers: list[Worker] = []
+        self._next_read = 0.0
         try:
-            for command in dumpcap_commands(tools.dumpcap, interfaces, served_udp, settings):
-                self._workers.append(
-                    Worker(
-                        command,
-                        tshark_command(tools.tshark, "-"),
-                        environment(),
-                        starter=launcher.capture,
-                        decode=decode,
-                    )
+            for command in dumpcap_commands(tools.dumpcap, describe(interfaces), served_udp, settings):
+                worker = Worker(
+                    command,
+                    tshark_command(tools.tshark, "-"),
+                    environment(),
+                    starter=launcher.capture,
+                    decode=decode,
                 )
+                self._workers.append(worker)
         except OSError as error:
             self.stop()
-            if isinstance(error, PermissionError):
-                raise _no_permission(names) from error
-            if error.errno == errno.EINVAL:
-                raise CaptureError(
-                    f"cannot capture on {names}: no interface has such a name; see `tshark -D`."
-                ) from error
-            if error.errno in {errno.ENOENT, errno.ENOEXEC}:
-                missing = f"cannot start {error.filename}: {error.strerror}"
-                raise CaptureError(f"{missing}; re{INSTALL}") from error
-            reason = f"cannot start a capture: {error.strerror}"
-            raise CaptureError(f"{reason}; raise the limit (ulimit, LimitNOFILE=, MemoryMax=).") from error
+            raise _not_started(error, names) from error
         deadline = time.monotonic() + _START_SECONDS
         for worker in self._workers:
-            if not worker.starts(deadline):
+            if not worker.wait_until_capturing(deadline):
                 self.stop()
-                raise _refusal(worker, names)
-        self._ready = select.poll()
+                raise _refused(worker, names)
+        self._readable = select.poll()
         for worker in self._workers:
-            self._ready.register(worker, select.POLLIN)
+            self._readable.register(worker, select.POLLIN)
 
-    def decode(self) -> None:
-        """Start what decodes, if it was not; if it does not start, the capture has ended."""
+    def start_tshark(self) -> None:
+        """Start every tshark that was not started; if one does not start, the capture has ended."""
         for worker in self._workers:
-            worker.decode()
+            worker.start_tshark()
 
-    def read(self, timeout_seconds: float) -> list[str]:
-        """Lines of columns, waiting at most so long."""
-        if len(self._workers) == 1:
-            return self._workers[0].read(timeout_seconds)
-        self._ready.poll(timeout_seconds * 1000)
-        return _in_order(worker.read(0) for worker in self._workers)
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait until there is something to read, or the time is over.
+
+        A busy capture is read 33 times a second at most, because each read costs as much as many packets.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        time.sleep(max(0.0, min(self._next_read, deadline) - time.monotonic()))
+        self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000)
+
+    def read(self) -> list[str]:
+        """The lines of columns since the last call, in the order of their packets. Does not wait."""
+        lines = _in_order(worker.read() for worker in self._workers)
+        if lines:
+            self._next_read = time.monotonic() + _READ_INTERVAL_SECONDS
+        return lines
 
     def stop(self) -> list[str]:
-        """Stop capturing; returns the lines of what was captured before."""
+        """Stop capturing; returns the lines of all that was captured before."""
         for worker in self._workers:
-            worker.tell()
+            worker.terminate()
         return _in_order(worker.stop() for worker in self._workers)
 
     def kill(self) -> None:
-        """End it now, with all that is on its way."""
+        """End at once; what was captured and not read is lost."""
         for worker in self._workers:
             worker.kill()
 
     @property
     def lag(self) -> float | None:
-        """How many seconds the worker that is furthest behind is behind; None if nothing came of late."""
+        """How many seconds the slowest worker is behind; None if no line came lately."""
         return max((worker.lag for worker in self._workers if worker.lag is not None), default=None)
 
-    def hand_over(self) -> list[dict[str, str]]:
-        """Remember, from now on, the last lines, for the capture that takes over."""
-        return [worker.hand_over() for worker in self._workers]
+    def record_last_lines(self) -> list[dict[str, str]]:
+        """From now on, keep the last lines in the result, for the capture that takes over."""
+        return [worker.record_last_lines() for worker in self._workers]
 
-    def follow(self, last: list[dict[str, str]]) -> None:
-        """Another capture of the same has ended with these lines: what it gave is not given again."""
-        for worker, lines in zip(self._workers, last, strict=True):
-            worker.follow(lines)
+    def skip_until(self, last_lines: list[dict[str, str]]) -> None:
+        """Skip what another capture of as many workers has delivered, up to these lines."""
+        for worker, lines in zip(self._workers, last_lines, strict=True):
+            worker.skip_until(lines)
 
     @property
     def tshark_bytes(self) -> int:
@@ -118,33 +124,46 @@ class LiveCapture:
 
     @property
     def ended(self) -> str | None:
-        """`dumpcap_ended` or `tshark_ended` once a child has ended, None while all run."""
+        """`dumpcap_ended` or `tshark_ended` when `read` has noticed an end, None before."""
         return next(filter(None, (worker.ended for worker in self._workers)), None)
 
     @property
-    def last_words(self) -> str:
-        """What the children said last, for our own diagnostics."""
-        words = (worker.last_words for worker in self._workers if worker.ended)
-        return next(filter(None, words), "no reason given")
+    def end_reason(self) -> str:
+        """Why it ended, in the words of dumpcap or tshark."""
+        reasons = (worker.end_reason for worker in self._workers if worker.ended)
+        return next(filter(None, reasons), "no reason given")
 
     @property
     def dropped(self) -> int:
-        """Packets that the kernel dropped; dumpcap tells only when it ends."""
+        """Packets that the kernel dropped; dumpcap says so only when it ends."""
         return sum(worker.dropped for worker in self._workers)
 
 
 def _in_order(batches: Iterable[list[str]]) -> list[str]:
-    """The lines of all workers as the packets came; of one worker, as they are."""
+    """The lines of all workers in the order of their times; those of a single worker as they are."""
     filled = [lines for lines in batches if lines]
     if len(filled) < 2:  # noqa: PLR2004 - nothing to merge
         return filled[0] if filled else []
     return sorted(chain(*filled), key=time_text)
 
 
-def _refusal(worker: Worker, names: str) -> CaptureError | PermissionDenied:
+def _not_started(error: OSError, names: str) -> CaptureError | PermissionDenied:
+    """What it means that a process could not be started."""
+    if isinstance(error, PermissionError):
+        return _no_permission(names)
+    if error.errno == errno.EINVAL:
+        return CaptureError(f"cannot capture on {names}: no interface has such a name; see `tshark -D`.")
+    if error.errno in {errno.ENOENT, errno.ENOEXEC}:
+        return CaptureError(f"cannot start {error.filename}: {error.strerror}; re{INSTALL}")
+    reason = f"cannot start a capture: {error.strerror}"
+    return CaptureError(f"{reason}; raise the limit (ulimit, LimitNOFILE=, MemoryMax=).")
+
+
+def _refused(worker: Worker, names: str) -> CaptureError | PermissionDenied:
+    """What it means that dumpcap does not capture."""
     if worker.lacks_permission:
         return _no_permission(names)
-    reason = worker.last_words or "it gave no reason"
+    reason = worker.end_reason or "it gave no reason"
     return CaptureError(f"cannot capture on {names}: {reason}; see `tshark -D` for the interfaces.")
 
 

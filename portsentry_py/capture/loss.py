@@ -1,9 +1,6 @@
-"""What became of every packet that passed the kernel's filter: arithmetic alone, no sockets, no clock.
+"""Accounts for every packet that passed the kernel's filter: arithmetic alone, no sockets, no clock.
 
-    seen = given + dropped + missed + pending
-
-`seen` is counted by the kernel, beside the capture; `given` are tshark's lines; `dropped` was lost while a
-capture ran, `missed` while there was none or with its end; `pending` is still on its way.
+seen = received + dropped + missed + pending
 """
 
 from collections.abc import Sequence
@@ -11,171 +8,185 @@ from collections.abc import Sequence
 from portsentry_py.core.columns import time_of
 
 _STALL_SECONDS = 3.0
-# A packet is here after dumpcap's timer (0.25 s) and ours; what is not here by then will not come. Longer
-# than a stall takes to be seen, or a few packets that a deaf capture missed would pass for dropped.
+# A packet arrives within half a second (dumpcap's timer and ours), and is lost if it has not arrived by then.
+# Longer than a stall takes to show, or what a stalled capture misses would pass for dropped.
 _SETTLED_SECONDS = 4.0
-_LONGEST_STALL_SECONDS = 60.0
+_MAX_STALL_SECONDS = 60.0
 
 
 class LossAccounting:
-    """The packets of one sensor, over all its captures. Times are seconds of any clock that only goes on."""
+    """The packets of one sensor, over all its captures.
+
+    Seen are the packets that the kernel counts besides the capture; received are tshark's lines. Packets were
+    dropped while a capture ran, missed while none did or when one ended; pending ones are on their way.
+    The argument `now` is in seconds of any clock that is never set back.
+    """
 
     def __init__(self) -> None:
         self.dropped = 0
         self.missed = 0
-        self.given = 0
-        self._counts = self._counts_still = False
+        self.received = 0
+        self.stalled = False
+        """Whether packets pass and none arrives, however often the capture was restarted."""
+        self._has_counted = self._is_counting = False
         self._counted = 0
         self._base: int | None = None
-        # Of the capture that runs: losses booked as dropped or missed, by what the kernel counted.
-        self._booked = self._booked_missed = 0
+        # Of the running capture, losses that the counter suggests; packets that arrive late correct them.
+        self._presumed_dropped = self._presumed_missed = 0
         self._runs = False
-        self._heard = self._still_since = 0.0
-        self._moved: float | None = None
+        self._last_lines = self._last_change = 0.0
+        self._pending_since: float | None = None
         self._patience = _STALL_SECONDS
-        self.deaf = False
-        """Packets passed and none arrived, however often the capture was restarted since."""
-        # The beginning of the capture that runs: what came before was not for it, but for the first packets.
-        self._boundary = 0.0
-        self._at_boundary: int | None = None
+        # When the running capture started, and what was pending then: some of it may be in the first lines.
+        self._start_time = 0.0
+        self._pending_at_start: int | None = None
         self._early = 0
-        # Packets that may have passed the filter of the counter and not that of the capture.
+        # Packets that may have passed the counter's filter and not the capture's.
         self._doubtful = 0
 
     @property
     def seen(self) -> int:
-        """Packets that passed the filter since the start."""
-        return max(self._counted - (self._base or 0), self._accounted) if self._counts else self._accounted
+        """Packets that passed the filter since the start of the sensor."""
+        counted = self._counted - (self._base or 0)
+        return max(counted, self._accounted) if self._has_counted else self._accounted
 
     @property
     def pending(self) -> int:
-        """Packets that passed the filter and are neither here nor known to be lost."""
+        """Packets that passed the filter and have neither arrived nor are known to be lost."""
         return self.seen - self._accounted
 
     @property
     def _accounted(self) -> int:
-        return self.given + self.dropped + self.missed
+        return self.received + self.dropped + self.missed
 
-    def counted(self, now: float, total: int) -> None:
-        """The kernel has counted so many packets until now, since any time before the first capture."""
-        self._counts = self._counts_still = True
-        moved = total != self._counted
+    def update_count(self, now: float, total: int) -> None:
+        """The kernel has counted `total` packets, from any moment before the first capture until now."""
+        self._has_counted = self._is_counting = True
+        has_changed = total != self._counted
         self._counted = total
         if self._base is None:
             return
-        self._take_back()
-        if moved:
-            self._still_since = now
+        self._correct_presumed()
+        if has_changed:
+            self._last_change = now
         if not self.pending:
-            self._moved = None
-        elif moved and self._moved is None:
-            self._moved = now
+            self._pending_since = None
+        elif has_changed and self._pending_since is None:
+            self._pending_since = now
         self._settle(now)
 
-    def _take_back(self) -> None:
-        """More was accounted for than was counted: what was thought to be lost came late."""
-        if self._base is None or not self._counts_still:
+    def _correct_presumed(self) -> None:
+        """If more is accounted for than was counted, packets that were presumed lost have arrived late."""
+        if self._base is None or not self._is_counting:
             return
         excess = max(0, self._accounted - (self._counted - self._base))
-        late = min(excess, self._booked)
-        self.dropped -= late
-        self._booked -= late
-        early = min(excess - late, self._booked_missed)
-        self.missed -= early
-        self._booked_missed -= early
-        # A packet at the edge of a capture, or one that the counter does not know, a doubly tagged frame say.
-        self._base -= excess - late - early
+        dropped = min(excess, self._presumed_dropped)
+        self.dropped -= dropped
+        self._presumed_dropped -= dropped
+        missed = min(excess - dropped, self._presumed_missed)
+        self.missed -= missed
+        self._presumed_missed -= missed
+        # A packet from before the counter's start, or one that it cannot count, like a doubly tagged frame.
+        self._base -= excess - dropped - missed
 
     def _settle(self, now: float) -> None:
-        """Nothing moves any more: what is not here is lost."""
-        if not self._runs or now - max(self._heard, self._still_since) < _SETTLED_SECONDS:
+        """Once nothing passes or arrives any more, whatever is pending is lost."""
+        if not self._runs or now - max(self._last_lines, self._last_change) < _SETTLED_SECONDS:
             return
-        self._end_boundary()
+        self._settle_start()
         self._forget_doubtful()
         lost = self.pending
         self.dropped += lost
-        self._booked += lost
+        self._presumed_dropped += lost
 
     def _forget_doubtful(self) -> None:
         self._base = (self._base or 0) + min(self._doubtful, self.pending)
         self._doubtful = 0
 
-    def gave(self, now: float, lines: Sequence[str]) -> None:
-        """These lines came.
+    def add_lines(self, now: float, lines: Sequence[str]) -> None:
+        """These lines have arrived.
 
-        `counted` was called just before, or what is new would pass for what was thought to be lost.
+        Call `update_count` first, or packets that just passed would pass for some that were presumed lost.
         """
         if not lines:
             return
-        self._heard, self._moved, self._patience, self.deaf = now, None, _STALL_SECONDS, False
-        self.given += len(lines)
+        self._last_lines, self._pending_since = now, None
+        self._patience, self.stalled = _STALL_SECONDS, False
+        self.received += len(lines)
         self._note_early(lines)
-        self._take_back()
+        self._correct_presumed()
 
     def _note_early(self, lines: Sequence[str]) -> None:
-        """Count the lines from before the capture's beginning, until the first from after it."""
-        if self._at_boundary is None:
+        """Count the lines from before the start of the capture, until the first from after it."""
+        if self._pending_at_start is None:
             return
         for line in lines:
-            if time_of(line) >= self._boundary:
-                self._end_boundary()
+            if time_of(line) >= self._start_time:
+                self._settle_start()
                 return
             self._early += 1
 
-    def begins(self, now: float, time: float) -> None:
-        """A capture begins, and `counted` was called just now; the packets' clock says `time` (seconds)."""
-        self._end_boundary()
-        if self._base is None:
-            self._base = self._counted - self.given
-        self._boundary, self._at_boundary, self._early = time, self.pending, 0
-        self._heard, self._moved, self._runs = now, None, True
-        self._booked = self._booked_missed = 0
+    def capture_started(self, now: float, time: float) -> None:
+        """A capture has started; call `update_count` first.
 
-    def _end_boundary(self) -> None:
-        """What passed before the capture's beginning and did not come with its first packets was missed."""
-        if self._at_boundary is not None:
-            self._booked_missed = max(0, self._at_boundary - self._early)
-            self.missed += self._booked_missed
-            self._at_boundary = None
-
-    def ends(self, dropped: int, *, taken_over: bool = False) -> None:
-        """A capture has ended and gave its last line; dumpcap says how many packets were dropped.
-
-        Unless another has taken over already, what passes from now on is missed.
+        Args:
+            now: as everywhere.
+            time: the same moment in the packets' clock, seconds since 1970.
         """
-        self.dropped += max(0, dropped - self._booked)
-        self._booked = max(0, self._booked - dropped)
-        self._take_back()
+        self._settle_start()
+        if self._base is None:
+            self._base = self._counted - self.received
+        self._start_time, self._pending_at_start, self._early = time, self.pending, 0
+        self._last_lines, self._pending_since, self._runs = now, None, True
+        self._presumed_dropped = self._presumed_missed = 0
+
+    def _settle_start(self) -> None:
+        """What passed before the start of the capture and is not among its first lines was missed."""
+        if self._pending_at_start is not None:
+            self._presumed_missed = max(0, self._pending_at_start - self._early)
+            self.missed += self._presumed_missed
+            self._pending_at_start = None
+
+    def capture_ended(self, dropped: int, *, taken_over: bool = False) -> None:
+        """A capture has ended, and all its lines have arrived.
+
+        Args:
+            dropped: packets that it dropped, according to dumpcap.
+            taken_over: whether another one runs already; otherwise, packets that pass from now on are missed.
+        """
+        self.dropped += max(0, dropped - self._presumed_dropped)
+        self._presumed_dropped = max(0, self._presumed_dropped - dropped)
+        self._correct_presumed()
         self._runs = taken_over
 
-    def counts_no_more(self) -> None:
-        """What comes from now on may be newer than the last count: it corrects nothing that was told."""
-        self._counts_still = False
+    def stop_counting(self) -> None:
+        """The kernel counts no more: lines from now on may be of packets that it did not count."""
+        self._is_counting = False
 
     def finish(self) -> None:
-        """The last capture has ended."""
-        self._end_boundary()
+        """The last capture has ended: what is pending was missed."""
+        self._settle_start()
         self._forget_doubtful()
         self.missed += self.pending
 
-    def filters_anew(self) -> None:
-        """The counter has the capture's new filter, and `counted` was called just now.
+    def filter_changed(self) -> None:
+        """The counter has the filter of the new capture since the last `update_count`.
 
-        What is pending may be what only the old filter passed; from now on both mean the same again.
+        What is pending may have passed the old filter alone; from now on both filters are the same.
         """
         self._doubtful = self.pending
 
-    def stalls(self, now: float) -> bool:
-        """Whether packets pass and none arrives. Said later and later until some come."""
-        if self._moved is None or now - self._moved < self._patience:
+    def check_stall(self, now: float) -> bool:
+        """Whether packets pass and none arrives; True again after twice the time, until one arrives."""
+        if self._pending_since is None or now - self._pending_since < self._patience:
             return False
-        self._patience = min(2 * self._patience, _LONGEST_STALL_SECONDS)
-        self.deaf = True
+        self._patience = min(2 * self._patience, _MAX_STALL_SECONDS)
+        self.stalled = True
         return True
 
 
-def read_from_file(packets: int) -> LossAccounting:
-    """The accounts of a capture file: all that was in it is here."""
-    accounts = LossAccounting()
-    accounts.given = packets
-    return accounts
+def of_file(packets: int) -> LossAccounting:
+    """The accounting of a capture file: every packet has arrived."""
+    loss = LossAccounting()
+    loss.received = packets
+    return loss

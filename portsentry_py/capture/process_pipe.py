@@ -1,4 +1,4 @@
-"""A pipeline of two processes, dumpcap into tshark, watched so that none dies unseen."""
+"""Two processes joined by a pipe, `dumpcap | tshark`: what they print, and how they end."""
 
 import contextlib
 import fcntl
@@ -12,13 +12,12 @@ from typing import Protocol
 
 import psutil
 
-# Also the size of the pipes: a burst waits in them, and is read with few calls.
+# Also the size of the pipes: they hold a burst, and few reads empty them.
 _READ_BYTES = 1 << 20
-_STDERR_BYTES = 16_384
-_REST_SECONDS = 0.03  # the pipe holds more than tshark writes meanwhile
+_ERROR_BYTES = 16_384
 _STOP_SECONDS = 10.0
-_TELL_SECONDS = 1.0
-# A line that never ends is not tshark's.
+_TERMINATE_AGAIN_SECONDS = 1.0
+# tshark prints no such line.
 _MAX_LINE_BYTES = 1 << 20
 
 
@@ -40,7 +39,7 @@ class Child(Protocol):
         ...
 
     def kill(self) -> None:
-        """End it now."""
+        """Send it SIGKILL."""
         ...
 
 
@@ -49,16 +48,16 @@ Starter = Callable[[Sequence[str], int, int], Child]
 
 
 class ProcessPipe:
-    """`first | second`, or `second` alone reading a file; lines of the last one's output are read here.
+    """`first | last`, or `last` alone; gives the lines that the last one prints.
 
     Args:
         commands: one or two argument lists.
-        environment: the children's environment.
-        starter: starts the first one, if somebody else must do that.
-        hold_back: the last one is not started before `start_last`.
+        environment: of the processes that we start ourselves.
+        starter: starts the first one instead of us.
+        hold_back: do not start the last one before `start_last`.
 
     Raises (on construction):
-        OSError: one cannot be started.
+        OSError: a process cannot be started.
     """
 
     def __init__(
@@ -70,12 +69,12 @@ class ProcessPipe:
         hold_back: bool = False,
     ) -> None:
         self._selector = selectors.EpollSelector()
-        self._said = [b""] * len(commands)
+        self._errors = [b""] * len(commands)
         self._rest = b""
-        self._rest_until = 0.0
         self.at_end = False
+        """Whether the last one has closed its output, and all of it was read."""
         self._killed = False
-        self._told = float("-inf")
+        self._terminated = float("-inf")
         self._environment = environment
         self._processes: list[Child] = []
         self._input = os.open(os.devnull, os.O_RDONLY)
@@ -92,7 +91,7 @@ class ProcessPipe:
             raise
 
     def start_last(self) -> None:
-        """Start the last child, unless it was; what the others wrote until now waits in pipes and kernel.
+        """Start the last process, unless it was started; what the first one wrote waits in the pipe.
 
         Raises:
             OSError: it cannot be started.
@@ -102,14 +101,14 @@ class ProcessPipe:
             self._watch(self._start(last, self._start_here), None)
 
     def _start(self, command: Sequence[str], starter: Starter) -> int:
-        """Start a child that reads what the one before it writes; gives where its output can be read."""
-        with contextlib.ExitStack() as theirs:  # or the reader would never see the writer's end
+        """Start a process that reads the output of the one before; returns a descriptor of its own output."""
+        with contextlib.ExitStack() as theirs:  # if we kept these open, the reader would never see an end
             theirs.callback(self._close, self._input)
             output, its_output = self._pipe(theirs)
-            words, its_words = self._pipe(theirs)
+            errors, its_errors = self._pipe(theirs)
             fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _READ_BYTES)
-            self._processes.append(starter(command, its_output, its_words))
-        self._watch(words, len(self._processes) - 1)
+            self._processes.append(starter(command, its_output, its_errors))
+        self._watch(errors, len(self._processes) - 1)
         return output
 
     def _pipe(self, theirs: contextlib.ExitStack) -> tuple[int, int]:
@@ -123,95 +122,95 @@ class ProcessPipe:
         os.close(stream)
 
     def _watch(self, stream: int, position: int | None) -> None:
+        """Read this stream from now on: the errors of the process at a position, or the output (None)."""
         os.set_blocking(stream, False)
         self._selector.register(stream, selectors.EVENT_READ, position)
 
-    def _start_here(self, command: Sequence[str], output: int, words: int) -> Child:
+    def _start_here(self, command: Sequence[str], output: int, errors: int) -> Child:
         return subprocess.Popen(
             command,
             stdin=self._input,
             stdout=output,
-            stderr=words,
+            stderr=errors,
             env=self._environment,
-            # Ctrl-C in a terminal must reach us alone: the children drain when we tell them to.
+            # Ctrl-C in a terminal must not reach it: it ends when we say so, after it has printed all.
             start_new_session=True,
         )
 
-    def said(self, position: int) -> list[str]:
-        """The last lines that the child wrote to stderr."""
-        return self._said[position].decode("utf-8", "replace").splitlines()
-
-    def fileno(self) -> int:
-        """A descriptor that is readable when there is something to read."""
-        return self._selector.fileno()
+    def error_lines(self, position: int) -> list[str]:
+        """The last lines that a process wrote to standard error."""
+        return self._errors[position].decode("utf-8", "replace").splitlines()
 
     def resident_bytes(self, position: int) -> int:
-        """The memory that the child occupies; 0 if it has ended, or cannot be seen now."""
+        """The memory that a process occupies; 0 if it has ended, or cannot be seen now."""
         try:
             return int(psutil.Process(self._processes[position].pid).memory_info().rss)
         except (psutil.Error, OSError):
             return 0
 
     def exit_code(self, position: int) -> int | None:
-        """The child's exit code, None while it runs or if it was not started."""
+        """The exit code of a process; None while it runs, or if it was not started."""
         return self._processes[position].poll() if position < len(self._processes) else None
 
     @property
-    def ended(self) -> int | None:
-        """The position of the first child that is no longer running, None while all run."""
-        return next((at for at, process in enumerate(self._processes) if process.poll() is not None), None)
+    def has_ended(self) -> bool:
+        """Whether any of the processes has ended."""
+        return any(process.poll() is not None for process in self._processes)
 
-    def read(self, timeout_seconds: float) -> list[str]:
-        """The complete lines that the last child has written, waiting at most so long for the first."""
-        # Each read costs as much as many packets: what comes without end is read in large pieces.
-        time.sleep(max(0.0, self._rest_until - time.monotonic()))
+    def fileno(self) -> int:
+        """A descriptor that is readable when `read` has something to read."""
+        return self._selector.fileno()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait until there is something to read, or the time is over."""
+        self._selector.select(timeout_seconds)
+
+    def read(self) -> list[str]:
+        """The complete lines that the last process has printed since the last call. Does not wait."""
         lines: list[str] = []
-        for key, _ in self._selector.select(timeout_seconds):
-            try:
-                chunk = os.read(key.fd, _READ_BYTES)
-            except BlockingIOError:
-                continue
+        for key, _ in () if self._killed else self._selector.select(0):
+            chunk = os.read(key.fd, _READ_BYTES)
             if not chunk:
                 self._selector.unregister(key.fileobj)
             if key.data is None:
-                self.at_end = self.at_end or not chunk
-                self._rest_until = time.monotonic() + _REST_SECONDS
-                lines += self._lines(chunk)
+                self.at_end = not chunk
+                lines = self._lines(chunk)
             else:
-                self._said[key.data] = (self._said[key.data] + chunk)[-_STDERR_BYTES:]
+                self._errors[key.data] = (self._errors[key.data] + chunk)[-_ERROR_BYTES:]
         return lines
 
     def _lines(self, chunk: bytes) -> list[str]:
         whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
         if len(self._rest) > _MAX_LINE_BYTES:
             self._rest = b""
-        # One conversion for all of them: this is where a flood's packets arrive. As bytes, because a single
-        # ellipsis, with which tshark marks what it cuts, would double the size of all.
+        # All lines at once, because a flood comes this way. As Latin-1, because tshark marks a cut with an
+        # ellipsis, and one character beyond Latin-1 would double the memory of the whole text.
         return whole.decode("latin-1").split("\n") if newline else []
 
-    def tell(self) -> None:
-        """Ask the first child to end; the others end when they have read what it wrote."""
-        self._told = time.monotonic()
+    def terminate(self) -> None:
+        """Send SIGTERM to the first process; the last one ends when it has read all."""
+        self._terminated = time.monotonic()
         if self._processes[0].poll() is None:
             self._processes[0].send_signal(signal.SIGTERM)
 
     def stop(self) -> list[str]:
-        """Ask the first child to end, and read what the last one still writes until it ends too."""
+        """Terminate, and wait for the end, ten seconds at most; returns the lines printed until then."""
         deadline = time.monotonic() + _STOP_SECONDS
         lines: list[str] = []
         with contextlib.suppress(OSError):
             self.start_last()
-        # Until every pipe is closed: the output that we want, and the last words of both.
+        # Until every pipe is closed: the output, and the errors of both.
         while self._selector.get_map() and time.monotonic() < deadline:
-            # More than once: dumpcap has been seen to miss one on an idle interface.
-            if time.monotonic() - self._told > _TELL_SECONDS:
-                self.tell()
-            lines += self.read(_TELL_SECONDS)
+            # dumpcap sometimes misses the signal on an idle interface.
+            if time.monotonic() - self._terminated > _TERMINATE_AGAIN_SECONDS:
+                self.terminate()
+            self.wait(_TERMINATE_AGAIN_SECONDS)
+            lines += self.read()
         self.kill()
         return lines
 
     def kill(self) -> None:
-        """End every child now and collect them; a second call does nothing."""
+        """Kill every process and collect it; a second call does nothing."""
         if self._killed:
             return
         self._killed, self._last = True, None

@@ -1,9 +1,11 @@
-"""The captures of a running sensor: one runs, a fresh one takes over in time, and every packet is counted."""
+"""Supervises captures: one runs, a fresh one takes over in time, and every packet is accounted for."""
 
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from portsentry_py.capture.commands import worker_count
 from portsentry_py.capture.handover import HandoverPolicy
@@ -13,184 +15,196 @@ from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import PortsentryError
-from portsentry_py.host.interfaces import describe
 from portsentry_py.privsep.client import LauncherClient
 
 _diagnostics = logging.getLogger(__name__)
 
 _OVERLAP_SECONDS = 1.0  # four times dumpcap's read timer
-_LONGEST_OVERLAP_SECONDS = 30.0
-_MIB = 1 << 20
+_MAX_OVERLAP_SECONDS = 30.0
 
 
 class CaptureSupervisor:
-    """What feeds the engine: at most one capture is read at a time.
+    """Runs captures one after the other; the pipeline reads one at a time.
 
     Args:
-        tools: tshark and dumpcap.
-        launcher: starts dumpcap and opens the sockets that count.
-        settings: how packets are taken from the kernel.
+        start_capture: starts a capture; called with interface names, served UDP ports, and `decode`.
+        counter: counts in the kernel, besides the capture.
+        tshark_version: for diagnostics.
+        growth_bytes: growth of tshark at which a fresh capture takes over.
     """
 
-    def __init__(self, tools: Tools, launcher: LauncherClient, settings: Capture) -> None:
-        self._tools = tools
-        self._launcher = launcher
-        # A capture that takes over must have as many workers as the one before.
-        self._settings = replace(settings, workers=worker_count(settings.workers))
-        self._tally = KernelCounter(launcher)
-        self._renewals = HandoverPolicy(settings.tshark_growth_mib * _MIB)
+    def __init__(
+        self,
+        start_capture: Callable[..., LiveCapture],
+        counter: KernelCounter,
+        *,
+        tshark_version: str,
+        growth_bytes: int,
+    ) -> None:
+        self._start_capture = start_capture
+        self._counter = counter
+        self._policy = HandoverPolicy(growth_bytes)
         self._capture: LiveCapture | None = None
         self._fresh: LiveCapture | None = None
         self._fresh_since = 0.0
-        self._last: list[dict[str, str]] = []
-        self._names: list[str] = []
-        self._served_udp = self._filtered = self._filtering = frozenset[int]()
+        self._last_lines: list[dict[str, str]] = []
+        self._interfaces: list[str] = []
+        self._served_udp = self._filtered_udp = frozenset[int]()
         self._stalled = False
-        self.accounts = LossAccounting()
-        self.tshark_version = tools.version
-        self.renewals = 0
+        self.loss = LossAccounting()
+        self.tshark_version = tshark_version
+        self.handovers = 0
+        """How often a fresh capture took over."""
 
-    def start(self, names: list[str], served_udp: frozenset[int]) -> None:
-        """Begin to capture.
+    def start(self, interfaces: list[str], served_udp: frozenset[int]) -> None:
+        """Start a capture.
 
         Args:
-            names: interfaces, or `any` alone.
-            served_udp: UDP ports whose traffic stays in the kernel.
+            interfaces: their names, or `any` alone.
+            served_udp: UDP ports whose packets stay in the kernel.
 
         Raises:
             PortsentryError: the capture does not start.
         """
-        self._names, self._served_udp, self._stalled = names, served_udp, False
-        self._capture = self._started(decode=True)
-        # Where we may not count, what dumpcap tells must do.
+        self._interfaces, self._served_udp, self._stalled = interfaces, served_udp, False
+        self._capture = self._start_capture(interfaces, served_udp, decode=True)
+        # Where we may not count, the drops that dumpcap reports must do.
         with contextlib.suppress(OSError):
-            self._tally.watch(names, served_udp)
-        self._filtered = served_udp
-        self.count()
-        self.accounts.begins(time.monotonic(), time.time())
-        self._renewals.begin(time.monotonic(), served_udp)
-
-    def _started(self, *, decode: bool) -> LiveCapture:
-        return LiveCapture(
-            self._tools,
-            describe(self._names),
-            self._served_udp,
-            self._settings,
-            self._launcher,
-            decode=decode,
-        )
+            self._counter.watch(interfaces, served_udp)
+        self._filtered_udp = served_udp
+        self.read_counter()
+        self.loss.capture_started(time.monotonic(), time.time())
+        self._policy.capture_started(time.monotonic(), served_udp)
 
     def read(self, timeout_seconds: float) -> list[str]:
-        """Lines of tshark's, waiting at most so long."""
+        """The lines of columns since the last call; waits at most this long for the first."""
         capture = self._running()
-        lines = capture.read(timeout_seconds)
-        self._note(lines)
+        capture.wait(timeout_seconds)
+        lines = capture.read()
+        self._account(lines)
         if self._fresh is not None:
             overlap = time.monotonic() - self._fresh_since
-            behind = (capture.lag or 0.0) > overlap
-            if capture.ended or overlap >= (_LONGEST_OVERLAP_SECONDS if behind else _OVERLAP_SECONDS):
+            is_behind = (capture.lag or 0.0) > overlap
+            if capture.ended or overlap >= (_MAX_OVERLAP_SECONDS if is_behind else _OVERLAP_SECONDS):
                 lines += self._hand_over(self._fresh)
         else:
-            # While packets come without end, only dumpcap can tell what is lost from what is on its way.
-            self._renewals.read(time.monotonic(), capture.lag)
+            # While packets come without a pause, the counter cannot tell lost ones from those on their way.
+            self._policy.update_lag(time.monotonic(), capture.lag)
         return lines
 
     def _running(self) -> LiveCapture:
         assert self._capture is not None  # noqa: S101 - `start` comes first
         return self._capture
 
-    def _note(self, lines: list[str]) -> None:
+    def _account(self, lines: list[str]) -> None:
         if lines:
-            self.count()
-        self.accounts.gave(time.monotonic(), lines)
+            self.read_counter()
+        self.loss.add_lines(time.monotonic(), lines)
 
-    def count(self) -> None:
-        """Take the kernel's count into the accounts."""
-        if self._tally.counts:
-            self.accounts.counted(time.monotonic(), self._tally.read())
+    def read_counter(self) -> None:
+        """Bring the accounting up to date with the kernel's count."""
+        if self._counter.is_counting:
+            self.loss.update_count(time.monotonic(), self._counter.read())
         else:
-            self.accounts.counts_no_more()
+            self.loss.stop_counting()
 
     @property
     def ended(self) -> str | None:
-        """Why there must be another start: a word of the status line; None while all is well."""
+        """Why another start is needed, as a reason of the status line; None while all is well."""
         return "stalled" if self._stalled else self._running().ended
 
     @property
-    def last_words(self) -> str:
-        """What the children said last, for our own diagnostics."""
-        return "packets pass and none arrives" if self._stalled else self._running().last_words
+    def end_reason(self) -> str:
+        """The same for diagnostics, in the words of dumpcap or tshark."""
+        return "packets pass and none arrives" if self._stalled else self._running().end_reason
 
     def tick(self) -> None:
-        """Do what is due, about once a second."""
-        self.count()
-        self._stalled = self._stalled or self.accounts.stalls(time.monotonic())
+        """Do what is due; call it about once a second."""
+        self.read_counter()
+        self._stalled = self._stalled or self.loss.check_stall(time.monotonic())
         if self._fresh is None and not self._stalled:
-            reason = self._renewals.due(time.monotonic(), self._running().tshark_bytes)
+            reason = self._policy.due(time.monotonic(), self._running().tshark_bytes)
             if reason is not None:
-                self._renew(reason)
+                self._start_fresh(reason)
 
-    def serve(self, udp: frozenset[int], *, at_once: bool = False) -> None:
-        """Leave these UDP ports to the kernel: at the next look, if they are the same then, or now."""
-        self._served_udp = udp
+    def set_served_udp(self, ports: frozenset[int], *, at_once: bool = False) -> None:
+        """Leave these UDP ports to the kernel, now or when they are the same at the next call."""
+        self._served_udp = ports
         if at_once:
-            self._renewals.named_anew()
+            self._policy.served_ports_changed()
         else:
-            self._renewals.listening(udp)
+            self._policy.update_listening(ports)
 
-    def _renew(self, reason: str) -> None:
-        """Let a fresh capture take over: it runs before the old one stops, so no packet is missed."""
+    def _start_fresh(self, reason: str) -> None:
+        """Start the capture that takes over. It runs before the old one stops, so no packet is missed."""
         try:
-            fresh = self._started(decode=False)
+            fresh = self._start_capture(self._interfaces, self._served_udp, decode=False)
         except PortsentryError as error:
             _diagnostics.error("%s, and a fresh capture does not start: %s", reason, error)
             return
-        self._filtering = self._served_udp
-        # What dumpcap has not fetched from the kernel when it is told to end is lost: the old one goes on
-        # until it has given what came before the fresh one's beginning. Only then is there another tshark.
+        # When dumpcap ends, what it has not fetched from the kernel is lost: the old capture goes on until it
+        # has delivered all from before the start of the fresh one. The second tshark starts only then.
         self._fresh, self._fresh_since = fresh, time.monotonic()
-        self._renewals.begin(self._fresh_since, self._served_udp)
-        self._last = self._running().hand_over()
-        if self._filtering != self._filtered:
-            self._filtered = self._filtering
-            # Before the old one ends: what it gives and nobody counts is no alarm, the reverse is.
-            # The kernel takes no filter of any length; dumpcap then does without.
+        self._policy.capture_started(self._fresh_since, self._served_udp)
+        self._last_lines = self._running().record_last_lines()
+        if self._served_udp != self._filtered_udp:
+            self._filtered_udp = self._served_udp
+            # Before the old capture ends: a packet that comes and is not counted is no alarm, the reverse is.
+            # The kernel takes no filter of any length; without the counter, the drops of dumpcap must do.
             with contextlib.suppress(OSError):
-                self._tally.filter(self._filtered)
-            self.count()
-            self.accounts.filters_anew()
+                self._counter.set_filter(self._filtered_udp)
+            self.read_counter()
+            self.loss.filter_changed()
 
     def _hand_over(self, fresh: LiveCapture) -> list[str]:
         lines = self._end(taken_over=True)
         self._fresh, self._capture = None, fresh
-        fresh.decode()
-        fresh.follow(self._last)
-        self._renewals.decodes(time.monotonic())
-        self.renewals += 1
+        fresh.start_tshark()
+        fresh.skip_until(self._last_lines)
+        self._policy.decoding_started(time.monotonic())
+        self.handovers += 1
         return lines
 
     def _end(self, *, taken_over: bool = False) -> list[str]:
-        """End the capture that is read: what was on its way, and what the kernel dropped, is known now."""
+        """End the capture that is read; returns the lines that were on their way."""
         capture, self._capture = self._capture, None
         if capture is None:
-            return []  # there was none since the last end
+            return []  # it has ended already
         if self._stalled:
             capture.kill()
         lines = capture.stop()
-        self._note(lines)
-        self.count()
-        self.accounts.ends(capture.dropped, taken_over=taken_over)
+        self._account(lines)
+        self.read_counter()
+        self.loss.capture_ended(capture.dropped, taken_over=taken_over)
         return lines
 
     def stop(self) -> list[str]:
-        """End, for another start or for good; the lines of what was captured before."""
+        """End the capture, for another start; returns the lines that were on their way."""
         lines = self._hand_over(self._fresh) if self._fresh is not None else []
         return lines + self._end()
 
     def finish(self) -> list[str]:
-        """End for good."""
-        self.count()
-        self._tally.close()
+        """End for good; returns the lines that were on their way."""
+        self.read_counter()
+        self._counter.close()
         lines = self.stop()
-        self.accounts.finish()
+        self.loss.finish()
         return lines
+
+
+def live_supervisor(tools: Tools, launcher: LauncherClient, settings: Capture) -> CaptureSupervisor:
+    """The supervisor of real captures.
+
+    Args:
+        tools: tshark and dumpcap.
+        launcher: starts dumpcap and opens packet sockets.
+        settings: how packets are taken from the kernel.
+    """
+    # A capture that takes over needs as many workers as the one before.
+    settings = replace(settings, workers=worker_count(settings.workers))
+    return CaptureSupervisor(
+        partial(LiveCapture, tools, launcher, settings),
+        KernelCounter(launcher),
+        tshark_version=tools.version,
+        growth_bytes=settings.tshark_growth_mib << 20,
+    )

@@ -1,4 +1,4 @@
-"""One dumpcap into one tshark: when it is ready, what it says, how it ended."""
+"""One `dumpcap | tshark`: when it captures, what it delivers, and why it ended."""
 
 import re
 import time
@@ -7,34 +7,35 @@ from collections.abc import Sequence
 from portsentry_py.capture.process_pipe import ProcessPipe, Starter
 from portsentry_py.core.columns import interface_of, time_of, without_time
 
-# A capture stops within ten seconds, and may have been that far behind.
-_MOST_BEHIND_SECONDS = 60.0
-# The kernel stamps a packet for each capture by itself.
+# A capture stops within ten seconds, and may have been this far behind.
+_MAX_OVERLAP_SECONDS = 60.0
+# The kernel gives a packet a time for each capture, so the two differ a little.
 _SAME_SECONDS = 0.001
 _SILENT_SECONDS = 1.0
-# dumpcap says this once it captures on every interface.
+# dumpcap prints this when it captures on every interface.
 _READY = "File: -"
 _DROPPED = re.compile(r"Packets received/dropped on interface .*?: \d+/(\d+) ")
 _NOISE = re.compile(
     r"^(Running as user|Capturing on|File: |Packets |tshark: *$|$|\("
-    # dumpcap, when tshark reads no more: the reason is tshark's.
+    # dumpcap prints these when tshark reads no more; the reason is tshark's.
     r"|dumpcap: The file to which the capture|Please report this|https?://\S*$)"
 )
-# tshark's exit codes when dumpcap has ended: with a whole packet, and in the middle of one. None: it runs.
+# tshark's exit codes when dumpcap has ended: after a whole packet, and within one. None: it still runs.
 _ENDS_OF_INPUT = (None, 0, 2)
-# The kernel takes down a dumpcap's buffers before it tells of its end.
-_BURIAL_SECONDS = 0.2
+# dumpcap's end shows late, because the kernel first frees its buffers.
+_BOTH_END_SECONDS = 0.2
+_DUMPCAP, _TSHARK = 0, 1
 
 
 class Worker:
-    """One run of both; ends when either does.
+    """One run of dumpcap and tshark, which ends when either does.
 
     Args:
-        dumpcap: its command line, which writes to its standard output.
-        tshark: its command line, which reads from its standard input.
-        environment: of both.
-        starter: starts dumpcap, if somebody else must do that.
-        decode: start tshark now; else `decode` does it.
+        dumpcap: its command line; it writes to standard output.
+        tshark: its command line; it reads standard input.
+        environment: of tshark.
+        starter: starts dumpcap.
+        decode: start tshark now, not with `start_tshark`.
     """
 
     def __init__(
@@ -46,137 +47,151 @@ class Worker:
         starter: Starter | None = None,
         decode: bool = True,
     ) -> None:
-        self._pipeline = ProcessPipe([dumpcap, tshark], environment, starter=starter, hold_back=not decode)
+        self._pipe = ProcessPipe([dumpcap, tshark], environment, starter=starter, hold_back=not decode)
         self._early: list[str] = []
-        self._ended: str | None = None
-        self._heard, self._lag = float("-inf"), 0.0
-        self._last: dict[str, str] | None = None
-        self._follows: dict[str, str] = {}
-        self._follows_until = 0.0
+        self._received, self._lag = float("-inf"), 0.0
+        self._last_lines: dict[str, str] | None = None
+        self._overlap = _Overlap({})
+        self._end_noticed: float | None = None
+        self._start_error = ""
+        self.ended: str | None = None
+        """`dumpcap_ended` or `tshark_ended` when `read` has noticed an end, None before."""
 
-    def starts(self, deadline: float) -> bool:
-        """Wait until dumpcap captures; False if a child ends or the (monotonic) time is over."""
-        while not any(_READY in line for line in self._pipeline.said(0)):
-            self._early += self._pipeline.read(0.1)
-            if self._pipeline.ended is not None or time.monotonic() > deadline:
+    def wait_until_capturing(self, deadline: float) -> bool:
+        """Wait until dumpcap captures; False if a process ends or the (monotonic) deadline passes before."""
+        while not any(_READY in line for line in self._pipe.error_lines(_DUMPCAP)):
+            self._pipe.wait(0.1)
+            self._early += self._pipe.read()
+            if self._pipe.has_ended or time.monotonic() > deadline:
                 return False
         return True
 
-    def decode(self) -> None:
-        """Start tshark, if it was not; if it does not start, the worker has ended."""
+    def start_tshark(self) -> None:
+        """Start tshark, unless it was started; if it does not start, the worker has ended."""
         try:
-            self._pipeline.start_last()
-        except OSError:
-            self._pipeline.kill()
+            self._pipe.start_last()
+        except OSError as error:
+            self._start_error = f"tshark does not start: {error.strerror}"
+            self.ended = "tshark_ended"
+            self._pipe.kill()
 
     def fileno(self) -> int:
         """A descriptor that is readable when there is something to read."""
-        return self._pipeline.fileno()
+        return self._pipe.fileno()
 
-    def read(self, timeout_seconds: float) -> list[str]:
-        """Lines of columns, waiting at most so long."""
-        early, self._early = self._early, []
-        return self._given(early + self._pipeline.read(0 if early else timeout_seconds))
+    def read(self) -> list[str]:
+        """The lines of columns since the last call. Does not wait."""
+        lines = self._delivered(self._pipe.read())
+        self._notice_end()
+        return lines
 
-    def tell(self) -> None:
-        """Ask it to end."""
-        self._pipeline.tell()
+    def terminate(self) -> None:
+        """Tell dumpcap to end; tshark ends after it."""
+        self._pipe.terminate()
 
     def stop(self) -> list[str]:
-        """Stop it; returns the lines of what was captured before."""
-        early, self._early = self._early, []
-        return self._given(early + self._pipeline.stop())
+        """Terminate and wait for the end; returns the lines of all that was captured."""
+        return self._delivered(self._pipe.stop())
 
     def kill(self) -> None:
-        """End it now, with all that is on its way."""
-        self._pipeline.kill()
+        """End at once; what was captured and not read is lost."""
+        self._pipe.kill()
 
-    def hand_over(self) -> dict[str, str]:
-        """Remember, from now on, the last line of each interface for the worker that takes over."""
-        self._last = {}
-        return self._last
+    def record_last_lines(self) -> dict[str, str]:
+        """From now on, keep the last line of each interface in the result, for the worker that takes over."""
+        self._last_lines = {}
+        return self._last_lines
 
-    def follow(self, last: dict[str, str]) -> None:
-        """Another worker of the same has ended with these lines: what it gave is not given again."""
-        self._follows = dict(last)
-        self._follows_until = time.monotonic() + _MOST_BEHIND_SECONDS
+    def skip_until(self, last_lines: dict[str, str]) -> None:
+        """Skip what another worker with the same share of the packets has delivered, up to these lines."""
+        self._overlap = _Overlap(last_lines)
 
-    def _given(self, lines: list[str]) -> list[str]:
+    def _delivered(self, lines: list[str]) -> list[str]:
+        lines, self._early = self._early + lines, []
         if lines:
-            self._heard, self._lag = time.monotonic(), time.time() - time_of(lines[-1])
-        if self._last is not None:
-            self._last.update((interface_of(line), line) for line in lines)
-        if not self._follows:
-            return lines
-        if time.monotonic() > self._follows_until:
-            self._follows.clear()  # an interface that has been silent since
-        return [line for line in lines if not self._was_given(line)]
-
-    def _was_given(self, line: str) -> bool:
-        """Both heard the same packets while both ran, each interface in its order."""
-        interface = interface_of(line)
-        last = self._follows.get(interface)
-        if last is None:
-            return False
-        ahead = time_of(last) - time_of(line)
-        if abs(ahead) < _SAME_SECONDS and without_time(line) == without_time(last):
-            del self._follows[interface]
-            return True
-        # A clock that was set back is not waited for.
-        if 0 <= ahead < _MOST_BEHIND_SECONDS:
-            return True
-        del self._follows[interface]
-        return False
+            self._received, self._lag = time.monotonic(), time.time() - time_of(lines[-1])
+        if self._last_lines is not None:
+            self._last_lines.update((interface_of(line), line) for line in lines)
+        return self._overlap.skip(lines)
 
     @property
     def lag(self) -> float | None:
-        """How many seconds old its newest line was when it was read; None if none came of late."""
-        return self._lag if time.monotonic() - self._heard < _SILENT_SECONDS else None
+        """How old the newest line was when it was read, in seconds; None if no line came lately."""
+        return self._lag if time.monotonic() - self._received < _SILENT_SECONDS else None
 
     @property
     def tshark_bytes(self) -> int:
         """The memory that tshark occupies."""
-        return self._pipeline.resident_bytes(1)
+        return self._pipe.resident_bytes(_TSHARK)
+
+    def _notice_end(self) -> None:
+        """The end of one process causes that of the other: give both a moment, to see which ended first."""
+        if self.ended is not None or not (self._pipe.has_ended or self._pipe.at_end):
+            return
+        dumpcap, tshark = map(self._pipe.exit_code, (_DUMPCAP, _TSHARK))
+        now = time.monotonic()
+        if self._end_noticed is None:
+            self._end_noticed = now
+        if None in (dumpcap, tshark) and now - self._end_noticed < _BOTH_END_SECONDS:
+            return
+        caused_by_dumpcap = dumpcap is not None and tshark in _ENDS_OF_INPUT
+        self.ended = "dumpcap_ended" if caused_by_dumpcap else "tshark_ended"
 
     @property
-    def ended(self) -> str | None:
-        """`dumpcap_ended` or `tshark_ended` once a child has ended, None while both run."""
-        if self._ended is None and (self._pipeline.ended is not None or self._pipeline.at_end):
-            self._ended = self._who_ended()
-        return self._ended
-
-    def _who_ended(self) -> str:
-        """The end of either brings that of the other, and may be seen later."""
-        deadline = time.monotonic() + _BURIAL_SECONDS
-        while time.monotonic() < deadline and None in map(self._pipeline.exit_code, (0, 1)):
-            time.sleep(_BURIAL_SECONDS / 10)
-        dumpcap = not self._tshark_failed and self._pipeline.exit_code(0) is not None
-        return "dumpcap_ended" if dumpcap else "tshark_ended"
-
-    @property
-    def _tshark_failed(self) -> bool:
-        return self._pipeline.exit_code(1) not in _ENDS_OF_INPUT
-
-    @property
-    def last_words(self) -> str:
-        """The reason that a child gave last; empty if none did."""
-        return reason_in(self._pipeline.said(0)) or reason_in(self._pipeline.said(1))
+    def end_reason(self) -> str:
+        """Why it ended, in the words of a process; empty if none gave a reason."""
+        dumpcap, tshark = map(self._pipe.error_lines, (_DUMPCAP, _TSHARK))
+        return self._start_error or reason_in(dumpcap) or reason_in(tshark)
 
     @property
     def lacks_permission(self) -> bool:
         """Whether dumpcap says that the user may not capture."""
-        return "permission" in " ".join(self._pipeline.said(0)).lower()
+        return "permission" in " ".join(self._pipe.error_lines(_DUMPCAP)).lower()
 
     @property
     def dropped(self) -> int:
-        """Packets that the kernel dropped; dumpcap tells only when it ends."""
-        found = (_DROPPED.search(line) for line in self._pipeline.said(0))
+        """Packets that the kernel dropped; dumpcap says so only when it ends."""
+        found = (_DROPPED.search(line) for line in self._pipe.error_lines(_DUMPCAP))
         return sum(int(match[1]) for match in found if match)
 
 
-def reason_in(said: list[str]) -> str:
-    """A program's own reason, in one line."""
-    lines = [line.strip() for line in said]
+class _Overlap:
+    """Two captures have received the same packets for a while: skips those that the old one has delivered.
+
+    Args:
+        last_lines: the last line that the old one delivered, by interface.
+    """
+
+    def __init__(self, last_lines: dict[str, str]) -> None:
+        self._last_lines = dict(last_lines)
+        self._until = time.monotonic() + _MAX_OVERLAP_SECONDS
+
+    def skip(self, lines: list[str]) -> list[str]:
+        """The lines that are new."""
+        if not self._last_lines:
+            return lines
+        if time.monotonic() > self._until:
+            self._last_lines.clear()  # of interfaces that are silent since
+        return [line for line in lines if not self._was_delivered(line)]
+
+    def _was_delivered(self, line: str) -> bool:
+        """Both captures have the packets of an interface in the same order."""
+        interface = interface_of(line)
+        last = self._last_lines.get(interface)
+        if last is None:
+            return False
+        ahead = time_of(last) - time_of(line)
+        is_last = abs(ahead) < _SAME_SECONDS and without_time(line) == without_time(last)
+        # Further ahead, the clock was set back.
+        was_before = 0 <= ahead < _MAX_OVERLAP_SECONDS
+        if is_last or not was_before:
+            del self._last_lines[interface]
+        return is_last or was_before
+
+
+def reason_in(error_lines: list[str]) -> str:
+    """The reason that a program gave on standard error, in one line; empty if it gave none."""
+    lines = [line.strip() for line in error_lines]
     kept = [
         line.removeprefix("dumpcap: ").removeprefix("tshark: ") for line in lines if not _NOISE.match(line)
     ]

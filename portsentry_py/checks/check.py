@@ -15,7 +15,7 @@ from portsentry_py.errors import CaptureError, PortsentryError
 from portsentry_py.fail2ban.client import JailNotLoaded, NotInstalled
 from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.pack import ETC, JAIL, pack_files
-from portsentry_py.host.interfaces import all_interfaces, default_interfaces, describe
+from portsentry_py.host.interfaces import all_interfaces, default_interfaces
 from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.privsep.sandbox import available
@@ -53,7 +53,7 @@ def try_capture(settings: Settings, tools: Tools, names: list[str], live: bool) 
         PortsentryError: capturing is not possible.
     """
     with closing(LauncherClient(tools.dumpcap)) as launcher:
-        capture = LiveCapture(tools, describe(names), settings.served.udp, settings.capture, launcher)
+        capture = LiveCapture(tools, launcher, settings.capture, names, settings.served.udp)
         try:
             missed = unreached(capture, names) if live else []
         finally:

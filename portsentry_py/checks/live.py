@@ -27,7 +27,8 @@ _Send = Callable[[Iterable[str]], None]
 
 
 class _Capture(Protocol):
-    def read(self, timeout_seconds: float) -> Iterable[str]: ...
+    def wait(self, timeout_seconds: float) -> None: ...
+    def read(self) -> Iterable[str]: ...
 
 
 def send_test_packets(names: Iterable[str]) -> None:
@@ -77,7 +78,8 @@ def unreached(
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not reached.issuperset(names):
         send(set(names) - reached)
-        for line in capture.read(_PAUSE_SECONDS):
+        capture.wait(_PAUSE_SECONDS)
+        for line in capture.read():
             packet = decode(line)
             if isinstance(packet, Packet) and is_self_test(packet):
                 reached.update(names if names == ["any"] else [packet.in_iface])

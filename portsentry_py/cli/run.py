@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from portsentry_py import __version__
-from portsentry_py.capture.supervisor import CaptureSupervisor
+from portsentry_py.capture.supervisor import live_supervisor
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, option
 from portsentry_py.cli.render import say
@@ -60,5 +60,5 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         diagnostics = opened.enter_context(closing(AsyncLogHandler(standard_error())))
         logging.basicConfig(level=logging.INFO, handlers=[diagnostics])
         outputs = opened.enter_context(closing(open_outputs(now)))
-        captures = CaptureSupervisor(tools, launcher, now.capture)
+        captures = live_supervisor(tools, launcher, now.capture)
         Daemon(now, captures, outputs, manager=SystemdNotifier(), announce=announce, reload=settings).run()

@@ -12,6 +12,8 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 
+NOT_STARTED = 126
+"""The exit code when the program was not started; the reason is on standard error."""
 _MEMORY_BYTES = 2 << 30
 _DESCRIPTORS = 64
 # Programs and libraries, but no home, log or /proc. Single files of /etc, because it holds secrets.
@@ -93,14 +95,14 @@ def _main(words: list[str]) -> int:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     except OSError as error:
         sys.stderr.write(f"cannot confine {command[0]}: {error.strerror}\n")
-        return 126
+        return NOT_STARTED
     if os.getppid() != parent:  # it ended before the kernel knew that it shall end us too
         return 1
     try:
         os.execv(command[0], command)  # noqa: S606 - no shell is what we want
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
-        return 126
+        return NOT_STARTED
 
 
 def _limit_resources() -> None:

@@ -133,7 +133,7 @@ class Daemon:
         self._engine.set_settings(self._settings)
         self._refresh_host()
         if named_anew:
-            self._captures.serve(self._served_udp, at_once=True)
+            self._captures.set_served_udp(self._served_udp, at_once=True)
         self._status("reloaded", "signal")
 
     def _start(self) -> None:
@@ -166,11 +166,11 @@ class Daemon:
             self._tick()
             self._note_addresses()
             self._captures.tick()
-            if not self._captures.accounts.deaf:
+            if not self._captures.loss.stalled:
                 self._manager.is_well()
         if self._host_is_due():
             self._refresh_host()
-            self._captures.serve(self._served_udp)
+            self._captures.set_served_udp(self._served_udp)
             if self._unwatched():
                 self._restart("interfaces_changed")
         if self._status_is_due():
@@ -195,7 +195,7 @@ class Daemon:
 
     def _restart(self, reason: str) -> None:
         """The capture must be another: say so, then try until it runs again or a signal comes."""
-        why = ", ".join(sorted(self._unwatched())) or self._captures.last_words
+        why = ", ".join(sorted(self._unwatched())) or self._captures.end_reason
         _diagnostics.error("%s (%s); restarting the capture.", reason.replace("_", " "), why)
         self._publish_lines(self._captures.stop())
         self._status("interrupted", reason)
@@ -256,10 +256,10 @@ class Daemon:
     def _status_if_changed(self) -> None:
         counts = {
             **self._engine.counts(),
-            "dropped": self._captures.accounts.dropped,
-            "missed": self._captures.accounts.missed,
+            "dropped": self._captures.loss.dropped,
+            "missed": self._captures.loss.missed,
             "restarts": self._restarts,
-            "renewals": self._captures.renewals,
+            "renewals": self._captures.handovers,
             "lost": self._outputs.lines_lost,
         }
         if counts != self._told:
@@ -269,7 +269,7 @@ class Daemon:
 
     def _tell_news(self) -> None:
         """What nobody should have to wait a minute for: that something was lost, that a test packet came."""
-        accounts, tests = self._captures.accounts, self._engine.self_tests
+        accounts, tests = self._captures.loss, self._engine.self_tests
         lost = accounts.dropped + accounts.missed + self._outputs.lines_lost
         if lost != self._told_lost:
             self._told_lost = lost
@@ -293,16 +293,16 @@ class Daemon:
             )
 
     def _status(self, state: str, reason: str) -> None:
-        self._captures.count()
+        self._captures.read_counter()
         self._outputs.write(
             status_event(
                 self._engine,
                 _now_us(),
                 state,
                 reason,
-                accounts=self._captures.accounts,
+                accounts=self._captures.loss,
                 restarts=self._restarts,
-                renewals=self._captures.renewals,
+                renewals=self._captures.handovers,
                 lost=self._outputs.lines_lost,
             )
         )

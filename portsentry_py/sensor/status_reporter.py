@@ -3,7 +3,7 @@
 from typing import cast
 
 from portsentry_py import __version__
-from portsentry_py.capture.loss import LossAccounting, read_from_file
+from portsentry_py.capture.loss import LossAccounting, of_file
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import SensorReason, SensorState, StatusEvent, utc
 
@@ -32,7 +32,7 @@ def status_event(
         lost: lines that could not be written.
     """
     counts = engine.counts()
-    accounts = accounts or read_from_file(counts["packets"])
+    accounts = accounts or of_file(counts["packets"])
     return StatusEvent(
         timestamp=utc(time_us),
         verdict="none",

@@ -10,11 +10,10 @@ import psutil
 import pytest
 
 from portsentry_py.capture import worker as worker_file
-from portsentry_py.capture.live import LiveCapture
+from portsentry_py.capture.live import LiveCapture, _in_order
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, PermissionDenied
-from portsentry_py.host.interfaces import Interface, interface
 from portsentry_py.privsep.client import LauncherClient
 from tests.support.needs import require_root
 from tests.support.programs import fake_capture_tools
@@ -26,12 +25,9 @@ def tsharks() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if child.pid != LAUNCHERS[-1].pid]
 
 
-LO = [Interface("lo", ethernet=True)]
-
-
 @pytest.fixture(autouse=True)
 def _launchers() -> Iterator[None]:
-    """Whoever was started to start dumpcap ends with the test."""
+    """Every launcher ends with the test."""
     yield
     for launcher in LAUNCHERS:
         launcher.close()
@@ -41,46 +37,44 @@ def _launchers() -> Iterator[None]:
 LAUNCHERS: list[LauncherClient] = []
 
 
-def live(
-    tools: Tools, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
-) -> LiveCapture:
+def live(tools: Tools, interface: str = "lo", settings: Capture | None = None) -> LiveCapture:
     """A live capture, with a launcher of its own."""
     LAUNCHERS.append(LauncherClient(tools.dumpcap))
-    return LiveCapture(tools, interfaces, served_udp, settings, LAUNCHERS[-1])
+    return LiveCapture(tools, LAUNCHERS[-1], settings or Capture(), [interface], frozenset({53}))
 
 
-def said_by(script: str, tmp_path: Path) -> LiveCapture:
+def live_with(script: str, tmp_path: Path) -> LiveCapture:
     # A tshark that ends first would be the reason.
     script = f"case $0 in *tshark) exec cat ;; esac\n{script}"
-    return live(fake_capture_tools(tmp_path, script), LO, frozenset(), Capture())
+    return live(fake_capture_tools(tmp_path, script))
 
 
-def test_a_refused_interface_is_told_with_dumpcaps_reason(tmp_path: Path) -> None:
+def test_a_refused_interface_is_an_error_with_dumpcaps_reason(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="cannot capture on lo: There is no device"):
-        said_by("echo 'dumpcap: There is no device named lo.' >&2; exit 1", tmp_path)
+        live_with("echo 'dumpcap: There is no device named lo.' >&2; exit 1", tmp_path)
 
 
-def test_a_dumpcap_that_says_nothing_is_told(tmp_path: Path) -> None:
+def test_a_dumpcap_that_gives_no_reason_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="it gave no reason"):
-        said_by("exit 1", tmp_path)
+        live_with("exit 1", tmp_path)
 
 
-def test_missing_rights_are_told_with_the_fix(tmp_path: Path) -> None:
+def test_missing_rights_are_an_error_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(PermissionDenied, match="run as root, or give dumpcap"):
-        said_by('echo "You don\'t have permission to capture on that device" >&2; exit 1', tmp_path)
+        live_with('echo "You don\'t have permission to capture on that device" >&2; exit 1', tmp_path)
 
 
 def test_a_dumpcap_that_may_not_be_run_is_missing_rights(tmp_path: Path) -> None:
     tools = fake_capture_tools(tmp_path, "true")
     (tmp_path / "dumpcap").chmod(0o644)
     with pytest.raises(PermissionDenied, match="may not capture on lo"):
-        live(tools, LO, frozenset(), Capture())
+        live(tools)
 
 
-def test_a_dumpcap_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_missing_dumpcap_is_an_error(tmp_path: Path) -> None:
     missing = str(tmp_path / "dumpcap")
     with pytest.raises(CaptureError, match="cannot start"):
-        live(Tools(missing, missing, "4.0.0"), LO, frozenset(), Capture())
+        live(Tools(missing, missing, "4.0.0"))
 
 
 COUNTS = "Packets received/dropped on interface 'lo': 10/7 (pcap:7/dumpcap:0/flushed:0/ps_ifdrop:0) (58.8%)"
@@ -98,26 +92,26 @@ esac
 """
 
 
-def test_a_capture_gives_lines_until_it_is_stopped(tmp_path: Path) -> None:
-    capture = said_by(RUNNING, tmp_path)
-    wait_for(lambda: capture.read(0.1) == ["first"])
+def test_a_capture_delivers_lines_until_it_is_stopped(tmp_path: Path) -> None:
+    capture = live_with(RUNNING, tmp_path)
+    wait_for(lambda: capture.read() == ["first"])
     assert capture.ended is None
     assert capture.stop() == []
     assert capture.dropped == 7
 
 
-def test_a_capture_that_dies_says_which_child_and_why(tmp_path: Path) -> None:
-    capture = said_by(RUNNING, tmp_path)
+def test_a_capture_that_ends_knows_the_process_and_the_reason(tmp_path: Path) -> None:
+    capture = live_with(RUNNING, tmp_path)
     (tmp_path / "dumpcap.die").touch()
-    wait_for(lambda: bool(capture.read(0.1) or capture.ended))
+    wait_for(lambda: bool(capture.read() or capture.ended))
     wait_for(lambda: capture.ended == "dumpcap_ended")
     capture.stop()
-    assert "The network went down" in capture.last_words
+    assert "The network went down" in capture.end_reason
 
 
 def test_the_real_thing_starts_and_stops_on_loopback(tools: Tools) -> None:
     require_root()
-    capture = live(tools, [interface("lo")], frozenset({53}), Capture(buffer_mib=2))
+    capture = live(tools, settings=Capture(buffer_mib=2))
     assert capture.ended is None
     capture.stop()
     assert capture.dropped == 0
@@ -125,10 +119,10 @@ def test_the_real_thing_starts_and_stops_on_loopback(tools: Tools) -> None:
 
 
 @pytest.mark.parametrize("name", ["no_such_if0", "-w", "lo; true"])
-def test_an_interface_that_is_not_there_is_told(tools: Tools, name: str) -> None:
+def test_a_missing_interface_is_an_error(tools: Tools, name: str) -> None:
     require_root()
     with pytest.raises(CaptureError, match="cannot capture on"):
-        live(tools, [Interface(name, ethernet=False)], frozenset(), Capture())
+        live(tools, name)
 
 
 SHARING = f"""
@@ -154,27 +148,32 @@ ALL = [line for both in zip(ODD, EVEN, strict=True) for line in both]
 
 
 def sharing(folder: Path) -> LiveCapture:
-    return live(fake_capture_tools(folder, SHARING), LO, frozenset(), Capture(workers=2))
+    return live(fake_capture_tools(folder, SHARING), settings=Capture(workers=2))
 
 
 def gathered(capture: LiveCapture, count: int) -> list[str]:
-    """So many lines, in as many reads as it takes."""
+    """The first lines, in as many reads as it takes."""
     found: list[str] = []
 
     def enough() -> bool:
-        found.extend(capture.read(0.1))
+        found.extend(capture.read())
         return len(found) >= count
 
     wait_for(enough)
     return found
 
 
-def test_what_several_workers_give_comes_in_order(tmp_path: Path) -> None:
+def test_the_lines_of_one_read_are_in_order() -> None:
+    assert _in_order([ODD, EVEN]) == ALL
+    assert _in_order([[], ["x", "a"]]) == ["x", "a"]
+    assert _in_order([[], []]) == []
+
+
+def test_several_workers_deliver_all_lines(tmp_path: Path) -> None:
     capture = sharing(tmp_path)
-    last = capture.hand_over()
-    time.sleep(0.5)  # let both have written
-    assert capture.read(1) == ALL
-    assert last == [{"": ODD[-1]}, {"": EVEN[-1]}]
+    last_lines = capture.record_last_lines()
+    assert sorted(gathered(capture, 6)) == ALL
+    assert last_lines == [{"": ODD[-1]}, {"": EVEN[-1]}]
     assert capture.ended is None
     assert len(tsharks()) == 2
     assert capture.tshark_bytes > max(tshark.memory_info().rss for tshark in tsharks())
@@ -183,40 +182,53 @@ def test_what_several_workers_give_comes_in_order(tmp_path: Path) -> None:
     assert not tsharks()
 
 
-def test_what_several_workers_gave_is_left_out_for_each_of_them(tmp_path: Path) -> None:
+def test_each_of_several_workers_skips_what_its_predecessor_delivered(tmp_path: Path) -> None:
     capture = sharing(tmp_path)
-    capture.follow([{"": ODD[0]}, {"": EVEN[1]}])
+    capture.skip_until([{"": ODD[0]}, {"": EVEN[1]}])
     assert sorted(gathered(capture, 3)) == [ODD[1], ODD[2], EVEN[2]]
     assert capture.stop() == []
     capture = sharing(tmp_path)
-    capture.follow([{}, {"": EVEN[1]}])
+    capture.skip_until([{}, {"": EVEN[1]}])
     assert capture.stop() == [ODD[0], ODD[1], ODD[2], EVEN[2]]
 
 
-def test_waiting_for_several_workers_ends(tmp_path: Path) -> None:
+def test_waiting_ends_when_the_time_is_over(tmp_path: Path) -> None:
     capture = sharing(tmp_path)
     gathered(capture, 6)
     before = time.monotonic()
-    assert capture.read(0.2) == []
-    assert 0.1 < time.monotonic() - before < 5
+    capture.wait(0.1)
+    assert time.monotonic() - before >= 0.1
+    assert capture.read() == []
+    capture._next_read = time.monotonic() + 1000
+    capture.wait(0.01)
+    assert time.monotonic() < capture._next_read, "the pause between two reads is no longer than the wait"
     capture.stop()
 
 
+def test_a_busy_capture_is_read_at_intervals(tmp_path: Path) -> None:
+    capture = live_with(RUNNING.replace("echo first", "while :; do echo busy; done &"), tmp_path)
+    gathered(capture, 1)
+    capture.wait(60)
+    assert time.monotonic() >= capture._next_read
+    assert capture.read()
+    capture.kill()
+
+
 @pytest.mark.parametrize("number", [0, 1])
-def test_one_worker_that_dies_ends_them_all(tmp_path: Path, number: int) -> None:
+def test_one_worker_that_ends_ends_the_capture(tmp_path: Path, number: int) -> None:
     capture = sharing(tmp_path)
     gathered(capture, 6)
     assert capture.ended is None
     (tmp_path / f"dumpcap.die{number}").touch()
-    wait_for(lambda: capture.read(0.1) == [] and capture.ended == "dumpcap_ended")
+    wait_for(lambda: capture.read() == [] and capture.ended == "dumpcap_ended")
     capture.stop()
-    assert capture.last_words == f"Worker {number} fell"
+    assert capture.end_reason == f"Worker {number} fell"
     assert capture.dropped == 7
     assert not tsharks()
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_one_worker_that_is_refused_leaves_no_other(tmp_path: Path, number: int) -> None:
+def test_one_worker_that_is_refused_leaves_no_other_behind(tmp_path: Path, number: int) -> None:
     before = {child.pid for child in psutil.Process().children()}
     (tmp_path / f"dumpcap.refuse{number}").touch()
     with pytest.raises(CaptureError, match="cannot capture on lo: No room for two"):
@@ -225,12 +237,10 @@ def test_one_worker_that_is_refused_leaves_no_other(tmp_path: Path, number: int)
     assert not psutil.Process(LAUNCHERS[-1].pid).children()
 
 
-def test_the_capture_is_as_far_behind_as_its_last_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lag_is_that_of_the_slowest_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_700_000_010.0)
     script = SHARING.replace("second=1700000000", "second=$((1700000000 + 8 * number))")
-    capture = live(fake_capture_tools(tmp_path, script), LO, frozenset(), Capture(workers=2))
+    capture = live(fake_capture_tools(tmp_path, script), settings=Capture(workers=2))
     gathered(capture, 6)
     assert capture.lag == pytest.approx(10, abs=0.01)
     monkeypatch.setattr(worker_file, "_SILENT_SECONDS", 0.0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from portsentry_py.capture.loss import LossAccounting, read_from_file
+from portsentry_py.capture.loss import LossAccounting, of_file
 from tests.support.build import START_US, unhurried
 
 COUNTS = st.integers(1, 20)
@@ -27,12 +27,12 @@ def lines(*moments: float) -> list[str]:
 
 
 class Wire:
-    """A kernel that counts every packet, and a capture that has, loses or gives it: the truth of a sensor."""
+    """The truth: a kernel that counts every packet, and a capture that has, loses or delivers it."""
 
-    def __init__(self, accounts: LossAccounting | None = None) -> None:
-        self.accounts = accounts or LossAccounting()
+    def __init__(self, loss: LossAccounting | None = None) -> None:
+        self.loss = loss or LossAccounting()
         self.now = 0.0
-        self.passed = self.given = self.lost = 0
+        self.passed = self.received = self.lost = 0
         self.queue: list[float] = []  # when those passed that the capture has and tshark has not printed
         self.runs = False
         self.dropped = 0  # of the capture that runs, as dumpcap will tell
@@ -40,7 +40,7 @@ class Wire:
 
     def count(self) -> None:
         """Look at the counter."""
-        self.accounts.counted(self.now, self.passed)
+        self.loss.update_count(self.now, self.passed)
 
     def wait(self, seconds: float) -> None:
         """Look after so long."""
@@ -74,49 +74,49 @@ class Wire:
         del self.queue[:gone]
         self.lost += gone
 
-    def gives(self, count: int) -> None:
+    def delivers(self, count: int) -> None:
         """So many packets are printed."""
         some, self.queue = self.queue[:count], self.queue[count:]
         if some:
             self.count()
-        self.accounts.gave(self.now, lines(*some))
-        self.given += len(some)
+        self.loss.add_lines(self.now, lines(*some))
+        self.received += len(some)
 
     def starts(self, early: int = 0) -> None:
-        """Another capture runs; so many packets pass before the accounts begin anew."""
+        """Another capture runs; so many packets pass before the loss begin anew."""
         self.runs = True
         if early:
             self.passes(early)
         self.now += 0.001
         self.count()
-        self.accounts.begins(self.now, wall(self.now))
+        self.loss.capture_started(self.now, wall(self.now))
 
-    def is_taken_over(self, gives: int) -> None:
+    def is_taken_over(self, delivers: int) -> None:
         """The capture ends while another runs already, which has what this one has not given."""
-        self.gives(gives)
+        self.delivers(delivers)
         self.count()
-        self.accounts.ends(self.dropped, taken_over=True)
+        self.loss.capture_ended(self.dropped, taken_over=True)
         self.dropped = 0
 
-    def ends(self, gives: int, *, tells: bool = True) -> None:
-        """The capture gives some and ends with the rest; dumpcap tells what was dropped, or was killed."""
-        self.gives(gives)
+    def ends(self, delivers: int, *, reports: bool = True) -> None:
+        """The capture delivers some and ends with the rest; dumpcap reports the drops, or was killed."""
+        self.delivers(delivers)
         self.vanish(len(self.queue))
         self.count()
-        self.accounts.ends(self.dropped if tells else 0)
+        self.loss.capture_ended(self.dropped if reports else 0)
         self.dropped = 0
         self.runs = False
 
     @property
-    def told(self) -> tuple[int, int, int, int]:
+    def account(self) -> tuple[int, int, int, int]:
         """Given, dropped, missed and pending."""
-        accounts = self.accounts
-        return accounts.given, accounts.dropped, accounts.missed, accounts.pending
+        loss = self.loss
+        return loss.received, loss.dropped, loss.missed, loss.pending
 
     @property
-    def said_lost(self) -> int:
+    def accounted_losses(self) -> int:
         """All losses that are told."""
-        return self.accounts.dropped + self.accounts.missed
+        return self.loss.dropped + self.loss.missed
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -159,13 +159,13 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(count=st.integers(0, 40))
     def lines_come(self, count: int) -> None:
         """Some, all, or none; perhaps long after they were given up."""
-        self.wire.gives(count)
+        self.wire.delivers(count)
 
     @runs
-    @rule(gives=st.integers(0, 40), tells=st.booleans())
-    def the_capture_ends(self, gives: int, tells: bool) -> None:
+    @rule(delivers=st.integers(0, 40), reports=st.booleans())
+    def the_capture_ends(self, delivers: int, reports: bool) -> None:
         """In order, or with what it has."""
-        self.wire.ends(gives, tells=tells)
+        self.wire.ends(delivers, reports=reports)
 
     @does_not_run
     @rule(early=st.integers(0, 5))
@@ -174,29 +174,29 @@ class AnyOrder(RuleBasedStateMachine):
         self.wire.starts(early)
 
     @runs
-    @rule(gives=st.integers(0, 40))
-    def another_takes_over(self, gives: int) -> None:
+    @rule(delivers=st.integers(0, 40))
+    def another_takes_over(self, delivers: int) -> None:
         """Without a gap."""
-        self.wire.is_taken_over(gives)
+        self.wire.is_taken_over(delivers)
 
     @rule()
     def it_settles(self) -> None:
         """What is not here is told to be lost, each packet once."""
         self.wire.settle()
-        pending = self.wire.accounts.pending
-        assert self.wire.said_lost + pending == self.wire.lost + len(self.wire.queue)
+        pending = self.wire.loss.pending
+        assert self.wire.accounted_losses + pending == self.wire.lost + len(self.wire.queue)
         assert pending == 0 or not self.wire.runs, "what is lost with an end is told when it goes on"
 
     @invariant()
     def every_packet_is_somewhere(self) -> None:
         """At each moment."""
-        accounts = self.wire.accounts
-        assert accounts.seen == sum(self.wire.told)
-        assert min(self.wire.told) >= 0
-        assert accounts.given == self.wire.given
-        assert self.seen <= accounts.seen <= self.wire.passed
-        assert self.wire.said_lost <= self.wire.lost + len(self.wire.queue)
-        self.seen = accounts.seen
+        loss = self.wire.loss
+        assert loss.seen == sum(self.wire.account)
+        assert min(self.wire.account) >= 0
+        assert loss.received == self.wire.received
+        assert self.seen <= loss.seen <= self.wire.passed
+        assert self.wire.accounted_losses <= self.wire.lost + len(self.wire.queue)
+        self.seen = loss.seen
 
     def teardown(self) -> None:
         """The sensor ends: nothing is on its way any more."""
@@ -204,102 +204,102 @@ class AnyOrder(RuleBasedStateMachine):
         if wire.runs:
             wire.ends(7)
         wire.count()
-        wire.accounts.finish()
+        wire.loss.finish()
         self.every_packet_is_somewhere()
-        assert wire.told == (wire.given, wire.accounts.dropped, wire.accounts.missed, 0)
-        assert wire.accounts.seen == wire.passed
-        assert wire.said_lost == wire.lost
+        assert wire.account == (wire.received, wire.loss.dropped, wire.loss.missed, 0)
+        assert wire.loss.seen == wire.passed
+        assert wire.accounted_losses == wire.lost
 
 
 TestAnyOrder = unhurried(AnyOrder).TestCase
 
 
 CALLS = st.one_of(
-    st.tuples(st.just("counted"), st.integers(0, 50)),
-    st.tuples(st.just("gave"), st.lists(st.floats(-2, 2), max_size=5)),
-    st.tuples(st.just("begins"), st.floats(-2, 2)),
-    st.tuples(st.just("ends"), st.integers(0, 50)),
-    st.tuples(st.sampled_from(["filters_anew", "stalls", "finish", "wait"]), st.none()),
+    st.tuples(st.just("update_count"), st.integers(0, 50)),
+    st.tuples(st.just("add_lines"), st.lists(st.floats(-2, 2), max_size=5)),
+    st.tuples(st.just("capture_started"), st.floats(-2, 2)),
+    st.tuples(st.just("capture_ended"), st.integers(0, 50)),
+    st.tuples(st.sampled_from(["filter_changed", "check_stall", "finish", "wait"]), st.none()),
 )
 
 
 @unhurried
 @given(st.lists(CALLS, max_size=40))
 def test_it_adds_up_whatever_is_said(calls: list[tuple[str, object]]) -> None:
-    """The counter knows fewer packets than come, dumpcap tells too much, and clocks jump."""
-    accounts = LossAccounting()
+    """The counter knows fewer packets than come, dumpcap reports too much, and clocks jump."""
+    loss = LossAccounting()
     now, total = 0.0, 0
     for name, what in calls:
         now += 0.5
-        if name == "counted":
+        if name == "update_count":
             assert isinstance(what, int)
             total += what
-            accounts.counted(now, total)
-        elif name == "gave":
+            loss.update_count(now, total)
+        elif name == "add_lines":
             assert isinstance(what, list)
-            accounts.gave(now, lines(*(now + ahead for ahead in what)))
-        elif name == "begins":
+            loss.add_lines(now, lines(*(now + ahead for ahead in what)))
+        elif name == "capture_started":
             assert isinstance(what, float)
-            accounts.begins(now, wall(now + what))
-        elif name == "ends":
+            loss.capture_started(now, wall(now + what))
+        elif name == "capture_ended":
             assert isinstance(what, int)
-            accounts.ends(what)
+            loss.capture_ended(what)
         elif name == "wait":
             now += SETTLED_SECONDS
-        elif name == "stalls":
-            accounts.stalls(now)
+        elif name == "check_stall":
+            loss.check_stall(now)
         else:
-            getattr(accounts, name)()
-        parts = (accounts.given, accounts.dropped, accounts.missed, accounts.pending)
-        assert accounts.seen == sum(parts)
+            getattr(loss, name)()
+        parts = (loss.received, loss.dropped, loss.missed, loss.pending)
+        assert loss.seen == sum(parts)
         assert min(parts) >= 0
-        assert name != "finish" or accounts.pending == 0
+        assert name != "finish" or loss.pending == 0
 
 
 def test_a_packet_is_pending_until_it_comes() -> None:
     wire = Wire()
     wire.passes(3)
     wire.count()
-    assert wire.told == (0, 0, 0, 3)
-    wire.gives(2)
-    assert wire.told == (2, 0, 0, 1)
-    wire.gives(1)
-    assert wire.told == (3, 0, 0, 0)
-    assert wire.accounts.seen == 3
+    assert wire.account == (0, 0, 0, 3)
+    wire.delivers(2)
+    assert wire.account == (2, 0, 0, 1)
+    wire.delivers(1)
+    assert wire.account == (3, 0, 0, 0)
+    assert wire.loss.seen == 3
 
 
 def test_what_was_counted_before_the_first_capture_is_not_ours() -> None:
-    accounts = LossAccounting()
-    accounts.counted(0.0, 1000)
-    accounts.begins(0.0, wall(0.0))
-    assert accounts.seen == 0
-    accounts.counted(1.0, 1002)
-    assert (accounts.seen, accounts.pending) == (2, 2)
+    loss = LossAccounting()
+    loss.update_count(0.0, 1000)
+    loss.capture_started(0.0, wall(0.0))
+    assert loss.seen == 0
+    loss.update_count(1.0, 1002)
+    assert (loss.seen, loss.pending) == (2, 2)
 
 
 def test_what_the_first_capture_had_before_the_counter_is_ours() -> None:
-    accounts = LossAccounting()
-    accounts.counted(0.0, 0)
-    accounts.begins(0.0, wall(0.0))
-    accounts.counted(0.5, 0)
-    accounts.gave(0.5, lines(-0.2, -0.1))
-    assert (accounts.given, accounts.pending, accounts.seen) == (2, 0, 2)
-    accounts.counted(1.0, 1)
-    assert (accounts.given, accounts.pending, accounts.seen) == (2, 1, 3)
+    loss = LossAccounting()
+    loss.update_count(0.0, 0)
+    loss.capture_started(0.0, wall(0.0))
+    loss.update_count(0.5, 0)
+    loss.add_lines(0.5, lines(-0.2, -0.1))
+    assert (loss.received, loss.pending, loss.seen) == (2, 0, 2)
+    loss.update_count(1.0, 1)
+    assert (loss.received, loss.pending, loss.seen) == (2, 1, 3)
 
 
 def test_without_a_counter_what_is_known_is_what_came_and_what_dumpcap_tells() -> None:
-    accounts = LossAccounting()
-    accounts.begins(0.0, wall(0.0))
-    accounts.gave(1.0, lines(0.5, 0.6))
-    accounts.ends(3)
-    assert (accounts.seen, accounts.pending, accounts.dropped, accounts.missed) == (5, 0, 3, 0)
-    accounts.begins(9.0, wall(9.0))
-    accounts.gave(10.0, lines(9.5))
-    assert not accounts.stalls(99.0)
-    accounts.ends(4)
-    accounts.finish()
-    assert (accounts.seen, accounts.given, accounts.dropped, accounts.missed) == (10, 3, 7, 0)
+    loss = LossAccounting()
+    loss.capture_started(0.0, wall(0.0))
+    loss.add_lines(1.0, lines(0.5, 0.6))
+    loss.capture_ended(3)
+    assert (loss.seen, loss.pending, loss.dropped, loss.missed) == (5, 0, 3, 0)
+    loss.capture_started(9.0, wall(9.0))
+    loss.add_lines(10.0, lines(9.5))
+    assert not loss.check_stall(99.0)
+    loss.capture_ended(4)
+    loss.finish()
+    assert (loss.seen, loss.received, loss.dropped, loss.missed) == (10, 3, 7, 0)
 
 
 def test_losses_are_told_four_seconds_after_all_is_still_and_not_before() -> None:
@@ -308,11 +308,11 @@ def test_losses_are_told_four_seconds_after_all_is_still_and_not_before() -> Non
     wire.drops(2)
     wire.count()
     wire.now += 1
-    wire.gives(5)
+    wire.delivers(5)
     wire.wait(3.9)
-    assert wire.told == (5, 0, 0, 2)
+    assert wire.account == (5, 0, 0, 2)
     wire.wait(0.2)
-    assert wire.told == (5, 2, 0, 0)
+    assert wire.account == (5, 2, 0, 0)
 
 
 def test_packets_that_still_pass_are_waited_for() -> None:
@@ -321,9 +321,9 @@ def test_packets_that_still_pass_are_waited_for() -> None:
         wire.drops(1)
         wire.wait(3)
     wire.wait(3.9)
-    assert wire.told == (0, 0, 0, 5)
+    assert wire.account == (0, 0, 0, 5)
     wire.wait(0.2)
-    assert wire.told == (0, 5, 0, 0)
+    assert wire.account == (0, 5, 0, 0)
 
 
 def test_what_comes_after_it_was_given_up_is_taken_back() -> None:
@@ -331,10 +331,10 @@ def test_what_comes_after_it_was_given_up_is_taken_back() -> None:
     wire.passes(4)
     wire.drops(1)
     wire.settle()
-    assert wire.told == (0, 5, 0, 0)
-    wire.gives(4)
-    assert wire.told == (4, 1, 0, 0)
-    assert wire.accounts.seen == 5
+    assert wire.account == (0, 5, 0, 0)
+    wire.delivers(4)
+    assert wire.account == (4, 1, 0, 0)
+    assert wire.loss.seen == 5
 
 
 def test_what_dumpcap_tells_is_not_counted_twice() -> None:
@@ -342,13 +342,13 @@ def test_what_dumpcap_tells_is_not_counted_twice() -> None:
     wire.drops(3)
     wire.settle()
     wire.drops(4)
-    assert wire.told == (0, 3, 0, 0)
+    assert wire.account == (0, 3, 0, 0)
     wire.ends(0)
-    assert wire.told == (0, 7, 0, 0)
+    assert wire.account == (0, 7, 0, 0)
     wire.starts()
     wire.drops(2)
     wire.ends(0)
-    assert wire.told == (0, 9, 0, 0)
+    assert wire.account == (0, 9, 0, 0)
 
 
 def test_what_only_the_counter_knows_of_is_not_taken_from_what_dumpcap_tells() -> None:
@@ -360,7 +360,7 @@ def test_what_only_the_counter_knows_of_is_not_taken_from_what_dumpcap_tells() -
     wire.ends(0)
     wire.starts()
     wire.settle()
-    assert wire.said_lost == 8
+    assert wire.accounted_losses == 8
 
 
 def test_what_passes_between_two_captures_is_missed() -> None:
@@ -370,9 +370,9 @@ def test_what_passes_between_two_captures_is_missed() -> None:
     wire.passes(3)
     wire.starts()
     wire.passes(1)
-    assert wire.told == (2, 0, 0, 3)
-    wire.gives(1)
-    assert wire.told == (3, 0, 3, 0)
+    assert wire.account == (2, 0, 0, 3)
+    wire.delivers(1)
+    assert wire.account == (3, 0, 3, 0)
 
 
 def test_so_it_is_when_time_passes_between_them() -> None:
@@ -382,7 +382,7 @@ def test_so_it_is_when_time_passes_between_them() -> None:
     wire.settle()
     wire.starts()
     wire.settle()
-    assert wire.told == (0, 0, 3, 0)
+    assert wire.account == (0, 0, 3, 0)
 
 
 def test_what_a_capture_had_before_its_beginning_is_not_missed() -> None:
@@ -391,10 +391,10 @@ def test_what_a_capture_had_before_its_beginning_is_not_missed() -> None:
     wire.passes(3)
     wire.starts(early=2)
     wire.passes(1)
-    wire.gives(1)
-    assert wire.told == (1, 0, 0, 5), "more may come of what passed before"
-    wire.gives(2)
-    assert wire.told == (3, 0, 3, 0)
+    wire.delivers(1)
+    assert wire.account == (1, 0, 0, 5), "more may come of what passed before"
+    wire.delivers(2)
+    assert wire.account == (3, 0, 3, 0)
 
 
 def test_a_batch_may_hold_packets_of_both_sides() -> None:
@@ -403,8 +403,8 @@ def test_a_batch_may_hold_packets_of_both_sides() -> None:
     wire.passes(3)
     wire.starts(early=2)
     wire.passes(2)
-    wire.gives(4)
-    assert wire.told == (4, 0, 3, 0)
+    wire.delivers(4)
+    assert wire.account == (4, 0, 3, 0)
 
 
 def test_a_line_without_a_time_was_before() -> None:
@@ -413,8 +413,8 @@ def test_a_line_without_a_time_was_before() -> None:
     wire.passes(1)
     wire.starts()
     wire.count()
-    wire.accounts.gave(wire.now, ["torn"])
-    assert wire.accounts.missed == 0
+    wire.loss.add_lines(wire.now, ["torn"])
+    assert wire.loss.missed == 0
 
 
 def test_what_came_late_was_not_missed_either() -> None:
@@ -423,9 +423,9 @@ def test_what_came_late_was_not_missed_either() -> None:
     wire.passes(3)
     wire.starts(early=2)
     wire.settle()
-    assert wire.told == (0, 0, 5, 0)
-    wire.gives(2)
-    assert wire.told == (2, 0, 3, 0)
+    assert wire.account == (0, 0, 5, 0)
+    wire.delivers(2)
+    assert wire.account == (2, 0, 3, 0)
 
 
 def test_what_is_lost_with_the_end_is_missed() -> None:
@@ -434,15 +434,15 @@ def test_what_is_lost_with_the_end_is_missed() -> None:
     wire.ends(1)
     wire.starts()
     wire.settle()
-    assert wire.told == (1, 0, 4, 0)
+    assert wire.account == (1, 0, 4, 0)
 
 
 def test_what_is_still_on_its_way_in_the_end_is_missed() -> None:
     wire = Wire()
     wire.passes(5)
     wire.ends(1)
-    wire.accounts.finish()
-    assert wire.told == (1, 0, 4, 0)
+    wire.loss.finish()
+    assert wire.account == (1, 0, 4, 0)
 
 
 def test_a_capture_that_takes_over_goes_on_where_the_other_ended() -> None:
@@ -450,10 +450,10 @@ def test_a_capture_that_takes_over_goes_on_where_the_other_ended() -> None:
     wire.passes(6)
     wire.drops(2)
     wire.is_taken_over(4)
-    assert wire.told == (4, 2, 0, 2)
-    wire.gives(2)
+    assert wire.account == (4, 2, 0, 2)
+    wire.delivers(2)
     wire.settle()
-    assert wire.told == (6, 2, 0, 0)
+    assert wire.account == (6, 2, 0, 0)
 
 
 def test_what_only_one_of_two_filters_passes_is_no_loss() -> None:
@@ -462,13 +462,13 @@ def test_what_only_one_of_two_filters_passes_is_no_loss() -> None:
     wire.is_taken_over(4)
     wire.passed += 3  # counted by the old filter, and not captured by the new one
     wire.count()
-    wire.accounts.filters_anew()
+    wire.loss.filter_changed()
     wire.settle()
-    assert wire.told == (4, 0, 0, 0)
-    assert wire.accounts.seen == 4
+    assert wire.account == (4, 0, 0, 0)
+    assert wire.loss.seen == 4
     wire.drops(1)
     wire.settle()
-    assert wire.told == (4, 1, 0, 0), "once"
+    assert wire.account == (4, 1, 0, 0), "once"
 
 
 def test_what_is_lost_after_a_change_of_the_filter_is_told() -> None:
@@ -477,31 +477,31 @@ def test_what_is_lost_after_a_change_of_the_filter_is_told() -> None:
     wire.is_taken_over(0)
     wire.passed += 3
     wire.count()
-    wire.accounts.filters_anew()
+    wire.loss.filter_changed()
     for _ in range(100):
         wire.passes(1)
         wire.drops(2)
         wire.wait(1)
-        wire.gives(1)
+        wire.delivers(1)
     wire.settle()
-    assert wire.told == (100, 200, 0, 0)
+    assert wire.account == (100, 200, 0, 0)
     wire.is_taken_over(0)
     wire.passed += 3
     wire.count()
-    wire.accounts.filters_anew()
+    wire.loss.filter_changed()
     wire.ends(0)
-    wire.accounts.finish()
-    assert wire.told == (100, 200, 0, 0)
+    wire.loss.finish()
+    assert wire.account == (100, 200, 0, 0)
 
 
 def test_packets_that_the_counter_does_not_know_are_no_more_than_they_are() -> None:
     wire = Wire()
     wire.count()
-    wire.accounts.gave(wire.now, lines(*[wire.now] * 5))
+    wire.loss.add_lines(wire.now, lines(*[wire.now] * 5))
     wire.drops(2)
     wire.settle()
-    assert wire.told == (5, 2, 0, 0)
-    assert wire.accounts.seen == 7
+    assert wire.account == (5, 2, 0, 0)
+    assert wire.loss.seen == 7
 
 
 def heard_nothing(wire: Wire, seconds: int) -> list[int]:
@@ -510,7 +510,7 @@ def heard_nothing(wire: Wire, seconds: int) -> list[int]:
     for _ in range(seconds):
         wire.drops(1)
         wire.wait(1)
-        if wire.accounts.stalls(wire.now):
+        if wire.loss.check_stall(wire.now):
             said.append(round(wire.now))
             wire.ends(0)
             wire.starts()
@@ -524,15 +524,15 @@ def test_a_stall_is_said_after_three_seconds_and_then_later_and_later() -> None:
     assert said[0] == 4, "the first look at a packet that passed, and three seconds"
     assert pauses[:5] == [7, 13, 25, 49, 61]
     assert set(pauses[5:]) == {61}
-    assert wire.accounts.deaf
+    assert wire.loss.stalled
 
 
 def test_whoever_was_deaf_and_hears_again_is_as_patient_as_before() -> None:
     wire = Wire()
     assert heard_nothing(wire, 30) == [4, 11, 24]
     wire.passes(1)
-    wire.gives(1)
-    assert not wire.accounts.deaf
+    wire.delivers(1)
+    assert not wire.loss.stalled
     start = round(wire.now)
     assert [moment - start for moment in heard_nothing(wire, 20)] == [4, 11]
 
@@ -541,24 +541,24 @@ def test_it_stays_deaf_however_often_it_is_started() -> None:
     wire = Wire()
     heard_nothing(wire, 4)
     wire.settle()
-    assert wire.accounts.deaf
-    assert not wire.accounts.stalls(wire.now), "nothing passes any more"
-    wire.gives(0)
-    assert wire.accounts.deaf
+    assert wire.loss.stalled
+    assert not wire.loss.check_stall(wire.now), "nothing passes any more"
+    wire.delivers(0)
+    assert wire.loss.stalled
 
 
 def test_nothing_that_passes_is_no_stall() -> None:
     wire = Wire()
     for _ in range(100):
         wire.wait(1)
-        assert not wire.accounts.stalls(wire.now)
+        assert not wire.loss.check_stall(wire.now)
     wire.passes(1)
     wire.wait(1)
-    wire.gives(1)
+    wire.delivers(1)
     for _ in range(100):
         wire.wait(1)
-        assert not wire.accounts.stalls(wire.now)
-    assert not wire.accounts.deaf
+        assert not wire.loss.check_stall(wire.now)
+    assert not wire.loss.stalled
 
 
 @pytest.mark.parametrize("first", ["lines", "look"])
@@ -570,11 +570,11 @@ def test_a_pause_after_a_burst_of_which_some_was_dropped_is_no_stall(first: str)
     if first == "look":
         wire.wait(0.1)
     wire.now += 0.4
-    wire.gives(50)
+    wire.delivers(50)
     for _ in range(10):
         wire.wait(1)
-        assert not wire.accounts.stalls(wire.now)
-    assert wire.told == (50, 50, 0, 0)
+        assert not wire.loss.check_stall(wire.now)
+    assert wire.account == (50, 50, 0, 0)
 
 
 def test_a_capture_that_is_behind_is_not_deaf() -> None:
@@ -582,9 +582,9 @@ def test_a_capture_that_is_behind_is_not_deaf() -> None:
     wire.passes(100)
     for _ in range(20):
         wire.wait(1)
-        wire.gives(5)
-        assert not wire.accounts.stalls(wire.now)
-    assert wire.told == (100, 0, 0, 0)
+        wire.delivers(5)
+        assert not wire.loss.check_stall(wire.now)
+    assert wire.account == (100, 0, 0, 0)
 
 
 def test_what_passes_while_the_sensor_ends_changes_nothing_that_was_told() -> None:
@@ -592,14 +592,14 @@ def test_what_passes_while_the_sensor_ends_changes_nothing_that_was_told() -> No
     wire = Wire()
     wire.drops(5)
     wire.settle()
-    wire.accounts.counts_no_more()
-    wire.accounts.gave(wire.now, lines(*[wire.now] * 9))
-    wire.accounts.ends(6)
-    wire.accounts.finish()
-    assert wire.told == (9, 6, 0, 0)
+    wire.loss.stop_counting()
+    wire.loss.add_lines(wire.now, lines(*[wire.now] * 9))
+    wire.loss.capture_ended(6)
+    wire.loss.finish()
+    assert wire.account == (9, 6, 0, 0)
 
 
 def test_all_packets_of_a_file_are_here() -> None:
-    accounts = read_from_file(7)
-    assert (accounts.seen, accounts.given, accounts.pending) == (7, 7, 0)
-    assert (accounts.dropped, accounts.missed) == (0, 0)
+    loss = of_file(7)
+    assert (loss.seen, loss.received, loss.pending) == (7, 7, 0)
+    assert (loss.dropped, loss.missed) == (0, 0)

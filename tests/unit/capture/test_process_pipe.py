@@ -1,4 +1,4 @@
-"""Children that never outlive us, and never die unseen."""
+"""Two processes and the pipe between them: none outlives us, and none ends unseen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 import pytest
@@ -14,172 +14,182 @@ import pytest
 from portsentry_py.capture.process_pipe import ProcessPipe
 from tests.support.waiting import wait_for
 
-ENVIRONMENT = dict(os.environ)
+GOES_ON = "trap 'echo last; exit 0' TERM; echo first; while :; do sleep 0.05; done"
 Start = Callable[..., ProcessPipe]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start pipelines of shell commands; afterwards none of their processes may be left."""
+    """Start pipes between shell scripts; in the end none of their processes may be left."""
     started: list[ProcessPipe] = []
     before = {child.pid for child in psutil.Process().children()}
 
-    def pipeline(*commands: str) -> ProcessPipe:
-        started.append(ProcessPipe([["sh", "-c", command] for command in commands], ENVIRONMENT))
+    def pipe(*scripts: str, hold_back: bool = False) -> ProcessPipe:
+        commands = [["sh", "-c", script] for script in scripts]
+        started.append(ProcessPipe(commands, dict(os.environ), hold_back=hold_back))
         return started[-1]
 
-    yield pipeline
+    yield pipe
     for one in started:
         one.kill()
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
     assert not left
 
 
-def lines(pipeline: ProcessPipe, seconds: float = 10) -> list[str]:
-    """Everything that it writes until it ends."""
+def all_lines(pipe: ProcessPipe) -> list[str]:
+    """Everything that it prints until it ends."""
     found: list[str] = []
-    deadline = time.monotonic() + seconds
-    while not pipeline.at_end and time.monotonic() < deadline:
-        found += pipeline.read(0.1)
-    assert pipeline.at_end
+
+    def at_end() -> bool:
+        pipe.wait(0.1)
+        found.extend(pipe.read())
+        return pipe.at_end
+
+    wait_for(at_end)
     return found
 
 
-def test_lines_come_through_both(start: Start) -> None:
-    pipeline = start("printf 'one\\ntwo\\n'", "tr a-z A-Z")
-    assert lines(pipeline) == ["ONE", "TWO"]
+def until_printed(pipe: ProcessPipe, lines: Sequence[str]) -> None:
+    """Wait for these lines, and read them."""
+    wait_for(lambda: pipe.read() == lines)
 
 
-def test_a_line_arrives_whole_however_it_is_written(start: Start) -> None:
-    pipeline = start("printf on; sleep 0.2; printf 'e\\ntw'; sleep 0.2; printf 'o\\nhalf'")
-    assert lines(pipeline) == ["one", "two"]
+def test_lines_pass_through_both(start: Start) -> None:
+    assert all_lines(start("printf 'one\\ntwo\\n'", "tr a-z A-Z")) == ["ONE", "TWO"]
 
 
-def test_bytes_that_are_no_text_do_no_harm(start: Start) -> None:
-    """Only ASCII means anything to us; the rest is neither an error nor larger than it came."""
-    assert lines(start("printf '\\377\\342\\200\\246\\n'")) == ["\xff\xe2\x80\xa6"]
+def test_a_line_that_is_printed_in_pieces_is_whole(start: Start) -> None:
+    pipe = start("printf on; sleep 0.1; printf 'e\\ntw'; sleep 0.1; printf 'o\\nhalf'")
+    assert all_lines(pipe) == ["one", "two"]
+
+
+def test_bytes_that_are_not_ascii_are_neither_an_error_nor_longer(start: Start) -> None:
+    assert all_lines(start("printf '\\377\\342\\200\\246\\n'")) == ["\xff\xe2\x80\xa6"]
 
 
 def test_a_line_without_an_end_is_not_kept(start: Start) -> None:
-    pipeline = start("head -c 5000000 /dev/zero; printf '\\nnext\\n'")
-    assert lines(pipeline)[-1] == "next"
-    assert len(pipeline._rest) < 2_000_000
+    pipe = start("head -c 5000000 /dev/zero; printf '\\nnext\\n'")
+    assert all_lines(pipe)[-1] == "next"
+    assert len(pipe._rest) < 2_000_000
 
 
-def test_waiting_for_lines_ends(start: Start) -> None:
-    pipeline = start("sleep 60")
+def test_reading_does_not_wait(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = start("echo one; exec sleep 60")
+    until_printed(pipe, ["one"])
+    monkeypatch.delattr(time, "sleep")
+    assert pipe.read() == []
+
+
+def test_waiting_ends_when_a_line_is_printed_or_the_time_is_over(start: Start) -> None:
+    pipe = start("echo one; exec sleep 60")
+    pipe.wait(60)
+    until_printed(pipe, ["one"])
     before = time.monotonic()
-    assert pipeline.read(0.1) == []
-    assert time.monotonic() - before < 5
-    assert pipeline.ended is None
+    pipe.wait(0.1)
+    assert time.monotonic() - before >= 0.1
+    assert not pipe.has_ended
 
 
-@pytest.mark.parametrize(("first", "second", "position"), [("exit 3", "cat", 0), ("sleep 60", "exit 4", 1)])
-def test_the_death_of_a_child_is_noticed(start: Start, first: str, second: str, position: int) -> None:
-    pipeline = start(first, second)
-    wait_for(lambda: pipeline.ended is not None)
-    assert pipeline.ended == position
-    assert pipeline.exit_code(position) == 3 + position
+@pytest.mark.parametrize(
+    ("first", "last", "codes"), [("exit 3", "cat", (3, 0)), ("exec sleep 60", "exit 4", (-15, 4))]
+)
+def test_the_end_of_a_process_is_noticed(start: Start, first: str, last: str, codes: tuple[int, int]) -> None:
+    pipe = start(first, last)
+    wait_for(lambda: pipe.has_ended)
+    pipe.stop()
+    assert (pipe.exit_code(0), pipe.exit_code(1)) == codes
 
 
-def test_a_killed_first_child_ends_the_second(start: Start) -> None:
-    pipeline = start("kill -KILL $$", "cat")
-    assert lines(pipeline) == []
-    wait_for(lambda: pipeline.exit_code(1) == 0)
+def test_a_killed_first_process_ends_the_last(start: Start) -> None:
+    pipe = start("kill -KILL $$", "cat")
+    assert all_lines(pipe) == []
+    wait_for(lambda: pipe.exit_code(1) == 0)
 
 
-def test_what_children_say_is_kept_and_bounded(start: Start) -> None:
-    pipeline = start("seq 200000 >&2; echo done", "cat; echo second >&2")
-    lines(pipeline)
-    pipeline.stop()
-    assert pipeline.said(0)[-1] == "200000"
-    assert len(pipeline.said(0)) < 20_000
-    assert pipeline.said(1) == ["second"]
+def test_error_lines_are_kept_up_to_a_limit(start: Start) -> None:
+    pipe = start("seq 200000 >&2; echo done", "cat; echo second >&2")
+    all_lines(pipe)
+    pipe.stop()
+    assert pipe.error_lines(0)[-1] == "200000"
+    assert len(pipe.error_lines(0)) < 20_000
+    assert pipe.error_lines(1) == ["second"]
 
 
-def test_children_that_say_much_do_not_block(start: Start) -> None:
-    pipeline = start("yes complaint | head -c 3000000 >&2; echo done")
-    assert lines(pipeline) == ["done"]
+def test_many_errors_do_not_block_a_process(start: Start) -> None:
+    assert all_lines(start("yes complaint | head -c 3000000 >&2; echo done")) == ["done"]
 
 
-def test_stopping_lets_them_finish(start: Start) -> None:
-    pipeline = start("trap 'echo last; exit 0' TERM; echo first; while :; do sleep 0.05; done", "cat")
-    wait_for(lambda: pipeline.read(0.1) == ["first"])
-    assert pipeline.stop() == ["last"]
-    assert [pipeline.exit_code(0), pipeline.exit_code(1)] == [0, 0]
+def test_stopping_lets_both_finish(start: Start) -> None:
+    pipe = start(GOES_ON, "cat")
+    until_printed(pipe, ["first"])
+    assert pipe.stop() == ["last"]
+    assert [pipe.exit_code(0), pipe.exit_code(1)] == [0, 0]
 
 
-def test_children_that_were_told_end_by_themselves(start: Start) -> None:
-    pipeline = start("trap 'echo last; exit 0' TERM; echo first; while :; do sleep 0.05; done", "cat")
-    wait_for(lambda: pipeline.read(0.1) == ["first"])
-    pipeline.tell()
-    assert lines(pipeline) == ["last"]
-    wait_for(lambda: pipeline.exit_code(0) == 0)
-    pipeline.tell()
+def test_terminated_processes_end_by_themselves(start: Start) -> None:
+    pipe = start(GOES_ON, "cat")
+    until_printed(pipe, ["first"])
+    pipe.terminate()
+    assert all_lines(pipe) == ["last"]
+    wait_for(lambda: pipe.exit_code(0) == 0)
+    pipe.terminate()
 
 
-def test_others_can_wait_for_a_line_as_well(start: Start) -> None:
-    pipeline = start("sleep 0.3; echo one; sleep 60")
-    ready = select.poll()
-    ready.register(pipeline, select.POLLIN)
-    assert ready.poll(50) == []
-    assert ready.poll(10_000) == [(pipeline.fileno(), select.POLLIN)]
-    assert pipeline.read(0) == ["one"]
-    assert ready.poll(50) == []
+def test_a_first_process_whose_reader_has_ended_is_terminated_at_once(start: Start) -> None:
+    pipe = start("exec sleep 1000", "true")
+    wait_for(lambda: pipe.has_ended)
+    pipe.stop()
+    assert pipe.exit_code(0) == -signal.SIGTERM  # not killed at the deadline
 
 
-def test_the_memory_of_a_child_is_read_while_it_runs(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline = start("exec sleep 60")
-    assert pipeline.resident_bytes(0) > 0
+def test_its_descriptor_is_readable_when_there_is_something_to_read(start: Start) -> None:
+    pipe = start("sleep 0.1; echo one; exec sleep 60")
+    readable = select.poll()
+    readable.register(pipe, select.POLLIN)
+    assert readable.poll(10_000) == [(pipe.fileno(), select.POLLIN)]
+    assert pipe.read() == ["one"]
+    assert readable.poll(50) == []
+
+
+def test_the_memory_of_a_running_process_is_known(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = start("exec sleep 60")
+    assert pipe.resident_bytes(0) > 0
 
     def exhausted(*_: object) -> None:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patched:
         patched.setattr(psutil, "Process", exhausted)
-        assert pipeline.resident_bytes(0) == 0
-    pipeline.kill()
-    assert pipeline.resident_bytes(0) == 0
+        assert pipe.resident_bytes(0) == 0
+    pipe.kill()
+    assert pipe.resident_bytes(0) == 0
 
 
-def test_killing_twice_does_nothing_more(start: Start) -> None:
-    pipeline = start("sleep 60", "cat")
-    pipeline.kill()
-    pipeline.kill()
-    assert pipeline.exit_code(0) == -signal.SIGKILL
+def test_a_killed_pipe_can_be_killed_and_read_again(start: Start) -> None:
+    pipe = start("exec sleep 60", "cat")
+    pipe.kill()
+    pipe.kill()
+    assert pipe.read() == []
+    assert pipe.exit_code(0) == -signal.SIGKILL
 
 
-def test_a_program_that_is_missing_leaves_nobody_behind() -> None:
+def test_a_missing_program_leaves_no_process_behind() -> None:
     before = psutil.Process().children()
     with pytest.raises(FileNotFoundError):
-        ProcessPipe([["sleep", "60"], ["/nonexistent/program"]], ENVIRONMENT)
+        ProcessPipe([["sleep", "60"], ["/nonexistent/program"]], dict(os.environ))
     assert psutil.Process().children() == before
 
 
-def test_what_the_first_child_writes_waits_for_the_last() -> None:
-    pipeline = ProcessPipe(
-        [["sh", "-c", "echo early; echo 'ready' >&2"], ["cat"]], ENVIRONMENT, hold_back=True
-    )
-    wait_for(lambda: pipeline.read(0.1) == [] and pipeline.said(0) == ["ready"])
-    assert psutil.Process().children()
-    pipeline.start_last()
-    pipeline.start_last()
-    assert lines(pipeline) == ["early"]
-    pipeline.stop()
+def test_what_the_first_process_prints_waits_for_the_last(start: Start) -> None:
+    pipe = start("echo early; echo 'ready' >&2", "cat", hold_back=True)
+    wait_for(lambda: pipe.read() == [] and pipe.error_lines(0) == ["ready"])
+    assert pipe.exit_code(1) is None
+    pipe.start_last()
+    pipe.start_last()
+    assert all_lines(pipe) == ["early"]
 
 
-def test_a_pipeline_that_is_stopped_before_it_decodes_still_gives_everything() -> None:
-    script = "echo early; trap 'exit 0' TERM; while :; do sleep 0.05; done"
-    pipeline = ProcessPipe([["sh", "-c", script], ["cat"]], ENVIRONMENT, hold_back=True)
-    time.sleep(0.2)
-    assert pipeline.stop() == ["early"]
-
-
-def test_a_first_child_that_would_run_on_is_ended_when_the_last_has_died() -> None:
-    pipeline = ProcessPipe([["sleep", "1000"], ["true"]], dict(os.environ))
-    while pipeline.ended is None:
-        pipeline.read(0.1)
-
-    pipeline.stop()
-
-    assert pipeline.exit_code(0) == -signal.SIGTERM  # asked at once, not killed at the deadline
+def test_stopping_starts_the_last_process_to_print_everything(start: Start) -> None:
+    pipe = start("echo ready >&2; " + GOES_ON, "cat", hold_back=True)
+    wait_for(lambda: pipe.read() == [] and pipe.error_lines(0) == ["ready"])
+    assert pipe.stop() == ["first", "last"]

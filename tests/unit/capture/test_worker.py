@@ -1,4 +1,4 @@
-"""One dumpcap into one tshark, played by shell scripts."""
+"""One dumpcap and one tshark, played by shell scripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Start = Callable[..., Worker]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start workers whose dumpcap runs these commands, and stop them in the end."""
+    """Start workers whose dumpcap runs these commands; they are stopped in the end."""
     started: list[Worker] = []
 
     def worker(*commands: str, tshark: str = "cat") -> Worker:
@@ -49,85 +49,85 @@ def columns(micros: int, port: int, interface: str = "eth0") -> str:
 
 
 def gathered(worker: Worker, count: int) -> list[str]:
-    """So many lines, in as many reads as it takes."""
+    """The first lines, in as many reads as it takes."""
     found: list[str] = []
 
     def enough() -> bool:
-        found.extend(worker.read(0.1))
+        found.extend(worker.read())
         return len(found) >= count
 
     wait_for(enough)
     return found
 
 
-def test_what_comes_before_it_is_ready_is_not_lost(start: Start) -> None:
-    worker = start(printed(FIRST, SECOND), "sleep 0.5", READY, GOES_ON)
-    assert worker.starts(soon())
-    assert worker.read(0) == [FIRST, SECOND]
-    assert worker.read(0) == []
-    worker = start(printed(FIRST), "sleep 0.5", READY, GOES_ON)
-    assert worker.starts(soon())
+def test_lines_from_before_it_is_ready_are_kept(start: Start) -> None:
+    worker = start(printed(FIRST, SECOND), "sleep 0.1", READY, GOES_ON)
+    assert worker.wait_until_capturing(soon())
+    assert worker.read() == [FIRST, SECOND]
+    assert worker.read() == []
+    worker = start(printed(FIRST), "sleep 0.1", READY, GOES_ON)
+    assert worker.wait_until_capturing(soon())
     assert worker.stop() == [FIRST]
 
 
 @pytest.mark.parametrize("command", ["exit 1", GOES_ON])
-def test_one_that_does_not_get_ready_is_told(start: Start, command: str) -> None:
-    assert not start(command).starts(time.monotonic() + 0.5)
+def test_a_dumpcap_that_does_not_capture_is_noticed(start: Start, command: str) -> None:
+    assert not start(command).wait_until_capturing(time.monotonic() + 0.1)
 
 
-def test_what_another_worker_gave_already_is_not_given_again(start: Start) -> None:
+def test_what_another_worker_delivered_is_skipped(start: Start) -> None:
     worker = start(printed(FIRST, SECOND, THIRD, SECOND), READY, GOES_ON)
-    worker.follow({"": SECOND})
+    worker.skip_until({"": SECOND})
     assert gathered(worker, 2) == [THIRD, SECOND]
     worker = start(printed(FIRST, SECOND, THIRD), READY, GOES_ON)
-    worker.follow({"": THIRD})
-    assert worker.starts(soon())
+    worker.skip_until({"": THIRD})
+    assert worker.wait_until_capturing(soon())
     assert worker.stop() == []
 
 
-def test_the_same_packet_is_known_although_each_capture_stamps_it_by_itself(start: Start) -> None:
-    """The next one may carry a time that is not later than the other's of the one before."""
+def test_the_same_packet_is_skipped_although_each_capture_has_its_own_time(start: Start) -> None:
+    """The next packet may have a time that is not later than that of the last one in the other capture."""
     mine = [columns(at, port) for at, port in ((100, 1), (200, 2), (210, 3), (500, 4))]
     worker = start(printed(*mine), READY, GOES_ON)
-    worker.follow({"eth0": columns(215, 2)})
+    worker.skip_until({"eth0": columns(215, 2)})
     assert gathered(worker, 2) == mine[2:]
     worker = start(printed(*mine), READY, GOES_ON)
-    worker.follow({"eth0": columns(215, 9)})
-    assert gathered(worker, 1) == mine[3:], "it has not heard that one"
+    worker.skip_until({"eth0": columns(215, 9)})
+    assert gathered(worker, 1) == mine[3:], "it did not receive that one"
     again = [columns(100, 1), columns(100 + 2000, 1), columns(100 + 4000, 1)]
     worker = start(printed(*again), READY, GOES_ON)
-    worker.follow({"eth0": columns(100 + 2000, 1)})
-    assert gathered(worker, 1) == again[2:], "one that looks the same is another"
+    worker.skip_until({"eth0": columns(100 + 2000, 1)})
+    assert gathered(worker, 1) == again[2:], "a packet that looks the same is another one"
 
 
 def test_each_interface_has_its_own_last_line(start: Start) -> None:
     heard = ((100, "eth1"), (200, "eth0"), (300, "eth2"), (400, "eth0"), (500, "eth1"))
     mine = [columns(at, at, interface) for at, interface in heard]
     worker = start(printed(*mine), READY, GOES_ON)
-    worker.follow({"eth0": mine[3], "eth1": mine[0]})
+    worker.skip_until({"eth0": mine[3], "eth1": mine[0]})
     assert gathered(worker, 2) == [mine[2], mine[4]]
 
 
 def test_the_last_line_of_each_interface_is_remembered(start: Start) -> None:
     lines = [columns(at, 1, f"eth{at % 2}") for at in range(5)]
     worker = start(printed(*lines, "torn"), READY, GOES_ON)
-    last = worker.hand_over()
+    last = worker.record_last_lines()
     gathered(worker, 6)
     assert last == {"eth0": lines[4], "eth1": lines[3], "": "torn"}
 
 
-def test_what_was_given_is_not_looked_for_for_ever(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(working, "_MOST_BEHIND_SECONDS", -1.0)
+def test_skipping_ends_after_a_while(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working, "_MAX_OVERLAP_SECONDS", -1.0)
     worker = start(printed(FIRST), READY, GOES_ON)
-    worker.follow({"": SECOND, "eth0": SECOND})
+    worker.skip_until({"": SECOND, "eth0": SECOND})
     assert gathered(worker, 1) == [FIRST]
-    assert not worker._follows
+    assert not worker._overlap._last_lines
 
 
-def test_a_clock_that_was_set_back_is_not_waited_for(start: Start) -> None:
+def test_a_clock_that_was_set_back_ends_skipping(start: Start) -> None:
     much_earlier = "1600000000.000000\tx"
     worker = start(printed(much_earlier, FIRST), READY, GOES_ON)
-    worker.follow({"": SECOND})
+    worker.skip_until({"": SECOND})
     assert gathered(worker, 2) == [much_earlier, FIRST]
 
 
@@ -137,7 +137,7 @@ def test_the_lag_is_that_of_the_newest_line(start: Start, monkeypatch: pytest.Mo
     assert worker.lag is None
     gathered(worker, 2)
     assert worker.lag == 2.0
-    assert worker.read(0) == []
+    assert worker.read() == []
     assert worker.lag == 2.0, "a moment without lines says nothing"
     monkeypatch.setattr(working, "_SILENT_SECONDS", 0.0)
     assert worker.lag is None
@@ -146,23 +146,23 @@ def test_the_lag_is_that_of_the_newest_line(start: Start, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("dumpcap", "tshark", "ended"), [("exit 1", "cat", "dumpcap"), (GOES_ON, "exit 1", "tshark")]
 )
-def test_who_ended_is_told(start: Start, dumpcap: str, tshark: str, ended: str) -> None:
+def test_the_process_that_ended_first_is_named(start: Start, dumpcap: str, tshark: str, ended: str) -> None:
     worker = start(dumpcap, tshark=tshark)
-    wait_for(lambda: worker.ended == f"{ended}_ended")
+    wait_for(lambda: worker.read() == [] and worker.ended == f"{ended}_ended")
 
 
 def test_a_tshark_that_closes_its_output_has_ended(start: Start) -> None:
     worker = start(READY, GOES_ON, tshark="exec >&- 2>&-; sleep 60")
-    wait_for(lambda: worker.read(0.1) == [] and worker.ended == "tshark_ended")
+    wait_for(lambda: worker.read() == [] and worker.ended == "tshark_ended")
 
 
-def test_the_drops_of_all_interfaces_are_added_up(start: Start) -> None:
+def test_drops_are_the_sum_over_all_interfaces(start: Start) -> None:
     counts = [
         f"Packets received/dropped on interface '{name}': 9/{n} (pcap:{n})"
         for name, n in (("a", 3), ("b c", 4))
     ]
     worker = start(*(f'echo "{line}" >&2' for line in counts), READY, GOES_ON)
-    assert worker.starts(soon())
+    assert worker.wait_until_capturing(soon())
     assert worker.dropped == 7
     assert start(READY, GOES_ON).dropped == 0
 
@@ -170,12 +170,12 @@ def test_the_drops_of_all_interfaces_are_added_up(start: Start) -> None:
 def test_the_reason_is_dumpcaps_or_else_tsharks(start: Start) -> None:
     def ended(dumpcap: str) -> Worker:
         worker = start(f"{dumpcap} >&2; exit 1", tshark="echo 'tshark: what?' >&2")
-        wait_for(lambda: worker.ended == "dumpcap_ended")
+        wait_for(lambda: worker.read() == [] and worker.ended == "dumpcap_ended")
         worker.stop()
         return worker
 
-    assert ended("echo 'dumpcap: The network went down.'").last_words == "The network went down"
-    assert ended("true").last_words == "what?"
+    assert ended("echo 'dumpcap: The network went down.'").end_reason == "The network went down"
+    assert ended("true").end_reason == "what?"
     assert ended('echo "You don\'t have permission to capture"').lacks_permission
     assert not ended("true").lacks_permission
 
@@ -198,9 +198,11 @@ def test_noise_is_no_reason() -> None:
 
 def test_a_worker_whose_tshark_does_not_start_has_ended() -> None:
     worker = Worker(["sh", "-c", f"{READY}; {GOES_ON}"], ["/nonexistent"], dict(os.environ), decode=False)
-    assert worker.starts(soon())
+    assert worker.wait_until_capturing(soon())
     assert worker.ended is None
-    worker.decode()
-    assert worker.ended == "dumpcap_ended"
-    assert worker.last_words == ""
+    worker.start_tshark()
+    assert worker.ended == "tshark_ended"
+    assert worker.end_reason == "tshark does not start: No such file or directory"
+    assert worker.read() == []
     assert worker.stop() == []
+    assert worker.ended == "tshark_ended"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import cast
@@ -14,9 +14,10 @@ import pytest
 
 from portsentry_py.capture import handover as renewal
 from portsentry_py.capture import supervisor as capturing
+from portsentry_py.capture.kernel_counter import KernelCounter
+from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.supervisor import CaptureSupervisor
-from portsentry_py.capture.toolchain import Tools
-from portsentry_py.config.settings import Capture, Served, Settings, Traps
+from portsentry_py.config.settings import Served, Settings, Traps
 from portsentry_py.core.columns import time_of
 from portsentry_py.core.flows import FlowTable
 from portsentry_py.core.host_state import HostState
@@ -25,7 +26,6 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.errors import CaptureError, ConfigError
 from portsentry_py.events.model import Event
-from portsentry_py.host.interfaces import Interface
 from portsentry_py.output.sink import Dispatcher
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.sensor import daemon as serving
@@ -33,7 +33,6 @@ from portsentry_py.sensor.daemon import Daemon
 from portsentry_py.sensor.systemd import SystemdNotifier
 from tests.support.build import HOST, SCANNER, START_US, US, lines, refused, scans, statuses, strict, syn
 
-TOOLS = Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17")
 Step = Callable[[], list[str]]
 
 
@@ -63,52 +62,45 @@ class Notes(Dispatcher):
         """Nothing to close."""
 
 
-class Played:
+class Played(LiveCapture):
     """A capture whose reads are the steps of the test; SIGTERM follows the last one."""
 
     steps: Iterator[Step | str]
     refusals: list[CaptureError]
-    started: list[tuple[list[Interface], frozenset[int]]]
+    started: list[tuple[Sequence[str], frozenset[int]]]
     all: list[Played]
-    last_words = "it fell over"
-    tshark_bytes = 0
+    end_reason = "it fell over"
+    ended: str | None = None
+    lag: float | None = None
+    dropped = tshark_bytes = 0
 
-    def __init__(
-        self,
-        _tools: Tools,
-        interfaces: list[Interface],
-        served_udp: frozenset[int],
-        _settings: Capture,
-        _launcher: LauncherClient,
-        *,
-        decode: bool,
-    ) -> None:
+    def __init__(self, interfaces: Sequence[str], served_udp: frozenset[int], *, decode: bool) -> None:
         if self.refusals:
             raise self.refusals.pop()
         self.started.append((interfaces, served_udp))
-        self.ended: str | None = None
-        self.dropped = 0
         self.last: list[dict[str, str]] = []
-        self.lag: float | None = None
         self.followed: list[dict[str, str]] | None = None
         self.stopped = False
         self.decodes = decode
         self.all.append(self)
 
-    def decode(self) -> None:
+    def start_tshark(self) -> None:
         """Two tsharks at once would need twice the memory."""
         assert all(one.stopped for one in self.all if one is not self)
         self.decodes = True
 
-    def hand_over(self) -> list[dict[str, str]]:
+    def record_last_lines(self) -> list[dict[str, str]]:
         """Give what will be the last lines."""
         return self.last
 
-    def follow(self, last: list[dict[str, str]]) -> None:
+    def skip_until(self, last_lines: list[dict[str, str]]) -> None:
         """Remember it."""
-        self.followed = last
+        self.followed = last_lines
 
-    def read(self, _timeout_seconds: float) -> list[str]:
+    def wait(self, timeout_seconds: float) -> None:
+        """There is something to read already."""
+
+    def read(self) -> list[str]:
         """The next step: lines, or the word for a death."""
         assert self.decodes
         step = next(self.steps, None)
@@ -138,8 +130,6 @@ class Played:
 def _machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This test's machine and capture; the signal handlers of the test runner come back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    monkeypatch.setattr(capturing, "LiveCapture", Played)
-    monkeypatch.setattr(capturing, "KernelCounter", Uncounted)
     monkeypatch.setattr(serving, "host_state", lambda home, _decoys: HostState(own=US.own, home=home))
     monkeypatch.setattr(Played, "refusals", [], raising=False)
     monkeypatch.setattr(Played, "started", [], raising=False)
@@ -149,27 +139,18 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-class Uncounted:
+class Uncounted(KernelCounter):
     """A kernel in which we may not count."""
 
-    counts = False
-
-    def __init__(self, _launcher: object) -> None:
-        """Needs none."""
-
-    def watch(self, _names: object, _served: object) -> None:
-        """Refuse, as to whoever may not."""
-        raise PermissionError
-
-    def filter(self, _served: object) -> None:
-        """Nothing is filtered."""
-
-    def close(self) -> None:
-        """Nothing is open."""
+    def watch(self, names: Sequence[str], served_udp: Iterable[int]) -> None:
+        """Refuse."""
+        raise PermissionError(f"cannot count on {names} without {served_udp}")
 
 
 def service(settings: Settings, notes: Notes, reload: Callable[[], Settings]) -> Daemon:
-    captures = CaptureSupervisor(TOOLS, cast("LauncherClient", None), settings.capture)
+    captures = CaptureSupervisor(
+        Played, Uncounted(cast("LauncherClient", None)), tshark_version="4.0.17", growth_bytes=128 << 20
+    )
     return Daemon(
         settings, captures, notes, manager=SystemdNotifier(), announce=lambda _names: None, reload=reload
     )
@@ -225,7 +206,7 @@ def test_the_capture_gets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(serving, "host_state", lambda _home, _decoys: host)
     ran()
     ((interfaces, served_udp),) = Played.started
-    assert [one.name for one in interfaces] == ["eth7"]
+    assert interfaces == ["eth7"]
     assert served_udp == {53}
 
 
@@ -234,7 +215,7 @@ def test_without_interfaces_all_that_are_up_are_watched(monkeypatch: pytest.Monk
     ran(settings=strict())
     monkeypatch.setattr(serving, "default_interfaces", list)
     ran(settings=strict())
-    assert [[one.name for one in interfaces] for interfaces, _ in Played.started] == [
+    assert [interfaces for interfaces, _ in Played.started] == [
         ["eth0", "eth1"],
         ["any"],
     ]
