@@ -1,4 +1,4 @@
-"""Reads the network interfaces of this host."""
+"""Reads the network interfaces of this host and their addresses."""
 
 import socket
 from collections.abc import Iterable
@@ -15,14 +15,18 @@ _SYS_NET = Path("/sys/class/net")
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A network interface; `ethernet` links can carry VLAN tags."""
+    """A network interface; only `ethernet` links can carry VLAN tags."""
 
     name: str
     ethernet: bool
 
 
 def own_addresses() -> frozenset[str]:
-    """Every address of every interface, canonical, without scope."""
+    """The addresses of all interfaces, in canonical form and without scope.
+
+    Raises:
+        OSError: they cannot be read now.
+    """
     return frozenset(
         canonical_address(address.address.partition("%")[0])
         for addresses in psutil.net_if_addrs().values()
@@ -32,12 +36,16 @@ def own_addresses() -> frozenset[str]:
 
 
 def all_interfaces() -> list[str]:
-    """Every interface, and `any`, which stands for all of them."""
+    """Every interface, and `any`, which stands for all."""
     return [*sorted(psutil.net_if_stats()), "any"]
 
 
 def default_interfaces() -> list[str]:
-    """Every interface that is up, not loopback, and no part of another: a bridge sees what its ports see."""
+    """Every interface that is up, less loopback and the ports of bridges: a bridge sees what its ports see.
+
+    Raises:
+        OSError: they cannot be read now.
+    """
     return sorted(
         name
         for name, stats in psutil.net_if_stats().items()
@@ -48,22 +56,20 @@ def default_interfaces() -> list[str]:
 
 
 def links_up() -> frozenset[str]:
-    """The interfaces that are up; none if they cannot be seen now."""
+    """The interfaces that are up; none if they cannot be read now."""
     try:
         return frozenset(name for name, stats in psutil.net_if_stats().items() if stats.isup)
     except OSError:
         return frozenset()
 
 
-def interface(name: str) -> Interface:
-    """What the capture filter must know of an interface; `any` and unknown ones are not Ethernet."""
-    try:
-        kind = int((_SYS_NET / name / "type").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        kind = 0
-    return Interface(name, kind == _ARPHRD_ETHER)
-
-
 def describe(names: Iterable[str]) -> list[Interface]:
-    """The interfaces of these names."""
-    return [interface(name) for name in names]
+    """The interfaces with these names; `any` and unknown ones are not Ethernet."""
+    return [Interface(name, _is_ethernet(name)) for name in names]
+
+
+def _is_ethernet(name: str) -> bool:
+    try:
+        return int((_SYS_NET / name / "type").read_text(encoding="ascii")) == _ARPHRD_ETHER
+    except (OSError, ValueError):
+        return False

@@ -1,10 +1,8 @@
-"""Addresses that must never be banned, read from the system: gateways, resolvers, time and lease servers.
+"""Reads which addresses must never be banned: gateways, resolvers, time and lease servers of this host.
 
-Everything here is best effort: a file that is missing or odd adds nothing and stops nothing. Who is
-not root may not read some of them: `unreadable` tells which.
+A file that is missing, or that the user may not read, adds nothing.
 """
 
-import os
 import re
 import socket
 import struct
@@ -20,9 +18,9 @@ _RESOLV_CONF = ("etc/resolv.conf", "run/systemd/resolve/resolv.conf", "run/Netwo
 _TIME_CONF = ("etc/systemd/timesyncd.conf", "etc/chrony/chrony.conf", "etc/ntp.conf", "etc/ntpsec/ntp.conf")
 _LEASES = ("var/lib/dhcp/*.leases", "run/systemd/netif/leases/*", "var/lib/NetworkManager/*.lease")
 _SSHD_CONF = ("etc/ssh/sshd_config", "etc/ssh/sshd_config.d/*.conf")
-# sshd_config(5): keyword and value stand apart by blanks, or one `=`.
+# sshd_config(5): blanks or one `=` separate keyword and value.
 _SSHD_LINE = re.compile(r'\s*(Port|ListenAddress)(?:\s*=\s*|\s+)"?([^\s"]+)', re.IGNORECASE)
-# systemd.unit(5): of two files with one name, the one in the later folder counts.
+# systemd.unit(5): of two files with the same name, the one in the later folder counts.
 _UNITS = ("usr/lib/systemd/system", "run/systemd/generator", "run/systemd/system", "etc/systemd/system")
 _SSH_SOCKETS = ("ssh.socket", "sshd.socket")
 _STREAM_LINE = re.compile(r"\s*ListenStream\s*=\s*(\S*)")
@@ -31,10 +29,10 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{3,45}")
 
 
 def protected_addresses(root: Path = Path("/")) -> dict[str, str]:
-    """Address to reason: `gateway`, `resolver`, `ntp_server`, `dhcp_server`.
+    """Each address with its reason: `gateway`, `resolver`, `ntp_server`, `dhcp_server`.
 
     Args:
-        root: top of the tree whose files are read.
+        root: top of the tree with the files.
     """
     found: dict[str, str] = {}
     for reason, addresses in (
@@ -48,10 +46,7 @@ def protected_addresses(root: Path = Path("/")) -> dict[str, str]:
 
 
 def ssh_ports(root: Path = Path("/")) -> frozenset[int]:
-    """Ports that sshd is told to listen on, by its configuration or by systemd's socket; 22 is not implied.
-
-    Whose a socket is, only root can see.
-    """
+    """The ports of sshd according to its configuration and systemd's socket units; 22 is not implied."""
     found = {port for pattern in _SSHD_CONF for path in root.glob(pattern) for port in _sshd_ports(path)}
     for name in _SSH_SOCKETS:
         found |= _streams(root, name)
@@ -60,39 +55,27 @@ def ssh_ports(root: Path = Path("/")) -> frozenset[int]:
 
 def _sshd_ports(path: Path) -> Iterator[int]:
     for line in _lines(path):
-        said = _SSHD_LINE.match(line)
-        port = said and _PORT.fullmatch(said[2])
+        match = _SSHD_LINE.match(line)
+        port = match and _PORT.fullmatch(match[2])
         if port:
             yield int(port[1])
 
 
 def _streams(root: Path, name: str) -> set[int]:
-    """Ports of a socket unit and its drop-ins; an empty value takes back all before it."""
+    """Ports of a socket unit and its drop-ins; an empty value cancels all before it."""
     unit = next(
         (root / folder / name for folder in reversed(_UNITS) if (root / folder / name).is_file()), None
     )
     drop_ins = {path.name: path for folder in _UNITS for path in root.glob(f"{folder}/{name}.d/*.conf")}
     found: set[int] = set()
     for path in (*([unit] if unit else []), *(drop_ins[key] for key in sorted(drop_ins))):
-        for said in filter(None, map(_STREAM_LINE.match, _lines(path))):
-            port = _PORT.fullmatch(said[1])
+        for match in filter(None, map(_STREAM_LINE.match, _lines(path))):
+            port = _PORT.fullmatch(match[1])
             if port:
                 found.add(int(port[1]))
-            elif not said[1]:
+            elif not match[1]:
                 found.clear()
     return found
-
-
-def unreadable(root: Path = Path("/")) -> list[Path]:
-    """The files, and folders of them, that are there and that we may not read: what they say is not known."""
-    found: list[Path] = []
-    for pattern in (*_RESOLV_CONF, *_TIME_CONF, *_LEASES, *_SSHD_CONF):
-        folder = (root / pattern).parent
-        if os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK):
-            found.append(folder)
-        else:
-            found += (path for path in root.glob(pattern) if not os.access(path, os.R_OK))
-    return sorted(set(found))
 
 
 def _gateways(root: Path) -> Iterator[str]:
@@ -109,7 +92,7 @@ def _gateways(root: Path) -> Iterator[str]:
 
 
 def _in_files(root: Path, patterns: tuple[str, ...], keys: tuple[str, ...]) -> Iterator[str]:
-    """Addresses in the lines that begin with one of the keys; names are passed over, nothing is looked up."""
+    """Addresses in the lines that begin with one of the keys; host names are skipped."""
     begins = re.compile(rf"\s*(?:option\s+)?(?:{'|'.join(keys)})\b", re.IGNORECASE)
     for pattern in patterns:
         for path in root.glob(pattern):

@@ -1,7 +1,6 @@
-"""Opens the TCP decoy ports for real, so that whoever touches one proves its address with the handshake.
+"""Opens the TCP traps, so that a visitor proves its address with the handshake, which the capture sees.
 
-Each connection is accepted, told the banner if there is one, and closed: nothing is read, nothing waits. The
-proof is seen on the wire like everything else; this file only makes the kernel ask for it.
+Each connection is accepted, gets the banner if there is one, and is closed. Nothing is read, nothing waits.
 """
 
 import logging
@@ -9,17 +8,17 @@ import socket
 from collections.abc import Iterable
 
 _BACKLOG = 64
-# A poll closes so many connections at most; the backlog holds the next ones, the kernel refuses the rest.
-_MOST_AT_ONCE = 256
+# Connections of one port that a poll closes; the backlog holds the next ones, the kernel refuses the rest.
+_MAX_AT_ONCE = 256
 _diagnostics = logging.getLogger(__name__)
 
 
 class TrapListener:
-    """Listens on decoy ports; a port that a service holds is left alone.
+    """Listens on traps; a port that a service holds is left alone.
 
     Args:
         ports: TCP ports.
-        banner: what a visitor is told, ASCII; empty for nothing.
+        banner: ASCII text that each visitor gets; empty for none.
     """
 
     def __init__(self, ports: Iterable[int], banner: str) -> None:
@@ -28,16 +27,16 @@ class TrapListener:
 
     @property
     def ports(self) -> frozenset[int]:
-        """The ports that are open."""
+        """The traps that are open."""
         return frozenset(self._sockets)
 
     def poll(self) -> None:
-        """Close what has connected since the last call."""
+        """Close the connections that came since the last call."""
         for listening in self._sockets.values():
-            for _ in range(_MOST_AT_ONCE):
+            for _ in range(_MAX_AT_ONCE):
                 try:
                     visitor, _ = listening.accept()
-                except OSError:  # nobody there, or gone again
+                except OSError:  # nobody is there, or nobody any more
                     break
                 with visitor:
                     self._greet(visitor)
@@ -48,10 +47,10 @@ class TrapListener:
             if self._banner:
                 visitor.send(self._banner)
         except OSError:
-            return  # it has left, or its window is closed: we wait for nobody
+            return  # the visitor has left, or its window is closed
 
     def close(self) -> None:
-        """Close every port."""
+        """Close every trap."""
         for listening in self._sockets.values():
             listening.close()
         self._sockets.clear()
@@ -67,7 +66,7 @@ def _open(port: int) -> socket.socket | None:
         try:
             listening = socket.create_server(("", port), backlog=_BACKLOG)
         except OSError as error:
-            _diagnostics.warning("decoy port %d stays closed: %s.", port, error.strerror)
+            _diagnostics.warning("trap %d stays closed: %s.", port, error.strerror)
             return None
     listening.setblocking(False)
     return listening

@@ -89,7 +89,7 @@ def test_a_port_that_a_service_holds_is_no_open_decoy(lab: Lab, start_sensor: St
 
     sensor.wait_for_line("the touch", src_ip=lab.visitor.ipv4[0], event_type="trap", dest_port=DECOY)
     assert sensor.matching(dest_port=80, event_type="trap") == []
-    assert "decoy port 80 stays closed" in sensor.diagnostics.read_text()
+    assert "trap 80 stays closed" in sensor.diagnostics.read_text()
 
 
 @pytest.mark.parametrize("good", [True, False], ids=["a good file", "a bad file"])

@@ -40,7 +40,7 @@ def test_it_compiles(served: set[int], vlan: bool) -> None:
     assert "ret" in done.stdout, done.stderr
 
 
-def test_a_broken_filter_would_be_noticed() -> None:
+def test_a_broken_filter_does_not_compile() -> None:
     done = compiled("tcp[13] & nonsense")
     assert "ret" not in done.stdout
     assert "syntax error" in done.stderr
@@ -87,7 +87,7 @@ _ETHERNET, _SNAP_BYTES = 1, 128
 
 @cache
 def program(worker: int, workers: int) -> tuple[ctypes.CDLL, Instructions]:
-    """The filter of a worker, made by the library that dumpcap uses too."""
+    """The filter of a worker, compiled by the library of dumpcap."""
     pcap = libpcap()
     handle = ctypes.c_void_p(pcap.pcap_open_dead(_ETHERNET, _SNAP_BYTES))
     made = Instructions()
@@ -140,7 +140,7 @@ def test_flow_answers_and_fragments_have_the_same_worker(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 4, 8])
-def test_neighbours_are_shared_out_evenly(workers: int) -> None:
+def test_neighbouring_addresses_are_shared_evenly(workers: int) -> None:
     for pattern in ("203.0.113.%d", "2001:db8:bad::%x"):
         host = HOST6 if ":" in pattern else HOST
         taken = [takers(syn(pattern % last, 22, dst=host)[0], workers) for last in range(256)]

@@ -1,4 +1,4 @@
-"""When a fresh capture is due: a grown tshark, a stale filter, drops that nobody has told yet."""
+"""When a fresh capture is due: a grown tshark, a stale filter, drops that are not known yet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NTP, SIP = frozenset({123}), frozenset({5060})
 
 @pytest.fixture
 def policy() -> HandoverPolicy:
-    """A capture that has run for a while, and whose filter knows of port 123."""
+    """The policy of a capture that has run for a while, with port 123 in its filter."""
     made = HandoverPolicy(128 * MIB)
     made.capture_started(0.0, NTP)
     assert made.due(1.0, SIZE) is None
@@ -23,13 +23,13 @@ def policy() -> HandoverPolicy:
 
 
 def served(policy: HandoverPolicy, *ports: frozenset[int]) -> None:
-    """These ports are listening, at one look after the other."""
+    """These ports have sockets, at one update after the other."""
     for one in ports:
         policy.update_listening(one)
 
 
 def fell_behind(policy: HandoverPolicy, now: float) -> None:
-    """Lines came late, and then in time."""
+    """Lines come late, and then in time."""
     policy.update_lag(now, 3.0)
     policy.update_lag(now, 0.3)
 
@@ -46,24 +46,24 @@ def test_a_tshark_that_has_grown_is_replaced(policy: HandoverPolicy) -> None:
     assert policy.due(4, SIZE + 129 * MIB) == GROWN
 
 
-def test_what_tshark_needs_to_begin_with_is_no_growth() -> None:
+def test_the_memory_that_tshark_needs_at_first_is_no_growth() -> None:
     late = HandoverPolicy(16 * MIB)
     late.capture_started(0, NTP)
     for now, size in ((0.5, 10 * MIB), (1.9, SIZE), (2.1, SIZE + 16 * MIB)):
         assert late.due(now, size) is None
     late.capture_started(10, NTP)
-    assert late.due(20, SIZE + 100 * MIB) is None, "the first look came late"
+    assert late.due(20, SIZE + 100 * MIB) is None, "the first update came late"
     assert late.due(21, SIZE + 117 * MIB) == GROWN
 
 
-def test_a_growth_is_told_once_until_it_has_grown_as_much_again(policy: HandoverPolicy) -> None:
+def test_growth_is_a_reason_once_until_tshark_has_grown_again(policy: HandoverPolicy) -> None:
     grown = SIZE + 129 * MIB
     told = [policy.due(now, grown) for now in range(3, 10)]
     assert told == [GROWN, *[None] * 6]
     assert policy.due(10, grown + 129 * MIB) == GROWN
 
 
-def test_a_port_that_is_served_at_two_looks_makes_the_filter_stale(policy: HandoverPolicy) -> None:
+def test_a_port_that_is_served_twice_in_a_row_makes_the_filter_stale(policy: HandoverPolicy) -> None:
     served(policy, NTP | SIP)
     assert policy.due(3, SIZE) is None
     served(policy, NTP | SIP)
@@ -73,18 +73,18 @@ def test_a_port_that_is_served_at_two_looks_makes_the_filter_stale(policy: Hando
     assert policy.due(1000, SIZE) is None
 
 
-def test_a_port_that_is_no_longer_served_does_not(policy: HandoverPolicy) -> None:
+def test_a_port_that_is_served_no_more_does_not_make_the_filter_stale(policy: HandoverPolicy) -> None:
     served(policy, frozenset(), frozenset(), NTP | SIP, NTP | SIP, NTP)
     assert policy.due(3, SIZE) is None
 
 
-def test_a_client_that_takes_another_port_each_time_does_not(policy: HandoverPolicy) -> None:
+def test_ports_of_clients_do_not_make_the_filter_stale(policy: HandoverPolicy) -> None:
     for port in range(40_000, 40_100):
         served(policy, NTP | {port})
         assert policy.due(port, SIZE) is None
 
 
-def test_ports_that_come_and_go_renew_more_and_more_rarely(policy: HandoverPolicy) -> None:
+def test_ports_that_come_and_go_cause_fewer_and_fewer_handovers(policy: HandoverPolicy) -> None:
     when = []
     for now in range(10, 7210, 10):
         served(policy, NTP | {now // 20}, NTP | {now // 20})
@@ -96,7 +96,7 @@ def test_ports_that_come_and_go_renew_more_and_more_rarely(policy: HandoverPolic
     assert set(pauses[5:]) == {600}
 
 
-def test_after_a_quiet_time_a_new_service_waits_for_nothing(policy: HandoverPolicy) -> None:
+def test_after_a_quiet_time_a_new_service_causes_a_handover_at_once(policy: HandoverPolicy) -> None:
     served(policy, SIP, SIP)
     when = [now for now in range(3, 1000) if policy.due(now, SIZE)]
     assert when[:2] == [3, 63], "a fresh capture that does not start is tried again"
@@ -107,7 +107,7 @@ def test_after_a_quiet_time_a_new_service_waits_for_nothing(policy: HandoverPoli
     assert policy.due(3061, SIZE) == SERVED
 
 
-def test_other_ports_that_the_operator_names_wait_for_nothing(policy: HandoverPolicy) -> None:
+def test_ports_that_the_operator_names_cause_a_handover_at_once(policy: HandoverPolicy) -> None:
     served(policy, SIP, SIP)
     assert policy.due(3, SIZE) == SERVED
     policy.capture_started(4, NTP | SIP)
@@ -119,7 +119,7 @@ def test_other_ports_that_the_operator_names_wait_for_nothing(policy: HandoverPo
     assert policy.due(1000, SIZE) is None
 
 
-def test_once_the_sensor_has_caught_up_it_asks_what_was_dropped(policy: HandoverPolicy) -> None:
+def test_a_handover_is_due_when_the_sensor_has_caught_up(policy: HandoverPolicy) -> None:
     policy.update_lag(10, 1.1)
     assert policy.due(10, SIZE) is None, "a fresh one would be as late"
     policy.update_lag(12, 0.9)
@@ -129,27 +129,27 @@ def test_once_the_sensor_has_caught_up_it_asks_what_was_dropped(policy: Handover
     assert policy.due(1000, SIZE) is None
 
 
-def test_who_falls_behind_again_has_not_caught_up(policy: HandoverPolicy) -> None:
+def test_a_sensor_that_is_behind_again_has_not_caught_up(policy: HandoverPolicy) -> None:
     fell_behind(policy, 10)
     policy.update_lag(11, 2.0)
     assert policy.due(11, SIZE) is None
 
 
-def test_silence_means_caught_up_once_it_has_lasted(policy: HandoverPolicy) -> None:
+def test_a_long_silence_means_that_the_sensor_has_caught_up(policy: HandoverPolicy) -> None:
     policy.update_lag(10, 5.0)
     policy.update_lag(19, None)
-    assert policy.due(19, SIZE) is None, "tshark may be held up"
+    assert policy.due(19, SIZE) is None, "tshark may hang"
     policy.update_lag(20, None)
     assert policy.due(20, SIZE) == BEHIND
 
 
-def test_a_capture_that_takes_over_begins_behind(policy: HandoverPolicy) -> None:
+def test_a_capture_that_takes_over_may_be_behind_at_first(policy: HandoverPolicy) -> None:
     policy.update_lag(5, 2.0)
     policy.update_lag(6, 0.1)
     assert policy.due(6, SIZE) is None
 
 
-def test_drops_are_asked_for_at_most_once_a_minute(policy: HandoverPolicy) -> None:
+def test_a_sensor_that_is_often_behind_causes_one_handover_a_minute_at_most(policy: HandoverPolicy) -> None:
     when = []
     for now in range(10, 3000):
         fell_behind(policy, now)
@@ -161,7 +161,7 @@ def test_drops_are_asked_for_at_most_once_a_minute(policy: HandoverPolicy) -> No
 
 
 @pytest.mark.parametrize(("step_seconds", "told"), [(3600.0, [BEHIND]), (-3600.0, [])])
-def test_a_clock_that_is_stepped_renews_once_at_most(
+def test_a_clock_that_is_set_causes_one_handover_at_most(
     policy: HandoverPolicy, step_seconds: float, told: list[str]
 ) -> None:
     policy.update_lag(10, 0.3 + step_seconds)
@@ -174,7 +174,7 @@ def test_a_clock_that_is_stepped_renews_once_at_most(
     assert found == told
 
 
-def test_a_clock_that_is_always_wrong_renews_rarely(policy: HandoverPolicy) -> None:
+def test_a_clock_that_is_always_wrong_causes_few_handovers(policy: HandoverPolicy) -> None:
     found = 0
     for now in range(11, 7200):
         policy.update_lag(now, 3600.0 if now % 30 < 15 else None)

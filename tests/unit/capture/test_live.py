@@ -103,8 +103,7 @@ def test_a_capture_delivers_lines_until_it_is_stopped(tmp_path: Path) -> None:
 def test_a_capture_that_ends_knows_the_process_and_the_reason(tmp_path: Path) -> None:
     capture = live_with(RUNNING, tmp_path)
     (tmp_path / "dumpcap.die").touch()
-    wait_for(lambda: bool(capture.read() or capture.ended))
-    wait_for(lambda: capture.ended == "dumpcap_ended")
+    wait_for(lambda: not capture.read() and capture.ended == "dumpcap_ended")
     capture.stop()
     assert "The network went down" in capture.end_reason
 

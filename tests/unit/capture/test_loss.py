@@ -1,4 +1,4 @@
-"""The arithmetic of packets, against a simulated kernel, dumpcap and tshark of which all is known."""
+"""Loss accounting, compared with a simulated kernel, dumpcap and tshark whose every packet is known."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ class Wire:
         self.starts()
 
     def count(self) -> None:
-        """Look at the counter."""
+        """Read the counter."""
         self.loss.update_count(self.now, self.passed)
 
     def wait(self, seconds: float) -> None:
-        """Look after so long."""
+        """Let seconds pass, and read the counter."""
         self.now += seconds
         self.count()
 
     def settle(self) -> None:
-        """Look until nothing more is to be expected."""
+        """Wait until nothing more can arrive."""
         self.wait(0)
         self.wait(SETTLED_SECONDS)
 
     def passes(self, count: int) -> None:
-        """Packets pass; the capture has them if it runs."""
+        """Let packets pass; a running capture has them."""
         self.now += 0.001
         self.passed += count
         if self.runs:
@@ -62,20 +62,20 @@ class Wire:
             self.lost += count
 
     def drops(self, count: int) -> None:
-        """Packets pass for which the capture has no room."""
+        """Let packets pass that the capture drops."""
         self.now += 0.001
         self.passed += count
         self.lost += count
         self.dropped += count
 
     def vanish(self, count: int) -> None:
-        """Packets that the capture had are lost, and nobody will tell."""
+        """Lose packets that the capture had; dumpcap does not report them."""
         gone = min(count, len(self.queue))
         del self.queue[:gone]
         self.lost += gone
 
     def delivers(self, count: int) -> None:
-        """So many packets are printed."""
+        """Print some packets."""
         some, self.queue = self.queue[:count], self.queue[count:]
         if some:
             self.count()
@@ -83,7 +83,7 @@ class Wire:
         self.received += len(some)
 
     def starts(self, early: int = 0) -> None:
-        """Another capture runs; so many packets pass before the loss begin anew."""
+        """Start another capture; `early` packets pass before the accounting knows."""
         self.runs = True
         if early:
             self.passes(early)
@@ -92,14 +92,14 @@ class Wire:
         self.loss.capture_started(self.now, wall(self.now))
 
     def is_taken_over(self, delivers: int) -> None:
-        """The capture ends while another runs already, which has what this one has not given."""
+        """End the capture while another one runs, which has what this one has not delivered."""
         self.delivers(delivers)
         self.count()
         self.loss.capture_ended(self.dropped, taken_over=True)
         self.dropped = 0
 
     def ends(self, delivers: int, *, reports: bool = True) -> None:
-        """The capture delivers some and ends with the rest; dumpcap reports the drops, or was killed."""
+        """Deliver some packets and end with the rest; dumpcap reports its drops, or was killed."""
         self.delivers(delivers)
         self.vanish(len(self.queue))
         self.count()
@@ -109,18 +109,18 @@ class Wire:
 
     @property
     def account(self) -> tuple[int, int, int, int]:
-        """Given, dropped, missed and pending."""
+        """Received, dropped, missed and pending."""
         loss = self.loss
         return loss.received, loss.dropped, loss.missed, loss.pending
 
     @property
     def accounted_losses(self) -> int:
-        """All losses that are told."""
+        """All losses in the account."""
         return self.loss.dropped + self.loss.missed
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Whatever comes after whatever: every packet is in exactly one place."""
+    """Events in any order: every packet is in exactly one place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,58 +130,58 @@ class AnyOrder(RuleBasedStateMachine):
     runs = precondition(lambda self: self.wire.runs)
     does_not_run = precondition(lambda self: not self.wire.runs)
 
-    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 3.0, SETTLED_SECONDS]), looks=st.booleans())
-    def time_goes_on(self, seconds: float, looks: bool) -> None:
-        """With or without a look at the counter."""
-        if looks:
+    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 3.0, SETTLED_SECONDS]), counts=st.booleans())
+    def time_goes_on(self, seconds: float, counts: bool) -> None:
+        """With or without reading the counter."""
+        if counts:
             self.wire.wait(seconds)
         else:
             self.wire.now += seconds
 
     @rule(count=COUNTS)
     def packets_pass(self, count: int) -> None:
-        """Some pass."""
+        """The capture has them."""
         self.wire.passes(count)
 
     @runs
     @rule(count=COUNTS)
     def packets_are_dropped(self, count: int) -> None:
-        """Some find no room."""
+        """The capture has no room."""
         self.wire.drops(count)
 
     @runs
     @rule(count=COUNTS)
     def packets_vanish(self, count: int) -> None:
-        """Some are lost without a word."""
+        """They are lost without a report."""
         self.wire.vanish(count)
 
     @runs
     @rule(count=st.integers(0, 40))
     def lines_come(self, count: int) -> None:
-        """Some, all, or none; perhaps long after they were given up."""
+        """Some, all, or none; perhaps long after they were presumed lost."""
         self.wire.delivers(count)
 
     @runs
     @rule(delivers=st.integers(0, 40), reports=st.booleans())
     def the_capture_ends(self, delivers: int, reports: bool) -> None:
-        """In order, or with what it has."""
+        """It reports its drops, or was killed."""
         self.wire.ends(delivers, reports=reports)
 
     @does_not_run
     @rule(early=st.integers(0, 5))
     def another_starts(self, early: int) -> None:
-        """And has some packets already."""
+        """It has some packets already."""
         self.wire.starts(early)
 
     @runs
     @rule(delivers=st.integers(0, 40))
     def another_takes_over(self, delivers: int) -> None:
-        """Without a gap."""
+        """There is no gap."""
         self.wire.is_taken_over(delivers)
 
     @rule()
     def it_settles(self) -> None:
-        """What is not here is told to be lost, each packet once."""
+        """What has not arrived is lost, each packet once."""
         self.wire.settle()
         pending = self.wire.loss.pending
         assert self.wire.accounted_losses + pending == self.wire.lost + len(self.wire.queue)
@@ -189,7 +189,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def every_packet_is_somewhere(self) -> None:
-        """At each moment."""
+        """At every moment."""
         loss = self.wire.loss
         assert loss.seen == sum(self.wire.account)
         assert min(self.wire.account) >= 0
@@ -199,7 +199,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.seen = loss.seen
 
     def teardown(self) -> None:
-        """The sensor ends: nothing is on its way any more."""
+        """The sensor ends, and nothing is on its way any more."""
         wire = self.wire
         if wire.runs:
             wire.ends(7)
@@ -225,8 +225,8 @@ CALLS = st.one_of(
 
 @unhurried
 @given(st.lists(CALLS, max_size=40))
-def test_it_adds_up_whatever_is_said(calls: list[tuple[str, object]]) -> None:
-    """The counter knows fewer packets than come, dumpcap reports too much, and clocks jump."""
+def test_the_account_adds_up_in_any_case(calls: list[tuple[str, object]]) -> None:
+    """The counter knows fewer packets than arrive, dumpcap reports too many drops, and clocks jump."""
     loss = LossAccounting()
     now, total = 0.0, 0
     for name, what in calls:
@@ -256,7 +256,7 @@ def test_it_adds_up_whatever_is_said(calls: list[tuple[str, object]]) -> None:
         assert name != "finish" or loss.pending == 0
 
 
-def test_a_packet_is_pending_until_it_comes() -> None:
+def test_a_packet_is_pending_until_it_arrives() -> None:
     wire = Wire()
     wire.passes(3)
     wire.count()
@@ -268,7 +268,7 @@ def test_a_packet_is_pending_until_it_comes() -> None:
     assert wire.loss.seen == 3
 
 
-def test_what_was_counted_before_the_first_capture_is_not_ours() -> None:
+def test_packets_from_before_the_first_capture_do_not_count() -> None:
     loss = LossAccounting()
     loss.update_count(0.0, 1000)
     loss.capture_started(0.0, wall(0.0))
@@ -277,7 +277,7 @@ def test_what_was_counted_before_the_first_capture_is_not_ours() -> None:
     assert (loss.seen, loss.pending) == (2, 2)
 
 
-def test_what_the_first_capture_had_before_the_counter_is_ours() -> None:
+def test_packets_that_the_first_capture_had_before_the_counter_count() -> None:
     loss = LossAccounting()
     loss.update_count(0.0, 0)
     loss.capture_started(0.0, wall(0.0))
@@ -288,7 +288,7 @@ def test_what_the_first_capture_had_before_the_counter_is_ours() -> None:
     assert (loss.received, loss.pending, loss.seen) == (2, 1, 3)
 
 
-def test_without_a_counter_what_is_known_is_what_came_and_what_dumpcap_tells() -> None:
+def test_without_a_counter_seen_is_what_arrived_and_what_dumpcap_reports() -> None:
     loss = LossAccounting()
     loss.capture_started(0.0, wall(0.0))
     loss.add_lines(1.0, lines(0.5, 0.6))
@@ -302,7 +302,7 @@ def test_without_a_counter_what_is_known_is_what_came_and_what_dumpcap_tells() -
     assert (loss.seen, loss.received, loss.dropped, loss.missed) == (10, 3, 7, 0)
 
 
-def test_losses_are_told_four_seconds_after_all_is_still_and_not_before() -> None:
+def test_pending_packets_are_lost_four_seconds_after_the_last_change() -> None:
     wire = Wire()
     wire.passes(5)
     wire.drops(2)
@@ -315,7 +315,7 @@ def test_losses_are_told_four_seconds_after_all_is_still_and_not_before() -> Non
     assert wire.account == (5, 2, 0, 0)
 
 
-def test_packets_that_still_pass_are_waited_for() -> None:
+def test_pending_packets_are_not_lost_while_packets_pass() -> None:
     wire = Wire()
     for _ in range(5):
         wire.drops(1)
@@ -326,7 +326,7 @@ def test_packets_that_still_pass_are_waited_for() -> None:
     assert wire.account == (0, 5, 0, 0)
 
 
-def test_what_comes_after_it_was_given_up_is_taken_back() -> None:
+def test_a_packet_that_arrives_late_was_not_lost() -> None:
     wire = Wire()
     wire.passes(4)
     wire.drops(1)
@@ -337,7 +337,7 @@ def test_what_comes_after_it_was_given_up_is_taken_back() -> None:
     assert wire.loss.seen == 5
 
 
-def test_what_dumpcap_tells_is_not_counted_twice() -> None:
+def test_drops_that_dumpcap_reports_do_not_count_twice() -> None:
     wire = Wire()
     wire.drops(3)
     wire.settle()
@@ -351,7 +351,7 @@ def test_what_dumpcap_tells_is_not_counted_twice() -> None:
     assert wire.account == (0, 9, 0, 0)
 
 
-def test_what_only_the_counter_knows_of_is_not_taken_from_what_dumpcap_tells() -> None:
+def test_losses_that_only_the_counter_knows_are_added_to_those_of_dumpcap() -> None:
     wire = Wire()
     wire.passes(5)
     wire.vanish(5)
@@ -363,7 +363,7 @@ def test_what_only_the_counter_knows_of_is_not_taken_from_what_dumpcap_tells() -
     assert wire.accounted_losses == 8
 
 
-def test_what_passes_between_two_captures_is_missed() -> None:
+def test_packets_between_two_captures_are_missed() -> None:
     wire = Wire()
     wire.passes(2)
     wire.ends(2)
@@ -375,7 +375,7 @@ def test_what_passes_between_two_captures_is_missed() -> None:
     assert wire.account == (3, 0, 3, 0)
 
 
-def test_so_it_is_when_time_passes_between_them() -> None:
+def test_packets_between_two_captures_are_missed_however_long_it_takes() -> None:
     wire = Wire()
     wire.ends(0)
     wire.passes(3)
@@ -385,7 +385,7 @@ def test_so_it_is_when_time_passes_between_them() -> None:
     assert wire.account == (0, 0, 3, 0)
 
 
-def test_what_a_capture_had_before_its_beginning_is_not_missed() -> None:
+def test_packets_that_a_capture_had_before_its_start_are_not_missed() -> None:
     wire = Wire()
     wire.ends(0)
     wire.passes(3)
@@ -397,7 +397,7 @@ def test_what_a_capture_had_before_its_beginning_is_not_missed() -> None:
     assert wire.account == (3, 0, 3, 0)
 
 
-def test_a_batch_may_hold_packets_of_both_sides() -> None:
+def test_one_batch_may_hold_packets_from_before_and_after_the_start() -> None:
     wire = Wire()
     wire.ends(0)
     wire.passes(3)
@@ -407,7 +407,7 @@ def test_a_batch_may_hold_packets_of_both_sides() -> None:
     assert wire.account == (4, 0, 3, 0)
 
 
-def test_a_line_without_a_time_was_before() -> None:
+def test_a_line_without_a_time_is_from_before_the_start() -> None:
     wire = Wire()
     wire.ends(0)
     wire.passes(1)
@@ -417,7 +417,7 @@ def test_a_line_without_a_time_was_before() -> None:
     assert wire.loss.missed == 0
 
 
-def test_what_came_late_was_not_missed_either() -> None:
+def test_a_packet_that_arrives_late_was_not_missed() -> None:
     wire = Wire()
     wire.ends(0)
     wire.passes(3)
@@ -428,7 +428,7 @@ def test_what_came_late_was_not_missed_either() -> None:
     assert wire.account == (2, 0, 3, 0)
 
 
-def test_what_is_lost_with_the_end_is_missed() -> None:
+def test_packets_that_are_lost_with_the_end_of_a_capture_are_missed() -> None:
     wire = Wire()
     wire.passes(5)
     wire.ends(1)
@@ -437,7 +437,7 @@ def test_what_is_lost_with_the_end_is_missed() -> None:
     assert wire.account == (1, 0, 4, 0)
 
 
-def test_what_is_still_on_its_way_in_the_end_is_missed() -> None:
+def test_packets_that_are_pending_at_the_end_are_missed() -> None:
     wire = Wire()
     wire.passes(5)
     wire.ends(1)
@@ -445,7 +445,7 @@ def test_what_is_still_on_its_way_in_the_end_is_missed() -> None:
     assert wire.account == (1, 0, 4, 0)
 
 
-def test_a_capture_that_takes_over_goes_on_where_the_other_ended() -> None:
+def test_a_handover_leaves_no_gap() -> None:
     wire = Wire()
     wire.passes(6)
     wire.drops(2)
@@ -456,7 +456,7 @@ def test_a_capture_that_takes_over_goes_on_where_the_other_ended() -> None:
     assert wire.account == (6, 2, 0, 0)
 
 
-def test_what_only_one_of_two_filters_passes_is_no_loss() -> None:
+def test_a_packet_that_only_the_old_filter_passes_is_no_loss() -> None:
     wire = Wire()
     wire.passes(4)
     wire.is_taken_over(4)
@@ -471,8 +471,8 @@ def test_what_only_one_of_two_filters_passes_is_no_loss() -> None:
     assert wire.account == (4, 1, 0, 0), "once"
 
 
-def test_what_is_lost_after_a_change_of_the_filter_is_told() -> None:
-    """However long it takes until there is a pause."""
+def test_packets_that_are_lost_after_a_change_of_the_filter_are_losses() -> None:
+    """It may take long until there is a pause."""
     wire = Wire()
     wire.is_taken_over(0)
     wire.passed += 3
@@ -494,7 +494,7 @@ def test_what_is_lost_after_a_change_of_the_filter_is_told() -> None:
     assert wire.account == (100, 200, 0, 0)
 
 
-def test_packets_that_the_counter_does_not_know_are_no_more_than_they_are() -> None:
+def test_packets_that_the_counter_cannot_count_hide_no_losses() -> None:
     wire = Wire()
     wire.count()
     wire.loss.add_lines(wire.now, lines(*[wire.now] * 5))
@@ -504,8 +504,8 @@ def test_packets_that_the_counter_does_not_know_are_no_more_than_they_are() -> N
     assert wire.loss.seen == 7
 
 
-def heard_nothing(wire: Wire, seconds: int) -> list[int]:
-    """When a stall is said while a packet is lost each second, and each stall ends in a restart."""
+def stalls(wire: Wire, seconds: int) -> list[int]:
+    """When stalls are found, while a packet is lost each second and each stall ends in a restart."""
     said = []
     for _ in range(seconds):
         wire.drops(1)
@@ -517,9 +517,9 @@ def heard_nothing(wire: Wire, seconds: int) -> list[int]:
     return said
 
 
-def test_a_stall_is_said_after_three_seconds_and_then_later_and_later() -> None:
+def test_a_stall_is_found_after_three_seconds_and_then_after_twice_the_time() -> None:
     wire = Wire()
-    said = heard_nothing(wire, 400)
+    said = stalls(wire, 400)
     pauses = [after - before for before, after in pairwise(said)]
     assert said[0] == 4, "the first look at a packet that passed, and three seconds"
     assert pauses[:5] == [7, 13, 25, 49, 61]
@@ -527,19 +527,19 @@ def test_a_stall_is_said_after_three_seconds_and_then_later_and_later() -> None:
     assert wire.loss.stalled
 
 
-def test_whoever_was_deaf_and_hears_again_is_as_patient_as_before() -> None:
+def test_a_packet_that_arrives_ends_the_stall_and_resets_its_time() -> None:
     wire = Wire()
-    assert heard_nothing(wire, 30) == [4, 11, 24]
+    assert stalls(wire, 30) == [4, 11, 24]
     wire.passes(1)
     wire.delivers(1)
     assert not wire.loss.stalled
     start = round(wire.now)
-    assert [moment - start for moment in heard_nothing(wire, 20)] == [4, 11]
+    assert [moment - start for moment in stalls(wire, 20)] == [4, 11]
 
 
-def test_it_stays_deaf_however_often_it_is_started() -> None:
+def test_a_restart_does_not_end_a_stall() -> None:
     wire = Wire()
-    heard_nothing(wire, 4)
+    stalls(wire, 4)
     wire.settle()
     assert wire.loss.stalled
     assert not wire.loss.check_stall(wire.now), "nothing passes any more"
@@ -547,7 +547,7 @@ def test_it_stays_deaf_however_often_it_is_started() -> None:
     assert wire.loss.stalled
 
 
-def test_nothing_that_passes_is_no_stall() -> None:
+def test_without_packets_there_is_no_stall() -> None:
     wire = Wire()
     for _ in range(100):
         wire.wait(1)
@@ -561,13 +561,13 @@ def test_nothing_that_passes_is_no_stall() -> None:
     assert not wire.loss.stalled
 
 
-@pytest.mark.parametrize("first", ["lines", "look"])
+@pytest.mark.parametrize("first", ["lines", "count"])
 def test_a_pause_after_a_burst_of_which_some_was_dropped_is_no_stall(first: str) -> None:
-    """The lines came; what is pending are those that never will."""
+    """The lines arrived; pending are those that never will."""
     wire = Wire()
     wire.passes(50)
     wire.drops(50)
-    if first == "look":
+    if first == "count":
         wire.wait(0.1)
     wire.now += 0.4
     wire.delivers(50)
@@ -577,7 +577,7 @@ def test_a_pause_after_a_burst_of_which_some_was_dropped_is_no_stall(first: str)
     assert wire.account == (50, 50, 0, 0)
 
 
-def test_a_capture_that_is_behind_is_not_deaf() -> None:
+def test_a_capture_that_is_behind_is_not_stalled() -> None:
     wire = Wire()
     wire.passes(100)
     for _ in range(20):
@@ -587,8 +587,8 @@ def test_a_capture_that_is_behind_is_not_deaf() -> None:
     assert wire.account == (100, 0, 0, 0)
 
 
-def test_what_passes_while_the_sensor_ends_changes_nothing_that_was_told() -> None:
-    """The counter is closed before the capture: what comes then was not counted."""
+def test_packets_that_pass_while_the_sensor_ends_do_not_change_the_account() -> None:
+    """The counter is closed before the capture: what arrives then was not counted."""
     wire = Wire()
     wire.drops(5)
     wire.settle()
@@ -599,7 +599,7 @@ def test_what_passes_while_the_sensor_ends_changes_nothing_that_was_told() -> No
     assert wire.account == (9, 6, 0, 0)
 
 
-def test_all_packets_of_a_file_are_here() -> None:
+def test_all_packets_of_a_file_have_arrived() -> None:
     loss = of_file(7)
     assert (loss.seen, loss.received, loss.pending) == (7, 7, 0)
     assert (loss.dropped, loss.missed) == (0, 0)

@@ -1,4 +1,4 @@
-"""What is read from this host."""
+"""The interfaces of this host and their addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from portsentry_py.host.interfaces import (
     all_interfaces,
     default_interfaces,
     describe,
-    interface,
     links_up,
     own_addresses,
 )
@@ -25,12 +24,13 @@ def test_loopback_is_not_watched_by_default() -> None:
     assert default_interfaces() == sorted(default_interfaces())
 
 
-def test_interfaces_without_a_type_carry_no_tags() -> None:
-    assert [one.ethernet for one in describe(["any", "no_such_if0", "../../etc"])] == [False, False, False]
-    assert interface("any").name == "any"
+def test_interfaces_without_a_type_are_not_ethernet() -> None:
+    found = describe(["any", "no_such_if0", "../../etc"])
+    assert [one.name for one in found] == ["any", "no_such_if0", "../../etc"]
+    assert not any(one.ethernet for one in found)
 
 
-def test_every_interface_is_named_and_the_one_for_all() -> None:
+def test_all_interfaces_include_the_one_for_all() -> None:
     assert {*default_interfaces(), "lo", "any"} <= set(all_interfaces())
 
 

@@ -1,4 +1,4 @@
-"""Open decoy ports: real sockets on the loopback interface."""
+"""Open traps: real sockets on the loopback interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 5
 
 
 def free_port() -> int:
-    """A port that nobody holds at this moment."""
+    """A port that nobody holds now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -23,13 +23,13 @@ def free_port() -> int:
 
 @pytest.fixture
 def port() -> int:
-    """A port for a decoy."""
+    """A port for a trap."""
     return free_port()
 
 
 @pytest.fixture
 def opened() -> Iterator[list[TrapListener]]:
-    """Listeners to be closed after the test."""
+    """Listeners that are closed after the test."""
     found: list[TrapListener] = []
     yield found
     for one in found:
@@ -40,8 +40,8 @@ def visit(port: int, address: str = "127.0.0.1") -> socket.socket:
     return socket.create_connection((address, port), timeout=PATIENCE_SECONDS)
 
 
-def told(visitor: socket.socket) -> bytes:
-    """All that a visitor reads until the other side closes."""
+def received(visitor: socket.socket) -> bytes:
+    """Everything that a visitor reads until the trap closes."""
     text = b""
     while some := visitor.recv(4096):
         text += some
@@ -49,28 +49,26 @@ def told(visitor: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("banner", ["", "220 ready\r\n"])
-def test_a_visitor_is_told_the_banner_and_sent_away(
-    port: int, opened: list[TrapListener], banner: str
-) -> None:
-    decoy = TrapListener([port], banner)
-    opened.append(decoy)
-    assert decoy.ports == {port}
+def test_a_visitor_gets_the_banner_and_is_closed(port: int, opened: list[TrapListener], banner: str) -> None:
+    trap = TrapListener([port], banner)
+    opened.append(trap)
+    assert trap.ports == {port}
     with visit(port) as visitor:
-        decoy.poll()
-        assert told(visitor) == banner.encode()
+        trap.poll()
+        assert received(visitor) == banner.encode()
 
 
-def test_both_families_are_welcome(port: int, opened: list[TrapListener]) -> None:
+def test_visitors_of_both_families_are_accepted(port: int, opened: list[TrapListener]) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    decoy = TrapListener([port], "hello")
-    opened.append(decoy)
+    trap = TrapListener([port], "hello")
+    opened.append(trap)
     with visit(port, "::1") as visitor:
-        decoy.poll()
-        assert told(visitor) == b"hello"
+        trap.poll()
+        assert received(visitor) == b"hello"
 
 
-def test_a_machine_without_ipv6_listens_all_the_same(
+def test_a_host_without_ipv6_listens_with_ipv4(
     port: int, opened: list[TrapListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: True)
@@ -82,46 +80,46 @@ def test_a_machine_without_ipv6_listens_all_the_same(
         return create(address, backlog=8)
 
     monkeypatch.setattr(socket, "create_server", without)
-    decoy = TrapListener([port], "hello")
-    opened.append(decoy)
+    trap = TrapListener([port], "hello")
+    opened.append(trap)
     with visit(port) as visitor:
-        decoy.poll()
-        assert told(visitor) == b"hello"
+        trap.poll()
+        assert received(visitor) == b"hello"
 
 
-def test_a_port_in_use_is_left_to_who_holds_it(
+def test_a_port_in_use_is_left_alone(
     port: int, opened: list[TrapListener], caplog: pytest.LogCaptureFixture
 ) -> None:
     other = free_port()
     with socket.create_server(("127.0.0.1", port)) as service:
-        decoy = TrapListener([port, other], "never read")
-        opened.append(decoy)
-        assert decoy.ports == {other}
-        assert f"decoy port {port} stays closed" in caplog.text
+        trap = TrapListener([port, other], "never read")
+        opened.append(trap)
+        assert trap.ports == {other}
+        assert f"trap {port} stays closed" in caplog.text
         with visit(port) as visitor:
-            decoy.poll()
+            trap.poll()
             guest, _ = service.accept()
             guest.close()
-            assert told(visitor) == b""
+            assert received(visitor) == b""
 
 
-def test_nobody_is_waited_for(port: int, opened: list[TrapListener]) -> None:
-    decoy = TrapListener([port], "x" * 100)
-    opened.append(decoy)
-    decoy.poll()
+def test_the_listener_waits_for_no_visitor(port: int, opened: list[TrapListener]) -> None:
+    trap = TrapListener([port], "x" * 100)
+    opened.append(trap)
+    trap.poll()
     gone = visit(port)
     gone.close()
     silent = visit(port)
-    decoy.poll()
+    trap.poll()
     with silent:
-        assert told(silent) == b"x" * 100
+        assert received(silent) == b"x" * 100
 
 
-def test_a_visitor_that_cannot_be_told_is_sent_away(
+def test_a_visitor_that_cannot_get_the_banner_is_closed(
     port: int, opened: list[TrapListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoy = TrapListener([port], "hello")
-    opened.append(decoy)
+    trap = TrapListener([port], "hello")
+    opened.append(trap)
 
     class Unwilling(socket.socket):
         def send(self, *_given: object) -> int:
@@ -135,50 +133,50 @@ def test_a_visitor_that_cannot_be_told_is_sent_away(
 
     monkeypatch.setattr(socket.socket, "accept", accepted)
     with visit(port) as visitor:
-        decoy.poll()
-        assert told(visitor) == b""
+        trap.poll()
+        assert received(visitor) == b""
 
 
-def test_one_poll_closes_so_many_and_no_more(
+def test_one_poll_closes_a_limited_number_of_visitors(
     port: int, opened: list[TrapListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "_MOST_AT_ONCE", 3)
-    decoy = TrapListener([port], "hello")
-    opened.append(decoy)
+    monkeypatch.setattr(listening, "_MAX_AT_ONCE", 3)
+    trap = TrapListener([port], "hello")
+    opened.append(trap)
     visitors = [visit(port) for _ in range(5)]
-    decoy.poll()
+    trap.poll()
     for visitor in visitors[:3]:
-        assert told(visitor) == b"hello"
+        assert received(visitor) == b"hello"
     visitors[3].setblocking(False)
     with pytest.raises(BlockingIOError):
         visitors[3].recv(1)
-    decoy.poll()
+    trap.poll()
     visitors[3].settimeout(PATIENCE_SECONDS)
-    assert told(visitors[3]) == b"hello"
+    assert received(visitors[3]) == b"hello"
     for visitor in visitors:
         visitor.close()
 
 
-def test_text_that_is_not_ascii_is_told_as_far_as_it_goes(port: int, opened: list[TrapListener]) -> None:
-    decoy = TrapListener([port], "grüß")
-    opened.append(decoy)
+def test_a_banner_that_is_not_ascii_is_replaced_in_part(port: int, opened: list[TrapListener]) -> None:
+    trap = TrapListener([port], "grüß")
+    opened.append(trap)
     with visit(port) as visitor:
-        decoy.poll()
-        assert told(visitor) == b"gr??"
+        trap.poll()
+        assert received(visitor) == b"gr??"
 
 
-def test_a_closed_decoy_refuses(port: int) -> None:
-    decoy = TrapListener([port], "")
-    decoy.close()
-    assert decoy.ports == frozenset()
-    decoy.poll()
-    decoy.close()
+def test_a_closed_trap_refuses(port: int) -> None:
+    trap = TrapListener([port], "")
+    trap.close()
+    assert trap.ports == frozenset()
+    trap.poll()
+    trap.close()
     with pytest.raises(ConnectionRefusedError):
         visit(port)
 
 
-def test_no_decoys_no_sockets() -> None:
-    decoy = TrapListener((), "hello")
-    assert decoy.ports == frozenset()
-    decoy.poll()
-    decoy.close()
+def test_no_traps_no_sockets() -> None:
+    trap = TrapListener((), "hello")
+    assert trap.ports == frozenset()
+    trap.poll()
+    trap.close()
