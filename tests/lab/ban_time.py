@@ -24,9 +24,9 @@ from tests.lab.fail2ban_matrix import put_in
 from tests.lab.support.kernel_rules import watched
 from tests.lab.support.wiretap import sent, tapped
 from tests.support import udp_peers as peers
+from tests.support.fail2ban_server import NFTABLES, Fail2banServer
 from tests.support.namespaces import IFACE, Host, Lab, opened
 from tests.support.sensor import Sensor
-from tests.support.sensor_jail import Jail
 from tests.support.waiting import wait_for
 
 PAGE = "fail2ban.md"
@@ -51,7 +51,7 @@ class Bench:
     """A target with the sensor and fail2ban; `ruled` and the capture `tap` watch them from outside."""
 
     lab: Lab
-    jail: Jail
+    jail: Fail2banServer
     ruled: dict[str, float]
     tap: Path
 
@@ -82,10 +82,10 @@ def bench(addresses: int) -> Iterator[Bench]:
         lab.target.run("ip", "route", "add", NETWORK, "dev", IFACE)
         tap = folder / "sent.pcapng"
         with ExitStack() as stack:
-            sensor = Sensor(lab.target, folder, {}, copy=False)
+            sensor = Sensor(lab.target, folder)
             stack.callback(sensor.stop)
             sensor.wait_until_ready()
-            jail = Jail(lab.target, folder, sensor.log)
+            jail = Fail2banServer(lab.target, folder, NFTABLES, log=sensor.log)
             stack.callback(jail.stop)
             ruled = stack.enter_context(watched(lab.target))
             stack.enter_context(tapped(lab.scanner, tap, f"src net {NETWORK} and tcp"))
@@ -140,8 +140,7 @@ def going_on(made: Bench, number: int, minutes: float) -> list[str]:
             nmap.kill()
             nmap.wait()
     made.bans([source])
-    log = (made.jail.folder / "fail2ban.log").read_text().splitlines()
-    return [line for line in log if source in line.split()]
+    return [line for line in made.jail.messages() if source in line.split()]
 
 
 def row(what: str, bans: list[Ban]) -> list[str]:

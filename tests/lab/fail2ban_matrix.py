@@ -22,7 +22,7 @@ from tests.support.fail2ban_server import (
     NETWORK_FIREWALLS,
     NETWORK_NAME,
     Fail2ban,
-    Server,
+    Fail2banServer,
     from_tree,
 )
 from tests.support.namespaces import opened
@@ -67,7 +67,7 @@ def rows(which: Fail2ban) -> Iterator[Row]:
         with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
             start_echo(lab)
             try:
-                server = Server(lab.target, Path(folder), local, which)
+                server = Fail2banServer(lab.target, Path(folder), local, which=which)
             except AssertionError as error:
                 yield from (Row(name, firewall, family, broken=_first(error)) for family in FAMILIES)
                 continue

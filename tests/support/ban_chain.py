@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from tests.support import udp_peers as peers
-from tests.support.fail2ban_server import NAME, NETWORK_NAME, Server, scan_line
+from tests.support.fail2ban_server import NAME, NETWORK_NAME, Fail2banServer, scan_line
 from tests.support.namespaces import Host, Lab
 from tests.support.peers import HTTP_PORT
 from tests.support.waiting import wait_for
@@ -41,12 +41,12 @@ def open_ports(client: Host, target: str, source: str) -> set[str]:
     return {name for name, answered in (("tcp", tcp), ("udp", udp)) if answered}
 
 
-def listed(server: Server, address: str) -> bool:
+def listed(server: Fail2banServer, address: str) -> bool:
     """Tell whether the kernel holds the address or network for a firewall."""
     return bool(re.search(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\d)", server.listing()))
 
 
-def prove(lab: Lab, server: Server, family: str, jail: str = NAME) -> Proof:
+def prove(lab: Lab, server: Fail2banServer, family: str, jail: str = NAME) -> Proof:
     """Go through the chain once, for one family, with the jail for addresses or the one for networks.
 
     Raises:

@@ -1,7 +1,8 @@
-"""A fail2ban server on a host of the lab: Debian's own or one run from its source tree, with our pack."""
+"""A fail2ban server on a host of the lab: Debian's own, or one run from its source tree."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -77,22 +78,34 @@ def from_tree(tree: Path) -> Fail2ban:
     return Fail2ban("source tree", tree / "config", tree)
 
 
-class Server:
-    """A server that reads a log which the test writes, in a folder of its own."""
+class Fail2banServer:
+    """A server with the shipped filter and jails, in a folder of its own; it bans with the host's firewall.
+
+    Args:
+        host: where it runs.
+        folder: gets its configuration, log and database.
+        local: the operator's jail file.
+        which: Debian's fail2ban, or another.
+        files: more files of the operator's, by their names below etc/fail2ban.
+        log: what the jails read; the default is a file in the folder, for `write`.
+    """
 
     def __init__(
         self,
         host: Host,
         folder: Path,
         local: str,
+        *,
         which: Fail2ban = DEBIAN,
         files: Mapping[str, str] = MappingProxyType({}),
+        log: Path | None = None,
     ) -> None:
         self.host = host
         self.which = which
         self.folder = folder
         self.config = folder / "etc/fail2ban"
-        self.log = folder / "portsentry.log"
+        self.socket = folder / "fail2ban.sock"
+        self.log = log or folder / "portsentry.log"
         shutil.copytree(which.config, self.config, symlinks=True)
         install(folder)
         (self.config / "fail2ban.local").write_text(_SERVER.format(folder=folder))
@@ -100,22 +113,22 @@ class Server:
         (self.config / "jail.d/zz-test.local").write_text(local)
         for name, text in files.items():
             (self.config / name).write_text(text)
-        self.log.touch()
+        self.log.touch()  # as the package's tmpfiles entry does: fail2ban does not start without it
         self.processes: list[subprocess.Popen[str]] = []
         self.start()
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it, and wait until its jails run."""
         with (self.folder / "fail2ban.out").open("a") as output:
             words = [*self.which.program("fail2ban-server"), "-c", str(self.config), "-f", "start"]
             self.processes.append(self.host.start(*words, stderr=output))
-        wait_for(self._answers, "fail2ban to start", evidence=self.evidence)
+        wait_for(self._has_jails, "fail2ban to start", evidence=self.evidence)
 
     def stop(self) -> None:
         """End it, which takes its rules out of the kernel."""
         self.client("stop")
         try:
-            self.processes[-1].wait(30)
+            self.processes[-1].wait(60)
         finally:
             self.processes[-1].kill()
 
@@ -133,20 +146,35 @@ class Server:
         finally:
             os.close(descriptor)
 
-    def banned(self, jail: str = NAME) -> list[str]:
-        """Give what a jail says is banned."""
-        listed = self.client("get", jail, "banip")
-        return listed.split()
+    def banned(self, jail: str = NAME) -> set[str]:
+        """What a jail says is banned."""
+        return set(self.client("get", jail, "banip").split())
+
+    def failures(self, jail: str = NAME) -> int:
+        """How many lines of its log a jail has matched."""
+        return int(self.client("status", jail).split("Total failed:")[1].split()[0])
+
+    def blocked(self) -> set[str]:
+        """The addresses that the kernel's nftables hold for fail2ban."""
+        listed = self.host.run("nft", "--json", "list", "table", "inet", "f2b-table")
+        if listed.returncode != 0:
+            return set()  # fail2ban makes its table at the first ban
+        sets = [entry["set"] for entry in json.loads(listed.stdout)["nftables"] if "set" in entry]
+        return {str(address) for one in sets for address in one.get("elem", [])}
 
     def wait_for_bans(self, banned: Iterable[str], jail: str = NAME) -> None:
         """Return when exactly these are banned."""
-        wanted = sorted(banned)
-        wait_for(
-            lambda: sorted(self.banned(jail)) == wanted, f"{wanted[:3]} in {jail}", evidence=self.evidence
-        )
+        wanted = set(banned)
+        some = sorted(wanted)[:3]
+        wait_for(lambda: self.banned(jail) == wanted, f"{some} in {jail}", evidence=self.evidence)
+
+    def wait_for_ban(self, address: str) -> None:
+        """Return when this address is banned, both in fail2ban's view and in the kernel's."""
+        wait_for(lambda: address in self.banned(), f"{address} to be banned", evidence=self.evidence)
+        wait_for(lambda: address in self.blocked(), f"{address} to be blocked", evidence=self.evidence)
 
     def listing(self) -> str:
-        """Give everything that the kernel of the host holds for its firewalls."""
+        """Everything that the kernel of the host holds for its firewalls."""
         commands = (
             ("nft", "list", "ruleset"),
             ("iptables-save",),
@@ -155,23 +183,25 @@ class Server:
         )
         return "\n".join(self.host.run(*command).stdout for command in commands)
 
-    def told(self) -> list[str]:
-        """Give fail2ban's own log."""
+    def messages(self) -> list[str]:
+        """The lines of fail2ban's own log."""
         log = self.folder / "fail2ban.log"
         return log.read_text(errors="replace").splitlines() if log.exists() else []
 
     def errors(self) -> list[str]:
-        """Give the lines in which fail2ban says that something failed."""
-        return [line for line in self.told() if " ERROR " in line or " CRITICAL " in line]
+        """The lines in which fail2ban says that something failed."""
+        return [line for line in self.messages() if " ERROR " in line or " CRITICAL " in line]
 
     def evidence(self) -> str:
-        """Say what a person would look at first."""
-        return "\n".join(["-- fail2ban", (self.folder / "fail2ban.out").read_text(), *self.told()[-30:]])
+        """What a person would look at first."""
+        output = (self.folder / "fail2ban.out").read_text()
+        return "\n".join(["-- fail2ban", output, *self.messages()[-30:]])
 
-    def _answers(self) -> bool:
+    def _has_jails(self) -> bool:
         if self.processes[-1].poll() is not None:
             raise AssertionError(f"fail2ban ended at once\n{self.evidence()}")
-        return "Server replied: pong" in self.client("ping")
+        status = self.client("status")
+        return "Number of jail:" in status and "Number of jail:\t0" not in status
 
 
 def scan_line(

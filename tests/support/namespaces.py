@@ -20,6 +20,16 @@ from typing import IO
 PEERS = Path(__file__).with_name("peers.py")
 NAMESPACES = Path("/run/netns")
 IFACE = "eth0"
+# Of IPv6, only what is asked for: no report of a multicast group later than a moment, no search for routers.
+_CALM = """
+echo 1 >/proc/sys/net/ipv6/conf/default/mldv2_unsolicited_report_interval
+echo 0 >/proc/sys/net/ipv6/conf/default/router_solicitations
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+"""
+_SILENT = """
+echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+for setting in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >"$setting"; done
+"""
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ class Lab:
         """Make the namespaces and wire them up."""
         for host in (*self.ends, self.switch):
             ip("netns", "add", host.namespace)
+            host.set_kernel(_CALM)
             ip("-n", host.namespace, "link", "set", "lo", "up")
         switch = self.switch.namespace
         # A bridge that snoops says so to all, in packets of its own.
@@ -128,6 +139,15 @@ class Lab:
                 if other is not host:
                     for address in (*other.ipv4, *other.ipv6):
                         ip("-n", name, "route", "add", address, "dev", IFACE)
+
+    def silence(self) -> None:
+        """Let the hosts say nothing by themselves: no IPv6, and no care about where a source may come from.
+
+        Without a route back, a kernel takes the packets and answers none: each that is sent is one packet on
+        the wire.
+        """
+        for host in (*self.ends, self.switch):
+            host.set_kernel(_SILENT)
 
     def serve(self) -> None:
         """Start the target's services, on ports 22 and 80 of both families."""

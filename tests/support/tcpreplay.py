@@ -10,17 +10,13 @@ from pathlib import Path
 
 from tests.support import frames
 from tests.support.frames import Link
-from tests.support.namespaces import IFACE, Host, Lab
+from tests.support.namespaces import IFACE, Host
 from tests.support.needs import require_tool
 from tests.support.workloads import Frames
 
 _ACTUAL = re.compile(r"Actual: (\d+) packets \(\d+ bytes\) sent in ([\d.]+) seconds")
 _FAILED = re.compile(r"Failed packets: +(\d+)")
 _ADDRESS = re.compile(r"link/ether ([0-9a-f:]{17})")
-_SILENT = """
-echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
-for setting in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > "$setting"; done
-"""
 _ANY_SPEED = 10_000
 _SEND_SECONDS = 600
 
@@ -36,16 +32,6 @@ class Sent:
     def rate(self) -> float:
         """Packets in a second."""
         return self.packets / self.seconds if self.seconds else 0.0
-
-
-def silence(lab: Lab) -> None:
-    """Let the hosts say nothing by themselves: no IPv6, and no care about where a source may come from.
-
-    Without a route back, a kernel takes the packets and answers none: each that is sent is one packet on
-    the wire.
-    """
-    for host in (*lab.ends, lab.switch):
-        host.set_kernel(_SILENT)
 
 
 def link(sender: Host, target: Host) -> Link:

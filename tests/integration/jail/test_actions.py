@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.jail.conftest import StartServer
+from tests.integration.fixtures import StartServer
 from tests.support.ban_chain import open_ports
 from tests.support.fail2ban_server import NFTABLES, scan_line
 from tests.support.namespaces import Lab

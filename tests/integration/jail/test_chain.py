@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.jail.conftest import StartServer
+from tests.integration.fixtures import StartServer
 from tests.lab import fail2ban_matrix
 from tests.support.ban_chain import FAMILIES, NETWORKS, listed, open_ports, prove
-from tests.support.fail2ban_server import FIREWALLS, NETWORK_FIREWALLS, NFTABLES, Server, scan_line
+from tests.support.fail2ban_server import FIREWALLS, NETWORK_FIREWALLS, NFTABLES, Fail2banServer, scan_line
 from tests.support.namespaces import Lab
 from tests.support.waiting import wait_for
 
@@ -42,7 +42,7 @@ def test_a_scan_line_becomes_a_rule_and_an_unban_takes_it_away(
         assert prove(lab, server, family).errors == []
 
 
-def banned_for_a_test(lab: Lab, server: Server, address: str) -> dict[str, object]:
+def banned_for_a_test(lab: Lab, server: Fail2banServer, address: str) -> dict[str, object]:
     done = lab.target.run(sys.executable, "-c", _BAN, address, server.config)
     assert done.stderr == ""
     found: dict[str, object] = json.loads(done.stdout)
@@ -59,7 +59,7 @@ def test_a_test_ban_finds_its_rule_and_leaves_nothing(
     report = banned_for_a_test(lab, server, address)
 
     assert any(address in rule for rule in report["rules"])  # type: ignore[attr-defined]
-    assert server.banned() == []
+    assert server.banned() == set()
     assert not listed(server, address)
     assert server.errors() == []
 
@@ -71,7 +71,7 @@ def test_a_test_ban_notices_an_action_that_does_not_work(lab: Lab, start_server:
     report = banned_for_a_test(lab, server, "192.0.2.1")
 
     assert "fail2ban lists 192.0.2.1 as banned, but the kernel has no rule" in str(report["error"])
-    assert server.banned() == []
+    assert server.banned() == set()
 
 
 def test_a_test_ban_names_a_jail_that_is_not_there(lab: Lab, start_server: StartServer) -> None:
@@ -93,7 +93,7 @@ def test_a_test_ban_keeps_its_hands_off_an_address_that_is_banned(
     report = banned_for_a_test(lab, server, "192.0.2.1")
 
     assert "blocked already" in str(report["error"])
-    assert server.banned() == ["192.0.2.1"]
+    assert server.banned() == {"192.0.2.1"}
 
 
 def test_a_mode_that_does_not_exist_bans_nobody_and_takes_no_jail_down(
@@ -109,7 +109,7 @@ def test_a_mode_that_does_not_exist_bans_nobody_and_takes_no_jail_down(
     server.wait_for_bans(["192.0.2.1"], "zz-mine")
 
     assert "portsentry, portsentry-strict, zz-mine" in server.client("status")
-    assert server.banned() == []
+    assert server.banned() == set()
     assert server.errors() == []
     assert lab.scanner.reaches(lab.target.ipv4[0], 80)
 

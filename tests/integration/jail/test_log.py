@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.jail.conftest import StartServer
-from tests.support.fail2ban_server import NAME, NFTABLES, Server, scan_line
+from tests.integration.fixtures import StartServer
+from tests.support.fail2ban_server import NFTABLES, Fail2banServer, scan_line
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.wire
@@ -27,13 +27,15 @@ def addresses(count: int) -> list[str]:
     return [f"198.18.{number // 250}.{number % 250 + 1}" for number in range(count)]
 
 
-def bans(server: Server) -> Counter[str]:
+def bans(server: Fail2banServer) -> Counter[str]:
     """Count the bans of each address in fail2ban's own log, restored ones not included."""
-    return Counter(line.split(" Ban ")[1].strip() for line in server.told() if "[portsentry] Ban " in line)
+    return Counter(
+        line.split(" Ban ")[1].strip() for line in server.messages() if "[portsentry] Ban " in line
+    )
 
 
 def create(log: Path) -> None:
-    """Do what logrotate's `create` does; the sensor opens its log anew, as `Server.write` does."""
+    """Do what logrotate's `create` does; the sensor opens its log anew, as `Fail2banServer.write` does."""
     log.rename(log.with_suffix(".log.1"))
     log.touch(0o640)
 
@@ -56,9 +58,7 @@ def test_a_rotation_in_a_burst_loses_no_ban(
         if number == ROTATED_AT:
             # What fail2ban has not read by then is lost to it, and without pyinotify it looks once a second;
             # the sensor tells of a scan that goes on again for that reason.
-            wait_for(
-                lambda: f"Total failed:\t{ROTATED_AT}" in server.client("status", NAME), "all to be read"
-            )
+            wait_for(lambda: server.failures() == ROTATED_AT, "all to be read", evidence=server.evidence)
             rotate(server.log)
         server.write(scan_line(address))
 

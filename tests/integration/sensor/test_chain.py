@@ -7,41 +7,33 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.integration.sensor.conftest import StartSensor
-from tests.support.namespaces import IFACE, Host, Lab
+from tests.integration.fixtures import StartSensor
+from tests.support.capturing import capturing
+from tests.support.fail2ban_server import Fail2banServer, scan_line
+from tests.support.namespaces import Lab
 from tests.support.peers import HTTP_PORT, SSH_PORT
 from tests.support.processes import all_ended
-from tests.support.sensor import Line, Sensor
-from tests.support.sensor_jail import Jail
+from tests.support.scanning import PORTS, nmap, scan_from
+from tests.support.sensor import CAPTURE_TOOLS, Line, Sensor
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.wire
 
-PORTS = "1-150"
-DECOY = 2323
-POLLED_SECONDS = 3.0  # fail2ban looks at a log every second where it has no inotify
+TRAP = 2323
 REQUESTS = 200
 
 
-def nmap(scanner: Host, *words: str) -> None:
-    """Scan without asking names or pinging first; give up on ports that a ban hides."""
-    done = scanner.run("nmap", "-n", "-Pn", "-T4", "--max-retries", "1", "--host-timeout", "60s", *words)
-    assert done.returncode == 0, done.stderr
-
-
-def accused(sensor: Sensor, address: str) -> list[Line]:
-    """Give the lines that hold something against `address`."""
-    found = [
-        *sensor.matching(src_ip=address, verdict="ban"),
-        *sensor.matching(src_ip=address, verdict="watch"),
+def evidence_against(sensor: Sensor, address: str) -> list[Line]:
+    """The lines that hold something against an address."""
+    return [
+        line
+        for line in sensor.matching(src_ip=address)
+        if line["event_type"] == "scan" or line["verdict"] in {"ban", "watch"}
     ]
-    return found + sensor.matching(src_ip=address, event_type="scan")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +42,7 @@ def accused(sensor: Sensor, address: str) -> list[Line]:
     ids=["syn", "connect", "syn over IPv6"],
 )
 def test_a_scanner_is_banned_and_a_visitor_is_not(
-    lab: Lab, jail: Jail, start_sensor: StartSensor, options: list[str], version: int
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, options: list[str], version: int
 ) -> None:
     sensor = start_sensor()
     scanner = (lab.scanner.ipv4 if version == 4 else lab.scanner.ipv6)[0]
@@ -66,11 +58,13 @@ def test_a_scanner_is_banned_and_a_visitor_is_not(
     output, _ = visit.communicate(timeout=120)
     assert json.loads(output) == {"answered": REQUESTS, "echoed": REQUESTS // 20}
     for visitor in (*lab.visitor.ipv4, *lab.visitor.ipv6):
-        assert accused(sensor, visitor) == []
+        assert evidence_against(sensor, visitor) == []
     assert jail.banned() == jail.blocked() == {scanner}
 
 
-def test_a_host_on_the_ignore_list_scans_as_it_likes(lab: Lab, jail: Jail, start_sensor: StartSensor) -> None:
+def test_a_scan_from_the_ignore_list_bans_nobody(
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor
+) -> None:
     friend, stranger = lab.scanner.ipv4
     sensor = start_sensor(ignore=[friend])
     target = lab.target.ipv4[0]
@@ -78,36 +72,36 @@ def test_a_host_on_the_ignore_list_scans_as_it_likes(lab: Lab, jail: Jail, start
     nmap(lab.scanner, "-sS", "-p", "1-2000", target)
     sensor.wait_for_line("the friend's scan", src_ip=friend, event_type="scan", verdict="ignore")
 
-    # fail2ban reads in order: once the stranger is banned, it has read about the friend and let it be.
-    nmap(lab.scanner, "-sS", "-S", stranger, "-e", IFACE, "-p", PORTS, target)
+    # fail2ban reads in order: when the stranger is banned, it has read the lines about the friend.
+    scan_from(lab.scanner, stranger, "-sS", "-p", PORTS, target)
     jail.wait_for_ban(stranger)
     assert friend not in jail.banned() | jail.blocked()
     assert {line["verdict"] for line in sensor.matching(src_ip=friend)} <= {"ignore", "none"}
     assert lab.scanner.reaches(target, HTTP_PORT)
 
 
-def test_a_decoy_port_bans_at_the_second_touch(lab: Lab, jail: Jail, start_sensor: StartSensor) -> None:
-    sensor = start_sensor(traps={"tcp": [DECOY]})
+def test_a_trap_bans_at_the_second_touch(lab: Lab, jail: Fail2banServer, start_sensor: StartSensor) -> None:
+    sensor = start_sensor(traps={"tcp": [TRAP]})
     scanner, target = lab.scanner.ipv4[0], lab.target.ipv4[0]
 
-    lab.scanner.connect(target, DECOY)
+    lab.scanner.connect(target, TRAP)
     first = sensor.wait_for_line("the first touch", src_ip=scanner, event_type="trap")
-    assert (first["verdict"], first["dest_port"]) == ("watch", DECOY)
+    assert (first["verdict"], first["dest_port"]) == ("watch", TRAP)
     assert jail.banned() == set()
 
-    lab.scanner.connect(target, DECOY)
+    lab.scanner.connect(target, TRAP)
     sensor.wait_for_line("the second touch", src_ip=scanner, event_type="trap", verdict="ban")
     jail.wait_for_ban(scanner)
     assert not lab.scanner.reaches(target, HTTP_PORT)
 
 
-def test_a_decoy_port_bans_at_the_first_touch_where_that_is_asked_for(
-    lab: Lab, jail: Jail, start_sensor: StartSensor
+def test_a_trap_bans_at_the_first_touch_where_that_is_configured(
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor
 ) -> None:
-    sensor = start_sensor(traps={"tcp": [DECOY], "ban_on": "first"})
+    sensor = start_sensor(traps={"tcp": [TRAP], "ban_on": "first"})
     scanner = lab.scanner.ipv4[0]
 
-    lab.scanner.connect(lab.target.ipv4[0], DECOY)
+    lab.scanner.connect(lab.target.ipv4[0], TRAP)
 
     jail.wait_for_ban(scanner)
     assert sensor.matching(src_ip=scanner, event_type="trap")[0]["verdict"] == "ban"
@@ -115,61 +109,63 @@ def test_a_decoy_port_bans_at_the_first_touch_where_that_is_asked_for(
 
 def test_sigterm_ends_the_sensor_and_its_children(start_sensor: StartSensor) -> None:
     sensor = start_sensor()
-    children = list(sensor.children().values())
-    assert {child.name() for child in children} == {"dumpcap", "tshark"}
+    children = sensor.children()
+    assert children.keys() == CAPTURE_TOOLS
 
     assert sensor.stop() == 0
 
-    assert all_ended(children)
+    assert all_ended(children.values())
     assert sensor.lines()[-1]["state"] == "stopped"
 
 
 def test_the_children_do_not_outlive_a_killed_sensor(start_sensor: StartSensor) -> None:
     sensor = start_sensor()
-    children = list(sensor.children().values())
-    assert len(children) == 2
+    children = sensor.children()
+    assert children.keys() == CAPTURE_TOOLS
 
     sensor.process.kill()
 
-    took = _seconds_until_gone(children)
-    print(f"the children were gone after {took:.1f} s")
+    wait_for(lambda: all_ended(children.values()), "the end of the children")
 
 
 @pytest.mark.parametrize("victim", ["dumpcap", "tshark"])
-def test_a_killed_child_is_replaced(lab: Lab, jail: Jail, start_sensor: StartSensor, victim: str) -> None:
+def test_a_killed_child_is_replaced(
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, victim: str
+) -> None:
     sensor = start_sensor()
     before = sensor.children()
 
     before[victim].kill()
     sensor.wait_for_line("the restart", event_type="status", state="restarted")
+    sensor.wait_for(lambda: sensor.children().keys() == CAPTURE_TOOLS, "both children")
 
     after = sensor.children()
-    assert set(after) == {"dumpcap", "tshark"}
     assert after[victim].pid != before[victim].pid
-    assert all_ended(list(before.values()))
+    assert all_ended(before.values())
     nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
     jail.wait_for_ban(lab.scanner.ipv4[0])
 
 
 @pytest.mark.parametrize("how", ["rename", "copytruncate"])
 def test_lines_go_on_in_the_new_file_after_a_rotation(
-    lab: Lab, jail: Jail, start_sensor: StartSensor, how: str
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, how: str
 ) -> None:
-    sensor = start_sensor(traps={"tcp": [DECOY]})
-    scanner, target = lab.scanner.ipv4[0], lab.target.ipv4[0]
-    lab.scanner.connect(target, DECOY)
+    sensor = start_sensor(traps={"tcp": [TRAP]})
+    scanner, target, other = lab.scanner.ipv4[0], lab.target.ipv4[0], "192.0.2.99"
+    lab.scanner.connect(target, TRAP)
     sensor.wait_for_line("the line before the rotation", src_ip=scanner, event_type="trap")
+    # fail2ban notices that a log was truncated only if it had read further than the log is long now.
+    jail.write(scan_line(other))
+    jail.wait_for_ban(other)
 
     rotated = sensor.log.with_name("portsentry.log.1")
     if how == "rename":
         sensor.log.rename(rotated)
         sensor.log.touch(0o640)
     else:
-        # fail2ban takes a truncated log for one that was cut only if it has read further than it is long now.
-        time.sleep(POLLED_SECONDS)
         shutil.copyfile(sensor.log, rotated)
         os.truncate(sensor.log, 0)
-    lab.scanner.connect(target, DECOY)
+    lab.scanner.connect(target, TRAP)
 
     after = sensor.wait_for_line("the line after the rotation", src_ip=scanner, event_type="trap")
     assert after["verdict"] == "ban"
@@ -180,34 +176,36 @@ def test_lines_go_on_in_the_new_file_after_a_rotation(
 
 def test_a_replay_says_what_was_said_live(lab: Lab, start_sensor: StartSensor, tmp_path: Path) -> None:
     """Byte for byte from what the sensor captured; from a capture without its filter, but for the times."""
-    witness = tmp_path / "witness.pcapng"
-    with (tmp_path / "witness.out").open("w") as output:
-        dumpcap = lab.target.start("dumpcap", "-q", "-i", IFACE, "-w", witness, stderr=output)
-    wait_for(lambda: witness.exists() and witness.stat().st_size, "the witness to capture")
-    sensor = start_sensor(
-        copy=True,
-        capture={"workers": 1},  # there is one file for the copy
-        served={"tcp": [SSH_PORT, HTTP_PORT]},
-        traps={"tcp": [DECOY]},
-        connections="all",
-        # So much that nothing is held back: microseconds must not decide which line is written.
-        lines={"per_source_per_minute": 10_000, "per_second": 10_000},
-    )
-
-    visit = lab.visitor.visit(lab.target, 40)
-    lab.scanner.connect(lab.target.ipv4[0], DECOY)
-    for options in ("-sS -p 75-110", "-sT -p 75-110", "-sX -p 75-85", "-sU -p 75-80", "-6 -sS -p 75-110"):
-        nmap(lab.scanner, *options.split(), (lab.target.ipv6 if "-6" in options else lab.target.ipv4)[0])
-    visit.communicate(timeout=120)
-    _settle(sensor.log)
-    assert sensor.stop() == 0
-    dumpcap.terminate()
-    dumpcap.wait(30)
+    unfiltered = tmp_path / "unfiltered.pcapng"
+    with capturing(lab.target, unfiltered) as capture:
+        sensor = start_sensor(
+            copy=True,
+            capture={"workers": 1},  # there is one file for the copy
+            served={"tcp": [SSH_PORT, HTTP_PORT]},
+            traps={"tcp": [TRAP]},
+            connections="all",
+            # So much that nothing is suppressed: microseconds must not decide which line is written.
+            lines={"per_source_per_minute": 10_000, "per_second": 10_000},
+        )
+        visit = lab.visitor.visit(lab.target, 40)
+        lab.scanner.connect(lab.target.ipv4[0], TRAP)
+        for options in (
+            "-sS -p 75-110",
+            "-sT -p 75-110",
+            "-sX -p 75-85",
+            "-sU -p 75-80",
+            "-6 -sS -p 75-110",
+        ):
+            nmap(lab.scanner, *options.split(), (lab.target.ipv6 if "-6" in options else lab.target.ipv4)[0])
+        visit.communicate(timeout=120)
+        sensor.settle()
+        capture.settle()
+        assert sensor.stop() == 0
 
     live = _events(sensor.log.read_text())
     assert len(live) > 50, sensor.evidence()
     assert _events(_replay(lab, sensor, sensor.captured)) == live
-    assert _timeless(_events(_replay(lab, sensor, witness))) == _timeless(live)
+    assert _timeless(_events(_replay(lab, sensor, unfiltered))) == _timeless(live)
 
 
 def _replay(lab: Lab, sensor: Sensor, capture: Path) -> str:
@@ -231,19 +229,3 @@ def _timeless(lines: list[str]) -> list[Line]:
     """Drop the times, and the name that is made of one."""
     dated = {"timestamp", "first_seen", "last_seen", "event_id"}
     return [{key: value for key, value in json.loads(line).items() if key not in dated} for line in lines]
-
-
-def _settle(log: Path) -> None:
-    """Return when the log has been still for two seconds: what was captured has come through."""
-    deadline = time.monotonic() + 60
-    size, since = -1, time.monotonic()
-    while time.monotonic() < deadline and time.monotonic() - since < 2:
-        if log.stat().st_size != size:
-            size, since = log.stat().st_size, time.monotonic()
-        time.sleep(0.1)
-
-
-def _seconds_until_gone(children: list[psutil.Process]) -> float:
-    start = time.monotonic()
-    wait_for(lambda: all_ended(children), "the children to be gone", seconds=15)
-    return time.monotonic() - start

@@ -7,36 +7,21 @@ import signal
 import pytest
 import yaml
 
-from tests.integration.sensor.conftest import StartSensor
-from tests.integration.sensor.test_chain import DECOY, PORTS, nmap
+from tests.integration.fixtures import StartSensor
+from tests.support.fail2ban_server import Fail2banServer
 from tests.support.namespaces import IFACE, Lab
-from tests.support.sensor import Sensor
-from tests.support.sensor_jail import Jail
+from tests.support.scanning import PORTS, forge, nmap, scan_from
+from tests.support.sensor import scan_verdicts
 
 pytestmark = pytest.mark.wire
 
+TRAP = 2323
 # More requests than a forged scan takes: the session on port 22 is open all the while.
-LONG_VISIT = 2000
-
-
-def forge(lab: Lab, source: str) -> None:
-    """Scan the target in somebody else's name."""
-    target = lab.target.ipv4[0]
-    # nmap sends from addresses of the host alone. No neighbour must hear that this one moved here: the target
-    # is looked up before, and never again.
-    assert lab.scanner.reaches(target, 80)
-    lab.scanner.run("ip", "neigh", "change", target, "dev", IFACE, "nud", "permanent")
-    lab.scanner.run("ip", "addr", "add", f"{source}/32", "dev", "lo")
-    nmap(lab.scanner, "-sS", "--send-ip", "-S", source, "-e", IFACE, "-p", PORTS, target)
-
-
-def verdicts(sensor: Sensor, address: str) -> set[tuple[str, str]]:
-    """What the scan lines say of an address."""
-    return {(line["verdict"], line["reason"]) for line in sensor.matching(src_ip=address, event_type="scan")}
+LONG_VISIT = 20_000
 
 
 def test_who_is_logged_in_over_ssh_cannot_be_banned_by_a_forger(
-    lab: Lab, jail: Jail, start_sensor: StartSensor
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor
 ) -> None:
     friend = lab.visitor.ipv4[0]
     visit = lab.visitor.visit(lab.target, LONG_VISIT)
@@ -47,7 +32,7 @@ def test_who_is_logged_in_over_ssh_cannot_be_banned_by_a_forger(
         forge(lab, friend)
         sensor.wait_for_line("the forged scan", src_ip=friend, event_type="scan")
 
-        assert verdicts(sensor, friend) == {("ignore", "ssh_session")}
+        assert scan_verdicts(sensor, friend) == {("ignore", "ssh_session")}
         nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
         jail.wait_for_ban(lab.scanner.ipv4[0])
         assert friend not in jail.banned()
@@ -56,7 +41,7 @@ def test_who_is_logged_in_over_ssh_cannot_be_banned_by_a_forger(
 
 
 def test_a_guest_who_browsed_cannot_be_banned_by_a_forger(
-    lab: Lab, jail: Jail, start_sensor: StartSensor
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor
 ) -> None:
     guest = lab.visitor.ipv4[0]
     sensor = start_sensor()
@@ -66,28 +51,28 @@ def test_a_guest_who_browsed_cannot_be_banned_by_a_forger(
     forge(lab, guest)
     sensor.wait_for_line("the forged scan", src_ip=guest, event_type="scan")
 
-    assert verdicts(sensor, guest) <= {("watch", "friend"), ("ignore", "ssh_session")}
+    assert scan_verdicts(sensor, guest) <= {("watch", "friend"), ("ignore", "ssh_session")}
     assert jail.banned() == set()
 
 
-def test_an_open_decoy_port_proves_its_visitor(lab: Lab, jail: Jail, start_sensor: StartSensor) -> None:
-    sensor = start_sensor(traps={"tcp": [DECOY], "listen": True, "banner": "220 ready\r\n"})
+def test_an_open_trap_proves_its_visitor(lab: Lab, jail: Fail2banServer, start_sensor: StartSensor) -> None:
+    sensor = start_sensor(traps={"tcp": [TRAP], "listen": True, "banner": "220 ready\r\n"})
     scanner, target = lab.scanner.ipv4[0], lab.target.ipv4[0]
 
-    assert lab.scanner.reaches(target, DECOY)
+    assert lab.scanner.reaches(target, TRAP)
 
     line = sensor.wait_for_line("the touch", src_ip=scanner, event_type="trap", verdict="ban")
     assert line["source_verified"] is True
     jail.wait_for_ban(scanner)
 
 
-def test_a_port_that_a_service_holds_is_no_open_decoy(lab: Lab, start_sensor: StartSensor) -> None:
-    sensor = start_sensor(traps={"tcp": [80, DECOY], "listen": True})
+def test_a_port_that_a_service_holds_is_no_open_trap(lab: Lab, start_sensor: StartSensor) -> None:
+    sensor = start_sensor(traps={"tcp": [80, TRAP], "listen": True})
 
     assert lab.visitor.reaches(lab.target.ipv4[0], 80)
-    assert lab.visitor.reaches(lab.target.ipv4[0], DECOY)
+    assert lab.visitor.reaches(lab.target.ipv4[0], TRAP)
 
-    sensor.wait_for_line("the touch", src_ip=lab.visitor.ipv4[0], event_type="trap", dest_port=DECOY)
+    sensor.wait_for_line("the touch", src_ip=lab.visitor.ipv4[0], event_type="trap", dest_port=TRAP)
     assert sensor.matching(dest_port=80, event_type="trap") == []
     assert "trap 80 stays closed" in sensor.diagnostics.read_text()
 
@@ -121,29 +106,31 @@ def test_fragments_hide_nothing(lab: Lab, start_sensor: StartSensor, options: li
     assert line["scan_type"] == ("xmas" if "-sX" in options else "syn")
 
 
-def test_every_technique_is_named_on_the_wire(lab: Lab, start_sensor: StartSensor) -> None:
-    sensor = start_sensor()
-    target = lab.target.ipv4[0]
-    wanted = {
-        "-sF": "fin",
-        "-sN": "null",
-        "-sX": "xmas",
-        "-sM": "maimon",
-        "-sA": "ack",
-        "-sW": "ack",
-        "-sU": "udp",
-        "-sY": "sctp_init",
-        "-sZ": "sctp_cookie",
-        "-sO": "ipproto",
-    }
+# For `-sO`, protocols of which nmap sends an empty packet: for TCP, UDP and ICMP it sends a probe of that
+# kind. A scan is of one type only where nine in ten of its probes are.
+NAMED = {
+    "-sF": ("fin", "1-60"),
+    "-sN": ("null", "1-60"),
+    "-sX": ("xmas", "1-60"),
+    "-sM": ("maimon", "1-60"),
+    "-sA": ("ack", "1-60"),
+    "-sW": ("ack", "1-60"),
+    "-sU": ("udp", "1-30"),
+    "-sY": ("sctp_init", "1-60"),
+    "-sZ": ("sctp_cookie", "1-60"),
+    "-sO": ("ipproto", "60-89"),
+}
 
-    for number, (option, scan_type) in enumerate(wanted.items(), start=100):
+
+def test_every_scan_type_is_named_on_the_wire(lab: Lab, start_sensor: StartSensor) -> None:
+    sensor = start_sensor()
+
+    for number, (option, (scan_type, ports)) in enumerate(NAMED.items(), start=100):
         source = f"198.51.100.{number}"
         lab.scanner.run("ip", "addr", "add", f"{source}/32", "dev", IFACE)
         lab.target.run("ip", "route", "add", source, "dev", IFACE)
-        ports = "1-30" if option in {"-sO", "-sU"} else "1-60"
-        nmap(lab.scanner, option, "--send-ip", "-S", source, "-e", IFACE, "-p", ports, target)
-        line = sensor.wait_for_line(f"{option}", src_ip=source, event_type="scan")
+        scan_from(lab.scanner, source, option, "-p", ports, lab.target.ipv4[0])
+        line = sensor.wait_for_line(option, src_ip=source, event_type="scan")
         assert line["scan_type"] == scan_type, option
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.sensor.conftest import StartSensor
-from tests.integration.sensor.test_chain import PORTS, nmap
+from tests.integration.fixtures import StartSensor
 from tests.support.build import Sent, icmp_unreachable, syn, udp
 from tests.support.namespaces import Lab
+from tests.support.scanning import PORTS, nmap
 
 pytestmark = pytest.mark.wire
 

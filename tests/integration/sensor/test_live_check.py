@@ -9,21 +9,28 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.sensor.conftest import StartSensor
+from tests.integration.fixtures import StartSensor
 from tests.support.namespaces import IFACE, Lab
-from tests.support.sensor import Sensor
+from tests.support.sensor import RUN, Sensor
 
 pytestmark = pytest.mark.wire
 
 
-def live_check(lab: Lab, sensor: Sensor, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Ask, on the sensor's host."""
+# Nobody answers: the command need not wait for its usual fifteen seconds.
+IMPATIENT = "from portsentry_py.checks import live; live._SENSOR_SECONDS = 1.0; "
+IMPATIENT += "from portsentry_py.cli.main import main; main()"
+
+
+def live_check(
+    lab: Lab, sensor: Sensor, folder: Path, program: tuple[str, ...] = RUN
+) -> subprocess.CompletedProcess[str]:
+    """Run the command on the sensor's host."""
     config = folder / "check.yaml"
     config.write_text(yaml.safe_dump({"interfaces": [IFACE], "log": str(sensor.log)}))
-    return lab.target.run(sys.executable, "-m", "portsentry_py", "check", "--live", "-c", config)
+    return lab.target.run(sys.executable, *program, "check", "--live", "-c", config)
 
 
-def test_a_sensor_that_hears_says_so_and_one_that_is_gone_does_not(
+def test_a_running_sensor_hears_the_test_packet_and_a_stopped_one_does_not(
     lab: Lab, start_sensor: StartSensor, tmp_path: Path
 ) -> None:
     sensor = start_sensor()
@@ -34,6 +41,6 @@ def test_a_sensor_that_hears_says_so_and_one_that_is_gone_does_not(
     assert sensor.stop() == 0
     assert {line["event_type"] for line in sensor.lines()} == {"status"}
 
-    done = live_check(lab, sensor, tmp_path)
+    done = live_check(lab, sensor, tmp_path, ("-c", IMPATIENT))
     assert done.returncode == 69
     assert "wrong sensor: no sensor reports in" in done.stdout

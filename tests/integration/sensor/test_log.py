@@ -1,4 +1,4 @@
-"""A log that takes nothing: the sensor sees what comes all the same, and ends when it is told to."""
+"""A log that cannot be written: the sensor goes on watching, and ends when it is told to."""
 
 from __future__ import annotations
 
@@ -13,33 +13,31 @@ import pytest
 
 from tests.support.disk import frozen, small_disk
 from tests.support.namespaces import IFACE, Lab
-from tests.support.sensor import Sensor
+from tests.support.scanning import PORTS, nmap
+from tests.support.sensor import RUN, Sensor
 
 pytestmark = pytest.mark.wire
 
 TINY_PIPE = 4096
-PORTS = "1-100"
 
 
-def scan(lab: Lab) -> str:
-    """Let the scanner scan the target; its address."""
-    done = lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-p", PORTS, lab.target.ipv4[0])
-    assert done.returncode == 0, done.stderr
-    return lab.scanner.ipv4[0]
+def scan(lab: Lab) -> None:
+    """Let the scanner scan the target."""
+    nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
 
 
 def test_a_frozen_log_gets_what_was_seen_meanwhile(lab: Lab, tmp_path: Path) -> None:
     with small_disk(tmp_path) as disk:
-        sensor = Sensor(lab.target, tmp_path, {}, copy=False, log=disk / "log")
+        sensor = Sensor(lab.target, tmp_path, log=disk / "log")
         try:
             sensor.wait_until_ready()
             with frozen(disk):
                 before = sensor.log.read_bytes()
-                source = scan(lab)
+                scan(lab)
                 sensor.wait_for_diagnostics("has stood still")
                 assert sensor.log.read_bytes() == before
             sensor.wait_for_diagnostics("goes on after")
-            sensor.wait_for_line("the scanner", event_type="scan", src_ip=source, verdict="ban")
+            sensor.wait_for_line("the scanner", event_type="scan", src_ip=lab.scanner.ipv4[0], verdict="ban")
             assert sensor.stop() == 0
         finally:
             sensor.stop()
@@ -52,7 +50,7 @@ def test_a_pipe_that_nobody_reads_stops_neither_the_capture_nor_its_end(lab: Lab
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, TINY_PIPE)
     with os.fdopen(reader, "rb") as pipe:
-        command = (sys.executable, "-m", "portsentry_py", "run", "-i", IFACE, "--log", "-")
+        command = (sys.executable, *RUN, "run", "-i", IFACE, "--log", "-")
         with os.fdopen(writer, "w") as end:
             process = lab.target.start(*command, stdout=end.fileno(), stderr=end)
         try:

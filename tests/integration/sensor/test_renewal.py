@@ -1,12 +1,11 @@
 """A fresh capture takes over while the old one runs, and nothing is missed.
 
 Why: tshark remembers every address and grows in a flood, and the kernel's filter must learn of a UDP service
-that starts later. What is dropped meanwhile is told without one.
+that starts later. What is dropped meanwhile is told without a handover too.
 """
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -15,55 +14,59 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.sensor.conftest import StartSensor
+from portsentry_py.capture import loss
+from portsentry_py.capture.bpf import kernel_filter
+from tests.integration.fixtures import StartSensor
 from tests.support import tcpreplay
+from tests.support.capturing import capturing, packets_in
 from tests.support.namespaces import IFACE, Host, Lab, ip
 from tests.support.needs import require_tool
-from tests.support.sensor import Line, Sensor
-from tests.support.waiting import wait_for
+from tests.support.scanning import nmap
 from tests.support.workloads import strangers
 
 pytestmark = pytest.mark.wire
 
-PACKETS, PER_SECOND = 400_000, 20_000
+FLOOD, FLOOD_PER_SECOND = 400_000, 20_000
 GROWTH_MIB = 16
-FETCHED_SECONDS = 1.0
 SIP, SECOND = 5060, "eth1"
 DATAGRAMS = 2000
-SLOW_PACKETS, SLOW_PER_SECOND = 60_000, 2_000
+SLOWLY_PER_SECOND = 2_000
 BURST = 60_000
-SETTLED_SECONDS, HELD_UP_SECONDS = 6.0, 1.0
 
 
+@pytest.mark.slow
 def test_a_flood_does_not_make_tshark_grow_and_hides_nobody(
     lab: Lab, start_sensor: StartSensor, tmp_path: Path
 ) -> None:
     require_tool("tcpreplay")
-    tcpreplay.silence(lab)
-    flood = tcpreplay.recorded(tmp_path / "flood.pcap", lab.visitor, lab.target, strangers, PACKETS)
+    lab.silence()
+    flood = tcpreplay.recorded(tmp_path / "flood.pcap", lab.visitor, lab.target, strangers, FLOOD)
     sensor = start_sensor(capture={"tshark_growth_mib": GROWTH_MIB})
     first = sensor.children()["tshark"].pid
 
-    flooding = tcpreplay.start(lab.visitor, flood, PER_SECOND)
-    wait_for(lambda: sensor.children().get("tshark", psutil.Process()).pid != first, "another tshark")
-    source = lab.scanner.ipv4[0]
-    scan = lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-p", "1-100", lab.target.ipv4[0])
-    assert scan.returncode == 0, scan.stderr
-    sent = tcpreplay.finish(flooding)
-    sensor.wait_for_line("the scanner", event_type="scan", src_ip=source, verdict="ban")
-    wait_until_settled(sensor)
+    flooding = tcpreplay.start(lab.visitor, flood, FLOOD_PER_SECOND)
+    sensor.wait_for(
+        lambda: sensor.children().get("tshark", psutil.Process()).pid not in {first, psutil.Process().pid},
+        "another tshark",
+    )
+    reference = tmp_path / "scan.pcapng"
+    with capturing(lab.scanner, reference, "-f", kernel_filter((), vlan=False)):
+        nmap(lab.scanner, "-sS", "-p", "1-100", lab.target.ipv4[0])
+        sent = tcpreplay.finish(flooding)
+        source = lab.scanner.ipv4[0]
+        sensor.wait_for_line("the scanner", event_type="scan", src_ip=source, verdict="ban")
+        sensor.settle()
     assert sensor.stop() == 0
 
     last = sensor.lines()[-1]
     assert last["renewals"] >= 2
     assert (last["packets_dropped"], last["restarts"], last["packets_malformed"]) == (0, 0, 0)
-    scanned = last["packets"] - sent.packets
-    assert 100 <= scanned <= 2 * 110
+    assert last["packets"] == sent.packets + packets_in(reference)
     assert {line["src_ip"] for line in sensor.matching(event_type="scan")} == {source}
 
 
 def serve_udp(host: Host) -> None:
-    """Open a port that nobody answers at, and that takes what comes."""
+    """Open a port that takes what comes and never answers."""
     script = (
         "import socket; one = socket.socket(type=socket.SOCK_DGRAM); "
         f"one.bind(('', {SIP})); print('ready', flush=True)\nwhile True: one.recv(9999)"
@@ -83,33 +86,7 @@ def send_udp(host: Host, target: Host) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def wait_for_handover(sensor: Sensor, old: psutil.Process) -> None:
-    """Wait until another tshark has taken over from this one."""
-    wait_for(
-        lambda: not old.is_running() and "tshark" in sensor.children(),
-        "the old tshark to end",
-        evidence=sensor.evidence,
-    )
-
-
-def status_now(sensor: Sensor) -> Line:
-    """Ask the sensor, which goes on, for a status line."""
-    before = len(sensor.matching(state="reloaded"))
-    sensor.process.send_signal(signal.SIGHUP)
-    return wait_for(
-        lambda: sensor.matching(state="reloaded")[before:], "a status line", evidence=sensor.evidence
-    )[0]
-
-
-def wait_until_settled(sensor: Sensor) -> None:
-    """Wait until nothing comes any more: what dumpcap has not fetched when it ends is lost."""
-    before, now = -1, status_now(sensor)["packets"]
-    while before != now:
-        time.sleep(FETCHED_SECONDS)
-        before, now = now, status_now(sensor)["packets"]
-
-
-def second_link(lab: Lab) -> None:
+def add_second_link(lab: Lab) -> None:
     """Another wire between visitor and target."""
     target, visitor = lab.target.namespace, lab.visitor.namespace
     ip("-n", target, "link", "add", SECOND, "type", "veth", "peer", "name", SECOND, "netns", visitor)
@@ -121,27 +98,30 @@ def second_link(lab: Lab) -> None:
 def test_a_udp_service_that_starts_later_is_left_to_the_kernel(
     lab: Lab, start_sensor: StartSensor, tmp_path: Path, workers: int
 ) -> None:
-    """Meanwhile packets come on two interfaces, and each is counted once."""
+    """Packets come on two interfaces while the fresh capture takes over, and each is counted once."""
     require_tool("tcpreplay")
-    second_link(lab)
-    tcpreplay.silence(lab)
-    others = tcpreplay.recorded(tmp_path / "others.pcap", lab.visitor, lab.target, strangers, SLOW_PACKETS)
+    add_second_link(lab)
+    lab.silence()
+    others = tcpreplay.recorded(
+        tmp_path / "others.pcap", lab.visitor, lab.target, strangers, SLOWLY_PER_SECOND
+    )
     sensor = start_sensor(iface="", interfaces=[IFACE, SECOND], capture={"workers": workers})
-    first = sensor.children()["tshark"]
-
-    senders = [
-        tcpreplay.start(lab.visitor, others, SLOW_PER_SECOND, iface=iface) for iface in (IFACE, SECOND)
-    ]
+    old = sensor.children()["tshark"]
     serve_udp(lab.target)
-    wait_for_handover(sensor, first)
-    assert [one.poll() for one in senders] == [None, None], "packets came while the fresh capture took over"
+
+    sent = 0
+    while old.is_running() or "tshark" not in sensor.children():
+        senders = [
+            tcpreplay.start(lab.visitor, others, SLOWLY_PER_SECOND, iface=iface) for iface in (IFACE, SECOND)
+        ]
+        sent += sum(tcpreplay.finish(one).packets for one in senders)
     send_udp(lab.scanner, lab.target)
-    sent = sum(tcpreplay.finish(one).packets for one in senders)
-    wait_until_settled(sensor)
+    sensor.settle()
     assert sensor.stop() == 0
 
     last = sensor.lines()[-1]
-    assert (last["renewals"], last["restarts"], last["packets_dropped"]) == (1, 0, 0)
+    assert last["renewals"] >= 1  # more where the machine is slow
+    assert (last["restarts"], last["packets_dropped"]) == (0, 0)
     assert last["packets"] == sent
 
 
@@ -149,20 +129,19 @@ def test_what_the_kernel_dropped_is_told_while_the_sensor_runs(
     lab: Lab, start_sensor: StartSensor, tmp_path: Path
 ) -> None:
     require_tool("tcpreplay")
-    tcpreplay.silence(lab)
+    lab.silence()
     burst = tcpreplay.recorded(tmp_path / "burst.pcap", lab.visitor, lab.target, strangers, BURST)
     sensor = start_sensor(capture={"buffer_mib": 1})
-    time.sleep(SETTLED_SECONDS)
-    first = sensor.children()["tshark"]
+    # The count at the beginning of a capture is in doubt for so long; no line tells when that is over.
+    time.sleep(loss._SETTLED_SECONDS + 1)
+    tshark = sensor.children()["tshark"]
 
-    first.suspend()
+    tshark.suspend()
     sent = tcpreplay.finish(tcpreplay.start(lab.visitor, burst, None))
-    time.sleep(HELD_UP_SECONDS)
-    first.resume()
-    told = wait_for(
+    tshark.resume()
+    told = sensor.wait_for(
         lambda: [line for line in sensor.matching(state="running") if line["packets_dropped"]],
         "a line that tells of the loss",
-        evidence=sensor.evidence,
     )[0]
 
     assert told["packets"] + told["packets_dropped"] == told["packets_seen"] == sent.packets

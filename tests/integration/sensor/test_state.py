@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from portsentry_py.state.codec import decode
-from tests.integration.sensor.conftest import StartSensor
-from tests.integration.sensor.test_evidence import forge, verdicts
+from tests.integration.fixtures import StartSensor
 from tests.support.namespaces import Lab
 from tests.support.peers import HTTP_PORT
-from tests.support.sensor import Sensor
-from tests.support.waiting import wait_for
+from tests.support.scanning import forge
+from tests.support.sensor import Sensor, scan_verdicts
 
 pytestmark = pytest.mark.wire
 
@@ -51,7 +50,7 @@ def test_a_restart_forgets_neither_a_slow_scanner_nor_a_friend(
     if end == "SIGTERM":
         assert sensor.stop() == 0
     else:
-        wait_for(lambda: attempts_saved(sensor, scanner) == len(BEFORE), "the save", evidence=sensor.evidence)
+        sensor.wait_for(lambda: attempts_saved(sensor, scanner) == len(BEFORE), "the save")
         sensor.process.kill()
         sensor.process.wait()
     assert attempts_saved(sensor, scanner) == len(BEFORE)
@@ -66,7 +65,7 @@ def test_a_restart_forgets_neither_a_slow_scanner_nor_a_friend(
     assert line["attempts"] >= len(BEFORE) + len(AFTER)
     forge(lab, friend)
     sensor.wait_for_line("the forged scan", src_ip=friend, event_type="scan")
-    assert verdicts(sensor, friend) == {("watch", "friend")}
+    assert scan_verdicts(sensor, friend) == {("watch", "friend")}
     assert lab.visitor.reaches(lab.target.ipv4[0], HTTP_PORT)
     assert sensor.stop() == 0
     assert {line["src_ip"] for line in sensor.matching(verdict="ban")} == {scanner}

@@ -6,23 +6,23 @@ import pytest
 
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.report.overview import look
-from tests.integration.sensor.conftest import StartSensor
+from tests.integration.fixtures import StartSensor
+from tests.support.fail2ban_server import NAME, Fail2banServer
 from tests.support.namespaces import Lab
-from tests.support.sensor_jail import NAME, Jail
+from tests.support.scanning import nmap
 
 pytestmark = pytest.mark.wire
 
 
 def test_a_ban_is_shown_with_its_reason_until_fail2ban_stops(
-    lab: Lab, jail: Jail, start_sensor: StartSensor
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor
 ) -> None:
     sensor = start_sensor()
     log, client = jail.folder.parent / "portsentry.log", Fail2banClient(jail.folder / "fail2ban.sock")
     scanner = lab.scanner.ipv6[0]
     # Banned by hand: no line of the log tells why.
     jail.client("set", NAME, "banip", "192.0.2.200")
-    done = lab.scanner.run("nmap", "-6", "-n", "-Pn", "-sS", "-T4", "-p", "90-250", lab.target.ipv6[0])
-    assert done.returncode == 0, done.stderr
+    nmap(lab.scanner, "-6", "-sS", "-p", "90-250", lab.target.ipv6[0])
     sensor.wait_for_line("the scan", src_ip=scanner, event_type="scan", verdict="ban")
     jail.wait_for_ban(scanner)
 

@@ -77,7 +77,7 @@ def measure(per_second: int, seconds: int) -> Outcome:
         ExitStack() as stack,
     ):
         folder = Path(name)
-        tcpreplay.silence(lab)
+        lab.silence()
         # Not a shorter one again and again: forged sources that come back are another story.
         packets = per_second * seconds
         capture = tcpreplay.recorded(folder / "flood.pcap", lab.visitor, lab.target, flood, packets)

@@ -61,7 +61,7 @@ class RunningSensor:
     """The sensor, whose last line tells what it has seen."""
 
     def __init__(self, host: Host, folder: Path, settings: dict[str, Any]) -> None:
-        self.sensor = Sensor(host, folder, settings, copy=False)
+        self.sensor = Sensor(host, folder, settings)
         self.sensor.wait_until_ready()
 
     def lines(self) -> int:

@@ -143,7 +143,7 @@ def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
     """Try the sensor at all rates, then each peer with the first kind, one program after the other."""
     found: list[Trial] = []
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
-        tcpreplay.silence(lab)
+        lab.silence()
         captures = [_recorded(lab, Path(name), kind, plan.most) for kind in plan.ours]
         for capture in captures:
             for rate in plan.ours[capture.stem]:

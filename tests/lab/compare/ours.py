@@ -16,7 +16,7 @@ class Ours:
         home = folder / profile
         home.mkdir()
         self.name = f"portsentry-py, profile {profile}"
-        self._sensor = Sensor(host, home, {"profile": profile}, copy=False)
+        self._sensor = Sensor(host, home, {"profile": profile})
         self._sensor.wait_until_ready()
 
     def renew(self) -> None:

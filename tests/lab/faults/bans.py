@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests.lab.faults.fault import Fault, Observed, Stage
 from tests.lab.faults.scene import Scene, playing
-from tests.support.fail2ban_server import NFTABLES, Server
+from tests.support.fail2ban_server import NFTABLES, Fail2banServer
 
 _PORTS, _PER_SECOND = "1-60", "60"
 
@@ -22,13 +22,15 @@ def _scan(scene: Scene, source: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _amid(trouble: Callable[[Server, Callable[[], None]], None], text: str) -> Callable[[Stage], Observed]:
+def _amid(
+    trouble: Callable[[Fail2banServer, Callable[[], None]], None], text: str
+) -> Callable[[Stage], Observed]:
     """Ban one scanner, let fail2ban be in trouble while another scans, and see both banned."""
 
     def happens(stage: Stage) -> Observed:
         folder = stage.folder / "f2b"
         folder.mkdir()
-        server = Server(stage.lab.target, folder, NFTABLES)
+        server = Fail2banServer(stage.lab.target, folder, NFTABLES)
         with contextlib.ExitStack() as stack:
             stack.callback(server.stop)
             scene = stack.enter_context(playing(stage, log=server.log))
@@ -44,13 +46,13 @@ def _amid(trouble: Callable[[Server, Callable[[], None]], None], text: str) -> C
     return happens
 
 
-def _reloaded(server: Server, scan: Callable[[], None]) -> None:
+def _reloaded(server: Fail2banServer, scan: Callable[[], None]) -> None:
     asked = server.host.start("fail2ban-client", "-c", server.config, "reload")
     scan()
     assert asked.wait(60) == 0, server.evidence()
 
 
-def _restarted(server: Server, scan: Callable[[], None]) -> None:
+def _restarted(server: Fail2banServer, scan: Callable[[], None]) -> None:
     asked = server.host.start("fail2ban-client", "-c", server.config, "stop")
     scan()
     assert asked.wait(60) == 0, server.evidence()
@@ -58,7 +60,7 @@ def _restarted(server: Server, scan: Callable[[], None]) -> None:
     server.start()
 
 
-def _stopped(server: Server, scan: Callable[[], None]) -> None:
+def _stopped(server: Fail2banServer, scan: Callable[[], None]) -> None:
     server.stop()
     scan()
     server.start()

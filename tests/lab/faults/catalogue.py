@@ -25,6 +25,6 @@ FAULTS: tuple[Fault, ...] = (
 def play(fault: Fault, folder: Path, *, short: bool) -> Observed:
     """Let one fault happen between hosts of its own; fails where the promise is not kept."""
     with opened() as lab:
-        tcpreplay.silence(lab)
+        lab.silence()
         address = tcpreplay.link(lab.scanner, lab.target).destination.hex(":")
         return fault.happens(Stage(lab, folder, short, address))

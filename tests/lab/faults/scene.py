@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -15,10 +14,10 @@ from typing import Any
 from portsentry_py.errors import CaptureError
 from tests.lab.faults.accounting import Gap, reckon, time_of
 from tests.lab.faults.fault import Observed, Stage
-from tests.lab.faults.faulty_sensor import RUN, Patient, strays
+from tests.lab.faults.faulty_sensor import FaultySensor, strays
 from tests.lab.faults.reference import Witness
 from tests.support.namespaces import IFACE, Host
-from tests.support.sensor import Line
+from tests.support.sensor import RUN, Line
 from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 PER_SECOND = 200
@@ -62,14 +61,14 @@ class Sender:
 class Scene:
     """A sensor that works, and all that is needed to say what a fault costs it."""
 
-    def __init__(self, stage: Stage, patient: Patient, per_second: float) -> None:
+    def __init__(self, stage: Stage, sensor: FaultySensor, per_second: float) -> None:
         self.stage = stage
-        self.sensor = patient
+        self.sensor = sensor
         self.target: Host = stage.lab.target
         self._witness = Witness(self.target, stage.folder)
         self._sender = Sender(stage, per_second=per_second)
         self.struck = self.cured = time.time()
-        self._before = patient.descriptors()
+        self._before = sensor.descriptors()
 
     def steady(self) -> None:
         """Return when lines come."""
@@ -139,8 +138,8 @@ class Scene:
                 while an interface that is named does not exist, nothing counts.
         """
         self._sender.finish()
-        self._settle()
-        # Patiently: a capture that takes over is there twice for a moment.
+        self.sensor.settle()
+        # FaultySensorly: a capture that takes over is there twice for a moment.
         wait_for(lambda: not self._grown(), "no more to be there than before", evidence=self._evidence)
         family = self.sensor.family()
         code = self.sensor.stop()
@@ -183,18 +182,6 @@ class Scene:
     def _evidence(self) -> str:
         return f"{self._grown()}\n{self.sensor.evidence()}"
 
-    def _settle(self) -> None:
-        """Return when all that was sent has been read."""
-        self.sensor.wait_for(lambda: self.status_now()["packets_pending"] == 0, "nothing to be on its way")
-
-    def status_now(self) -> Line:
-        """Ask the sensor for a status line."""
-        before = len(self.sensor.matching(state="reloaded"))
-        self.sensor.process.send_signal(signal.SIGHUP)
-        return self.sensor.wait_for(lambda: self.sensor.matching(state="reloaded")[before:], "a status line")[
-            0
-        ]
-
     def _miscounted(self, packets: int, lines: Sequence[Line]) -> Iterator[str]:
         """The kernel's own count is that of the capture beside it, if one sensor saw it all."""
         statuses = [line for line in lines if line["event_type"] == "status"]
@@ -216,8 +203,8 @@ def playing(
     program: tuple[str, ...] = RUN,
     per_second: float = PER_SECOND,
 ) -> Iterator[Scene]:
-    """Set the scene up; the arguments are those of the patient."""
-    patient = Patient(
+    """Set the scene up; the arguments are those of the sensor."""
+    sensor = FaultySensor(
         stage.lab.target,
         stage.folder / "sensor",
         settings or {},
@@ -229,13 +216,13 @@ def playing(
     )
     try:
         if tools:  # which may never become tshark
-            patient.wait_for_line("the sensor to start", state="started")
+            sensor.wait_for_line("the sensor to start", state="started")
         else:
-            patient.wait_until_ready()
-        scene = Scene(stage, patient, per_second)
+            sensor.wait_until_ready()
+        scene = Scene(stage, sensor, per_second)
         yield scene
     finally:
-        patient.process.kill()
+        sensor.process.kill()
 
 
 def refused(
@@ -250,14 +237,14 @@ def refused(
         tools: stand-ins for programs.
     """
     target = stage.lab.target
-    patient = Patient(target, stage.folder / "sensor", {}, iface=iface, tools=tools or {})
-    code = patient.process.wait(60)
-    said = patient.diagnostics.read_text().strip()
+    sensor = FaultySensor(target, stage.folder / "sensor", {}, iface=iface, tools=tools or {})
+    code = sensor.process.wait(60)
+    said = sensor.diagnostics.read_text().strip()
     assert code == CaptureError.exit_code, f"it ended with {code}\n{said}"
     assert sentence in said, said
     assert "\n" not in said, f"more than one sentence\n{said}"
     assert not strays(target), f"it left processes behind: {strays(target)}"
-    assert not patient.leftovers(), f"it left files behind: {patient.leftovers()}"
+    assert not sensor.leftovers(), f"it left files behind: {sensor.leftovers()}"
     return said
 
 

@@ -32,7 +32,7 @@ def _broken(stage: Stage) -> Observed:
         assert not scene.sensor.matching(state="reloaded")
         scene.sensor.config.write_text(good)
         scene.mended()
-        scene.status_now()
+        scene.sensor.status_now()
         scene.sees()
         return scene.observed(f"{len(_BROKEN) + 1} kinds, each told with one sentence")
 
@@ -57,7 +57,7 @@ def _reloaded(stage: Stage) -> Observed:
         scene.steady()
         scene.strike()
         for _ in range(times):
-            scene.status_now()
+            scene.sensor.status_now()
         scene.mended()
         scene.sees()
         return scene.observed(f"{times} times")

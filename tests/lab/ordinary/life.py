@@ -21,7 +21,7 @@ from tests.lab.ordinary.populations import EVERYONE, PLACES
 from tests.lab.ordinary.recordings import Album
 from tests.lab.ordinary.services import Services
 from tests.lab.support import labelled
-from tests.support.fail2ban_server import NFTABLES, Server
+from tests.support.fail2ban_server import NFTABLES, Fail2banServer
 from tests.support.namespaces import IFACE
 from tests.support.sensor import Line, Sensor
 
@@ -77,7 +77,7 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
         stack.callback(services.close)
         (folder / "mac").write_text(_mac(town))
         accounts = Accounts(town.host, folder, EVERYONE)
-        server = Server(town.host, folder, _LOCAL.format(log=services.auth.written))
+        server = Fail2banServer(town.host, folder, _LOCAL.format(log=services.auth.written))
         stack.callback(server.stop)
         _move_in(town, album)
         sensor = Sensor(town.host, folder, {}, copy=keep is not None, iface="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
 from contextlib import ExitStack
@@ -14,39 +13,37 @@ from tests.lab.support.cost import metered, spent
 from tests.support import tcpreplay
 from tests.support.namespaces import Lab, opened
 from tests.support.sensor import Sensor
-from tests.support.waiting import wait_for
 from tests.support.workloads import strangers, visitors
 
 _PER_SECOND = 1_500
 _ROUND_SECONDS = 10
 _FLOOD, _FLOOD_PER_SECOND, _FLOOD_EVERY = 25_000, 5_000, 12
 _SCAN_EVERY = 3
-_SETTLED_SECONDS = 1.0
 
 
 def measure(seconds: int) -> tuple[list[Quarter], dict[str, Any]]:
     """Run for so long; gives the quarters and the last status line."""
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name, ExitStack() as stack:
         folder = Path(name)
-        tcpreplay.silence(lab)
+        lab.silence()
         packets = _PER_SECOND * min(_ROUND_SECONDS, seconds // QUARTERS)
         ordinary = tcpreplay.recorded(folder / "visitors.pcap", lab.visitor, lab.target, visitors, packets)
         flood = tcpreplay.recorded(folder / "flood.pcap", lab.visitor, lab.target, strangers, _FLOOD)
-        sensor = Sensor(lab.target, folder, {}, copy=False)
+        sensor = Sensor(lab.target, folder)
         stack.callback(sensor.stop)
         sensor.wait_until_ready()
         with metered([sensor.process.pid]) as meter:
             quarters, rounds = [], 0
             for _ in range(QUARTERS):
-                begun, before, cpu = time.monotonic(), _status(sensor)["packets"], meter.cpu()
+                begun, before, cpu = time.monotonic(), sensor.status_now()["packets"], meter.cpu()
                 meter.weigh_anew()
                 while time.monotonic() - begun < seconds / QUARTERS:
                     _round(lab, ordinary, flood, rounds)
                     rounds += 1
-                given = _status(sensor)["packets"] - before
+                given = sensor.status_now()["packets"] - before
                 used = sum(spent(cpu, meter.cpu()).values())
                 quarters.append(Quarter(given, used, dict(meter.peak_of)))
-            _settle(sensor)
+            sensor.settle()
         sensor.stop()
         return quarters, sensor.lines()[-1]
 
@@ -58,22 +55,3 @@ def _round(lab: Lab, ordinary: Path, flood: Path, number: int) -> None:
     if number % _FLOOD_EVERY == 1:
         tcpreplay.finish(tcpreplay.start(lab.visitor, flood, _FLOOD_PER_SECOND))
     tcpreplay.finish(sender)
-
-
-def _status(sensor: Sensor) -> dict[str, Any]:
-    """Ask the sensor, which goes on, for a status line."""
-    before = len(sensor.matching(state="reloaded"))
-    sensor.process.send_signal(signal.SIGHUP)
-    return wait_for(
-        lambda: sensor.matching(state="reloaded")[before:], "a status line", evidence=sensor.evidence
-    )[0]
-
-
-def _settle(sensor: Sensor) -> None:
-    """Wait until nothing is on its way any more."""
-
-    def settled() -> bool:
-        time.sleep(_SETTLED_SECONDS)
-        return not _status(sensor)["packets_pending"]
-
-    wait_for(settled, "the last packets", evidence=sensor.evidence)

@@ -21,8 +21,9 @@ from tests.support.waiting import wait_for
 
 
 def tsharks() -> list[psutil.Process]:
-    """All our children but the launcher."""
-    return [child for child in psutil.Process().children() if child.pid != LAUNCHERS[-1].pid]
+    """All our children that are younger than the launcher."""
+    begun = psutil.Process(LAUNCHERS[-1].pid).create_time()
+    return [child for child in psutil.Process().children() if child.create_time() > begun]
 
 
 @pytest.fixture(autouse=True)
