@@ -49,18 +49,8 @@ def worker_count(wanted: Workers, cores: int | None = None) -> WorkerCount:
 def tshark_command(tshark: str, source: str) -> list[str]:
     """The command line of a sandboxed tshark; `source` is a file, or `-` for standard input."""
     columns = ",".join(f'"{title}","{form}"' for title, form in COLUMNS)
-    command = [
-        tshark,
-        "-n",
-        "-r",
-        source,
-        "-t",
-        "e",
-        "-T",
-        "tabs",
-        "-o",
-        f"gui.column.format:{columns}",
-    ]
+    output = ["-t", "e", "-T", "tabs", "-o", f"gui.column.format:{columns}"]
+    command = [tshark, "-n", "-r", source, *output]
     if source == "-":
         return sandboxed([*command, "-l"], [str(_PROFILE)])
     return sandboxed(command, [str(_PROFILE), source])

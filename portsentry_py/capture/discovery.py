@@ -20,13 +20,7 @@ def _tools() -> dict[str, str]:
         return {**found, "version": str(pyshark.get_tshark_version(found["tshark"]))}
     except PermissionError:
         return {**found, "error": "forbidden"}
-    except (
-        OSError,
-        ValueError,
-        IndexError,
-        subprocess.CalledProcessError,
-        pyshark.TSharkVersionException,
-    ):
+    except (OSError, ValueError, IndexError, subprocess.CalledProcessError, pyshark.TSharkVersionException):
         return {**found, "error": "version"}
 
 

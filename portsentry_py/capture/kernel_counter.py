@@ -3,6 +3,7 @@
 A packet socket without a buffer counts what passes its filter (packet(7), PACKET_STATISTICS).
 """
 
+import contextlib
 import ctypes
 import errno
 import socket
@@ -143,17 +144,10 @@ def _close(counters: Iterable[socket.socket]) -> None:
         one.close()
 
 
-class _Instruction(ctypes.Structure):
-    _fields_ = (
-        ("code", ctypes.c_ushort),
-        ("jt", ctypes.c_ubyte),
-        ("jf", ctypes.c_ubyte),
-        ("k", ctypes.c_uint),
-    )
-
-
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.POINTER(_Instruction)))
+    """libpcap's struct bpf_program."""
+
+    _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.c_void_p))
 
 
 def compiled(expression: str) -> bytes:
@@ -164,14 +158,11 @@ def compiled(expression: str) -> bytes:
     """
     library = _libpcap()
     handle = library.pcap_open_dead(_DLT_RAW, _SNAP_BYTES)
-    program = _Program()
+    program, filter_text = _Program(), expression.encode("ascii")
     try:
-        if (
-            library.pcap_compile(handle, ctypes.byref(program), expression.encode("ascii"), 1, 0xFFFFFFFF)
-            != 0
-        ):
+        if library.pcap_compile(handle, ctypes.byref(program), filter_text, 1, 0xFFFFFFFF) != 0:
             raise OSError(library.pcap_geterr(handle).decode("utf-8", "replace"))
-        instructions = bytes(ctypes.string_at(program.instructions, program.length * 8))
+        instructions = ctypes.string_at(program.instructions, program.length * 8)
         library.pcap_freecode(ctypes.byref(program))
     finally:
         library.pcap_close(handle)
@@ -181,22 +172,13 @@ def compiled(expression: str) -> bytes:
 def _libpcap() -> ctypes.CDLL:
     """The library that dumpcap itself needs."""
     for name in _LIBPCAP:
-        try:
+        with contextlib.suppress(OSError):
             library = ctypes.CDLL(name)
-        except OSError:
-            continue
-        handle = library.pcap_open_dead
-        handle.restype = ctypes.c_void_p
-        library.pcap_compile.argtypes = (
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_char_p,
-            ctypes.c_int,
-            ctypes.c_uint,
-        )
-        library.pcap_geterr.argtypes = library.pcap_close.argtypes = (ctypes.c_void_p,)
-        library.pcap_geterr.restype = ctypes.c_char_p
-        return library
+            pointer = ctypes.c_void_p
+            library.pcap_open_dead.restype, library.pcap_geterr.restype = pointer, ctypes.c_char_p
+            library.pcap_geterr.argtypes = library.pcap_close.argtypes = (pointer,)
+            library.pcap_compile.argtypes = (pointer, pointer, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint)
+            return library
     raise OSError("libpcap is not installed")
 
 

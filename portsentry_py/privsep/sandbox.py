@@ -234,7 +234,8 @@ def _confine_calls() -> None:
     for name, own in (("tgkill", os.getpid()), ("prlimit64", 0)):
         for number in _numbers(library, (name,)):
             _refuse(library, context, number, _Comparison(0, _NOT_EQUAL, own, 0))
-    _succeed_seccomp(library.seccomp_load(context), "seccomp_load")
+    result = library.seccomp_load(context)
+    _succeed(result, "seccomp_load", -result)
     library.seccomp_release(context)
 
 
@@ -252,7 +253,7 @@ class _Comparison(ctypes.Structure):
 def _refuse(library: ctypes.CDLL, context: ctypes.c_void_p, number: int, *conditions: _Comparison) -> None:
     array = (_Comparison * len(conditions))(*conditions)
     result = library.seccomp_rule_add_array(context, _REFUSE, number, len(conditions), array)
-    _succeed_seccomp(result, "seccomp_rule_add_array")
+    _succeed(result, "seccomp_rule_add_array", -result)
 
 
 def _numbers(library: ctypes.CDLL, names: Iterable[str]) -> Iterator[int]:
@@ -266,18 +267,12 @@ def _prctl(option: int, argument: int) -> None:
     _succeed(_libc.prctl(option, argument, 0, 0, 0), f"prctl({option})")
 
 
-def _succeed(result: int, call: str) -> int:
-    """The result of a C call that sets errno, unless it failed."""
+def _succeed(result: int, call: str, code: int | None = None) -> int:
+    """The result of a C call, unless it failed with errno, or with the code that libseccomp returned."""
     if result < 0:
-        code = ctypes.get_errno()
+        code = code or ctypes.get_errno()
         raise OSError(code, f"{call}: {os.strerror(code)}")
     return result
-
-
-def _succeed_seccomp(result: int, call: str) -> None:
-    """Check a call of libseccomp's, which returns a negative errno."""
-    if result < 0:
-        raise OSError(-result, f"{call}: {os.strerror(-result)}")
 
 
 if __name__ == "__main__":

@@ -112,12 +112,12 @@ def test_the_pidfd_is_closed_once_the_process_has_ended(start: Start) -> None:
     assert open_files() == before
 
 
-def test_two_hundred_starts_leave_nothing_open(start: Start) -> None:
+def test_many_starts_leave_nothing_open(start: Start) -> None:
     client = start("exit 0")
     launched(client).wait()
     before, theirs = open_files(), Path(f"/proc/{client.pid}/fd")
     wait_for(lambda: len(list(theirs.iterdir())) == 4)
-    for _ in range(200):
+    for _ in range(50):
         process = launched(client)
         process.kill()
         process.wait()
