@@ -15,7 +15,7 @@ from tests.lab.boot.machine import Machine, booted
 _HEAD = """# A booted machine
 
 Written by `make boot`: {system}, with {systemd}, tshark {tshark}, fail2ban {fail2ban} and the sensor,
-installed with the commands of [security.md](security.md#as-a-service), is booted by systemd in a container
+installed with the commands of [install.md](../install.md#as-a-service), is booted by systemd in a container
 with a network of its own, and scanned from a host on its wire. The exit code is 1 if a check fails.
 
 | check | seen |

@@ -1,4 +1,4 @@
-"""A Debian tree with everything in it, installed as docs/security.md tells an administrator to."""
+"""A Debian tree with everything in it, installed as docs/install.md tells an administrator to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support.paths import ROOT
+from tests.support.paths import DOCS, ROOT
 
 SOURCE = "/usr/local/src/portsentry-py"
 IFACE = "wire0"
@@ -80,13 +80,12 @@ def prepare(source: Path, tree: Path) -> None:
 
 
 def steps() -> list[str]:
-    """The commands with which docs/security.md installs the service, in its order."""
-    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
-    section = re.search(r"^## As a service\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
-    assert section is not None
-    found = re.findall(r"^    (\S.*)$", section[1].replace("\\\n", ""), re.MULTILINE)
-    assert found, "the page shows no commands"
-    return found
+    """The first block of commands in docs/install.md, As a service."""
+    page = (DOCS / "install.md").read_text(encoding="utf-8")
+    section = page.partition("\n## As a service\n")[2]
+    block = re.search(r"^(    \S.*\n)+", section, re.MULTILINE)
+    assert block, "the page shows no commands"
+    return [line.strip() for line in block[0].splitlines()]
 
 
 def inside(tree: Path, script: str) -> None:
