@@ -1,10 +1,15 @@
-"""Data goes one way through the rooms, the core stays pure, and every module has its test."""
+"""Data goes one way through the rooms, the core stays pure, and every module has its test.
+
+`python -m tests.contract.test_layout` prints the rooms and how often each imports from another.
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -32,6 +37,7 @@ NARROW = {
 }
 # These run as programs of their own, before any other code: the standard library alone.
 PROGRAMS = {"privsep.launcher", "privsep.sandbox"}
+MOST_ROOMS = 20
 # Within the core, too, data goes one way. The detectors do not know each other.
 CORE = (
     "packet",
@@ -162,6 +168,15 @@ def _stage(module: str) -> int:
     return CORE.index(name if name in CORE else "detectors.*")
 
 
+def arrows() -> dict[str, Counter[str]]:
+    """For each room, from the top of the building down: the rooms that its modules import, and how often."""
+    rooms = sorted({_room(module) for module in CODE}, key=lambda room: (_floor(room), room))
+    found = {room: Counter[str]() for room in rooms}
+    for module in CODE:
+        found[_room(module)].update(_room(other) for other in _own(module) if _room(other) != _room(module))
+    return found
+
+
 def test_the_search_finds_the_package() -> None:
     assert len(CODE) > 60
     assert "core.source_record" in _own("core.detectors.port_scan")
@@ -178,6 +193,11 @@ def test_every_module_is_in_a_room() -> None:
 @pytest.mark.parametrize("module", sorted(CODE))
 def test_a_room_imports_only_from_the_rooms_above_it(module: str) -> None:
     assert [other for other in sorted(_own(module)) if not _may_import(module, other)] == []
+
+
+def test_the_rooms_are_few_and_in_no_circle() -> None:
+    assert len(arrows()) <= MOST_ROOMS
+    TopologicalSorter(arrows()).prepare()
 
 
 def test_the_room_itself_holds_no_code() -> None:
@@ -243,3 +263,10 @@ def test_every_module_has_a_test_file_or_a_reason(module: str) -> None:
 
 def test_the_reasons_are_about_modules_that_exist() -> None:
     assert set(TESTED_ELSEWHERE) <= set(CODE)
+
+
+if __name__ == "__main__":
+    for room, others in arrows().items():
+        modules = sum(_room(module) == room for module in CODE)
+        imported = ", ".join(f"{other} {count}" for other, count in others.most_common()) or "none"
+        print(f"{room:<10} {modules:>3} modules; imports: {imported}")
