@@ -1,0 +1,114 @@
+"""The troubleshooting page has every message that an operator can meet."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from portsentry_py import errors
+from portsentry_py.errors import PortsentryError
+from tests.support.paths import DOCS, PACKAGE
+
+PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+# The core has no messages; the others hold patterns, sample lines and the texts of other pages.
+OTHER_TEXTS = (
+    *("core/*", "core/*/*", "events/*", "config/settings.py", "config/reference.py", "fail2ban/samples.py"),
+    *(
+        "output/console.py",
+        "report/terminal.py",
+        "capture/bpf.py",
+        "capture/worker.py",
+        "privsep/launcher.py",
+        "privsep/sandbox.py",
+    ),
+)
+# Three words in a row make a sentence of a string.
+SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")
+# A value inside of a message: a field of an f-string, or one of logging's.
+VALUE = re.compile(r"\0|%[sd]")
+# No trouble: results, table heads, words of fail2ban, reasons that are caught, forms of values.
+NO_TROUBLE = {
+    "\0 more lines, about other sources",
+    "ERROR\\s+Failed to execute ban jail '(\0[\\w-]*)' action '([\\w-]+)'",
+    "Failed to access socket",
+    "Unable to contact server",
+    "a frozen key is missing",
+    "a list of addresses and networks",
+    "a list of names",
+    "a list of ports and ranges",
+    "arm it with: fail2ban-client reload",
+    "as it must be",
+    "banned \0, found it in \0, and unbanned it: gone",
+    "exit code \0",
+    "installed in \0",
+    "lines not matched",
+    "not a line of the sensor",
+    "portsentry-py \0 watches \0 with tshark \0; log: \0",
+    "take effect with: fail2ban-client reload",
+    "the filter is too long",
+    "the jail '([\\w.-]{1,64})' does not exist",
+    "the kernel counts packets beside the capture",
+    "works on \0",
+    "writer of \0",
+    "tshark may open no socket, write no file and read no secret",
+}
+
+
+def literals(tree: ast.Module) -> Iterator[str]:
+    """Every string that is no docstring and no help text, with NUL for each value in it."""
+    inside: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):  # a docstring
+            inside.add(node.value)
+        elif isinstance(node, ast.keyword) and node.arg in {"help", "show_default"}:
+            inside.update(ast.walk(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            inside.update(node.values)
+    for node in ast.walk(tree):
+        if node in inside:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE)
+        if not any(name.match(pattern) for pattern in OTHER_TEXTS):
+            for literal in literals(ast.parse(path.read_text(encoding="utf-8"))):
+                if SENTENCE.search(VALUE.sub("value", literal)) and literal not in NO_TROUBLE:
+                    yield str(name), literal.replace("`", "").removeprefix("note: ").strip(",: ")
+
+
+MESSAGES = sorted(set(messages()))
+
+
+def test_the_search_finds_messages() -> None:
+    rooms = {name.partition("/")[0] for name, _ in MESSAGES}
+    assert rooms >= {"capture", "checks", "cli", "config", "fail2ban", "output", "report", "sensor", "state"}
+    assert len(MESSAGES) > 100
+
+
+@pytest.mark.parametrize(("module", "message"), MESSAGES)
+def test_the_troubleshooting_page_has_the_message(module: str, message: str) -> None:
+    """With any words where the values are."""
+    pattern = "[^`]*".join(map(re.escape, VALUE.split(message)))
+    assert re.search(pattern, PAGE), f"{module}: {message}"
+
+
+def test_the_page_has_every_exit_code() -> None:
+    rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE.partition("## Exit codes")[2], re.MULTILINE))
+    classes = [
+        one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, PortsentryError)
+    ]
+    assert {int(code) for code in rows} == {one.exit_code for one in classes} | {0, 130}
+
+
+def test_the_exceptions_are_strings_of_the_package() -> None:
+    found = {literal for path in PACKAGE.rglob("*.py") for literal in literals(ast.parse(path.read_text()))}
+    assert found >= NO_TROUBLE
