@@ -1,6 +1,6 @@
-"""The file that outlives a restart: replaced as a whole, doubted when it is read, of one sensor alone.
+"""The state file: replaced as a whole, not trusted when it is read, used by one sensor at a time.
 
-Nothing that goes wrong here ends the sensor: it says so once and goes on.
+No failure here ends the sensor: it is reported once, and the sensor goes on.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from portsentry_py.state.codec import MAX_BYTES, VERSION
+from portsentry_py.state.codec import MAX_BYTES
+from portsentry_py.state.snapshot import VERSION
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
@@ -26,9 +27,9 @@ _diagnostics = logging.getLogger(__name__)
 
 
 class StateFile:
-    """One file of bytes. Beside it stand its lock, what is being written, and what was found broken.
+    """One file of bytes, with its lock, the next file and the last broken file in the same folder.
 
-    The lock makes it one sensor's: another with the same path keeps nothing until the first has ended.
+    A second sensor with the same path saves nothing until the first one has ended and the lock is free.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,14 +43,14 @@ class StateFile:
         self._failing = False
 
     def load(self) -> bytes | None:
-        """What the file holds; None if there is none, if it is no good, or if it cannot be had."""
+        """The content of the file; None if there is none, if it is broken, or if it cannot be read."""
         try:
-            self._take()
+            self._acquire()
         except OSError as error:
             self._fail(error)
             return None
         try:
-            return self._content()
+            return self._read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -59,31 +60,31 @@ class StateFile:
         return None
 
     def set_aside(self, reason: str) -> None:
-        """Put away a file that is no good, for people to look at, in the place of an earlier one."""
+        """Rename a broken file, so that people can look at it; it replaces an earlier one."""
         try:
             self._path.replace(self._broken)
         except OSError as error:
             _diagnostics.error(
-                "%s: no state to start from (%s), and it cannot be renamed (%s); remove it.",
+                "%s: the state cannot be used (%s) and the file cannot be renamed (%s); remove it.",
                 *(self._path, reason, error.strerror),
             )
         else:
             _diagnostics.error(
-                "%s: no state to start from (%s); it is now %s, and the sensor starts anew.",
+                "%s: the state cannot be used (%s); the file is now %s, and the sensor starts without it.",
                 *(self._path, reason, self._broken),
             )
 
     def save(self, pieces: Iterable[bytes]) -> None:
-        """Replace the file beside all else, because a disk can take long; not if it still does.
+        """Replace the file in a thread, because a disk can take long; skipped while one is at work.
 
-        What cannot be written is told once, until it can be.
+        A failure is reported once, until a write succeeds.
         """
         if self._writer is None or not self._writer.is_alive():
             self._writer = threading.Thread(target=self._write, args=(pieces,))
             self._writer.start()
 
     def close(self, pieces: Iterable[bytes]) -> None:
-        """Replace the file for the last time, and leave it to others."""
+        """Replace the file for the last time, and release the lock."""
         self._join()
         self._write(pieces)
         if self._lock is not None:
@@ -94,27 +95,27 @@ class StateFile:
         if self._writer is not None:
             self._writer.join()
 
-    def _take(self) -> None:
-        """Make the folder and take the lock, unless that was done."""
+    def _acquire(self) -> None:
+        """Make the folder and take the lock, unless this sensor has it."""
         if self._lock is not None:
             return
         with contextlib.suppress(FileExistsError):
             self._path.parent.mkdir(_FOLDER_MODE)
         with contextlib.suppress(FileNotFoundError):
-            # A slip in the configuration must not rename /var/lib, nor replace /dev/null.
+            # A mistake in the configuration must not rename /var/lib or replace /dev/null.
             if stat.S_IFMT(self._path.lstat().st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
-                raise OSError(errno.EINVAL, "it is no file")
+                raise OSError(errno.EINVAL, "it is not a regular file")
         lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._new.unlink(missing_ok=True)  # a crash may have left it
+            self._new.unlink(missing_ok=True)  # a crash can leave it
         except OSError:
             os.close(lock)
             raise
         self._lock = lock
 
-    def _content(self) -> bytes:
-        # Whatever stands there, opening it must neither wait nor lead elsewhere.
+    def _read(self) -> bytes:
+        # Opening must not follow a link, nor wait for the other end of a pipe.
         descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
@@ -125,9 +126,9 @@ class StateFile:
             header, _, content = file.read(_MAX_HEADER + MAX_BYTES).partition(b"\n")
         found = _HEADER.fullmatch(header)
         if found is None:
-            raise ValueError("it is none of ours")
+            raise ValueError("it is not a state file")
         if int(found[1]) != VERSION:
-            raise ValueError(f"it is of version {int(found[1])}, not {VERSION}")
+            raise ValueError(f"version {int(found[1])} of portsentry-py's state, not {VERSION}")
         self._digest = sha256(content).hexdigest()
         if int(found[2]) != len(content) or found[3].decode() != self._digest:
             raise ValueError("it is damaged")
@@ -139,7 +140,7 @@ class StateFile:
         if digest == self._digest:
             return
         try:
-            self._take()
+            self._acquire()
             self._replace(
                 b"portsentry-py state %d %d %s\n" % (VERSION, len(content), digest.encode()), content
             )
@@ -148,11 +149,11 @@ class StateFile:
             return
         self._digest = digest
         if self._failing:
-            _diagnostics.warning("%s: state is kept again.", self._path)
+            _diagnostics.warning("%s: the state is saved again.", self._path)
         self._failing = False
 
     def _replace(self, *parts: bytes) -> None:
-        """Whoever looks, and whenever the machine dies: there is the old file or the new one, each whole."""
+        """At any moment, after a crash too, there is the old file or the new one, each whole."""
         self._new.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -175,7 +176,7 @@ class StateFile:
             return
         self._failing = True
         if isinstance(error, BlockingIOError):
-            reason = "another sensor keeps its own there; give each its own `state:`"
+            reason = "another sensor uses this file; give each its own `state:`"
         else:
-            reason = f"{error.strerror}; mend that or set `state: off`"
-        _diagnostics.error("%s: no state is kept (%s).", self._path, reason)
+            reason = f"{error.strerror}; fix that or set `state: off`"
+        _diagnostics.error("%s: the state is not saved (%s).", self._path, reason)

@@ -78,6 +78,7 @@ OWNERS = {
     "pythonjsonlogger": {"output.json_log"},
     "yaml": {"config.document"},
     "pydantic": {"config.loader"},
+    "msgspec": {"state.codec", "state.snapshot"},
     "click": {
         f"cli.{name}" for name in ("fail2ban", "main", "options", "render", "replay", "schema", "status")
     },

@@ -84,7 +84,7 @@ def test_a_broken_file_is_told_once_and_the_sensor_watches(lab: Lab, start_senso
     probe(lab, sensor, AFTER)
 
     assert sensor.stop() == 0
-    assert sensor.diagnostics.read_text().count("no state to start from (it is damaged)") == 1
+    assert sensor.diagnostics.read_text().count("the state cannot be used (it is damaged)") == 1
     assert not sensor.matching(event_type="scan")
     assert sensor.state.with_name("state.broken").exists()
     assert attempts_saved(sensor, lab.scanner.ipv4[0]) == len(AFTER)

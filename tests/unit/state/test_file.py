@@ -1,4 +1,4 @@
-"""The file that outlives a restart: whole or not there, doubted, and one sensor's."""
+"""The state file: whole or missing, not trusted, used by one sensor."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from portsentry_py.state import file as state_file
-from portsentry_py.state.codec import MAX_BYTES, VERSION
+from portsentry_py.state.codec import MAX_BYTES
 from portsentry_py.state.file import StateFile
+from portsentry_py.state.snapshot import VERSION
 from tests.support.build import unhurried
 from tests.support.other_users import unprivileged
 
@@ -26,11 +27,11 @@ CONTENT = b"what is known"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file will be, in a folder that is not there yet."""
+    """The file, in a folder that does not exist yet."""
     return tmp_path / "lib" / "state"
 
 
-def kept(path: Path, content: bytes = CONTENT) -> None:
+def keep(path: Path, content: bytes = CONTENT) -> None:
     """A sensor has run and ended."""
     file = StateFile(path)
     file.load()
@@ -38,7 +39,7 @@ def kept(path: Path, content: bytes = CONTENT) -> None:
 
 
 def loaded(path: Path) -> bytes | None:
-    """What the next sensor finds; it is killed then."""
+    """What the next sensor finds, which is killed then."""
     file = StateFile(path)
     found = file.load()
     if file._lock is not None:
@@ -47,10 +48,11 @@ def loaded(path: Path) -> bytes | None:
 
 
 def beside(path: Path) -> list[str]:
+    """The files in its folder."""
     return sorted(one.name for one in path.parent.iterdir())
 
 
-def test_what_is_saved_is_loaded(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_saved_state_is_loaded(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = StateFile(path)
     assert file.load() is None
     file.save([b"what is ", b"known"])
@@ -64,16 +66,16 @@ def test_what_is_saved_is_loaded(path: Path, caplog: pytest.LogCaptureFixture) -
     assert caplog.text == ""
 
 
-def test_what_has_not_changed_is_not_written_again(path: Path) -> None:
-    kept(path)
+def test_an_unchanged_state_is_not_written_again(path: Path) -> None:
+    keep(path)
     before = path.stat().st_ino
-    kept(path)
+    keep(path)
     assert path.stat().st_ino == before
-    kept(path, b"other")
+    keep(path, b"other")
     assert path.stat().st_ino != before
 
 
-def damaged(content: bytes) -> bytes:
+def with_header(content: bytes) -> bytes:
     digest = sha256(CONTENT).hexdigest().encode()
     return b"portsentry-py state %d %d %s\n" % (VERSION, len(CONTENT), digest) + content
 
@@ -81,21 +83,21 @@ def damaged(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "none of ours"),
-        (b"root:x:0:0\n", "none of ours"),
-        (damaged(CONTENT)[:-1], "damaged"),
-        (damaged(CONTENT) + b"\n", "damaged"),
-        (damaged(CONTENT.upper()), "damaged"),
-        (damaged(CONTENT)[:40], "none of ours"),
-        (damaged(CONTENT).replace(b"state 1 ", b"state 2 "), "version 2, not 1"),
-        (damaged(CONTENT).replace(b" 13 ", b" 12 "), "damaged"),
-        (damaged(CONTENT) + b"\0" * (MAX_BYTES + 100), "too large"),
+        (b"", "not a state file"),
+        (b"root:x:0:0\n", "not a state file"),
+        (with_header(CONTENT)[:-1], "damaged"),
+        (with_header(CONTENT) + b"\n", "damaged"),
+        (with_header(CONTENT.upper()), "damaged"),
+        (with_header(CONTENT)[:40], "not a state file"),
+        (with_header(CONTENT).replace(b"state 2 ", b"state 1 "), "version 1 of portsentry-py's state, not 2"),
+        (with_header(CONTENT).replace(b" 13 ", b" 12 "), "damaged"),
+        (with_header(CONTENT) + b"\0" * (MAX_BYTES + 100), "too large"),
     ],
 )
-def test_what_is_no_good_is_set_aside_with_one_sentence(
+def test_a_broken_file_is_set_aside_with_one_sentence(
     path: Path, content: bytes, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept(path)
+    keep(path)
     path.with_name("state.broken").write_text("an earlier one", encoding="ascii")
     path.write_bytes(content)
     assert loaded(path) is None
@@ -104,50 +106,52 @@ def test_what_is_no_good_is_set_aside_with_one_sentence(
     assert str(path) in said
     assert beside(path) == ["state.broken", "state.lock"]
     assert path.with_name("state.broken").read_bytes() == content
-    kept(path)
+    keep(path)
     assert loaded(path) == CONTENT
 
 
 def test_a_link_is_not_followed(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    kept(path)
+    keep(path)
     elsewhere = path.rename(tmp_path / "elsewhere")
     path.symlink_to(elsewhere)
     assert loaded(path) is None
     assert "symbolic" in caplog.text
     assert path.with_name("state.broken").is_symlink()
-    kept(path, b"mine")
+    keep(path, b"mine")
     assert not path.is_symlink()
     assert elsewhere.read_bytes().endswith(CONTENT)
 
 
-def test_what_others_own_or_may_write_is_not_believed(
+def test_a_file_that_others_own_or_may_write_is_not_used(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept(path)
+    keep(path)
     path.chmod(0o620)
     assert loaded(path) is None
-    kept(path)
+    keep(path)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert loaded(path) is None
     assert caplog.text.count("others may write it") == 2
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
-def test_what_is_no_file_is_left_alone(
+def test_a_folder_or_a_pipe_is_left_alone(
     tmp_path: Path, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "state"
     make(path)
     before = path.stat().st_ino
-    kept(path)
+    keep(path)
     assert loaded(path) is None
     assert path.stat().st_ino == before
     assert beside(path) == ["state"]
-    assert caplog.text.count("it is no file") == 2, "two sensors have each said it once"
+    assert caplog.text.count("it is not a regular file") == 2, "each of two sensors reports it once"
 
 
-def test_what_cannot_be_set_aside_is_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    kept(path)
+def test_a_broken_file_that_cannot_be_renamed_is_reported(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(path)
     path.write_bytes(b"broken")
     path.with_name("state.broken").mkdir()
     assert loaded(path) is None
@@ -155,15 +159,15 @@ def test_what_cannot_be_set_aside_is_said(path: Path, caplog: pytest.LogCaptureF
     assert "cannot be renamed" in said
 
 
-def test_what_a_crash_left_is_removed(path: Path) -> None:
-    kept(path)
+def test_a_half_written_file_of_a_crash_is_removed(path: Path) -> None:
+    keep(path)
     path.with_name("state.new").write_bytes(b"half a st")
     assert loaded(path) == CONTENT
     assert beside(path) == ["state", "state.lock"]
 
 
-def test_a_link_in_the_place_of_what_is_written_is_not_followed(path: Path, tmp_path: Path) -> None:
-    kept(path)
+def test_a_link_in_the_place_of_the_next_file_is_not_followed(path: Path, tmp_path: Path) -> None:
+    keep(path)
     victim = tmp_path / "victim"
     victim.write_text("precious", encoding="ascii")
     file = StateFile(path)
@@ -174,8 +178,8 @@ def test_a_link_in_the_place_of_what_is_written_is_not_followed(path: Path, tmp_
     assert loaded(path) == b"new"
 
 
-def test_two_sensors_do_not_take_each_others_file(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    kept(path)
+def test_two_sensors_do_not_share_a_file(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keep(path)
     first, second = StateFile(path), StateFile(path)
     assert first.load() == CONTENT
     assert second.load() is None
@@ -186,11 +190,11 @@ def test_two_sensors_do_not_take_each_others_file(path: Path, caplog: pytest.Log
     assert "another sensor" in said
     second.save([b"second, alone"])
     second.close([b"second, at its end"])
-    assert caplog.messages[1:] == [f"{path}: state is kept again."]
+    assert caplog.messages[1:] == [f"{path}: the state is saved again."]
     assert loaded(path) == b"second, at its end"
 
 
-def test_a_place_that_cannot_be_written_is_told_once(
+def test_a_folder_that_cannot_be_written_is_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = StateFile(tmp_path / "a" / "b" / "state")
@@ -202,35 +206,35 @@ def test_a_place_that_cannot_be_written_is_told_once(
     assert "No such file or directory" in said
     (tmp_path / "a").mkdir()
     file.close([CONTENT])
-    assert caplog.messages[1:] == [f"{tmp_path}/a/b/state: state is kept again."]
+    assert caplog.messages[1:] == [f"{tmp_path}/a/b/state: the state is saved again."]
     assert loaded(tmp_path / "a" / "b" / "state") == CONTENT
 
 
-def test_a_user_who_may_not_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_permission_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tmp_path.chmod(0o755)
     with unprivileged():
-        kept(tmp_path / "state")
+        keep(tmp_path / "state")
     assert "Permission denied" in caplog.text
     assert beside(tmp_path / "state") == []
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_keeps_the_old_file(
+def test_the_old_file_stays_when_the_disk_is_full(
     path: Path, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    kept(path)
+    keep(path)
     with monkeypatch.context() as patched:
         patched.setattr(os if call == "fsync" else Path, call, fail)
-        kept(path, b"new")
+        keep(path, b"new")
     assert "No space left on device" in caplog.text
     assert beside(path) == ["state", "state.lock"]
     assert loaded(path) == CONTENT
 
 
-def test_a_slow_disk_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sensor_does_not_wait_for_a_slow_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow, real = threading.Event(), os.fsync
 
     def wait(descriptor: int) -> None:
@@ -249,14 +253,16 @@ def test_a_slow_disk_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPat
     assert loaded(path) == b"last"
 
 
-def test_whoever_dies_in_the_middle_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sensor_that_is_killed_while_it_writes_leaves_the_old_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
-        """As SIGKILL does, nothing is tidied up."""
+        """Nothing is cleaned up, as after SIGKILL."""
 
     def die(_descriptor: int) -> None:
         raise Killed
 
-    kept(path)
+    keep(path)
     file = StateFile(path)
     file.load()
     monkeypatch.setattr(os, "fsync", die)
@@ -271,25 +277,26 @@ def test_whoever_dies_in_the_middle_leaves_the_old_file(path: Path, monkeypatch:
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Path:
-    """A path that many examples use."""
+def shared_path(tmp_path: Path) -> Path:
+    """One path for many examples."""
     return tmp_path / "state"
 
 
 @hypothesis_settings(unhurried, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    content=st.binary(max_size=200) | st.binary(max_size=20).map(lambda some: damaged(CONTENT)[:90] + some)
+    content=st.binary(max_size=200)
+    | st.binary(max_size=20).map(lambda some: with_header(CONTENT)[:90] + some)
 )
-def test_no_file_breaks_the_sensor(shown: Path, content: bytes) -> None:
-    shown.write_bytes(content)
-    shown.chmod(0o600)
-    assert loaded(shown) in {None, CONTENT}
+def test_no_content_breaks_the_sensor(shared_path: Path, content: bytes) -> None:
+    shared_path.write_bytes(content)
+    shared_path.chmod(0o600)
+    assert loaded(shared_path) in {None, CONTENT}
 
 
-def test_the_suffixes_are_those_of_this_file(path: Path) -> None:
-    """`/run/a.b` has its lock in `/run/a.b.lock`."""
+def test_two_files_in_one_folder_do_not_meet(path: Path) -> None:
+    """The lock of `/run/a.b` is `/run/a.b.lock`."""
     other = path.with_name("state.eth0")
-    kept(path)
-    kept(other, b"other")
+    keep(path)
+    keep(other, b"other")
     assert (loaded(path), loaded(other)) == (CONTENT, b"other")
     assert state_file.StateFile(other)._lock_path.name == "state.eth0.lock"
