@@ -66,7 +66,7 @@ class Daemon:
         )
         self._host = host_state(settings.home, self._listener.ports)
         self._engine = Pipeline(settings, self._host)
-        self._memory = Checkpoint(self._engine, settings.state)
+        self._checkpoint = Checkpoint(self._engine, settings.state)
         self._read_settings = reload
         self._stop = False
         self._hang_up = False
@@ -95,7 +95,7 @@ class Daemon:
         self._start()
         self._manager.is_ready()
         try:
-            self._memory.recall(_now_us())  # what comes meanwhile waits in the capture
+            self._checkpoint.restore(_now_us())  # what comes meanwhile waits in the capture
             self._status("started", "none")
             while not self._stop:
                 self._watch()
@@ -103,7 +103,7 @@ class Daemon:
             self._manager.is_stopping()
             self._listener.close()
             self._publish_lines(self._captures.finish())
-        self._memory.close()  # before what is not answered yet counts as unanswered
+        self._checkpoint.close()  # before what is not answered yet counts as unanswered
         for event in self._engine.finish():
             self._outputs.write(event)
         self._status("stopped", "signal")
@@ -177,7 +177,7 @@ class Daemon:
             self._status_if_changed()
         elif self._news_are_due():
             self._tell_news()
-        self._memory.tick()
+        self._checkpoint.step()
 
     def _note_addresses(self) -> None:
         """Not after ten seconds: what is sent to an address that is not known to be ours is not looked at."""

@@ -1,4 +1,4 @@
-"""When the engine's memory goes to disk and comes back from there."""
+"""When the state of the pipeline goes to disk, and when it comes back."""
 
 import time
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ _SAVE_SECONDS = 300.0
 
 
 class Checkpoint:
-    """Recalls what an earlier run knew, and saves what this one knows: now and then, and at its end.
+    """Restores what an earlier run knew; saves what this run knows, every five minutes and at its end.
 
     Args:
-        engine: whose memory it is.
+        engine: the pipeline whose state it is.
         target: the path of the file; `off` for none.
     """
 
@@ -23,11 +23,11 @@ class Checkpoint:
         self._engine = engine
         self._file = None if target == "off" else StateFile(Path(target))
         self._saved = time.monotonic()
-        self._coming: Iterator[bytes] | None = None
+        self._encoder: Iterator[bytes] | None = None
         self._pieces: list[bytes] = []
 
-    def recall(self, now_us: int) -> None:
-        """Give the engine what is in the file, before its first packet."""
+    def restore(self, now_us: int) -> None:
+        """Give the pipeline the state in the file, before its first packet."""
         content = self._file.load() if self._file else None
         if content is None or self._file is None:
             return
@@ -36,25 +36,25 @@ class Checkpoint:
         except BrokenSnapshot as error:
             self._file.set_aside(str(error))
 
-    def tick(self) -> None:
-        """Make a piece of what is to be saved, if it is time; packets can be read before the next one."""
+    def step(self) -> None:
+        """Encode a piece if a save is due; packets can be read before the next step."""
         if self._file is None:
             return
-        if self._coming is None:
+        if self._encoder is None:
             if time.monotonic() - self._saved < _SAVE_SECONDS:
                 return
-            self._coming, self._pieces = self._snapshot(), []
-        piece = next(self._coming, None)
+            self._encoder = self._encode()
+        piece = next(self._encoder, None)
         if piece is not None:
             self._pieces.append(piece)
             return
         self._file.save(self._pieces)
-        self._coming, self._saved = None, time.monotonic()
+        self._encoder, self._pieces, self._saved = None, [], time.monotonic()
 
     def close(self) -> None:
         """Save for the last time."""
         if self._file is not None:
-            self._file.close(self._snapshot())
+            self._file.close(self._encode())
 
-    def _snapshot(self) -> Iterator[bytes]:
+    def _encode(self) -> Iterator[bytes]:
         return encode(self._engine.state(), self._engine.settled_us)

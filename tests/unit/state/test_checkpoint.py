@@ -1,4 +1,4 @@
-"""When what is known goes to disk, and what comes back."""
+"""When the state goes to disk, and what comes back."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FIRST, REST = (refused(syn(SCANNER, *ports, at=ports[0] - 2000)) for ports in ((
 
 
 class Clock:
-    """Stands still unless it is told to go on."""
+    """Stands still until a test sets it."""
 
     now = 1000.0
 
     def __call__(self) -> float:
-        """What time.monotonic says."""
+        """Stand in for time.monotonic."""
         return self.now
 
 
@@ -35,77 +35,77 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def sensor(path: Path | str, at: float = 0) -> tuple[Pipeline, Checkpoint]:
     engine = Pipeline(strict(), US)
-    memory = Checkpoint(engine, str(path))
-    memory.recall(micros(at))
-    return engine, memory
+    checkpoint = Checkpoint(engine, str(path))
+    checkpoint.restore(micros(at))
+    return engine, checkpoint
 
 
-def saved(path: Path, memory: Checkpoint) -> bool:
-    """Go round as often as a save takes; whether there is one then."""
+def saved(path: Path, checkpoint: Checkpoint) -> bool:
+    """As many steps as a save takes; whether there is a file then."""
     for _ in range(10):
-        memory.tick()
-    if memory._file is not None:
-        memory._file._join()
+        checkpoint.step()
+    if checkpoint._file is not None:
+        checkpoint._file._join()
     return path.exists()
 
 
-def test_what_one_sensor_knew_the_next_one_knows(tmp_path: Path) -> None:
-    engine, memory = sensor(tmp_path / "state")
+def test_the_next_sensor_knows_what_this_one_knew(tmp_path: Path) -> None:
+    engine, checkpoint = sensor(tmp_path / "state")
     watch(engine, FIRST)
-    memory.close()
-    engine, memory = sensor(tmp_path / "state", at=9)
+    checkpoint.close()
+    engine, checkpoint = sensor(tmp_path / "state", at=9)
     assert evidence(watch(engine, REST))
 
 
 def test_it_saves_every_five_minutes(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "state"
-    engine, memory = sensor(path)
+    engine, checkpoint = sensor(path)
     watch(engine, FIRST)
     clock.now += 299
-    assert not saved(path, memory)
+    assert not saved(path, checkpoint)
     clock.now += 1
-    assert saved(path, memory)
+    assert saved(path, checkpoint)
     path.unlink()
-    assert not saved(path, memory)
+    assert not saved(path, checkpoint)
     clock.now += 300
-    assert not saved(path, memory), "nothing has changed"
+    assert not saved(path, checkpoint), "nothing has changed"
     watch(engine, REST)
     clock.now += 300
-    assert saved(path, memory)
+    assert saved(path, checkpoint)
 
 
-def test_it_makes_a_piece_at_a_time(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_encodes_one_piece(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portsentry_py.state.codec._SOURCES_IN_BLOCK", 1)
-    engine, memory = sensor(tmp_path / "state")
+    engine, checkpoint = sensor(tmp_path / "state")
     watch(engine, *(syn(f"203.0.113.{nth}", 2000, 2001) for nth in range(5)))
     clock.now += 300
     made: list[int] = []
-    while memory._coming is not None or not made:
-        memory.tick()
-        made.append(len(memory._pieces))
-    assert made == [1, 2, 3, 4, 5, 6, 6]
-    memory.close()
+    while checkpoint._encoder is not None or not made:
+        checkpoint.step()
+        made.append(len(checkpoint._pieces))
+    assert made == [1, 2, 3, 4, 5, 6, 0]
+    checkpoint.close()
 
 
-def test_off_keeps_nothing(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_saves_nothing(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    engine, memory = sensor("off")
+    engine, checkpoint = sensor("off")
     watch(engine, FIRST)
     clock.now += 300
-    memory.tick()
-    memory.close()
+    checkpoint.step()
+    checkpoint.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_whole_and_yet_none_of_ours_is_set_aside(
+def test_a_whole_file_that_holds_no_snapshot_is_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = StateFile(tmp_path / "state")
     file.load()
     file.close([b"\0" * 99])
-    engine, memory = sensor(tmp_path / "state")
+    engine, checkpoint = sensor(tmp_path / "state")
     (said,) = caplog.messages
-    assert "no state to start from" in said
+    assert "the state cannot be used" in said
     watch(engine, FIRST)
-    memory.close()
+    checkpoint.close()
     assert {one.name for one in tmp_path.iterdir()} == {"state", "state.broken", "state.lock"}
