@@ -73,14 +73,14 @@ class HandoverPolicy:
         if tshark_bytes - self._settled_bytes > self._growth_bytes:
             self._settled_bytes = tshark_bytes
             return GROWN
-        # dumpcap says only at its end what was dropped.
+        # dumpcap reports its drops only when it ends.
         reason = BEHIND if self._has_caught_up else None
         if self._filter_is_stale or self._ports_changed:
             reason = SERVED
         waited = now - self._last_due
         if reason is None or waited < self._pause:
             return None
-        # Telephony opens ports all day, and a clock may be wrong for ever: a reason that returns at once must
+        # Telephony opens ports all day, and a clock may stay wrong: a reason that returns at once must
         # wait twice as long each time.
         returned_at_once = waited < 2 * self._pause
         self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS) if returned_at_once else _PAUSE_SECONDS

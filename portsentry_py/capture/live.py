@@ -135,7 +135,7 @@ class LiveCapture:
 
     @property
     def dropped(self) -> int:
-        """Packets that the kernel dropped; dumpcap says so only when it ends."""
+        """Packets that the kernel dropped; dumpcap reports them only when it ends."""
         return sum(worker.dropped for worker in self._workers)
 
 

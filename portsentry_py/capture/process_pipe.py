@@ -48,7 +48,7 @@ Starter = Callable[[Sequence[str], int, int], Child]
 
 
 class ProcessPipe:
-    """`first | last`, or `last` alone; gives the lines that the last one prints.
+    """`first | last`, or `last` alone; delivers the lines that the last one prints.
 
     Args:
         commands: one or two argument lists.

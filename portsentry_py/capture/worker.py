@@ -150,7 +150,7 @@ class Worker:
 
     @property
     def dropped(self) -> int:
-        """Packets that the kernel dropped; dumpcap says so only when it ends."""
+        """Packets that the kernel dropped; dumpcap reports them only when it ends."""
         found = (_DROPPED.search(line) for line in self._pipe.error_lines(_DUMPCAP))
         return sum(int(match[1]) for match in found if match)
 

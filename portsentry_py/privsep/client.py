@@ -95,9 +95,9 @@ class LauncherClient:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(_ANSWER_SECONDS)
         with theirs:
-            words = [sys.executable, "-I", "-S", launcher.__file__, self._dumpcap, str(theirs.fileno())]
+            command = [sys.executable, "-I", "-S", launcher.__file__, self._dumpcap, str(theirs.fileno())]
             self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
             )
 
     @property
@@ -131,12 +131,12 @@ class LauncherClient:
             answer = self._exchange(request, descriptors)
         if answer is None:
             raise OSError(errno.ESRCH, "the launcher has ended", launcher.__file__)
-        words, given = answer
-        if "errno" in words:
-            raise OSError(words["errno"], os.strerror(int(words["errno"])), words["what"])
+        fields, given = answer
+        if "errno" in fields:
+            raise OSError(fields["errno"], os.strerror(int(fields["errno"])), fields["what"])
         if not given:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), launcher.__file__)
-        return words, given[0]
+        return fields, given[0]
 
     def _exchange(
         self, request: dict[str, object], descriptors: Sequence[int]

@@ -118,7 +118,7 @@ def _limit_resources() -> None:
 
 
 def _reset_signals() -> None:
-    """Ignored and blocked signals are inherited (from nohup, say), and Python itself ignores SIGPIPE."""
+    """Ignored and blocked signals are inherited, from nohup for example, and Python ignores SIGPIPE."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -85,7 +85,7 @@ def test_any_name_will_do(tools: Tools, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def until_damage(tools: Tools, path: Path) -> tuple[list[str], str]:
-    """The lines before the damage, and what is said about it."""
+    """The lines before the damage, and the message about it."""
     some: list[list[str]] = []
     with pytest.raises(DamagedCapture) as caught:
         some.extend(replay_lines(tools, path))  # what came before stays in the list

@@ -58,8 +58,8 @@ def test_the_memory_that_tshark_needs_at_first_is_no_growth() -> None:
 
 def test_growth_is_a_reason_once_until_tshark_has_grown_again(policy: HandoverPolicy) -> None:
     grown = SIZE + 129 * MIB
-    told = [policy.due(now, grown) for now in range(3, 10)]
-    assert told == [GROWN, *[None] * 6]
+    reasons = [policy.due(now, grown) for now in range(3, 10)]
+    assert reasons == [GROWN, *[None] * 6]
     assert policy.due(10, grown + 129 * MIB) == GROWN
 
 
@@ -160,9 +160,9 @@ def test_a_sensor_that_is_often_behind_causes_one_handover_a_minute_at_most(poli
     assert len(when) < 10
 
 
-@pytest.mark.parametrize(("step_seconds", "told"), [(3600.0, [BEHIND]), (-3600.0, [])])
+@pytest.mark.parametrize(("step_seconds", "reasons"), [(3600.0, [BEHIND]), (-3600.0, [])])
 def test_a_clock_that_is_set_causes_one_handover_at_most(
-    policy: HandoverPolicy, step_seconds: float, told: list[str]
+    policy: HandoverPolicy, step_seconds: float, reasons: list[str]
 ) -> None:
     policy.update_lag(10, 0.3 + step_seconds)
     found = []
@@ -171,7 +171,7 @@ def test_a_clock_that_is_set_causes_one_handover_at_most(
         if reason := policy.due(now, SIZE):
             found.append(reason)
             policy.capture_started(now, NTP)
-    assert found == told
+    assert found == reasons
 
 
 def test_a_clock_that_is_always_wrong_causes_few_handovers(policy: HandoverPolicy) -> None:

@@ -178,7 +178,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def launcher(network: None) -> Iterator[LauncherClient]:  # noqa: ARG001 - it opens sockets there
-    """Whoever opens the sockets."""
+    """The launcher that opens the sockets."""
     client = LauncherClient("/bin/false")
     yield client
     client.close()
@@ -398,7 +398,7 @@ def wire() -> None:
 
 
 def wired(name: str) -> socket.socket:
-    """A socket that sends and hears frames there."""
+    """A socket that sends and receives frames there."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     made.bind((name, 3))
     made.settimeout(10)

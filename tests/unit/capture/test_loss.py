@@ -35,7 +35,7 @@ class Wire:
         self.passed = self.received = self.lost = 0
         self.queue: list[float] = []  # when those passed that the capture has and tshark has not printed
         self.runs = False
-        self.dropped = 0  # of the capture that runs, as dumpcap will tell
+        self.dropped = 0  # of the capture that runs, as dumpcap will report
         self.starts()
 
     def count(self) -> None:
@@ -185,7 +185,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.wire.settle()
         pending = self.wire.loss.pending
         assert self.wire.accounted_losses + pending == self.wire.lost + len(self.wire.queue)
-        assert pending == 0 or not self.wire.runs, "what is lost with an end is told when it goes on"
+        assert pending == 0 or not self.wire.runs, "losses with an end are known when another capture runs"
 
     @invariant()
     def every_packet_is_somewhere(self) -> None:
@@ -506,22 +506,22 @@ def test_packets_that_the_counter_cannot_count_hide_no_losses() -> None:
 
 def stalls(wire: Wire, seconds: int) -> list[int]:
     """When stalls are found, while a packet is lost each second and each stall ends in a restart."""
-    said = []
+    found = []
     for _ in range(seconds):
         wire.drops(1)
         wire.wait(1)
         if wire.loss.check_stall(wire.now):
-            said.append(round(wire.now))
+            found.append(round(wire.now))
             wire.ends(0)
             wire.starts()
-    return said
+    return found
 
 
 def test_a_stall_is_found_after_three_seconds_and_then_after_twice_the_time() -> None:
     wire = Wire()
-    said = stalls(wire, 400)
-    pauses = [after - before for before, after in pairwise(said)]
-    assert said[0] == 4, "the first look at a packet that passed, and three seconds"
+    found = stalls(wire, 400)
+    pauses = [after - before for before, after in pairwise(found)]
+    assert found[0] == 4, "the first count with a packet, and three seconds"
     assert pauses[:5] == [7, 13, 25, 49, 61]
     assert set(pauses[5:]) == {61}
     assert wire.loss.stalled

@@ -315,7 +315,7 @@ def test_a_handover_loses_no_packet_and_delivers_none_twice(network: Network) ->
 def test_losses_of_both_captures_are_accounted_for(network: Network) -> None:
     captures = started(network)
     old, _ = grown(captures, network)
-    old.drops += 5  # the fresh one goes on after the last that the old one gave
+    old.drops += 5  # the fresh one continues after the last packet of the old one
     network.passed += 5
     network.now += 1.1
     captures.read(0.25)

@@ -101,8 +101,8 @@ def test_the_same_packet_is_skipped_although_each_capture_has_its_own_time(start
 
 
 def test_each_interface_has_its_own_last_line(start: Start) -> None:
-    heard = ((100, "eth1"), (200, "eth0"), (300, "eth2"), (400, "eth0"), (500, "eth1"))
-    mine = [columns(at, at, interface) for at, interface in heard]
+    received = ((100, "eth1"), (200, "eth0"), (300, "eth2"), (400, "eth0"), (500, "eth1"))
+    mine = [columns(at, at, interface) for at, interface in received]
     worker = start(printed(*mine), READY, GOES_ON)
     worker.skip_until({"eth0": mine[3], "eth1": mine[0]})
     assert gathered(worker, 2) == [mine[2], mine[4]]
@@ -181,7 +181,7 @@ def test_the_reason_is_dumpcaps_or_else_tsharks(start: Start) -> None:
 
 
 def test_noise_is_no_reason() -> None:
-    said = [
+    errors = [
         'Running as user "root"',
         "Capturing on 'lo'",
         "File: -",
@@ -192,8 +192,8 @@ def test_noise_is_no_reason() -> None:
         "Two.",
         "Three.",
     ]
-    assert reason_in(said) == "One. Two"
-    assert reason_in(said[:6]) == ""
+    assert reason_in(errors) == "One. Two"
+    assert reason_in(errors[:6]) == ""
 
 
 def test_a_worker_whose_tshark_does_not_start_has_ended() -> None:

@@ -60,12 +60,12 @@ def test_dumpcap_writes_to_the_descriptors_that_it_was_given(start: Start) -> No
     readers = [os.pipe(), os.pipe()]
     command = [client._dumpcap, "-q", "-i", "lo", "-f", "udp", "-w", "-"]
     process = client.capture(command, readers[0][1], readers[1][1])
-    said = []
+    written = []
     for reader, writer in readers:
         os.close(writer)
         with os.fdopen(reader, encoding="utf-8") as file:
-            said.append(file.read())
-    assert said == ["-q -i lo -f udp -w -\n", "words\n"]
+            written.append(file.read())
+    assert written == ["-q -i lo -f udp -w -\n", "words\n"]
     assert process.wait() == 0
 
 
@@ -296,8 +296,8 @@ def test_the_launcher_captures_for_a_process_that_dropped_its_privileges() -> No
     command = [*AS_NOBODY, *NET_RIGHTS, python_for_all(), "-I", "-S", "-c", CAPTURES, require_tool("dumpcap")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == 0, done.stderr
-    said, _, status = done.stdout.partition("\n")
-    assert json.loads(said) == [False, True]
+    found, _, status = done.stdout.partition("\n")
+    assert json.loads(found) == [False, True]
     assert capabilities(status_of(status)) == [0, 0, 0, 0]
 
 

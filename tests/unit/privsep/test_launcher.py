@@ -69,8 +69,8 @@ class Client:
     def close(self) -> str:
         """Close the socket; returns what the launcher wrote to stderr."""
         self.socket.close()
-        _, said = self.process.communicate(timeout=30)
-        return str(said, "utf-8")
+        _, errors = self.process.communicate(timeout=30)
+        return str(errors, "utf-8")
 
 
 class Captured:

@@ -1,4 +1,4 @@
-"""What real programs can and cannot do in the sandbox; their output comes through pipes, not files."""
+"""What real programs can and cannot do in the sandbox."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def python(script: str, *arguments: str) -> list[str]:
 
 @dataclass
 class Prey:
-    """What is tried to harm."""
+    """What the probe tries to harm."""
 
     folder: Path
     victim: subprocess.Popen[bytes]
@@ -72,7 +72,7 @@ class Prey:
     queue: int
 
     def fresh(self) -> list[str]:
-        """The probe's command line, and everything there that it needs."""
+        """The probe's command line, with everything that it needs restored."""
         for name in ("file", "gone", "move"):
             (self.folder / name).write_text("secret", encoding="utf-8")
         (self.folder / "empty").mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def prey(tmp_path: Path) -> Iterator[Prey]:
 
 
 def came_of(command: Sequence[str]) -> dict[str, str]:
-    """What the probe says of each attempt."""
+    """The result of each attempt of the probe."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -112,8 +112,8 @@ def refused(found: dict[str, str]) -> set[str]:
     return {name for name, result in found.items() if result in REFUSED}
 
 
-def test_outside_all_of_it_succeeds(prey: Prey) -> None:
-    """Else the tests below would test nothing; what is missing, this kernel or container has not."""
+def test_outside_the_sandbox_every_attempt_succeeds(prey: Prey) -> None:
+    """Otherwise the tests below would test nothing; what fails, this kernel or container lacks."""
     found = came_of(prey.fresh())
     lacking = {name for name, result in found.items() if result != "done"}
     younger = {"fchmodat2", "setxattrat", "attribute", "remove attribute", "create unnamed"}
@@ -121,7 +121,7 @@ def test_outside_all_of_it_succeeds(prey: Prey) -> None:
     assert lacking <= younger | forbidden_in_containers
 
 
-def test_nothing_can_be_harmed(prey: Prey) -> None:
+def test_inside_the_sandbox_every_attempt_is_refused(prey: Prey) -> None:
     require("landlock", "seccomp")
     found = came_of(sandboxed(prey.fresh(), PYTHON_READS))
     assert found.keys() - refused(found) == set()
@@ -148,7 +148,7 @@ def elsewhere(change: str, command: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
-def test_it_holds_on_older_kernels(prey: Prey, version: int) -> None:
+def test_the_sandbox_holds_on_older_kernels(prey: Prey, version: int) -> None:
     require("landlock", "seccomp")
     if sandbox._landlock_version() < version:
         unsupported(f"this kernel's Landlock is older than {version}")
@@ -177,7 +177,7 @@ def test_without_libseccomp_files_are_still_out_of_reach(prey: Prey) -> None:
     assert refused(found) >= {"delete", "make a folder", "rename", "symlink", "bind", "socket of packets"}
 
 
-def test_on_a_kernel_that_has_neither_it_runs(prey: Prey) -> None:
+def test_a_program_runs_on_a_kernel_with_neither(prey: Prey) -> None:
     require("seccomp")
     found = came_of(refusing(sandboxed(prey.fresh(), PYTHON_READS), *NO_LANDLOCK, *NO_SECCOMP))
     assert found["read"] == "done"
@@ -216,7 +216,7 @@ def test_a_program_runs_with_what_the_machine_has(rules: list[str], words: list[
     ],
 )
 def test_no_program_runs_where_a_call_fails(rule: str, call: str) -> None:
-    """A call that fails is another matter than one that the kernel does not have."""
+    """A call that fails is not one that the kernel lacks."""
     require("landlock", "seccomp")
     done = completed(refusing(sandboxed(["/bin/echo", "here"]), "seccomp:ENOSYS", rule))
     assert (done.returncode, done.stdout) == (126, "")
@@ -263,7 +263,7 @@ def status_inside(*before: str, interpreter: str = sys.executable) -> tuple[dict
     return status, limits
 
 
-def test_it_has_no_capability_and_gains_none() -> None:
+def test_a_program_has_no_capability_and_gains_none() -> None:
     require_root()
     require("seccomp")
     status, _ = status_inside()
@@ -272,7 +272,7 @@ def test_it_has_no_capability_and_gains_none() -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-def test_so_it_is_for_an_ordinary_user_who_may_capture() -> None:
+def test_a_program_of_a_user_who_may_capture_has_no_capability() -> None:
     require_root()
     require("seccomp")
     status, _ = status_inside(*AS_NOBODY, *NET_RIGHTS, interpreter=python_for_all())
@@ -281,7 +281,7 @@ def test_so_it_is_for_an_ordinary_user_who_may_capture() -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-def test_its_resources_are_limited() -> None:
+def test_the_resources_of_a_program_are_limited() -> None:
     _, limits = status_inside()
     found = {line[:26].strip(): line[26:].split()[:2] for line in limits.splitlines()}
     assert found["Max address space"] == [str(2 << 30)] * 2
@@ -290,7 +290,7 @@ def test_its_resources_are_limited() -> None:
     assert found["Max open files"] == ["64", "64"]
 
 
-def test_limits_that_were_lower_stay() -> None:
+def test_lower_limits_stay() -> None:
     script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     done = subprocess.run(
         sandboxed(python(script), PYTHON_READS),
@@ -320,8 +320,8 @@ time.sleep(1000)
 """
 
 
-def test_it_ends_with_whoever_started_it() -> None:
-    # It would not end by itself: `sleep` reads nothing, and its pipes say nothing.
+def test_a_program_ends_with_its_parent() -> None:
+    # `sleep` reads and writes nothing, so it would not end by itself.
     inside = sandboxed(["/bin/sh", "-c", "read word; echo $word; exec sleep 1000"])
     command = [sys.executable, "-c", STARTS_AND_WAITS, *inside]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
@@ -335,14 +335,14 @@ def test_it_ends_with_whoever_started_it() -> None:
 
 
 def test_a_parent_that_ended_first_is_noticed() -> None:
-    """Between its start and its wish to be told: nobody would tell it any more."""
+    """If the parent ends before the signal is requested, the signal never comes."""
     script = "sandbox.os.getppid = iter([os.getppid(), 1]).__next__"
     command = elsewhere(f"import os\n{script}", ["/bin/echo", "alone"])
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_what_is_named_can_be_read_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_only_named_paths_can_be_read(tmp_path: Path) -> None:
     require("landlock")
     for name in ("named", "other"):
         (tmp_path / name).mkdir()
@@ -355,7 +355,7 @@ def test_what_is_named_can_be_read_and_nothing_beside_it(tmp_path: Path) -> None
     assert done.stderr.count("Permission denied") == 2
 
 
-def test_a_name_that_leads_elsewhere_is_no_way_out(tmp_path: Path) -> None:
+def test_a_link_is_no_way_out(tmp_path: Path) -> None:
     require("landlock")
     (tmp_path / "named").mkdir()
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
@@ -365,7 +365,7 @@ def test_a_name_that_leads_elsewhere_is_no_way_out(tmp_path: Path) -> None:
     assert "Permission denied" in done.stderr
 
 
-def test_what_it_starts_is_in_it_too(tmp_path: Path) -> None:
+def test_the_children_of_a_program_are_confined_too(tmp_path: Path) -> None:
     require("landlock", "seccomp")
     script = f"cat {tmp_path}/file; kill -0 $PPID; ls {tmp_path}"
     (tmp_path / "file").write_text("secret", encoding="utf-8")
@@ -375,30 +375,30 @@ def test_what_it_starts_is_in_it_too(tmp_path: Path) -> None:
     assert done.stderr.count("denied") + done.stderr.count("not permitted") == 3
 
 
-def test_a_program_can_still_end_itself() -> None:
-    """As the C library does when it finds its memory damaged."""
+def test_a_program_can_abort_itself() -> None:
+    """As the C library does when it finds damaged memory."""
     done = ran(python("import os; os.abort()"), readable=PYTHON_READS)
     assert done.returncode == -6
 
 
-def test_what_it_says_and_how_it_ends_comes_through() -> None:
+def test_output_errors_and_exit_code_are_the_programs() -> None:
     done = ran(["/bin/sh", "-c", "cat; echo words >&2; exit 7"])
     assert (done.returncode, done.stdout, done.stderr) == (7, "", "words\n")
 
 
 @pytest.mark.parametrize("name", ["/nonexistent/tshark", "tshark-that-is-not-here"])
-def test_a_missing_program_is_said(name: str) -> None:
+def test_a_missing_program_is_named(name: str) -> None:
     done = ran([name, "-v"])
     assert (done.returncode, done.stderr) == (126, f"{name}: No such file or directory\n")
 
 
-def test_one_that_may_not_be_run_is_said(tmp_path: Path) -> None:
+def test_a_program_that_may_not_be_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "program").write_text("#!/bin/sh\n", encoding="utf-8")
     done = ran([str(tmp_path / "program")])
     assert (done.returncode, done.stderr) == (126, f"{tmp_path}/program: Permission denied\n")
 
 
-def test_options_of_the_program_are_its_own() -> None:
+def test_options_behind_the_dashes_are_the_programs() -> None:
     done = ran(["/bin/echo", "--", "--read=/etc/shadow", "-n"])
     assert done.stdout == "-- --read=/etc/shadow -n\n"
 
