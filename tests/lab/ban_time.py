@@ -23,7 +23,6 @@ from pathlib import Path
 from tests.lab.fail2ban_matrix import put_in
 from tests.lab.support.kernel_rules import watched
 from tests.lab.support.wiretap import sent, tapped
-from tests.support import udp_peers as peers
 from tests.support.fail2ban_server import NFTABLES, Fail2banServer
 from tests.support.namespaces import IFACE, Host, Lab, opened
 from tests.support.sensor import Sensor
@@ -120,8 +119,7 @@ def one_by_one(made: Bench, scans: int) -> list[Ban]:
 def at_once(made: Bench, first: int, scanners: int) -> list[Ban]:
     """Let so many addresses scan together, interleaved, packet by packet."""
     addresses = [address(first + number) for number in range(scanners)]
-    words = [sys.executable, peers.__file__, "swarm", made.lab.target.ipv4[0], str(SWARM_PORTS), *addresses]
-    done = made.lab.scanner.run(*words)
+    done = made.lab.scanner.peer("swarm", made.lab.target.ipv4[0], str(SWARM_PORTS), *addresses)
     if done.returncode != 0:
         raise AssertionError(f"the swarm failed: {done.stderr}")
     return made.bans(addresses)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.ban_chain import FAMILIES, prove, start_echo
+from tests.support.ban_chain import FAMILIES, prove
 from tests.support.fail2ban_server import (
     DEBIAN,
     FIREWALLS,
@@ -65,7 +65,7 @@ def rows(which: Fail2ban) -> Iterator[Row]:
     setups += [(f"{name}, networks", NETWORK_NAME, local) for name, local in NETWORK_FIREWALLS.items()]
     for firewall, jail, local in setups:
         with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-            start_echo(lab)
+            lab.target.serve("echo")
             try:
                 server = Fail2banServer(lab.target, Path(folder), local, which=which)
             except AssertionError as error:

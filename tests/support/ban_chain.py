@@ -1,14 +1,11 @@
-"""The whole chain behind the log: line, ban, rule in the kernel, refused packets, unban, packets again."""
+"""The chain behind the log: line, ban, rule in the kernel, refused packets, unban, accepted packets."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 
-from tests.support import udp_peers as peers
 from tests.support.fail2ban_server import NAME, NETWORK_NAME, Fail2banServer, scan_line
 from tests.support.namespaces import Host, Lab
 from tests.support.peers import HTTP_PORT
@@ -27,22 +24,15 @@ class Proof:
     errors: list[str]
 
 
-def start_echo(lab: Lab) -> None:
-    """Let the target answer UDP."""
-    process = lab.target.start(sys.executable, peers.__file__, "echo", stdout=subprocess.PIPE)
-    if process.stdout is None or process.stdout.readline() != "ready\n":
-        raise AssertionError("the target's UDP service did not start")
-
-
 def open_ports(client: Host, target: str, source: str) -> set[str]:
-    """Tell over which transports `source`, an address of the client, gets an answer."""
+    """Over which transports `source`, an address of the client, gets an answer."""
     tcp = client.reaches(target, HTTP_PORT, source=source)
-    udp = client.run(sys.executable, peers.__file__, "ask", target, source).returncode == 0
+    udp = client.peer("ask", target, source).returncode == 0
     return {name for name, answered in (("tcp", tcp), ("udp", udp)) if answered}
 
 
 def listed(server: Fail2banServer, address: str) -> bool:
-    """Tell whether the kernel holds the address or network for a firewall."""
+    """Whether the kernel holds the address or network for a firewall."""
     return bool(re.search(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\d)", server.listing()))
 
 

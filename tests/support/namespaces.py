@@ -12,12 +12,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-PEERS = Path(__file__).with_name("peers.py")
+_PEERS = Path(__file__).with_name("peers.py")
 NAMESPACES = Path("/run/netns")
 IFACE = "eth0"
 # Of IPv6, only what is asked for: no report of a multicast group later than a moment, no search for routers.
@@ -53,10 +53,12 @@ class Host:
         """
         return ["nsenter", f"--net={NAMESPACES / self.namespace}", "--", *map(str, command)]
 
-    def run(self, *command: str | Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; the caller judges the exit code."""
+    def run(
+        self, *command: str | Path, seconds: float = 120, text: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with this text as its input; the caller judges the exit code."""
         return subprocess.run(
-            self.inside(*command), capture_output=True, text=True, timeout=seconds, check=False
+            self.inside(*command), input=text, capture_output=True, text=True, timeout=seconds, check=False
         )
 
     def set_kernel(self, script: str) -> None:
@@ -69,11 +71,15 @@ class Host:
             raise AssertionError(f"{self.role}: {done.stderr.strip()}")
 
     def start(
-        self, *command: str | Path, stdout: int = subprocess.DEVNULL, stderr: IO[str] | None = None
+        self,
+        *command: str | Path,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+        stderr: IO[str] | None = None,
     ) -> subprocess.Popen[str]:
         """Start a command that ends with the lab at the latest."""
         process = subprocess.Popen(
-            self.inside(*command), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True
+            self.inside(*command), stdin=stdin, stdout=stdout, stderr=stderr, text=True
         )
         self.started.append(process)
         return process
@@ -83,25 +89,46 @@ class Host:
         for process in self.started:
             process.kill()
             process.wait()
-            if process.stdout:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    with contextlib.suppress(BrokenPipeError):  # what it never read
+                        pipe.close()
 
-    def reaches(self, address: str, port: int, *, source: str | None = None) -> bool:
-        """Tell whether a TCP connection from this host to `port` is accepted."""
-        return self.connect(address, port, source=source).returncode == 0
+    def peer(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the programs of peers.py."""
+        return self.run(sys.executable, _PEERS, *words)
 
-    def visit(self, host: Host, requests: int) -> subprocess.Popen[str]:
-        """Start a visit to `host`: HTTP requests in both families while an SSH-like session is held open."""
-        return self.start(
-            *(sys.executable, PEERS, "visit", str(requests), host.ipv4[0], host.ipv6[0]),
-            stdout=subprocess.PIPE,
-        )
+    def serve(self, role: str) -> None:
+        """Start one of them that serves, and wait until it does."""
+        service = self.start(sys.executable, _PEERS, role, stdout=subprocess.PIPE)
+        if service.stdout is None or service.stdout.readline() != "ready\n":
+            raise AssertionError(f"{self.role} does not {role}")
 
     def connect(
         self, address: str, port: int, *, source: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Try one TCP connection, which is one SYN when the port is closed."""
-        return self.run(sys.executable, PEERS, "connect", address, str(port), *([source] if source else []))
+        return self.peer("connect", address, str(port), *([source] if source else []))
+
+    def reaches(self, address: str, port: int, *, source: str | None = None) -> bool:
+        """Whether a TCP connection from this host to `port` is accepted."""
+        return self.connect(address, port, source=source).returncode == 0
+
+    def visit(self, host: Host, requests: int) -> subprocess.Popen[str]:
+        """Start a visit to `host`: HTTP requests in both families while an SSH-like session is held open."""
+        words = ("visit", str(requests), host.ipv4[0], host.ipv6[0])
+        return self.start(sys.executable, _PEERS, *words, stdout=subprocess.PIPE)
+
+    def load_burst(self, iface: str, frames: Iterable[bytes]) -> subprocess.Popen[str]:
+        """Give these frames to a sender that sends them all at once when its input is closed."""
+        sender = self.start(
+            sys.executable, _PEERS, "burst", iface, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        if sender.stdin is None:
+            raise AssertionError("no pipe")
+        for frame in frames:
+            sender.stdin.write(f"{frame.hex()}\n")
+        return sender
 
 
 class Lab:
@@ -149,12 +176,6 @@ class Lab:
         for host in (*self.ends, self.switch):
             host.set_kernel(_SILENT)
 
-    def serve(self) -> None:
-        """Start the target's services, on ports 22 and 80 of both families."""
-        services = self.target.start(sys.executable, PEERS, "serve", stdout=subprocess.PIPE)
-        if services.stdout is None or services.stdout.readline() != "ready\n":
-            raise AssertionError("the target's services did not start")
-
 
 @contextlib.contextmanager
 def opened() -> Iterator[Lab]:
@@ -163,7 +184,7 @@ def opened() -> Iterator[Lab]:
     lab = Lab()
     try:
         lab.build()
-        lab.serve()
+        lab.target.serve("serve")  # ports 22 and 80 of both families
         yield lab
     finally:
         for host in (*lab.ends, lab.switch):

@@ -1,4 +1,4 @@
-"""The log between sensor and fail2ban: turned over in a burst, read on after a pause, read twice."""
+"""The log between sensor and fail2ban: rotated in a burst, read after a pause, read twice."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.wire
 
-BURST = 300
-# fail2ban takes a truncated log for one that was cut only if it has not grown past the old end meanwhile.
-ROTATED_AT = 200
+BURST = 60
+# fail2ban notices that a log was truncated only while it is shorter than before.
+ROTATED_AT = 40
 BACKENDS = pytest.mark.parametrize(
     "backend", ["", "[portsentry]\nbackend = polling\n"], ids=["auto", "polling"]
 )
@@ -35,7 +35,7 @@ def bans(server: Fail2banServer) -> Counter[str]:
 
 
 def create(log: Path) -> None:
-    """Do what logrotate's `create` does; the sensor opens its log anew, as `Fail2banServer.write` does."""
+    """Do what logrotate's `create` does; the sensor opens its log again, as `Fail2banServer.write` does."""
     log.rename(log.with_suffix(".log.1"))
     log.touch(0o640)
 
@@ -74,7 +74,7 @@ def test_a_stop_a_restart_and_a_reload_lose_no_ban_and_repeat_none(
     start_server: StartServer, backend: str
 ) -> None:
     server = start_server(NFTABLES + backend)
-    before, meanwhile, after = addresses(60)[:20], addresses(60)[20:40], addresses(60)[40:]
+    before, meanwhile, after = addresses(15)[:5], addresses(15)[5:10], addresses(15)[10:]
     server.write(*map(scan_line, before))
     server.wait_for_bans(before)
 
