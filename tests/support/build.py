@@ -31,6 +31,7 @@ from portsentry_py.events.model import (
 )
 from portsentry_py.output.json_log import json_logger
 from portsentry_py.state.codec import encode
+from tests.support import pcap
 
 SCANNER = "203.0.113.9"
 SCANNER6 = "2001:db8:bad::9"
@@ -432,13 +433,7 @@ def strict(**changes: object) -> Settings:
 
 def write_pcap(path: Path, *traffic: list[Sent]) -> Path:
     """A pcap file of Ethernet frames, in the order given."""
-    parts = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)]
-    for packet in (packet for some in traffic for packet in some):
-        seconds, micro = divmod(packet.time_us, SECOND_US)
-        size = len(packet.frame)
-        parts += [struct.pack("<IIII", seconds, micro, size, size), packet.frame]
-    path.write_bytes(b"".join(parts))
-    return path
+    return pcap.write(path, ((packet.time_us, packet.frame) for some in traffic for packet in some))
 
 
 def write_pcapng(path: Path, interface: str, *traffic: list[Sent]) -> Path:

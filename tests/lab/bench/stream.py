@@ -14,7 +14,8 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from tests.support.frames import FILE_HEAD, Link, record
+from tests.support import pcap
+from tests.support.frames import Link
 from tests.support.workloads import strangers
 
 _BATCH = 500
@@ -25,7 +26,7 @@ def main(packets: int, progress: Path) -> int:
     # Kept waiting and asked for: a signal in the middle of a write cuts a packet in two.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     output = sys.stdout.buffer
-    output.write(FILE_HEAD)
+    output.write(pcap.head())
     output.flush()
     print("File: -", file=sys.stderr, flush=True)
     with progress.with_suffix(".turn").open("w") as turn:
@@ -35,7 +36,7 @@ def main(packets: int, progress: Path) -> int:
         frames = strangers(packets, Link(), sent)
         while not told_to_end() and (batch := list(islice(frames, _BATCH))):
             now = time.time_ns() // 1000
-            output.write(b"".join(record(frame, now) for frame in batch))
+            output.write(b"".join(pcap.record(now, frame) for frame in batch))
             output.flush()
             sent += len(batch)
             progress.write_text(str(sent), encoding="ascii")

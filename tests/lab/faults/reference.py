@@ -11,14 +11,12 @@ from typing import NamedTuple
 
 from portsentry_py.capture.bpf import kernel_filter
 from tests.lab.faults.sender import NETWORK
+from tests.support import pcap
 from tests.support.frames import SYN
 from tests.support.namespaces import Host
 from tests.support.needs import require_tool
 from tests.support.waiting import wait_for
 
-_FILE_HEAD = struct.Struct("<IHHiIII")
-_RECORD = struct.Struct("<IIII")
-_MAGIC = 0xA1B2C3D4
 # Linux cooked captures, as `any` gives them: link type, and the bytes before the IP header.
 _HEADERS = {113: 16, 276: 20}
 _IPV4, _TCP = 4, 6
@@ -68,21 +66,11 @@ class Witness:
 
 def read(path: Path) -> Capture:
     """Read a whole capture file."""
-    packets = list(_packets(path.read_bytes()))
-    return Capture(len(packets), [seen for moment, packet in packets for seen in _syn(moment, packet)])
-
-
-def _packets(data: bytes) -> Iterator[tuple[float, bytes]]:
-    """Give each packet with its time, from the IP header on."""
-    magic, *_, link = _FILE_HEAD.unpack_from(data)
-    if magic != _MAGIC or link not in _HEADERS:
-        raise AssertionError(f"not a capture on all interfaces: {magic:#x}, link type {link}")
-    at = _FILE_HEAD.size
-    while at < len(data):
-        seconds, micros, size, _ = _RECORD.unpack_from(data, at)
-        at += _RECORD.size
-        yield seconds + micros / 1e6, data[at + _HEADERS[link] : at + size]
-        at += size
+    link, packets = pcap.read(path.read_bytes())
+    if link not in _HEADERS:
+        raise AssertionError(f"not a capture on all interfaces: link type {link}")
+    found = [(moment, packet[_HEADERS[link] :]) for moment, packet in packets]
+    return Capture(len(found), [seen for moment, packet in found for seen in _syn(moment, packet)])
 
 
 def _syn(moment: float, packet: bytes) -> Iterator[Seen]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.lab.faults.fault import Fault, Observed
 from tests.lab.faults.reference import Capture, Seen, read
 from tests.lab.faults.report import row
 from tests.lab.faults.sender import ends
+from tests.support import pcap
 from tests.support.frames import ACK, SYN, Link, segment
 
 NOW = 1_700_000_000
@@ -140,13 +140,9 @@ def test_the_capture_is_read(tmp_path: Path, link: int, header: int) -> None:
     ours = [ends(number, 0xCB007101) for number in (1, 256, 70_000)]
     frames = [segment(Link(), one, SYN, 1) for one in ours]
     frames += [segment(Link(), ours[0], ACK, 1), segment(Link(), (0xC6336442, 1, 2, 3), SYN, 1)]
-    data = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 96, link)
-    for at, frame in enumerate(frames):
-        packet = bytes(header) + frame[14:]
-        data += struct.pack("<IIII", NOW + at, 500_000, len(packet), len(packet)) + packet
-    (tmp_path / "one.pcap").write_bytes(data)
+    packets = [(round((NOW + at + 0.5) * 1e6), bytes(header) + frame[14:]) for at, frame in enumerate(frames)]
 
-    capture = read(tmp_path / "one.pcap")
+    capture = read(pcap.write(tmp_path / "one.pcap", packets, link))
 
     assert capture.packets == 5
     assert [one.time for one in capture.syns] == [NOW + 0.5, NOW + 1.5, NOW + 2.5]

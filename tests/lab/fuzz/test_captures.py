@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.fuzz.captures import check_file, traffic
+from tests.support import pcap
 from tests.support.build import (
     SCANNER,
     SCANNER6,
@@ -23,7 +24,7 @@ from tests.support.build import (
 )
 from tests.support.needs import require_tool
 
-HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)
+HEADER = pcap.head()
 FRAME = syn(SCANNER, 22)[0].frame
 SECOND = 1_700_000_000
 

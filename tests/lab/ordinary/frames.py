@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support import pcap
 
 _NULL, _ETHERNET, _RAW, _COOKED, _COOKED2, _IPV4, _IPV6 = 0, 1, 101, 113, 276, 228, 229
 _IP = (b"\x08\x00", b"\x86\xdd")
@@ -15,8 +16,6 @@ _VLAN = (b"\x81\x00", b"\x88\xa8", b"\x91\x00")
 _PPPOE = b"\x88\x64"
 _PPP_IP = (b"\x00\x21", b"\x00\x57")
 _MACS_BYTES = 12
-_ENDS = {b"\xd4\xc3\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xc3\xd4": (">", 1e-6)}
-_NANO_ENDS = {b"\x4d\x3c\xb2\xa1": ("<", 1e-9), b"\xa1\xb2\x3c\x4d": (">", 1e-9)}
 
 
 class Framed(NamedTuple):
@@ -52,18 +51,11 @@ def read(path: Path) -> list[Framed]:
 
 
 def _frames(content: bytes) -> Iterator[Framed]:
-    ends = {**_ENDS, **_NANO_ENDS}
-    if content[:4] not in ends:
-        return
-    end, unit = ends[content[:4]]
-    (link,) = struct.unpack_from(f"{end}I", content, 20)
-    at = 24
-    while at + 16 <= len(content):
-        seconds, fraction, size, _ = struct.unpack_from(f"{end}IIII", content, at)
-        framed = _framed(link & 0xFFFF, content[at + 16 : at + 16 + size])
+    link, packets = pcap.read(content)
+    for moment, data in packets:
+        framed = _framed(link, data)
         if framed is not None:
-            yield Framed(seconds + fraction * unit, *framed)
-        at += 16 + size
+            yield Framed(moment, *framed)
 
 
 def _framed(link: int, data: bytes) -> tuple[bytes, bytes] | None:
@@ -89,13 +81,3 @@ def _after_macs(data: bytes) -> tuple[bytes, bytes] | None:
     else:
         return None
     return data[:at], data[at:]
-
-
-def write(path: Path, frames: list[tuple[float, bytes]]) -> None:
-    """Write a pcap file of Ethernet frames with their times."""
-    with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1))
-        for moment, frame in frames:
-            micros = round(moment * 1e6)
-            size = len(frame)
-            file.write(struct.pack("<IIII", micros // 1_000_000, micros % 1_000_000, size, size) + frame)

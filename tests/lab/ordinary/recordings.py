@@ -17,6 +17,7 @@ from tests.lab.ordinary import frames, renumber
 from tests.lab.ordinary.day import Day
 from tests.lab.ordinary.frames import Framed, UnusableCaptureError
 from tests.lab.support.labelled import Capture
+from tests.support import pcap
 
 _MACS = bytes.fromhex("02000000feed02000000beef")
 _LONGEST_FRAME = 1514
@@ -76,7 +77,7 @@ def record(captures: Iterable[Capture], day: Day, path: Path) -> Album:
             ]
     everything.sort(key=lambda played: played[0])
     album.packets = len(everything)
-    frames.write(path, everything)
+    pcap.write(path, ((round(moment * 1e6), frame) for moment, frame in everything))
     return album
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from portsentry_py.core.packet import ACK, SYN
 from tests.lab.ordinary import frames, recordings, renumber
 from tests.lab.ordinary.day import Day
 from tests.lab.support.labelled import Capture
+from tests.support import pcap
 from tests.support.build import (
     HOST,
     HOST6,
@@ -92,10 +92,7 @@ def test_neighbours_stay_neighbours_and_tapes_do_not_meet() -> None:
 )
 def test_every_link_type_gives_its_packets(tmp_path: Path, link: int, before: bytes) -> None:
     sent = tcp(SCANNER, HOST, 4000, 80, SYN)
-    data = before + packet(sent)
-    path = tmp_path / "capture.pcap"
-    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, link)
-    path.write_bytes(head + struct.pack("<IIII", 1, 0, len(data), len(data)) + data)
+    path = pcap.write(tmp_path / "capture.pcap", [(0, before + packet(sent))], link)
 
     (framed,) = frames.read(path)
 

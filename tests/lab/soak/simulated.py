@@ -17,7 +17,8 @@ from tests.lab.bench import memory
 from tests.lab.soak import stream
 from tests.lab.soak.quarters import QUARTERS, Quarter
 from tests.lab.support.cost import metered, spent
-from tests.support.frames import FILE_HEAD, SYN, Link, record, segment
+from tests.support import pcap
+from tests.support.frames import SYN, Link, segment
 from tests.support.waiting import wait_for
 from tests.support.workloads import TARGET, strangers, visitors
 
@@ -73,14 +74,17 @@ def _floods(end: int) -> Timed:
         yield from _evenly(frames, _FLOOD_PER_SECOND, begin)
 
 
-def write(hours: int, path: Path, begin_us: int) -> int:
-    """Write the capture, and give the number of its packets."""
-    packets = 0
-    with path.open("wb", buffering=1 << 20) as file:
-        file.write(FILE_HEAD)
+def _write(hours: int, path: Path) -> int:
+    """Write the capture, dated from now on; returns the number of its packets."""
+    begin_us, packets = time.time_ns() // 1000, 0
+
+    def dated() -> Timed:
+        nonlocal packets
         for time_us, frame in day(hours):
-            file.write(record(frame, begin_us + time_us))
             packets += 1
+            yield begin_us + time_us, frame
+
+    pcap.write(path, dated())
     return packets
 
 
@@ -91,7 +95,7 @@ def measure(hours: int) -> tuple[list[Quarter], dict[str, Any], dict[str, int]]:
     """
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
         folder = Path(name)
-        packets = write(hours, folder / "day.pcap", time.time_ns() // 1000)
+        packets = _write(hours, folder / "day.pcap")
         progress = folder / "progress"
         with memory.sensor(folder, [stream.__name__, folder / "day.pcap"]) as process:
             evidence = (folder / "stderr").read_text

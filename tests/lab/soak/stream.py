@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab.bench.stream import is_ours, told_to_end
-from tests.support.frames import FILE_HEAD
+from tests.support import pcap
 
 _BATCH = 500
 _RECORD = struct.Struct("<IIII")
@@ -26,14 +26,14 @@ def main(capture: Path, progress: Path) -> int:
     # Kept waiting and asked for: a signal in the middle of a write cuts a packet in two.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     output = sys.stdout.buffer
-    output.write(FILE_HEAD)
+    output.write(pcap.head())
     output.flush()
     print("File: -", file=sys.stderr, flush=True)
     with progress.with_suffix(".turn").open("w") as turn, capture.open("rb", buffering=1 << 20) as file:
         while not (is_ours(turn.fileno()) or told_to_end()):
             time.sleep(_LOOK_SECONDS)
         at, packets = through(progress)
-        file.seek(max(at, len(FILE_HEAD)))
+        file.seek(max(at, len(pcap.head())))
         while not told_to_end() and (batch := _batch(file.read)):
             output.write(b"".join(batch))
             output.flush()
