@@ -1,1 +1,1 @@
-"""What is wrong on this machine, and the fix."""
+"""What is wrong on this host, and the fix."""

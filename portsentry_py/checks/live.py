@@ -24,6 +24,7 @@ _IPV4_HEADER = struct.Struct("!BBHHHBBH4s4s")
 _ICMP_HEADER = struct.Struct("!BBHI")
 
 _Send = Callable[[Iterable[str]], None]
+_Clock = Callable[[], float]
 
 
 class _Capture(Protocol):
@@ -67,16 +68,13 @@ def _packet() -> bytes:
 
 
 def unreached(
-    capture: _Capture,
-    names: Iterable[str],
-    send: _Send = send_test_packets,
-    seconds: float = _CAPTURE_SECONDS,
+    capture: _Capture, names: Iterable[str], send: _Send = send_test_packets, clock: _Clock = time.monotonic
 ) -> list[str]:
     """The interfaces on which the capture does not receive the test packet in time."""
     names = sorted(names)
     reached: set[str] = set()
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not reached.issuperset(names):
+    deadline = clock() + _CAPTURE_SECONDS
+    while clock() < deadline and not reached.issuperset(names):
         send(set(names) - reached)
         capture.wait(_PAUSE_SECONDS)
         for line in capture.read():
@@ -87,13 +85,13 @@ def unreached(
 
 
 def sensor_receives(
-    log: Path, names: Iterable[str], send: _Send = send_test_packets, seconds: float = _SENSOR_SECONDS
+    log: Path, names: Iterable[str], send: _Send = send_test_packets, clock: _Clock = time.monotonic
 ) -> bool:
     """Whether a running sensor reports in this log, in time, that it received a test packet."""
     begun = utc(time.time_ns() // 1000)
-    deadline = time.monotonic() + seconds
+    deadline = clock() + _SENSOR_SECONDS
     names = list(names)
-    while time.monotonic() < deadline:
+    while clock() < deadline:
         send(names)
         time.sleep(_PAUSE_SECONDS)
         try:

@@ -1,1 +1,1 @@
-"""All that knows fail2ban."""
+"""Everything that knows fail2ban."""

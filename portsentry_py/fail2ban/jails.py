@@ -40,16 +40,16 @@ _Ask = Callable[..., str]
 
 @dataclass(frozen=True, slots=True)
 class JailBan:
-    """One ban; the times are unknown when fail2ban gives addresses only.
+    """One ban. All times are None if fail2ban gives only the address.
 
     Attributes:
-        address: who is banned: an address or, by an administrator's hand, a network.
-        banned_at: since when, UTC.
-        ends_at: until when, UTC; None for ever (`permanent`).
-        ban_seconds: how long in all.
-        left_seconds: how long from now on; None if unknown or for ever.
-        permanent: it has no end.
-        evidence: the log line that explains it; None if none is known.
+        address: the banned address; a network in jail portsentry-net or by the hand of an administrator.
+        banned_at: its begin, UTC.
+        ends_at: its end, UTC; None if it is permanent.
+        ban_seconds: its length; None if it is permanent.
+        left_seconds: the rest of its length; None if it is permanent or the clock of fail2ban is not ours.
+        permanent: whether it has no end.
+        evidence: the log line that explains it; None if no such line is known.
     """
 
     address: str
@@ -63,14 +63,14 @@ class JailBan:
 
 @dataclass(frozen=True, slots=True)
 class JailState:
-    """One jail; a number that fail2ban did not tell is None, and `note` then says why.
+    """One jail. A number that fail2ban does not give is None, and `note` says why.
 
     Attributes:
         name: its name.
-        currently_banned: addresses banned now.
-        total_banned: bans since fail2ban started.
+        currently_banned: the number of addresses that are banned now.
+        total_banned: the number of bans since fail2ban started.
         logs: the files that it reads.
-        bans: who is banned, the ban that ends first first.
+        bans: its bans; the ban that ends first comes first.
         note: what is wrong with it, one sentence; empty if nothing is.
     """
 
@@ -84,13 +84,13 @@ class JailState:
 
 @dataclass(frozen=True, slots=True)
 class Fail2banState:
-    """What became of asking fail2ban.
+    """The state of fail2ban.
 
     Attributes:
-        standing: `answers`; `absent` (not installed); `silent` (not running, or hanging); `forbidden` (the
-            user may not ask); `failed` (anything else).
+        standing: `answers`; `absent` (not installed); `silent` (does not run, or hangs); `forbidden` (answers
+            only root); `failed` (any other error).
         note: what is wrong and the fix, one sentence; empty if nothing is.
-        jails: those whose names begin with `portsentry`.
+        jails: the jails whose names begin with `portsentry`.
     """
 
     standing: Standing
@@ -118,7 +118,7 @@ def read_jails(client: Fail2banClient, now_us: int) -> Fail2banState:
 
 
 def _jail(ask: _Ask, name: str, now_us: int) -> JailState:
-    """The state of one jail; if fail2ban refuses to tell it, the jail's note says so."""
+    """The state of one jail. An error about this jail becomes its note."""
     try:
         values = dict(_VALUE.findall(ask("status", name)))
     except CommandFailed as error:
@@ -133,7 +133,7 @@ def _jail(ask: _Ask, name: str, now_us: int) -> JailState:
     try:
         bans, unreadable = _bans(ask("get", name, "banip", "--with-time"), now_us)
     except CommandFailed:
-        return replace(jail, note="fail2ban does not tell how long its bans last; install 0.11 or newer.")
+        return replace(jail, note="fail2ban does not show the times of its bans; install 0.11 or newer.")
     if not unreadable:
         return replace(jail, bans=tuple(bans))
     # An address that is missing in the list with times is banned all the same.
@@ -164,7 +164,7 @@ def _bans(answer: str, now_us: int) -> tuple[list[JailBan], int]:
 
 
 def _left(until_us: int | None, ban_seconds: int, now_us: int) -> int | None:
-    """Seconds until then; None if the server's clock or time zone cannot be ours."""
+    """Seconds until then; None if the clock or the time zone of the server cannot be ours."""
     if until_us is None:
         return None
     left = -((now_us - until_us) // 1_000_000)

@@ -1,1 +1,1 @@
-"""Reads the log back and shows it."""
+"""The log, read back and shown."""

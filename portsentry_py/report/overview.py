@@ -25,16 +25,15 @@ class SensorView:
     """The sensor, by its last `status` line.
 
     Attributes:
-        running: True or False as far as can be told, None if it cannot.
-        state: the line's `state` (started, running, interrupted, restarted, reloaded, damaged, stopped); this
-            and the five below are None or empty if no such line was found.
-        reason: the line's `reason`.
-        version: the version of portsentry-py that wrote it.
-        timestamp: when it was written, UTC.
-        age_seconds: how long ago.
-        counts: its numbers, as named in the log (`packets`, `packets_dropped`, `lines_lost` …).
-        started: when the sensor last started, UTC; None if that is not in what was read.
-        note: what should worry the operator, one sentence; empty if nothing.
+        running: whether it runs; None if the log does not show it.
+        state: the `state` of the line. This and the next five are None or empty if no such line was read.
+        reason: the `reason` of the line.
+        version: the version of portsentry-py that wrote the line.
+        timestamp: the time of the line, UTC.
+        age_seconds: its age.
+        counts: its counts, named as in the log (`packets`, `packets_dropped`, `lines_lost` …).
+        started: the last start of the sensor, UTC; None if no line about it was read.
+        note: what is wrong, one sentence; empty if nothing is.
     """
 
     running: bool | None
@@ -50,19 +49,19 @@ class SensorView:
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """The log, and how much of it was read.
+    """The log, and the part of it that was read.
 
     Attributes:
-        path: where it is.
+        path: the log.
         size_bytes: its size.
-        files: what was read, the log first, then the rotated one.
-        bytes_read: how many bytes of these.
-        lines_read: how many lines.
-        lines_unreadable: how many of them are torn, damaged or not the sensor's.
-        first_line: time of the first readable line of what was read, UTC; nothing older is known here.
-        last_line: time of the last one, UTC.
-        last_line_age_seconds: how long ago.
-        note: what should worry the operator, one sentence; empty if nothing.
+        files: the files that were read, the log first, then the rotated one.
+        bytes_read: the bytes that were read of them.
+        lines_read: the lines in these bytes.
+        lines_unreadable: the lines among them that are torn, damaged or not the sensor's.
+        first_line: time of the first readable line, UTC; nothing older is known.
+        last_line: time of the last readable line, UTC.
+        last_line_age_seconds: its age.
+        note: what is wrong, one sentence; empty if nothing is.
     """
 
     path: str
@@ -82,7 +81,7 @@ class Overview:
     """Everything that `status` shows.
 
     Attributes:
-        timestamp: the time of the look, UTC.
+        timestamp: the time of the overview, UTC.
         sensor: the sensor.
         log: the log.
         fail2ban: the jails named portsentry* and their bans. The evidence of a ban is the last line with the
@@ -101,7 +100,7 @@ class Overview:
     schema: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
-        """The same as JSON. Field names are the keys; a line of the log has the keys of the log."""
+        """JSON with the field names as keys; a line of the log has the keys of the log."""
         return json.dumps(self, default=_record)
 
 
