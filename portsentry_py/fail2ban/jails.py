@@ -133,7 +133,7 @@ def _jail(ask: _Ask, name: str, now_us: int) -> JailState:
     try:
         bans, unreadable = _bans(ask("get", name, "banip", "--with-time"), now_us)
     except CommandFailed:
-        return replace(jail, note="fail2ban does not show the times of its bans; install 0.11 or newer.")
+        return replace(jail, note="fail2ban does not tell how long its bans last; install 0.11 or newer.")
     if not unreadable:
         return replace(jail, bans=tuple(bans))
     # An address that is missing in the list with times is banned all the same.
