@@ -204,11 +204,12 @@ class _Reader:
         return SavedState(known[::-1], newcomers[::-1], self._scans[::-1], learned[::-1], servers[::-1])
 
     def _record(self, saved: SavedSource) -> SourceRecord:
+        endpoint_at = self._endpoints.__getitem__
         copied = {name: getattr(saved, name) for name in _COPIED}
         copied |= {
             "source": self._addresses[saved.source],
-            "opened": tuple(self._endpoints[index] for index in saved.opened),
-            "proofs": tuple(self._endpoints[index] for index in saved.proofs),
+            "opened": tuple(map(endpoint_at, saved.opened)),
+            "proofs": tuple(map(endpoint_at, saved.proofs)),
             "types": Counter(saved.types),
             "tools": Counter(saved.tools),
             "stacks": Counter({StackFingerprint(*stack): count for stack, count in saved.stacks.items()}),
