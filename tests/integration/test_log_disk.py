@@ -308,7 +308,7 @@ class Conversation:
 
 STEPS = """
     log = Path(sys.argv[1])
-    sink = sinks.FileSink(log)
+    sink = json_log.FileSink(log)
     waiting = events(4)
     while sys.stdin.readline():
         try:

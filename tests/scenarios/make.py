@@ -20,7 +20,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from portsentry_py.capture.toolchain import find_tools
-from portsentry_py.config import loader as config
+from portsentry_py.config import loader
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, URG
 from portsentry_py.sensor.replay import Replay
@@ -773,7 +773,7 @@ def contradictions(name: str, lines: list[bytes]) -> list[str]:
 def replayed(folder: Path, capture: Path) -> list[bytes]:
     """The lines that the sensor writes about a scenario."""
     given = folder / "config.yaml"
-    settings = config.load(given) if given.exists() else Settings()
+    settings = loader.load(given) if given.exists() else Settings()
     home = (folder / "home").read_text(encoding="utf-8").split() if (folder / "home").exists() else []
     networks = tuple(ip_network(text) for text in home)
     player = Replay(settings, networks, find_tools(), lambda _path, _packets: None)

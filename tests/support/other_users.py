@@ -25,7 +25,7 @@ import os, sys
 from pathlib import Path
 from portsentry_py.checks import check
 from portsentry_py.output import log_file
-from portsentry_py.output import json_log as sinks
+from portsentry_py.output import json_log
 from portsentry_py.errors import PortsentryError
 from tests.support.build import connection_events as events
 sys.path.clear()  # what is imported from here on, this user could not read

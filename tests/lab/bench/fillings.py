@@ -22,11 +22,16 @@ from portsentry_py.config.settings import (
     Settings,
     Slow,
 )
-from portsentry_py.core import admission as gate
-from portsentry_py.core import decode, flows, source_record, source_table
-from portsentry_py.core import fingerprints as tools
-from portsentry_py.core import host_state as host
-from portsentry_py.core import served_ports as served
+from portsentry_py.core import (
+    admission,
+    decode,
+    fingerprints,
+    flows,
+    host_state,
+    served_ports,
+    source_record,
+    source_table,
+)
 from portsentry_py.core.columns import SharedCells
 from portsentry_py.core.detectors.distributed import DistributedDetector
 from portsentry_py.core.host_state import HostState
@@ -34,7 +39,7 @@ from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.sighting import Kind
 from portsentry_py.core.source_record import Endpoint, SourceRecord
-from portsentry_py.events import model as events
+from portsentry_py.events import model
 from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
 NAMED = Served(tcp=frozenset(SERVED))
@@ -54,7 +59,7 @@ _SIZES = {
     name: int(getattr(module, name))
     for module, name in (
         (source_table, "_MAX_TWINS"),
-        (served, "_MAX_LEARNED"),
+        (served_ports, "_MAX_LEARNED"),
         (flows, "_MAX_SERVERS"),
         (flows, "_MAX_LATEST"),
     )
@@ -242,19 +247,19 @@ def hold(engine: Pipeline, sender: Sender, limits: Limits) -> Pipeline:
         feed(engine, [sender.probe(sender.source(nth), 0, after_us=0)])
         nth += 1
     addresses = (*waiting._elder, *waiting._younger)
-    for _ in range(gate._MOST_BYTES // 100):
+    for _ in range(admission._MOST_BYTES // 100):
         feed(engine, (sender.answer(one, 0, after_us=0) for one in addresses))
     return engine
 
 
 def _told(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender)
-    for some in (1, gate._MOST_TOLD):
+    for some in (1, admission._MOST_TOLD):
         yield _tell(engine, sender, some)
 
 
 def _counted(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    engine, told = _engine(sender, max_held=limits.max_held), gate._MOST_TOLD
+    engine, told = _engine(sender, max_held=limits.max_held), admission._MOST_TOLD
     yield _tell(engine, sender, told)
     yield feed(engine, sender.chorus(range(told), limits.max_held // 2 - 1))
 
@@ -468,8 +473,8 @@ TABLES = (
     ),
     Table(
         "scanners whose probes are counted",
-        f"{gate._MOST_TOLD:,}",
-        lambda _: gate._MOST_TOLD,
+        f"{admission._MOST_TOLD:,}",
+        lambda _: admission._MOST_TOLD,
         _length("_gate._told"),
         _told,
         ("_gate._told",),
@@ -484,15 +489,15 @@ TABLES = (
         inside=("Counted.probes", "Counted.refused", "Alike.asked"),
         version=6,
     ),
-    _cached("addresses as objects", host, "parsed"),
-    _cached("networks of addresses", host, "network_of"),
-    _cached("addresses that can be one host's", host, "is_unicast"),
+    _cached("addresses as objects", host_state, "parsed"),
+    _cached("networks of addresses", host_state, "network_of"),
+    _cached("addresses that can be one host's", host_state, "is_unicast"),
     _cached("canonical IPv6 addresses", decode, "_canonical_ipv6"),
     _cached("addresses that packets go to", decode, "_canonical_target"),
     _cached(
         "ports that somebody serves", source_record, "_shared", lambda sender, nth: (_pair(sender, nth),)
     ),
-    _cached("addresses as numbers", tools, "_address"),
+    _cached("addresses as numbers", fingerprints, "_address"),
     Table(
         "cache: which addresses are ours",
         f"{_OURS:,}",
@@ -502,8 +507,8 @@ TABLES = (
         ("_gate._is_home",),
         version=6,
     ),
-    _cached("tools", tools, "_by_make", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
-    _cached("seconds as text", events, "_second", lambda _, nth: (nth,)),
+    _cached("tools", fingerprints, "_by_make", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
+    _cached("seconds as text", model, "_second", lambda _, nth: (nth,)),
     _cached("columns that many lines share", decode, "_shared", _cells),
-    _cached("plain lines", gate, "_plain", _cells),
+    _cached("plain lines", admission, "_plain", _cells),
 )

@@ -7,11 +7,7 @@ from ipaddress import ip_network
 from itertools import chain
 
 from portsentry_py.config.settings import Limits, Lines, Settings
-from portsentry_py.core import admission as gate
-from portsentry_py.core import decode, flows, source_table
-from portsentry_py.core import fingerprints as tools
-from portsentry_py.core import host_state as host
-from portsentry_py.core import served_ports as served
+from portsentry_py.core import admission, decode, fingerprints, flows, host_state, served_ports, source_table
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
@@ -21,9 +17,9 @@ from tests.lab.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
 _CACHED = max(
     one.cache_info().maxsize or 0
-    for one in (host.parsed, host.network_of, host.is_unicast, decode._canonical_ipv6)
+    for one in (host_state.parsed, host_state.network_of, host_state.is_unicast, decode._canonical_ipv6)
 )
-_CACHED_FEW = tools._by_make.cache_info().maxsize or 0
+_CACHED_FEW = fingerprints._by_make.cache_info().maxsize or 0
 # Sources whose probes others could send too, and how many each sends.
 _TWINS, _EACH = source_table._MAX_TWINS // 8, 8
 # New sources come in at this pace, whatever was before; at the other, the gate is closed after a while.
@@ -87,7 +83,7 @@ class FullTables:
     def _fixed(self) -> Iterator[str]:
         four, six, ours = self._four, self._six, self._six.target()
         strangers = self._new(self._limits.max_flows)
-        yield from each(range(served._MAX_LEARNED // self._share), four.discovered)
+        yield from each(range(served_ports._MAX_LEARNED // self._share), four.discovered)
         yield from each(range(flows._MAX_SERVERS), six.question)
         yield from (
             six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(flows._MAX_LATEST)
@@ -137,7 +133,7 @@ class FullTables:
 
     def _told(self, scanners: range) -> Iterator[str]:
         """They come back: now they are told of, and what they send is counted."""
-        told = scanners[: gate._MOST_TOLD]
+        told = scanners[: admission._MOST_TOLD]
         yield from each(told, lambda nth: self._four.newcomer(nth, _PACE_US))
         yield from self._four.chorus(told, self._limits.max_held // 2 - 1)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.lab.boot import tree as trees
-from tests.support import namespaces as lab
+from tests.support import namespaces
 from tests.support.sensor import Line
 from tests.support.waiting import wait_for
 
@@ -58,7 +58,7 @@ class Machine:
     def __init__(self, tree: Path, console: IO[bytes]) -> None:
         self.tree = tree
         self._console = console
-        self.scanner = lab.Host("scanner", SCANNERS, ("2001:db8:100::66",))
+        self.scanner = namespaces.Host("scanner", SCANNERS, ("2001:db8:100::66",))
         self._nspawn: subprocess.Popen[bytes] | None = None
         self.init = 0
         self._group = _control_groups() / f"psboot{os.getpid()}"
@@ -89,16 +89,18 @@ class Machine:
     def _wire(self) -> None:
         """Give it the interface that its network waits for; at the other end is the scanner."""
         name = self.scanner.namespace
-        lab.ip("netns", "add", name)
-        lab.ip("-n", name, "link", "set", "lo", "up")
+        namespaces.ip("netns", "add", name)
+        namespaces.ip("-n", name, "link", "set", "lo", "up")
         peer = ("peer", "name", trees.IFACE, "netns", str(self.init))
-        lab.ip("-n", name, "link", "add", lab.IFACE, "type", "veth", *peer)
-        lab.ip("-n", name, "link", "set", lab.IFACE, "up")
+        namespaces.ip("-n", name, "link", "add", namespaces.IFACE, "type", "veth", *peer)
+        namespaces.ip("-n", name, "link", "set", namespaces.IFACE, "up")
         for address in self.scanner.ipv4:
-            lab.ip("-n", name, "addr", "add", f"{address}/24", "dev", lab.IFACE)
-        lab.ip("-n", name, "addr", "add", f"{self.scanner.ipv6[0]}/64", "dev", lab.IFACE, "nodad")
+            namespaces.ip("-n", name, "addr", "add", f"{address}/24", "dev", namespaces.IFACE)
+        namespaces.ip(
+            "-n", name, "addr", "add", f"{self.scanner.ipv6[0]}/64", "dev", namespaces.IFACE, "nodad"
+        )
         for network in ("203.0.113.0/24", "2001:db8:113::/64"):
-            lab.ip("-n", name, "route", "add", network, "dev", lab.IFACE)
+            namespaces.ip("-n", name, "route", "add", network, "dev", namespaces.IFACE)
 
     def _find_init(self) -> int | None:
         assert self._nspawn is not None
@@ -205,7 +207,7 @@ class Machine:
                 self._nspawn.kill()
                 self._nspawn.wait()
         self.scanner.end()
-        lab.remove(self.scanner.namespace)
+        namespaces.remove(self.scanner.namespace)
         for group in sorted(self._group.glob("**/"), reverse=True):
             group.rmdir()
 

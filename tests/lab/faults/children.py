@@ -16,10 +16,10 @@ _SLOWLY = 50
 _WITHOUT_PAUSES = (
     "-c",
     """
-from portsentry_py.cli import main as cli
-from portsentry_py.sensor import daemon as service
-service._LONGEST_PAUSE_SECONDS = service._FIRST_PAUSE_SECONDS
-cli.main()""",
+from portsentry_py.cli.main import main
+from portsentry_py.sensor import daemon
+daemon._LONGEST_PAUSE_SECONDS = daemon._FIRST_PAUSE_SECONDS
+main()""",
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from portsentry_py.config import loader as config
+from portsentry_py.config import loader
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import ConfigError
@@ -26,7 +26,7 @@ def check(data: bytes) -> None:
         path = Path(folder, "c.yaml")
         path.write_bytes(data)
         try:
-            settings = config.load(path)
+            settings = loader.load(path)
         except ConfigError as error:
             check_sentences(str(error))
         else:

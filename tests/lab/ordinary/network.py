@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 
 from portsentry_py.host.never_ban import protected_addresses
-from tests.support import namespaces as lab
+from tests.support import namespaces
 from tests.support.namespaces import IFACE, Host
 
 HOST, HOST6 = "203.0.113.1", "2001:db8:113::1"
@@ -44,11 +44,11 @@ class Town:
     def build(self) -> None:
         """Make the namespaces and wire them up."""
         for one in (*self.ends, self.switch):
-            lab.ip("netns", "add", one.namespace)
-            lab.ip("-n", one.namespace, "link", "set", "lo", "up")
+            namespaces.ip("netns", "add", one.namespace)
+            namespaces.ip("-n", one.namespace, "link", "set", "lo", "up")
         switch = self.switch.namespace
-        lab.ip("-n", switch, "link", "add", "br0", "type", "bridge")
-        lab.ip("-n", switch, "link", "set", "br0", "up")
+        namespaces.ip("-n", switch, "link", "add", "br0", "type", "bridge")
+        namespaces.ip("-n", switch, "link", "set", "br0", "up")
         for one in self.ends:
             self._plug(one)
         # What is replayed comes from everywhere at once: the switch must not learn from it, or it would not
@@ -58,32 +58,32 @@ class Town:
             place.set_kernel("echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind")
             for network in networks:
                 family = "-6" if ":" in network else "-4"
-                lab.ip("-n", place.namespace, family, "route", "add", "local", network, "dev", "lo")
+                namespaces.ip("-n", place.namespace, family, "route", "add", "local", network, "dev", "lo")
         host = self.host.namespace
         for address, reason in protected_addresses().items():
             if reason == "resolver":
                 # The machine's own: fail2ban would wait for it before its first ban.
-                lab.ip("-n", host, "route", "add", "unreachable", address)
-        lab.ip("-n", host, "route", "add", "default", "via", _ROUTER)
-        lab.ip("-n", host, "-6", "route", "add", "default", "via", _ROUTER6)
-        lab.ip("-n", host, "route", "add", _ALLEYS[0], "via", _BACK_DOOR)
-        lab.ip("-n", host, "-6", "route", "add", _ALLEYS[1], "via", _BACK_DOOR6)
+                namespaces.ip("-n", host, "route", "add", "unreachable", address)
+        namespaces.ip("-n", host, "route", "add", "default", "via", _ROUTER)
+        namespaces.ip("-n", host, "-6", "route", "add", "default", "via", _ROUTER6)
+        namespaces.ip("-n", host, "route", "add", _ALLEYS[0], "via", _BACK_DOOR)
+        namespaces.ip("-n", host, "-6", "route", "add", _ALLEYS[1], "via", _BACK_DOOR6)
 
     def _plug(self, host: Host) -> None:
         name, port, switch = host.namespace, f"to-{host.role}", self.switch.namespace
-        lab.ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", IFACE, "netns", name)
-        lab.ip("-n", switch, "link", "set", port, "master", "br0", "up")
-        lab.ip("-n", name, "link", "set", IFACE, "up")
+        namespaces.ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", IFACE, "netns", name)
+        namespaces.ip("-n", switch, "link", "set", port, "master", "br0", "up")
+        namespaces.ip("-n", name, "link", "set", IFACE, "up")
         for address in host.ipv4:
-            lab.ip("-n", name, "addr", "add", f"{address}/24", "broadcast", "+", "dev", IFACE)
+            namespaces.ip("-n", name, "addr", "add", f"{address}/24", "broadcast", "+", "dev", IFACE)
         for address in host.ipv6:
-            lab.ip("-n", name, "addr", "add", f"{address}/64", "dev", IFACE, "nodad")
+            namespaces.ip("-n", name, "addr", "add", f"{address}/64", "dev", IFACE, "nodad")
 
 
 @contextlib.contextmanager
 def opened() -> Iterator[Town]:
     """Give a town that is taken down, with every process left in it, whatever happens meanwhile."""
-    lab.sweep()
+    namespaces.sweep()
     town = Town()
     try:
         town.build()
@@ -91,7 +91,7 @@ def opened() -> Iterator[Town]:
     finally:
         for host in (*town.ends, town.switch):
             host.end()
-            lab.remove(host.namespace)
+            namespaces.remove(host.namespace)
 
 
 def _ask(host: Host, *words: str) -> None:
