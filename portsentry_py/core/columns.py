@@ -1,7 +1,10 @@
 """The columns that tshark prints of a packet. Only this module knows their order and how their cells look."""
 
+from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
+
+from portsentry_py.core.packet import ACK, RST
 
 # Title and Wireshark column format. The data column stands between the addresses because tshark
 # prints an arrow column between adjacent ones. U asks for numbers; 3.6 prints words all the same.
@@ -10,6 +13,8 @@ COLUMNS = (
     ("src", "%us"),
     ("data", "%Cus:data.data:0:U"),
     ("dst", "%ud"),
+    ("id", "%Cus:ip.id:0:U"),
+    # From here on all columns hold the same text in most lines.
     (
         "proto",
         (
@@ -23,8 +28,6 @@ COLUMNS = (
     ("vlan", "%Cus:vlan.id:0:U"),
     ("iface", "%Cus:frame.interface_name:0:U"),
     ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
-    # Last, because it differs from packet to packet: the columns between `dst` and this one are shared.
-    ("id", "%Cus:ip.id:0:U"),
 )
 
 
@@ -44,9 +47,22 @@ NOT_SET = frozenset({"0", "False", "Not set", "No"})
 """How versions print that a flag or a number is zero: 0 or False; 3.6 prints Not set, in IPv6 No."""
 # What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
 _CUT = "….\xe2\x80\xa6"
+_LATEST_SECONDS = 1e12
 _INTERFACE = [title for title, _ in COLUMNS].index("iface")
+# tshark prints at most 2047 bytes of a column: a longer line is not one that a table of lines may hold.
+_MAX_LINE = 2600
 _HEAD_BYTES = 14  # of TCP, up to the flags
 _COLONED_HEAD = slice(3 * _HEAD_BYTES)
+_PROTOS = {"6": "tcp", "17": "udp", "TCP": "tcp", "UDP": "udp"}  # words in tshark 3.6
+_WHOLE = NOT_SET | {""}
+
+Head = tuple[str, str, str, str, str]
+"""Time, source, layer 4 as hex digits (right up to the TCP flags), target, and `tcp`, `udp` or nothing."""
+NO_HEAD: Head = ("", "", "", "", "")
+SRC_PORT, DEST_PORT, FLAGS = slice(0, 4), slice(4, 8), slice(26, 28)
+"""Where ports and TCP flags stand in the digits of a head."""
+OPENING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))
+"""The flags of a first segment, as the digits show them."""
 
 time_text = itemgetter(slice(17))
 """The time of a line as text: ten digits of seconds and six decimals, which sort as numbers do."""
@@ -60,9 +76,15 @@ def time_of(line: str) -> float:
 def seconds_of(time: str) -> float:
     """The same, of the time cell."""
     try:
-        return float(time)
+        seconds = float(time)
     except ValueError:
         return 0.0
+    return seconds if 0 < seconds < _LATEST_SECONDS else 0.0
+
+
+def micros_of(time: str) -> int:
+    """The same in microseconds."""
+    return round(seconds_of(time) * 1e6)
 
 
 def interface_of(line: str) -> str:
@@ -76,28 +98,40 @@ def without_time(line: str) -> str:
 
 
 def cells_of(line: str) -> tuple[str, str, str, str, str, str]:
-    """Time, source, data, target, the text of the shared cells, and the IP identification.
+    """Time, source, data, target, IP identification, and the text of the shared cells.
 
     Raises:
         ValueError: the line has too few columns.
     """
-    time, src, data, dst, rest = line.split("\t", 4)
-    shared, _, ip_id = rest.rpartition("\t")
-    return time, src, data, dst, shared, ip_id
+    time, src, data, dst, ip_id, shared = line.split("\t", 5)
+    return time, src, data, dst, ip_id, shared
 
 
-def head_of(line: str) -> tuple[str, str, str, str, str]:
-    """Time, source, layer 4 as hex digits, target, and the text of the shared cells.
+def head_of(line: str) -> Head:
+    """What the hot path reads of a line: no cell of it is checked or converted.
 
-    For the hot path: no cell is checked or converted, and the digits are right up to the TCP flags.
-
-    Raises:
-        ValueError: the line has too few columns.
+    The protocol is empty where a packet is neither TCP nor UDP, no whole packet, or came inside a tunnel.
+    A line that is too long to be kept, or has too few columns, has no head.
     """
-    time, src, data, dst, rest = line.split("\t", 4)
+    if len(line) > _MAX_LINE:
+        return NO_HEAD
+    try:
+        time, src, data, dst, _, shared = line.split("\t", 5)
+    except ValueError:
+        return NO_HEAD
     if data[2:3] == ":":  # as tshark 4.4 prints bytes
         data = data[_COLONED_HEAD].replace(":", "")
-    return time, src.strip(), data, dst.strip(), rest[: rest.rfind("\t")]
+    return time, src.strip(), data, dst.strip(), _plain_proto(shared)
+
+
+@lru_cache(maxsize=4096)
+def _plain_proto(shared: str) -> str:
+    try:
+        cells = shared_cells(shared)
+    except ValueError:
+        return ""
+    is_whole = {cells.offset, cells.more} <= _WHOLE and not cells.whole
+    return _PROTOS.get(cells.proto, "") if is_whole else ""
 
 
 def shared_cells(text: str) -> SharedCells:
@@ -125,4 +159,4 @@ def payload_of(data: str) -> bytes:
     Raises:
         ValueError: the cell holds something else than bytes.
     """
-    return bytes.fromhex(innermost(data.strip()).rstrip(_CUT).replace(":", ""))
+    return bytes.fromhex(data.strip().rsplit(",", 1)[-1].rstrip(_CUT).replace(":", ""))

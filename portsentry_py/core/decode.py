@@ -100,7 +100,7 @@ class _Shared(NamedTuple):
 
 
 def _decode(line: str) -> Packet | Discard:
-    time, src, data, dst, text, ip_id = cells_of(line)
+    time, src, data, dst, ip_id, text = cells_of(line)
     shared = _shared(text) if len(text) <= _MAX_CACHED else _shared.__wrapped__(text)
     if isinstance(shared, Discard):
         return shared
@@ -138,7 +138,7 @@ def _decode(line: str) -> Packet | Discard:
         options=options,
         ttl=shared.ttl,
         # IPv6 has no identification: in 6in4 the column holds the outer packet's.
-        ip_id=0 if ":" in src else int(innermost(ip_id.strip())[_ID] or "0", 16),
+        ip_id=0 if ":" in src else int(ip_id.strip().rsplit(",", 1)[-1][_ID] or "0", 16),
         vlan=shared.vlan,
         in_iface=shared.iface,
         tunnelled=shared.tunnelled,

@@ -95,9 +95,9 @@ class FlowTable:
         self._overdue = 0  # attempts whose outcome nobody waits for any more
         # tshark shows too little of what an ICMPv6 error quotes to know the port: the latest attempt it is.
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
-        self._asked: LruTable[str, bool] = LruTable(limits.max_flows)  # a set with an order
-        self.awaits = self._asked.holds
-        """Whether we asked an address for something."""
+        self._queried: LruTable[str, bool] = LruTable(limits.max_flows)  # a set with an order
+        self.is_queried = self._queried.holds
+        """Whether we sent an address something."""
 
     @property
     def evicted(self) -> int:
@@ -231,7 +231,7 @@ class FlowTable:
         flow = Flow(packet, scan_type, direction)
         table.put(key, flow)
         if direction == "outbound":
-            self._asked.put(packet.dst, True)
+            self._queried.put(packet.dst, True)
         if ":" in packet.src and packet.proto != TCP:
             self._latest.put((packet.proto, packet.src, packet.dst), key)
         if direction == "inbound" and self.served(packet.dst, proto_name(packet), packet.dest_port):
@@ -372,16 +372,16 @@ class FlowTable:
     def _about(self, flow: Flow, kind: Kind, time_us: int) -> Sighting:
         probe = flow.probe
         return Sighting(
-            kind=kind,
-            time_us=time_us,
-            source=probe.src,
-            target=probe.dst,
-            port=probe.dest_port,
-            proto=proto_name(probe),
-            scan_type=flow.scan_type,
-            direction=flow.direction,
-            packet=probe,
-            home_known=self._host.home_known,
+            kind,
+            time_us,
+            probe.src,
+            probe.dst,
+            probe.dest_port,
+            proto_name(probe),
+            flow.scan_type,
+            flow.direction,
+            probe,
+            self._host.home_known,
         )
 
 

@@ -1,4 +1,4 @@
-"""The packet as the core sees it, and the names of protocols and TCP flags."""
+"""The packet as the core sees it, and the numbers of protocols and TCP flags."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,6 @@ UDP = 17
 ICMP = 1
 ICMPV6 = 58
 SCTP = 132
-
-PROTO_NAMES = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMPV6: "icmpv6", SCTP: "sctp"}
 
 # TCP flags, RFC 9293 section 3.1 (byte 13 of the header).
 FIN = 0x01

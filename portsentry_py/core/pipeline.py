@@ -1,15 +1,18 @@
-"""The pure pipe: a line of tshark in, events out. The same lines give the same events, live or replayed."""
+"""The core: lines of tshark in, events out. The same lines give the same events, live or replayed."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.admission import NEVER_US, Counted, Gate
-from portsentry_py.core.decode import Discard, decode
+from portsentry_py.core.admission import Admission
+from portsentry_py.core.columns import head_of
+from portsentry_py.core.decode import Discard, canonical_address, decode
 from portsentry_py.core.detectors.base import PROBES
 from portsentry_py.core.detectors.profiles import registry
 from portsentry_py.core.detectors.trap import TrapDetector
 from portsentry_py.core.event_builder import connection_event, evidence_event
+from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.policy import Policy
@@ -31,7 +34,10 @@ _CONNECTION_KINDS = {
 
 
 class Pipeline:
-    """gate → decode → flows → ledger → detectors → scans → policy → events.
+    """admission → decode → flow table → source table → detectors → scan tracker → policy → event.
+
+    Data goes right, but for one loop, the fast path: when a scan was just reported, `_observe` suppresses its
+    source, and `feed` counts the probes of that source until `_record` writes them into its record at once.
 
     Args:
         settings: the configuration.
@@ -42,14 +48,20 @@ class Pipeline:
         self._flows = FlowTable(settings.limits)
         self._sources = SourceTable(settings.limits)
         self._scans = ScanTracker(settings.lines, settings.limits.max_sources)
-        self._ration = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
-        self._gate = Gate(
+        self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
+        # Asked for each packet, about few addresses.
+        self._is_home = lru_cache(maxsize=4096)(self._is_home_cell)
+        self._admission = Admission(
             settings.limits,
-            knows=self._sources.knows,
-            awaits=self._flows.awaits,
-            is_home=self._flows.is_home,
-            is_special=self._is_special,
-            take=self._write_down,
+            is_known=self._sources.knows,
+            is_queried=self._flows.is_queried,
+            is_home=self._is_home,
+        )
+        self._suppressed = SuppressedSources(
+            settings.limits,
+            is_queried=self._flows.is_queried,
+            is_unserved=self._is_unserved,
+            record=self._record,
         )
         self._host = host
         self._memory_us = settings.limits.memory_hours * 3_600_000_000
@@ -67,7 +79,7 @@ class Pipeline:
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; flows and sources are kept, and so are the limits and the rations."""
         detectors = registry(settings)
-        self._decoys = frozenset[int]().union(
+        self._traps = frozenset[int]().union(
             *(ports for one in detectors if isinstance(one, TrapDetector) for ports in one.ports.values())
         )
         self._asked = {
@@ -86,18 +98,21 @@ class Pipeline:
         """Take what is known of the host now."""
         self._host = host
         self._flows.set_host(host)
-        self._gate.forget_homes()
+        self._is_home.cache_clear()
         self._policy.set_host(host)
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
-        """Lines of tshark's columns, in order."""
-        admit = self._gate.admit
+        """The events of tshark's lines, in order."""
+        suppressed, admit = self._suppressed, self._admission.admit
         for line in lines:
             self.packets += 1
-            for admitted in admit(line):
-                yield from self._take(admitted)
+            head = head_of(line)
+            if suppressed.sources and suppressed.count(line, head):
+                continue
+            for admitted in admit(line, head):
+                yield from self._inspect(admitted)
 
-    def _take(self, line: str) -> Iterator[Event]:
+    def _inspect(self, line: str) -> Iterator[Event]:
         packet = decode(line)
         if isinstance(packet, Discard):
             self._discarded[packet] += 1
@@ -107,16 +122,16 @@ class Pipeline:
             self.self_tests += 1
             return
         yield from self.advance(packet.time_us)
-        self._gate.hand_over_of(packet)
+        self._suppressed.flush(packet)
         for sighting in self._flows.observe(packet):
             yield from self._observe(sighting)
 
     def advance(self, now_us: int) -> Iterator[Event]:
         """Time has come to `now_us` without a packet."""
         # All in the order of time, so that a tick between two packets changes nothing.
-        while self._gate.next_us <= now_us:
-            yield from self._settle(self._gate.next_us)
-            self._gate.hand_over()
+        while self._suppressed.next_due_us <= now_us:
+            yield from self._settle(self._suppressed.next_due_us)
+            self._suppressed.flush_due()
         yield from self._settle(now_us)
 
     def _settle(self, now_us: int) -> Iterator[Event]:
@@ -132,17 +147,17 @@ class Pipeline:
     def finish(self) -> Iterator[Event]:
         """The input has ended: attempts that are still unanswered are counted as such."""
         for sighting in self._flows.finish():
-            while self._gate.next_us <= sighting.time_us:
-                self._gate.hand_over()
+            while self._suppressed.next_due_us <= sighting.time_us:
+                self._suppressed.flush_due()
             yield from self._observe(sighting)
-        while self._gate.next_us != NEVER_US:
-            self._gate.hand_over()
+        while self._suppressed.next_due_us != NEVER_US:
+            self._suppressed.flush_due()
 
     def state(self) -> SavedState:
         """What a restart must not forget: sources, open scans, served ports and our servers.
 
-        What is on its way is no part of it: answers that are awaited, what waits in the gate, and which
-        sources of a network ask together.
+        What is on its way is no part of it: answers that are awaited, lines that wait for admission, and
+        which sources of a network probe together.
         """
         return SavedState(
             known=self._sources.known(),
@@ -179,9 +194,9 @@ class Pipeline:
             "packets_decoded": self.packets - ignored - malformed,
             "packets_ignored": ignored,
             "packets_malformed": malformed,
-            "packets_held": self._gate.held,
+            "packets_held": self._admission.held,
             "probes_unjudged": self._unjudged,
-            "lines_suppressed": self._ration.suppressed,
+            "lines_suppressed": self._connection_limit.suppressed,
             "sources_evicted": self._sources.evicted,
             "flows_evicted": self._flows.evicted,
         }
@@ -191,17 +206,17 @@ class Pipeline:
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
         named = False
-        hushed = self._scans.hushed_until(sighting)
-        if hushed and sighting.kind in PROBES:
-            self._scans.goes_on(sighting)
+        suppressed_until = self._scans.suppressed_until(sighting)
+        if suppressed_until and sighting.kind in PROBES:
+            self._scans.touch(sighting)
             counts = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
             if sighting.kind is Kind.PROBE and counts:
-                self._gate.count(sighting.source, hushed)
-        silent = not hushed and self._scans.is_silent(sighting, record)
+                self._suppressed.suppress(sighting.source, suppressed_until)
+        silent = not suppressed_until and self._scans.is_silent(sighting, record)
         self._unjudged += silent and sighting.kind in PROBES
         for detector in self._asked[sighting.kind, sighting.direction]:
             # Nothing that it could find would make a line now; but touches of decoys are counted.
-            if (hushed or silent) and not isinstance(detector, TrapDetector):
+            if (suppressed_until or silent) and not isinstance(detector, TrapDetector):
                 continue
             finding = detector.observe(sighting, record)
             if finding is None or (named and finding.technique != "trap"):
@@ -210,35 +225,46 @@ class Pipeline:
             for report in self._scans.observe(finding):
                 yield self._event(report)
 
-    def _is_special(self, target: str, proto: str, port: int) -> bool:
-        return port in self._decoys or (
-            # Of all the ports that a scanner asks for, few are served anywhere.
-            port in self._flows.served.numbers and self._flows.served(target, proto, port)
-        )
+    def _is_home_cell(self, cell: str) -> bool:
+        try:
+            canonical_address(cell)
+        except ValueError:  # for a packet that ends within its IP header, tshark prints link addresses
+            return False
+        return self._flows.is_home(cell)
 
-    def _write_down(self, counted: Counted) -> None:
-        """What the gate counted of a source comes into its record."""
-        for alike in counted.probes.values():
-            packet = decode(alike.line)
+    def _is_unserved(self, target: str, proto: str, port: int) -> bool:
+        """Whether a port of ours is neither a trap nor served."""
+        if port in self._traps or not self._is_home(target):
+            return False
+        # Of all the ports that a scanner probes, few are served anywhere.
+        return port not in self._flows.served.numbers or not self._flows.served(target, proto, port)
+
+    def _record(self, counts: ProbeCounts) -> None:
+        """Write the counts of a suppressed source into its record."""
+        for line, times in counts.groups():
+            packet = decode(line)
             if isinstance(packet, Discard):
-                self._discarded[packet] += sum(alike.asked.values())
+                self._discarded[packet] += sum(times.values())
                 continue
             self.last_us = max(self.last_us, packet.time_us)
-            self._ration.suppressed += len(alike.asked)
+            self._connection_limit.suppressed += len(times)
             last = self._flows.probe(packet)
-            self._scans.goes_on(last)
-            pairs = {key: Endpoint(key[1], last.proto, int(key[0], 16)) for key in alike.asked}
-            # What an answer has told to be served since then is no evidence.
-            probes = {pair: alike.asked[key] for key, pair in pairs.items() if not self._is_special(*pair)}
-            refused = (pairs[key] for key in counted.refused if key in pairs)
-            self._sources.update_counted(last, probes, [pair for pair in refused if pair in probes])
+            self._scans.touch(last)
+            endpoints = {probe: Endpoint(probe[2], last.proto, int(probe[1], 16)) for probe in times}
+            # An answer may have shown since then that an endpoint is served: that is no evidence.
+            unserved = {probe: one for probe, one in endpoints.items() if self._is_unserved(*one)}
+            self._sources.update_counted(
+                last,
+                {one: times[probe] for probe, one in unserved.items()},
+                [unserved[probe] for probe in counts.refused if probe in unserved],
+            )
 
     def _event(self, report: Report) -> Event:
         verdict, reason = self._policy.verdict(report.finding)
         return evidence_event(report, verdict, reason)
 
     def _connection(self, sighting: Sighting) -> Iterator[Event]:
-        if self._ration.allows(sighting.source, sighting.time_us):
-            held_back = self._ration.suppressed - self._suppressed_before
-            self._suppressed_before = self._ration.suppressed
+        if self._connection_limit.allows(sighting.source, sighting.time_us):
+            held_back = self._connection_limit.suppressed - self._suppressed_before
+            self._suppressed_before = self._connection_limit.suppressed
             yield connection_event(sighting, held_back)

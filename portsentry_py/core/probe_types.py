@@ -16,6 +16,7 @@ from portsentry_py.core.packet import (
     URG,
     Packet,
 )
+from portsentry_py.events.model import Proto
 
 _TCP_OPTION_BYTES_OF_A_STACK = 28
 _SCTP_INIT, _SCTP_INIT_ACK, _SCTP_ABORT, _SCTP_COOKIE_ECHO, _SCTP_COOKIE_ACK = 1, 2, 6, 10, 11  # RFC 9260
@@ -25,6 +26,7 @@ _FIRST_SERVICE_FREE_PORT = 1024
 _FIRST_EPHEMERAL_PORT = 32_768  # Linux: net.ipv4.ip_local_port_range
 _TRACEROUTE_PORTS = range(33_434, 33_626)  # traceroute(8): 33434 and on, one for each probe
 _TRACEROUTE_TTL = 32
+_PROTO_NAMES: dict[int, Proto] = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "icmpv6"}
 # Flags that no stack sends in a first packet: they are evidence by themselves.
 STEALTH_TYPES = frozenset({"fin", "null", "xmas", "odd_flags"})
 
@@ -86,9 +88,9 @@ def is_traceroute(packet: Packet) -> bool:
     return packet.proto == UDP and packet.dest_port in _TRACEROUTE_PORTS and packet.ttl <= _TRACEROUTE_TTL
 
 
-def proto_name(packet: Packet) -> str:
+def proto_name(packet: Packet) -> Proto:
     """The word that the line has for the packet's protocol."""
-    return {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "icmpv6"}.get(packet.proto, "ip")
+    return _PROTO_NAMES.get(packet.proto, "ip")
 
 
 def resets_unknown(packet: Packet) -> bool:

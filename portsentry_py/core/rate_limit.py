@@ -1,90 +1,94 @@
-"""Lines are rationed, so that no flood can fill the disk, hide a scanner in the log or keep fail2ban busy."""
+"""Rate limits: token buckets that refill with capture time, and the limits on log lines that use them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from portsentry_py.config.settings import Lines
 from portsentry_py.core.lru_table import LruTable
 
 _BURST_SECONDS = 10
 _MANY_PROBES = 64
-# Later than that is a clock that was set back.
+# A time that is earlier by more than this comes from a clock that was set back, not from a late packet.
 _LATEST_US = 60_000_000
+
+
+class Rate(NamedTuple):
+    """How a bucket refills: tokens per microsecond, up to its size."""
+
+    per_us: float
+    size: float
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Tokens that refill with capture time."""
+    """Tokens that refill with capture time, and the time of the last refill."""
 
+    rate: Rate
     tokens: float
-    filled_us: int
+    filled_us: int = 0
 
-    def holds(self, least: float, now_us: int, per_us: float, size: int) -> bool:
-        """Whether there are so many tokens. Time that runs backwards refills nothing."""
+    def refill(self, now_us: int) -> float:
+        """Refill, and return how many tokens there are. Time that runs backwards refills nothing."""
+        per_us, size = self.rate
         self.tokens = min(size, self.tokens + max(0, now_us - self.filled_us) * per_us)
-        # Packets that had to wait come late: what they are late must not be given out again.
+        # Packets that waited come late: the time by which they are late must not refill the bucket again.
         if now_us > self.filled_us or self.filled_us - now_us > _LATEST_US:
             self.filled_us = now_us
-        return self.tokens >= least
+        return self.tokens
 
-    def take(self, now_us: int, per_us: float, size: int) -> bool:
-        """One token, if there is one."""
-        if not self.holds(1, now_us, per_us, size):
+    def take(self, now_us: int, least: float = 1) -> bool:
+        """Take a token if there are at least `least`."""
+        if self.refill(now_us) < least:
             return False
         self.tokens -= 1
         return True
 
+    @property
+    def wait_us(self) -> int:
+        """The time until there is a token, rounded down."""
+        return max(0, int((1 - self.tokens) / self.rate.per_us))
+
 
 class ScanRateLimit:
-    """Says whether one more line about a source that did not prove its address may be written.
+    """The limit on lines about sources that did not prove their address: forging a scan costs nothing.
 
-    Forging a scan costs nothing. Each line that is refused may come with the source's next probe; a line that
-    bans nobody leaves half of the ration to those that do, and who sent few probes a quarter of it to who
-    sent many: a scanner is not hidden by others that are forged with less.
+    A line that is refused may come with the next probe of the source. A line that bans nobody leaves half of
+    the tokens to lines that ban, and a source that sent few probes leaves a quarter of them to sources that
+    sent many: no scanner is hidden by others that are forged with less.
     """
 
     def __init__(self, settings: Lines) -> None:
-        self._per_us = settings.scans_per_second / 1e6
-        self._size = _BURST_SECONDS * settings.scans_per_second
-        self._bucket = TokenBucket(self._size, 0)
+        size = _BURST_SECONDS * settings.scans_per_second
+        self._bucket = TokenBucket(Rate(settings.scans_per_second / 1e6, size), size)
 
     def is_spent(self, now_us: int, probes: int) -> bool:
         """Whether there is no line now about a source that sent so many probes."""
-        return not self._bucket.holds(self._least(probes), now_us, self._per_us, self._size)
+        return self._bucket.refill(now_us) < self._least(probes)
 
     def allows(self, now_us: int, probes: int, *, bans: bool) -> bool:
-        """Whether a line may be written now; it is taken from the ration if so."""
-        least = self._least(probes) if bans else self._size / 2
-        if not self._bucket.holds(least, now_us, self._per_us, self._size):
-            return False
-        self._bucket.tokens -= 1
-        return True
+        """Whether a line may be written now; takes a token if so."""
+        return self._bucket.take(now_us, self._least(probes) if bans else self._bucket.rate.size / 2)
 
     def _least(self, probes: int) -> float:
-        return 1 if probes >= _MANY_PROBES else self._size / 4
+        return 1 if probes >= _MANY_PROBES else self._bucket.rate.size / 4
 
 
 class ConnectionRateLimit:
-    """Says whether one more connection line may be written."""
+    """The limits on connection lines, per source and in total."""
 
     def __init__(self, settings: Lines, max_sources: int) -> None:
-        self._per_source = settings.per_source_per_minute
-        self._per_second = settings.per_second
+        size = _BURST_SECONDS * settings.per_second
+        self._total = TokenBucket(Rate(settings.per_second / 1e6, size), size)
+        self._per_source = Rate(settings.per_source_per_minute / 60e6, settings.per_source_per_minute)
         self._sources: LruTable[str, TokenBucket] = LruTable(max_sources)
-        self._total = TokenBucket(self._burst, 0)
         self.suppressed = 0
-
-    @property
-    def _burst(self) -> int:
-        return _BURST_SECONDS * self._per_second
 
     def allows(self, source: str, now_us: int) -> bool:
         """Whether `source` may have a line now; a refusal is counted."""
         bucket = self._sources.touch(source)
         if bucket is None:
-            bucket = TokenBucket(self._per_source, now_us)
+            bucket = TokenBucket(self._per_source, self._per_source.size, now_us)
             self._sources.put(source, bucket)
-        allowed = bucket.take(now_us, self._per_source / 60e6, self._per_source) and self._total.take(
-            now_us, self._per_second / 1e6, self._burst
-        )
+        allowed = bucket.take(now_us) and self._total.take(now_us)
         self.suppressed += not allowed
         return allowed

@@ -75,7 +75,7 @@ class ScanTracker:
         self._fast: LruTable[_ScanKey, Scan] = LruTable(max_scans)
         self._slow: LruTable[_ScanKey, Scan] = LruTable(max_scans)
         self._slow_quiet_us = settings.slow_quiet_seconds * 1_000_000
-        self._ration = ScanRateLimit(settings)
+        self._limit = ScanRateLimit(settings)
 
     @property
     def evicted(self) -> int:
@@ -123,16 +123,16 @@ class ScanTracker:
     def _may_speak(self, finding: Finding) -> bool:
         if _is_proven(finding.record):
             return True
-        return self._ration.allows(finding.sighting.time_us, finding.record.probes, bans=finding.bannable)
+        return self._limit.allows(finding.sighting.time_us, finding.record.probes, bans=finding.bannable)
 
     def is_silent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether so many lines were written that there is none for this source now, whatever it did."""
-        return not _is_proven(record) and self._ration.is_spent(sighting.time_us, record.probes)
+        return not _is_proven(record) and self._limit.is_spent(sighting.time_us, record.probes)
 
-    def hushed_until(self, sighting: Sighting) -> int | None:
+    def suppressed_until(self, sighting: Sighting) -> int | None:
         """Until when its source can make no line: it scans, may be banned, and was just spoken of. Else None.
 
-        It need not be looked at until then, if `goes_on` is told of its probes. The time is in microseconds
+        It need not be looked at until then, if `touch` is told of its probes. The time is in microseconds
         since 1970, and so near that the end of the scan cannot come before it.
         """
         key = (sighting.source, sighting.direction, False)
@@ -141,8 +141,8 @@ class ScanTracker:
             return None
         return min(scan.pace.said_us + scan.pace.wait_us, sighting.time_us + self._quiet_us // 2)
 
-    def goes_on(self, sighting: Sighting) -> None:
-        """A probe of a source that is hushed: its scan has not ended."""
+    def touch(self, sighting: Sighting) -> None:
+        """A probe of a source that is suppressed: its scan has not ended."""
         key = (sighting.source, sighting.direction, False)
         scan = self._fast.touch(key) or self._slow.touch(key)
         if scan is not None:

@@ -20,4 +20,4 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert len(flows._handshakes) <= limits.max_flows
     assert len(flows._strays) <= limits.max_flows
     assert max(len(scans._fast), len(scans._slow)) <= limits.max_sources
-    assert len(engine._ration._sources) <= limits.max_sources
+    assert len(engine._connection_limit._sources) <= limits.max_sources

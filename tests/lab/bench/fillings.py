@@ -24,7 +24,9 @@ from portsentry_py.config.settings import (
 )
 from portsentry_py.core import (
     admission,
+    columns,
     decode,
+    fast_path,
     fingerprints,
     flows,
     host_state,
@@ -65,7 +67,7 @@ _SIZES = {
     )
 }
 """Bounds that no setting changes."""
-_OURS = Pipeline(Settings(), HostState())._gate._is_home.cache_info().maxsize or 0
+_OURS = Pipeline(Settings(), HostState())._is_home.cache_info().maxsize or 0
 
 
 @dataclass(frozen=True)
@@ -242,31 +244,31 @@ def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 def hold(engine: Pipeline, sender: Sender, limits: Limits) -> Pipeline:
     """Let sources wait until there is no room, and answer them until that is not kept."""
-    waiting, nth = engine._gate, 1 << 20
-    while len(waiting._elder) + len(waiting._younger) < 2 * (limits.max_held // 2) - 1:
+    waiting, nth = engine._admission, 1 << 20
+    while len(waiting._older) + len(waiting._newer) < 2 * (limits.max_held // 2) - 1:
         feed(engine, [sender.probe(sender.source(nth), 0, after_us=0)])
         nth += 1
-    addresses = (*waiting._elder, *waiting._younger)
-    for _ in range(admission._MOST_BYTES // 100):
+    addresses = (*waiting._older, *waiting._newer)
+    for _ in range(admission._MAX_KEPT // 100):
         feed(engine, (sender.answer(one, 0, after_us=0) for one in addresses))
     return engine
 
 
 def _told(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender)
-    for some in (1, admission._MOST_TOLD):
+    for some in (1, fast_path.MAX_SOURCES):
         yield _tell(engine, sender, some)
 
 
 def _counted(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    engine, told = _engine(sender, max_held=limits.max_held), admission._MOST_TOLD
+    engine, told = _engine(sender, max_held=limits.max_held), fast_path.MAX_SOURCES
     yield _tell(engine, sender, told)
     yield feed(engine, sender.chorus(range(told), limits.max_held // 2 - 1))
 
 
 def _tell(engine: Pipeline, sender: Sender, some: int) -> Pipeline:
     for nth in range(some):
-        engine._gate.count(sender.source(nth), sender.clock[0] + 60 * SECOND_US)
+        engine._suppressed.suppress(sender.source(nth), sender.clock[0] + 60 * SECOND_US)
     return engine
 
 
@@ -360,7 +362,7 @@ def _ours(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender)
     for numbers in (range(1), range(3 * _OURS // 2)):
         for nth in numbers:
-            engine._gate._is_home(sender.target(nth))
+            engine._is_home(sender.target(nth))
         yield engine
 
 
@@ -450,10 +452,10 @@ TABLES = (
         filled=lambda limits: _GROUP_PORTS * (limits.max_sources // _PART),
         version=6,
     ),
-    _per_source("sources with connection lines", "_ration._sources", _buckets),
+    _per_source("sources with connection lines", "_connection_limit._sources", _buckets),
     _per_flow("flows to us", "_flows._inbound", _inbound),
     _per_flow("flows from us", "_flows._outbound", _outbound),
-    _per_flow("addresses that we asked", "_flows._asked", _asked),
+    _per_flow("addresses that we asked", "_flows._queried", _asked),
     _per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
     _per_flow("other flows whose handshake is awaited", "_flows._handshakes", _handshakes),
     _per_flow("segments of no flow", "_flows._strays", _strays),
@@ -466,27 +468,27 @@ TABLES = (
         "sources that wait, and our answers to them",
         "`max_held`",
         lambda limits: limits.max_held,
-        _length("_gate._younger", "_gate._elder"),
+        _length("_admission._newer", "_admission._older"),
         _waiting,
-        ("_gate._younger", "_gate._elder"),
+        ("_admission._newer", "_admission._older"),
         version=6,
     ),
     Table(
         "scanners whose probes are counted",
-        f"{admission._MOST_TOLD:,}",
-        lambda _: admission._MOST_TOLD,
-        _length("_gate._told"),
+        f"{fast_path.MAX_SOURCES:,}",
+        lambda _: fast_path.MAX_SOURCES,
+        _length("_suppressed.sources"),
         _told,
-        ("_gate._told",),
+        ("_suppressed.sources",),
         version=6,
     ),
     Table(
         "counted probes, by port",
         "`max_held` / 2",
         lambda limits: limits.max_held // 2,
-        attrgetter("_gate._counted"),
+        attrgetter("_suppressed.ports"),
         _counted,
-        inside=("Counted.probes", "Counted.refused", "Alike.asked"),
+        inside=("ProbeCounts.times", "ProbeCounts.last", "ProbeCounts.refused"),
         version=6,
     ),
     _cached("addresses as objects", host_state, "parsed"),
@@ -502,13 +504,13 @@ TABLES = (
         "cache: which addresses are ours",
         f"{_OURS:,}",
         lambda _: _OURS,
-        lambda engine: engine._gate._is_home.cache_info().currsize,
+        lambda engine: engine._is_home.cache_info().currsize,
         _ours,
-        ("_gate._is_home",),
+        inside=("Pipeline._is_home", "Admission._is_home"),
         version=6,
     ),
     _cached("tools", fingerprints, "_by_make", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
     _cached("seconds as text", model, "_second", lambda _, nth: (nth,)),
     _cached("columns that many lines share", decode, "_shared", _cells),
-    _cached("plain lines", admission, "_plain", _cells),
+    _cached("plain lines", columns, "_plain_proto", _cells),
 )

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from itertools import chain
 
 from portsentry_py.config.settings import Limits, Lines, Settings
-from portsentry_py.core import admission, decode, fingerprints, flows, host_state, served_ports, source_table
+from portsentry_py.core import decode, fast_path, fingerprints, flows, host_state, served_ports, source_table
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
@@ -133,7 +133,7 @@ class FullTables:
 
     def _told(self, scanners: range) -> Iterator[str]:
         """They come back: now they are told of, and what they send is counted."""
-        told = scanners[: admission._MOST_TOLD]
+        told = scanners[: fast_path.MAX_SOURCES]
         yield from each(told, lambda nth: self._four.newcomer(nth, _PACE_US))
         yield from self._four.chorus(told, self._limits.max_held // 2 - 1)
 

@@ -94,9 +94,9 @@ class Sensor:
     def end(self) -> None:
         """The input ends: fail if the tables hold too much, or the last lines are not as they must be."""
         held_within(self._engine, self._limits)
-        gate = self._engine._gate
-        assert len(gate._younger) + len(gate._elder) <= self._limits.max_held
-        assert gate._counted <= self._limits.max_held
+        admission = self._engine._admission
+        assert len(admission._newer) + len(admission._older) <= self._limits.max_held
+        assert self._engine._suppressed.ports <= self._limits.max_held
         for event in self._engine.finish():
             check_line(line_of(event))
         counts = status_event(self._engine, self._engine.last_us, "stopped", "end_of_input")

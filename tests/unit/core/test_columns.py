@@ -6,12 +6,15 @@ import pytest
 
 from portsentry_py.core.columns import (
     COLUMNS,
+    NO_HEAD,
     SharedCells,
     cells_of,
     head_of,
     innermost,
     interface_of,
+    micros_of,
     payload_of,
+    seconds_of,
     shared_cells,
     time_of,
     time_text,
@@ -22,13 +25,14 @@ from tests.support.build import HOST, SCANNER, line
 TITLES = [title for title, _ in COLUMNS]
 CELLS = {title: f"<{title}>" for title in TITLES}
 LINE = line(**CELLS)
+WHOLE_TCP = {"proto": "6", "offset": "0", "more": "0", "whole": ""}
 SHARED = {title: CELLS[title] for title in SharedCells._fields}
 
 
 def test_every_reader_finds_its_cells() -> None:
     text = "\t".join(SHARED.values())
-    assert cells_of(LINE) == ("<time>", "<src>", "<data>", "<dst>", text, "<id>")
-    assert head_of(LINE) == ("<time>", "<src>", "<data>", "<dst>", text)
+    assert cells_of(LINE) == ("<time>", "<src>", "<data>", "<dst>", "<id>", text)
+    assert head_of(line(**{**CELLS, **WHOLE_TCP})) == ("<time>", "<src>", "<data>", "<dst>", "tcp")
     assert shared_cells(text) == tuple(SHARED.values())
     assert interface_of(LINE) == "<iface>"
     assert without_time(LINE) == without_time(line(**{**CELLS, "time": "2.0"}))
@@ -39,11 +43,39 @@ def test_no_column_is_left_out() -> None:
     assert len(set(TITLES)) == len(TITLES)
 
 
+def test_a_line_that_is_too_long_to_be_kept_has_no_head() -> None:
+    assert head_of(line(src="x" * 2500)) != NO_HEAD
+    assert head_of(line(src="x" * 3000)) == NO_HEAD
+
+
+@pytest.mark.parametrize(
+    ("cells", "proto"),
+    [
+        ({}, "tcp"),
+        ({"proto": "17"}, "udp"),
+        ({"proto": "UDP", "more": "Not set"}, "udp"),
+        ({"proto": "1"}, ""),
+        ({"proto": "4,6"}, ""),
+        ({"offset": "8"}, ""),
+        ({"more": "1"}, ""),
+        ({"whole": "40"}, ""),
+    ],
+)
+def test_only_whole_packets_outside_of_tunnels_have_a_protocol(cells: dict[str, str], proto: str) -> None:
+    assert head_of(line(**{**WHOLE_TCP, **cells}))[4] == proto
+
+
+@pytest.mark.parametrize("time", ["", "x", "nan", "inf", "-1", "1e400"])
+def test_what_is_no_time_is_as_old_as_can_be(time: str) -> None:
+    assert (seconds_of(time), micros_of(time)) == (0, 0)
+    assert micros_of("1700000000.000003000") == 1_700_000_000_000_003
+
+
 @pytest.mark.parametrize("text", ["", "1.0", "1.0\tx\ty"])
 def test_a_line_with_too_few_columns_has_no_cells(text: str) -> None:
-    for split in (cells_of, head_of):
-        with pytest.raises(ValueError, match="unpack"):
-            split(text)
+    assert head_of(text) == NO_HEAD
+    with pytest.raises(ValueError, match="unpack"):
+        cells_of(text)
     with pytest.raises(ValueError, match="^" + text):
         shared_cells(text)
     assert interface_of(text) == ""

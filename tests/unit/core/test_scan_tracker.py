@@ -224,26 +224,26 @@ def at(second: float, kind: Kind = Kind.PROBE) -> Sighting:
 
 def test_a_source_that_was_just_told_of_need_not_be_looked_at() -> None:
     scans = reports()
-    assert scans.hushed_until(at(0)) is None
+    assert scans.suppressed_until(at(0)) is None
     states(scans, finding())
-    assert scans.hushed_until(at(10)) == START_US + 40 * SECOND_US
-    assert scans.hushed_until(at(59)) == START_US + 60 * SECOND_US
-    assert scans.hushed_until(at(60)) is None
-    assert scans.hushed_until(sighting(Kind.PROBE, 22, source=FRIEND, at=1)) is None
+    assert scans.suppressed_until(at(10)) == START_US + 40 * SECOND_US
+    assert scans.suppressed_until(at(59)) == START_US + 60 * SECOND_US
+    assert scans.suppressed_until(at(60)) is None
+    assert scans.suppressed_until(sighting(Kind.PROBE, 22, source=FRIEND, at=1)) is None
 
 
 def test_a_source_that_may_yet_be_banned_is_looked_at() -> None:
     scans = reports()
     states(scans, finding(bannable=False), finding(technique="trap"))
-    assert scans.hushed_until(at(1)) is None
+    assert scans.suppressed_until(at(1)) is None
 
 
 def test_what_is_not_looked_at_goes_on_all_the_same() -> None:
     scans = reports()
     states(scans, finding())
-    assert scans.hushed_until(at(50))
-    scans.goes_on(at(50))
-    assert scans.hushed_until(at(55, Kind.REFUSED))
+    assert scans.suppressed_until(at(50))
+    scans.touch(at(50))
+    assert scans.suppressed_until(at(55, Kind.REFUSED))
     assert ended(scans, 109) == []
     (report,) = ended(scans, 110)
     assert (report.time_us, report.finding.sighting) == (START_US + 110 * SECOND_US, at(50))

@@ -265,7 +265,7 @@ def test_a_restart_between_two_packets_forgets_only_what_was_in_the_air(
     found = watch(first, before)
     found += first.advance(first.last_us + 5 * SECOND_US)
     second = restarted(first, settings=settings, host=US)
-    counted = {source for source, _ in first._gate._told.items()}  # they were just reported
+    counted = set(first._suppressed.sources)  # they were just reported
     found += [*watch(second, after), *second.finish()]
     flows = {flow_of(one) for one in before} & {flow_of(one) for one in after}
     excused = {address for _, ends in flows for address, _ in ends} | twins(whole) | counted
