@@ -16,7 +16,7 @@ from tests.lab.support import labelled
 def main() -> int:
     """Score every capture of a directory; 1 if anything that is scored is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab.accuracy", description=__doc__)
-    parser.add_argument("captures", type=Path, help="directory with labelled.csv and the captures")
+    parser.add_argument("captures", type=Path, help="directory with index.csv and the captures")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("docs/measurements"), help="directory for the two files"
     )

@@ -64,7 +64,7 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
 
     Args:
         minutes: how long it takes.
-        captures: a directory with `labelled.csv`, whose innocent captures are played.
+        captures: a directory with `index.csv`, whose innocent captures are played.
         keep: a folder for the logs and what the sensor captured; without it they go with the day.
     """
     with tempfile.TemporaryDirectory(prefix="ordinary-") as temporary, opened() as town, ExitStack() as stack:
