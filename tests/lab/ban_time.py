@@ -1,6 +1,6 @@
-"""How long a ban takes: from a scanner's first packet to the kernel's rule; writes it into docs/fail2ban.md.
+"""Measures how long a ban takes, from a scanner's first packet to the kernel's rule; writes into fail2ban.md.
 
-    python -m tests.lab.ban_time [--scans 40] [--swarm 200] [--minutes 10] -o docs
+    python -m tests.lab.ban_time [--scans 40] [--swarm 200] [--minutes 10] [-o DIR]
 
 The sensor watches live and Debian's own fail2ban bans in nftables. First come scans by nmap, one after the
 other, then many scanners at once, then one scanner that goes on for minutes after its ban. Needs root.
@@ -8,20 +8,20 @@ other, then many scanners at once, then one scanner that goes on for minutes aft
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.lab.fail2ban_matrix import put_in
+from tests.lab.support import page, program
 from tests.lab.support.kernel_rules import watched
+from tests.lab.support.tables import table
 from tests.lab.support.wiretap import sent, tapped
 from tests.support.fail2ban_server import NFTABLES, Fail2banServer
 from tests.support.namespaces import IFACE, Host, Lab, opened
@@ -29,7 +29,6 @@ from tests.support.sensor import Sensor
 from tests.support.waiting import wait_for
 
 PAGE = "fail2ban.md"
-BEGIN, END = "<!-- ban time -->\n", "<!-- end of ban time -->\n"
 NETWORK = "198.18.0.0/15"
 NMAP = ("nmap", "-n", "-Pn", "-sS", "-e", IFACE)
 # So slow that the ban comes in the middle of the scan, as it does on the internet.
@@ -153,25 +152,24 @@ def row(what: str, bans: list[Ban]) -> list[str]:
     ]
 
 
-def table(rows: list[list[str]]) -> str:
-    """Give the table as Markdown."""
-    head = ["scanners", "median", "90 %", "longest", "probes by then (median)"]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *rows))
+def shown(rows: Sequence[Sequence[str]]) -> str:
+    """The table."""
+    return table(("scanners", "median", "90 %", "longest", "probes by then (median)"), rows)
 
 
-def main(words: list[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Measure, print, and write the table."""
-    parser = argparse.ArgumentParser(description="from the first packet to the rule")
+    parser = program.parser("ban_time", __doc__)
     parser.add_argument("--scans", type=int, default=40, help="scans, one after the other")
     parser.add_argument("--swarm", type=int, default=200, help="scanners at once")
     parser.add_argument("--minutes", type=float, default=10, help="how long one scanner goes on")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=f"the folder of {PAGE}")
-    arguments = parser.parse_args(words)
+    arguments = program.begin(parser, words)
+    program.need_root(parser)
     with bench(arguments.scans + arguments.swarm + 1) as made:
         rows = [row(f"{arguments.scans}, one after the other", one_by_one(made, arguments.scans))]
-        print(table(rows), flush=True)
+        print(shown(rows), flush=True)
         rows.append(row(f"{arguments.swarm} at once", at_once(made, arguments.scans, arguments.swarm)))
-        print(table(rows[1:]), flush=True)
+        print(shown(rows[1:]), flush=True)
         lines = going_on(made, arguments.scans + arguments.swarm, arguments.minutes)
     print(*lines, sep="\n")
     going = (
@@ -179,9 +177,8 @@ def main(words: list[str]) -> int:
         f"{len(lines)} lines.\n"
     )
     print(going)
-    page = arguments.output / PAGE
-    text = put_in(page.read_text(encoding="utf-8"), f"{table(rows)}\n{going}", BEGIN, END)
-    page.write_text(text, encoding="utf-8")
+    if arguments.output:
+        page.put(arguments.output / PAGE, "ban time", f"{shown(rows)}\n{going}")
     return 0
 
 

@@ -1,19 +1,21 @@
-"""Every fail2ban with every firewall, over both families; writes the table of docs/fail2ban.md.
+"""Tries every fail2ban with every firewall, over both families, and writes the table of fail2ban.md.
 
-    python -m tests.lab.fail2ban_matrix [TREE...] -o docs
+    python -m tests.lab.fail2ban_matrix [TREE...] [-o DIR]
 
-Debian's own fail2ban always takes part, and each source tree of fail2ban that is named. Needs root.
+Debian's own fail2ban always takes part, and each source tree of fail2ban that is named. Exits with 1 if a
+chain is broken. Needs root.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.support import page, program
+from tests.lab.support.tables import table
 from tests.support.ban_chain import FAMILIES, prove
 from tests.support.fail2ban_server import (
     DEBIAN,
@@ -28,7 +30,6 @@ from tests.support.fail2ban_server import (
 from tests.support.namespaces import opened
 
 PAGE = "fail2ban.md"
-BEGIN, END = "<!-- matrix -->\n", "<!-- end of matrix -->\n"
 
 
 @dataclass(frozen=True)
@@ -84,37 +85,29 @@ def rows(which: Fail2ban) -> Iterator[Row]:
             server.stop()
 
 
-def table(found: list[Row]) -> str:
-    """Give the table as Markdown."""
-    head = ["fail2ban", "firewall", "family", "line to rule", "TCP", "UDP", "unban to no rule", "ERROR lines"]
-    lines = [head, ["---"] * len(head), *(row.cells() for row in found)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def put_in(page: str, new: str, begin: str = BEGIN, end: str = END) -> str:
-    """Give the page with what stands between two marks replaced."""
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
-    return f"{before}{begin}\n{new}\n{end}{after}"
+def shown(found: Sequence[Row]) -> str:
+    """The table."""
+    head = ("fail2ban", "firewall", "family", "line to rule", "TCP", "UDP", "unban to no rule", "ERROR lines")
+    return table(head, (row.cells() for row in found))
 
 
 def _first(error: AssertionError) -> str:
     return str(error).splitlines()[0]
 
 
-def main(words: list[str]) -> int:
-    """Try them all, show and write the table; exit with 1 if a chain is broken."""
-    parser = argparse.ArgumentParser(description="fail2ban x firewall x family")
-    parser.add_argument("trees", metavar="TREE", nargs="*", type=Path, help="a source tree of fail2ban")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=f"the folder of {PAGE}")
-    arguments = parser.parse_args(words)
+def main(words: Sequence[str]) -> int:
+    """Try them all; exit with 1 if a chain is broken."""
+    parser = program.parser("fail2ban_matrix", __doc__)
+    parser.add_argument("trees", metavar="TREE", nargs="*", type=Path)
+    arguments = program.begin(parser, words)
+    program.need_root(parser)
     found: list[Row] = []
     for which in (DEBIAN, *map(from_tree, arguments.trees)):
         for row in rows(which):
             print(*row.cells(), sep="  ", flush=True)
             found.append(row)
-    page = arguments.output / PAGE
-    page.write_text(put_in(page.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
+    if arguments.output:
+        page.put(arguments.output / PAGE, "matrix", shown(found))
     return 0 if all(row.ok for row in found) else 1
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.integration.fixtures import StartServer
-from tests.lab import fail2ban_matrix
 from tests.support.ban_chain import FAMILIES, NETWORKS, listed, open_ports, prove
 from tests.support.fail2ban_server import FIREWALLS, NETWORK_FIREWALLS, NFTABLES, Fail2banServer, scan_line
 from tests.support.namespaces import Lab
@@ -216,18 +215,3 @@ def test_a_distributed_scan_has_its_network_banned(
     server.stop()
     assert "f2b" not in server.listing()
     assert server.errors() == []
-
-
-def test_the_matrix_puts_its_table_between_its_marks() -> None:
-    page = f"before\n{fail2ban_matrix.BEGIN}old\n{fail2ban_matrix.END}after\n"
-    row = fail2ban_matrix.Row("1.0.2 (Debian)", "nftables", "IPv4", 0.44, 0.11)
-
-    assert fail2ban_matrix.put_in(page, fail2ban_matrix.table([row])) == (
-        f"before\n{fail2ban_matrix.BEGIN}\n"
-        "| fail2ban | firewall | family | line to rule | TCP | UDP | unban to no rule | ERROR lines |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        "| 1.0.2 (Debian) | nftables | IPv4 | 0.4 s | refused | refused | 0.1 s | 0 |\n"
-        f"\n{fail2ban_matrix.END}after\n"
-    )
-    assert row.ok
-    assert not fail2ban_matrix.Row("x", "nftables", "IPv4", broken="waited in vain").ok

@@ -1,35 +1,42 @@
-"""Replays labelled captures, scores them, and writes accuracy.md and accuracy.json."""
+"""Replays labelled captures and scores them.
 
-import argparse
+    python -m tests.lab.accuracy CAPTURES [-o DIR]
+
+CAPTURES is a directory with index.csv and the captures. Writes accuracy.md, with what is in compare.md, and
+accuracy.json. Exits with 1 if anything that is scored is wrong.
+"""
+
+from __future__ import annotations
+
 import json
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.lab.accuracy import report
 from tests.lab.accuracy.score import score
-from tests.lab.support import labelled
+from tests.lab.support import labelled, program
+from tests.support.paths import MEASUREMENTS
 
 
-def main() -> int:
-    """Score every capture of a directory; 1 if anything that is scored is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lab.accuracy", description=__doc__)
-    parser.add_argument("captures", type=Path, help="directory with index.csv and the captures")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("docs/measurements"), help="directory for the two files"
-    )
-    arguments = parser.parse_args()
+def main(words: Sequence[str]) -> int:
+    """Score every capture."""
+    parser = program.parser("accuracy", __doc__)
+    parser.add_argument("captures", type=Path)
+    arguments = program.begin(parser, words)
     captures = labelled.read(arguments.captures)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         scores = list(pool.map(score, captures))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    peers = arguments.output / "compare.md"  # what `make compare` wrote
+    peers = (arguments.output or MEASUREMENTS) / "compare.md"
     page = report.markdown(scores, peers.read_text(encoding="utf-8") if peers.exists() else "")
-    (arguments.output / "accuracy.md").write_text(page, encoding="utf-8")
-    rows = [asdict(one) for one in scores]
-    (arguments.output / "accuracy.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        (arguments.output / "accuracy.md").write_text(page, encoding="utf-8")
+        rows = json.dumps([asdict(one) for one in scores], indent=1)
+        (arguments.output / "accuracy.json").write_text(rows + "\n", encoding="utf-8")
     wrong = report.failures(scores)
     for one in wrong:
         print(one)
@@ -38,4 +45,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

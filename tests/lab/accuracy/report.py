@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from tests.lab.accuracy.score import Score
+from tests.lab.support.tables import table
 
 _HEAD = """# Accuracy
 
@@ -85,7 +86,7 @@ def _by_type(positives: Sequence[Score]) -> str:
         )
         for (kind, strength), group in sorted(groups.items())
     ]
-    return _table(("scan", "strength", "captures", "detected", "source", "type", "probes", "seconds"), rows)
+    return table(("scan", "strength", "captures", "detected", "source", "type", "probes", "seconds"), rows)
 
 
 def _innocents(scores: Sequence[Score]) -> str:
@@ -94,7 +95,7 @@ def _innocents(scores: Sequence[Score]) -> str:
         group = [one for one in scores if (one.label, one.strength) == (label, strength)]
         named = sum(bool(one.false_positives) for one in group)
         rows.append((label, strength, len(group), named, sum(one.unreadable is not None for one in group)))
-    return _table(("label", "strength", "captures", "with a ban or watch line", "no capture at all"), rows)
+    return table(("label", "strength", "captures", "with a ban or watch line", "no capture at all"), rows)
 
 
 def _wrong(scores: Sequence[Score]) -> str:
@@ -104,7 +105,7 @@ def _wrong(scores: Sequence[Score]) -> str:
     ]
     if not rows:
         return "Nothing among these captures.\n"
-    return _table(("capture", "detected", "source", "named type", "also named"), rows)
+    return table(("capture", "detected", "source", "named type", "also named"), rows)
 
 
 def _ambiguous(scores: Sequence[Score]) -> str:
@@ -113,7 +114,7 @@ def _ambiguous(scores: Sequence[Score]) -> str:
         for one in scores
         if one.strength == "ambiguous"
     ]
-    return _table(("capture", "label", "verdict", "type", "others named"), rows)
+    return table(("capture", "label", "verdict", "type", "others named"), rows)
 
 
 def _span(values: Iterable[float | int | None]) -> str:
@@ -121,8 +122,3 @@ def _span(values: Iterable[float | int | None]) -> str:
     if not known:
         return "-"
     return f"{known[0]:g}" if known[0] == known[-1] else f"{known[0]:g} to {known[-1]:g}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """Measures the sensor beside other programs, all in one run, and writes the tables of performance.md.
 
-    python -m tests.lab.bench [--only replay,rates,memory,entries,state,delay,bulk,flood] [--quick] [-o docs]
+    python -m tests.lab.bench [--only replay,rates,memory,entries,state,delay,bulk,flood] [--quick] [-o DIR]
         [--portsentry BINARY] [--peer NAME=CMD]...
 
 A time alone says little on somebody else's machine: compare within one run. Needs root, but for `replay`,
@@ -10,17 +10,14 @@ $IFACE is the interface to watch, $LOG a file whose lines are counted, its stand
 
 from __future__ import annotations
 
-import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state
 from tests.lab.bench.programs import GivenPortsentry, Program, given_peer
-from tests.lab.fail2ban_matrix import put_in
-from tests.lab.support import machine
+from tests.lab.support import machine, page, program
 
 PAGE = "performance.md"
 _WITHOUT_ROOT = {"replay", "memory", "entries", "state"}
@@ -73,41 +70,25 @@ PARTS: dict[str, Part] = {
 }
 
 
-def write(page: Path, name: str, text: str) -> None:
-    """Put a part between its marks."""
-    new = put_in(
-        page.read_text(encoding="utf-8"), text, f"<!-- bench {name} -->\n", f"<!-- end of bench {name} -->\n"
-    )
-    page.write_text(new, encoding="utf-8")
-
-
 def main(words: Sequence[str]) -> int:
     """Measure part by part; each is written as soon as it is known."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.lab.bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program.parser("bench", __doc__)
     parser.add_argument("--only", metavar="PART,PART", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes: a look, not a measurement")
     parser.add_argument("--peer", metavar="NAME=CMD", type=given_peer, action="append", default=[])
     parser.add_argument("--portsentry", metavar="BINARY", type=Path, help="portsentry 2.x, to take part")
-    parser.add_argument("-o", "--output", type=Path, help=f"the folder of {PAGE}; without it, only print")
-    arguments = parser.parse_args(words)
+    arguments = program.begin(parser, words)
     names = arguments.only.split(",") if arguments.only else list(PARTS)
     unknown = sorted(set(names) - set(PARTS))
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
-    if os.geteuid() != 0 and set(names) - _WITHOUT_ROOT:
-        parser.error("needs root: it makes network namespaces")
+    if set(names) - _WITHOUT_ROOT:
+        program.need_root(parser)
     if arguments.portsentry and not os.access(arguments.portsentry, os.X_OK):
         parser.error(f"{arguments.portsentry} is not a program")
-    # What was started has to be stopped, whoever ends this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     peers: list[Program] = list(arguments.peer)
     if arguments.portsentry:
         peers.insert(0, GivenPortsentry(arguments.portsentry.resolve()))
-    page = arguments.output and arguments.output / PAGE
     parts = {
         "machine": machine.described,
         **{name: _bound(name, arguments.quick, peers) for name in names},
@@ -115,8 +96,8 @@ def main(words: Sequence[str]) -> int:
     for name, part in parts.items():
         text = part()
         print(f"\n== {name}\n\n{text}", flush=True)
-        if page:
-            write(page, name, text)
+        if arguments.output:
+            page.put(arguments.output / PAGE, f"bench {name}", text)
     return 0
 
 

@@ -20,7 +20,6 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench import __main__ as bench
 from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
@@ -29,7 +28,6 @@ from tests.lab.bench.saturation import FullTables
 from tests.support import frames, workloads
 from tests.support.frames import Link
 from tests.support.needs import require_tool, require_wire
-from tests.support.paths import MEASUREMENTS
 from tests.support.tcpreplay import Sent
 
 PACKETS = 3_000
@@ -286,21 +284,6 @@ def test_a_scan_inside_a_flood() -> None:
     assert outcome.accounted == outcome.attempts
     assert outcome.named_seconds is not None
     assert "was named" in hidden.section(outcome)
-
-
-def test_a_part_is_put_between_its_marks(tmp_path: Path) -> None:
-    page = tmp_path / bench.PAGE
-    page.write_text("a\n<!-- bench rates -->\nold\n<!-- end of bench rates -->\nb\n")
-
-    bench.write(page, "rates", "new\n")
-
-    assert page.read_text() == "a\n<!-- bench rates -->\n\nnew\n\n<!-- end of bench rates -->\nb\n"
-
-
-def test_the_page_has_a_place_for_every_part() -> None:
-    text = (MEASUREMENTS / bench.PAGE).read_text()
-    for name in ("machine", *bench.PARTS):
-        assert text.count(f"<!-- bench {name} -->\n") == text.count(f"<!-- end of bench {name} -->\n") == 1
 
 
 def test_a_peer_has_a_name_and_a_command() -> None:

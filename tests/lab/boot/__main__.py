@@ -1,16 +1,22 @@
-"""Installs the sensor into a copy of a Debian tree, boots it with systemd, scans it, and says what held."""
+"""Installs the sensor into a copy of a Debian tree, boots it with systemd and scans it.
+
+    python -m tests.lab.boot TREE [-o DIR]
+
+TREE is what debootstrap made; it is copied, not changed. Writes boot.md. Exits with 1 if a check fails.
+Needs root.
+"""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.boot import tree as trees
 from tests.lab.boot.checks import CHECKS
 from tests.lab.boot.machine import Machine, booted
+from tests.lab.support import program
 
 _HEAD = """# A booted machine
 
@@ -23,14 +29,12 @@ with a network of its own, and scanned from a host on its wire. The exit code is
 """
 
 
-def main() -> int:
-    """Try everything; 1 if something did not hold."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lab.boot", description=__doc__)
-    parser.add_argument("tree", type=Path, help="what debootstrap made; it is copied, not changed")
-    parser.add_argument("-o", "--output", type=Path, help="directory for boot.md, as well as the terminal")
-    arguments = parser.parse_args()
-    if os.geteuid() != 0:
-        parser.error("systemd-nspawn needs root")
+def main(words: Sequence[str]) -> int:
+    """Try everything."""
+    parser = program.parser("boot", __doc__)
+    parser.add_argument("tree", type=Path)
+    arguments = program.begin(parser, words)
+    program.need_root(parser)
     with tempfile.TemporaryDirectory(
         prefix="portsentry-py-boot-", dir=arguments.tree.resolve().parent
     ) as folder:
@@ -38,7 +42,7 @@ def main() -> int:
         trees.prepare(arguments.tree, tree)
         with console.open("wb") as output, booted(tree, output) as machine:
             page, failed = _page(machine)
-    if arguments.output is not None:
+    if arguments.output:
         (arguments.output / "boot.md").write_text(page, encoding="utf-8")
     return 1 if failed else 0
 
@@ -66,4 +70,4 @@ def _page(machine: Machine) -> tuple[str, bool]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,11 +1,14 @@
-"""Lets the sensor and its peers watch the same scans, and writes docs/measurements/compare.md."""
+"""Lets the sensor and its peers watch the same scans, live on one wire, and writes compare.md.
+
+    python -m tests.lab.compare [--portsentry BINARY] [-o DIR]
+
+scanlogd and psad take part where they are installed. Needs root.
+"""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +24,7 @@ from tests.lab.compare.report import MISSED, Row, cell, markdown
 from tests.lab.compare.scanlogd import Scanlogd
 from tests.lab.compare.techniques import EDGES, PLAIN, TECHNIQUES, Technique
 from tests.lab.compare.watcher import Absent, Watcher
+from tests.lab.support import program
 from tests.support.namespaces import Lab, opened
 from tests.support.waiting import wait_for
 
@@ -28,20 +32,14 @@ _SCAN_SECONDS = 300
 _AGAIN_SECONDS = 10
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Run every technique once."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lab.compare", description=__doc__)
+    parser = program.parser("compare", __doc__)
     parser.add_argument("--portsentry", type=Path, metavar="BINARY", help="portsentry 2.x, to take part")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("docs/measurements"), help="directory for the page"
-    )
-    arguments = parser.parse_args()
-    if os.geteuid() != 0:
-        parser.error("needs root: it makes network namespaces")
+    arguments = program.begin(parser, words)
+    program.need_root(parser)
     if arguments.portsentry and not os.access(arguments.portsentry, os.X_OK):
         parser.error(f"{arguments.portsentry} is not a program")
-    # What was started has to be stopped, whoever ends this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     absent: list[str] = []
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         lab = stack.enter_context(opened())
@@ -49,8 +47,10 @@ def main() -> int:
         rows = _compare(lab, watchers)
         columns = {watcher.name: watcher.accusations() for watcher in watchers}
     versions = _versions(arguments.portsentry)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "compare.md").write_text(markdown(rows, columns, absent, versions), encoding="utf-8")
+    page = markdown(rows, columns, absent, versions)
+    print(page)
+    if arguments.output:
+        (arguments.output / "compare.md").write_text(page, encoding="utf-8")
     return 0
 
 
@@ -148,4 +148,4 @@ def _versions(portsentry: Path | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tests.lab.compare.techniques import EDGES, Technique
 from tests.lab.compare.watcher import Accusation
+from tests.lab.support.tables import table
 
 _HEAD = """# Comparison with the peers
 
@@ -78,11 +79,14 @@ def cell(address: str, accusations: Sequence[Accusation]) -> str:
 
 
 def _table(rows: Sequence[Row], columns: Mapping[str, Sequence[Accusation]], *sums: Sequence[str]) -> str:
-    table: list[Sequence[str]] = [("technique", *columns), ["---"] * (1 + len(columns))]
-    for row in rows:
-        label = f"`{row.technique.options}`{row.technique.remark}"
-        table.append((label, *(cell(row.scanner, said) for said in columns.values())))
-    return "".join(f"| {' | '.join(line)} |\n" for line in (*table, *sums))
+    cells = [
+        (
+            f"`{row.technique.options}`{row.technique.remark}",
+            *(cell(row.scanner, said) for said in columns.values()),
+        )
+        for row in rows
+    ]
+    return table(("technique", *columns), [*cells, *sums])
 
 
 def _decoys(rows: Sequence[Row], columns: Mapping[str, Sequence[Accusation]]) -> str:

@@ -1,6 +1,6 @@
 """Breaks what is around the sensor, one fault after the other, and writes the table of reliability.md.
 
-    python -m tests.lab.faults [--short] [-o docs] [NAME...]
+    python -m tests.lab.faults [--short] [-o DIR] [NAME...]
 
 A NAME is a fault or the beginning of one; the rows of others stay as they are. Needs root. Without --short,
 the clock of the machine is set wrong for a few seconds, and set right again.
@@ -8,9 +8,6 @@ the clock of the machine is set wrong for a few seconds, and set right again.
 
 from __future__ import annotations
 
-import argparse
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -22,6 +19,7 @@ import pytest
 from tests.lab.faults import report
 from tests.lab.faults.catalogue import FAULTS, play
 from tests.lab.faults.fault import Fault, Observed
+from tests.lab.support import program
 
 
 def _outcome(fault: Fault, *, short: bool) -> Observed | AssertionError:
@@ -36,27 +34,17 @@ def _outcome(fault: Fault, *, short: bool) -> Observed | AssertionError:
 
 def main(words: Sequence[str]) -> int:
     """Let them happen; exit with 1 if a promise was not kept."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.lab.faults",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program.parser("faults", __doc__)
     parser.add_argument("names", metavar="NAME", nargs="*")
     parser.add_argument("--short", action="store_true", help="as the tests do it: smaller numbers, no clock")
-    parser.add_argument(
-        "-o", "--output", type=Path, help=f"the folder of {report.PAGE}; without it, only print"
-    )
-    arguments = parser.parse_args(words)
+    arguments = program.begin(parser, words)
     names = tuple(arguments.names)
     unknown = [name for name in names if not any(fault.name.startswith(name) for fault in FAULTS)]
     if unknown:
         parser.error(
             f"no such fault: {', '.join(unknown)}; there are {', '.join(one.name for one in FAULTS)}"
         )
-    if os.geteuid() != 0:
-        parser.error("needs root: it makes network namespaces")
-    # What was started has to be stopped, whoever ends this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    program.need_root(parser)
     rows, broken = [], 0
     for fault in FAULTS:
         if (names and not fault.name.startswith(names)) or (arguments.short and fault.alters_clock):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.lab.fail2ban_matrix import put_in
 from tests.lab.faults.fault import Fault, Observed
 from tests.lab.support import machine
+from tests.lab.support import page as pages
 from tests.lab.support.tables import table
 
 PAGE = "reliability.md"
-BEGIN, END = "<!-- faults -->\n", "<!-- end of faults -->\n"
+PART = "faults"
 _HEAD = ("fault", "promise", "observed", "recovery, s", "packets lost", "told")
 
 
@@ -38,12 +38,11 @@ def write(page: Path, rows: Iterable[list[str]], order: Sequence[str]) -> None:
         rows: those that are new.
         order: what breaks, in the order of the table; other rows go.
     """
-    text = page.read_text(encoding="utf-8")
-    old = text.partition(BEGIN)[2].partition(END)[0]
+    old = pages.part(page, PART)
     known = {cells[0]: cells for line in old.splitlines() if len(cells := _cells(line)) == len(_HEAD)}
     known |= {cells[0]: cells for cells in rows}
     new = table(_HEAD, [known[what] for what in order if what in known])
-    page.write_text(put_in(text, f"{machine.described()}\n{new}", BEGIN, END), encoding="utf-8")
+    pages.put(page, PART, f"{machine.described()}\n{new}")
 
 
 def _cells(line: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Fuzzes what reads hostile input.
 
-    python -m tests.lab.fuzz [--inputs N] [--seconds S] [-o docs/measurements] [TARGET...]
+    python -m tests.lab.fuzz [--inputs N] [--seconds S] [-o DIR] [TARGET...]
 
 Without a target, all of them, one after the other; each as long as targets.py says. What raises is kept, as
 few bytes as show it, in the folder of `--finds`; once mended, it belongs into tests/fuzz/regressions/,
@@ -12,7 +12,6 @@ Needs Python 3.11 to 3.13 for what coverage guides: `pip install -e '.[test,fuzz
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
 import re
@@ -24,9 +23,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.lab.fail2ban_matrix import put_in
 from tests.lab.fuzz.store import CORPUS, REGRESSIONS, Case, read, write
 from tests.lab.fuzz.targets import TARGETS
+from tests.lab.support import page, program
+from tests.lab.support.tables import table
 
 PAGE = "fuzzing.md"
 _LAST = re.compile(r"^#(\d+)\s.*corp: (\d+)/", re.MULTILINE)
@@ -107,11 +107,10 @@ def _show(name: str, said: Path) -> None:
         print(f"\r{name}: {done:,} inputs, corpus {corpus} ", end="", file=sys.stderr, flush=True)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """What `docs/measurements/fuzzing.md` shows."""
+def shown(rows: Sequence[Row]) -> str:
+    """The table of fuzzing.md."""
     head = ("target", "inputs", "inputs a second", "corpus", "finds")
-    lines = [head, ["---", *["---:"] * 4], *(row.cells() for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return table(head, (row.cells() for row in rows))
 
 
 def growth() -> str:
@@ -132,18 +131,13 @@ def regenerate(names: Sequence[str]) -> None:
 
 def main(words: Sequence[str]) -> int:
     """Fuzz target by target; exit with 1 if something was found."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.lab.fuzz",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program.parser("fuzz", __doc__)
     parser.add_argument("targets", metavar="TARGET", nargs="*", help=f"some of {', '.join(TARGETS)}")
     parser.add_argument("--inputs", type=int, help="inputs of each target; 0: until the time is over")
     parser.add_argument("--seconds", type=int, help="the longest time for each target")
     parser.add_argument("--finds", type=Path, default=Path("fuzz-finds"), help="folder for what is found")
     parser.add_argument("--corpus", action="store_true", help="make the seeds anew, and nothing else")
-    parser.add_argument("-o", "--output", type=Path, help=f"the folder of {PAGE}; without it, only print")
-    arguments = parser.parse_args(words)
+    arguments = program.begin(parser, words)
     names = arguments.targets or list(TARGETS)
     unknown = sorted(set(names) - set(TARGETS))
     if unknown:
@@ -155,12 +149,10 @@ def main(words: Sequence[str]) -> int:
         parser.error("atheris is not installed; with Python 3.11 to 3.13 do: pip install -e '.[test,fuzz]'")
     arguments.finds.mkdir(exist_ok=True)
     rows = list(_rows(names, arguments.inputs, arguments.seconds, arguments.finds))
-    text = table(rows) + ("\n" + growth() if "jail" in names else "")
+    text = shown(rows) + ("\n" + growth() if "jail" in names else "")
     print(f"\n{text}")
     if arguments.output:
-        page = arguments.output / PAGE
-        marks = ("<!-- fuzz -->\n", "<!-- end of fuzz -->\n")
-        page.write_text(put_in(page.read_text(encoding="utf-8"), text, *marks), encoding="utf-8")
+        page.put(arguments.output / PAGE, "fuzz", text)
     return 1 if any(row.finds for row in rows) else 0
 
 

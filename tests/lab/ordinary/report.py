@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tests.lab.ordinary.judge import Judged, Register
 from tests.lab.ordinary.life import Lived
 from tests.lab.ordinary.population import Population
+from tests.lab.support.tables import table
 from tests.support.sensor import Line
 
 _HEAD = """# An ordinary host
@@ -73,7 +74,7 @@ def _residents(lived: Lived, populations: Sequence[Population], judgements: Sequ
         row = (len(account.addresses), account.connections, account.packets, one.meant.value, banned)
         rows.append((one.name, one.about, *row))
     head = ("who", "what they do", "addresses", "connections", "packets", "meant to be banned", "banned")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _captures(lived: Lived, judgements: Sequence[Judged]) -> list[str]:
@@ -109,7 +110,7 @@ def _bans(lived: Lived, judgements: Sequence[Judged]) -> str:
         )
         for one in judgements
     ]
-    return _table(("hour", "source", "who", "jail", "meant", "evidence"), rows)
+    return table(("hour", "source", "who", "jail", "meant", "evidence"), rows)
 
 
 def _match(text: str) -> str:
@@ -158,7 +159,7 @@ def _others(lived: Lived, register: Register) -> str:
     rows = [(*words, len(lines), _example(lines)) for words, lines in sorted(groups.items())]
     if not rows:
         return "Nobody.\n"
-    return _table(("who", "verdict", "technique", "type", "reason", "sources", "evidence"), rows)
+    return table(("who", "verdict", "technique", "type", "reason", "sources", "evidence"), rows)
 
 
 def _example(lines: Sequence[Line]) -> str:
@@ -170,10 +171,3 @@ def _example(lines: Sequence[Line]) -> str:
 def _clock(hour: float) -> str:
     minutes = round(hour * 60)
     return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    def cells(row: Sequence[object]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
-
-    return "\n".join(cells(row) for row in (head, ["---"] * len(head), *rows)) + "\n"

@@ -1,20 +1,18 @@
 """Shows that memory and cost per packet do not drift, and writes the tables of reliability.md.
 
-    python -m tests.lab.soak [--hours N] [--minutes N] [-o docs]
+    python -m tests.lab.soak [--hours N] [--minutes N] [-o DIR]
 
-A simulated day goes through the sensor at full speed; then it runs live. Needs root. 0 leaves a part out.
+A simulated day goes through the sensor at full speed; then it runs live. Needs root.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from tests.lab.fail2ban_matrix import put_in
 from tests.lab.soak import live, simulated
 from tests.lab.soak.quarters import shown
+from tests.lab.support import page, program
 
 PAGE = "reliability.md"
 
@@ -39,15 +37,11 @@ def _live(minutes: int) -> str:
 
 def main(words: Sequence[str]) -> int:
     """Measure both, show and write the tables."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.lab.soak",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--hours", type=int, default=24, help="simulated")
-    parser.add_argument("--minutes", type=int, default=20, help="live")
-    parser.add_argument("-o", "--output", type=Path, help=f"the folder of {PAGE}; without it, only print")
-    arguments = parser.parse_args(words)
+    parser = program.parser("soak", __doc__)
+    parser.add_argument("--hours", type=int, default=24, help="simulated; 0 leaves this part out")
+    parser.add_argument("--minutes", type=int, default=20, help="live; 0 leaves this part out")
+    arguments = program.begin(parser, words)
+    program.need_root(parser)
     for name, part, size in (
         ("simulated", _simulated, arguments.hours),
         ("live", _live, arguments.minutes),
@@ -57,9 +51,7 @@ def main(words: Sequence[str]) -> int:
         text = part(size)
         print(f"\n== {name}\n\n{text}", flush=True)
         if arguments.output:
-            page = arguments.output / PAGE
-            marks = (f"<!-- soak {name} -->\n", f"<!-- end of soak {name} -->\n")
-            page.write_text(put_in(page.read_text(encoding="utf-8"), text, *marks), encoding="utf-8")
+            page.put(arguments.output / PAGE, f"soak {name}", text)
     return 0
 
 

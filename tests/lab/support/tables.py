@@ -9,24 +9,24 @@ _MEBI = 1 << 20
 _SMALL_SHARE = 0.03
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Give a table as Markdown."""
-    lines = (head, ["---"] * len(head), *rows)
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown; a bar in a cell is escaped."""
+    lines = ([str(cell).replace("|", "\\|") for cell in row] for row in (head, ["---"] * len(head), *rows))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def count(number: float) -> str:
-    """Give a whole number with its thousands apart."""
+    """A whole number with its thousands apart."""
     return f"{number:,.0f}"
 
 
 def mebibytes(size: int) -> str:
-    """Give a size in MiB."""
+    """A size in MiB."""
     return f"{size / _MEBI:,.0f}"
 
 
 def micros(cpu: Mapping[str, float], packets: int) -> str:
-    """Give the CPU time of each packet in microseconds, and whose it is if several programs share it."""
+    """The CPU time of each packet in microseconds, and whose it is if several programs share it."""
     total = sum(cpu.values())
     each = 1e6 / max(1, packets)
     shares = {name: seconds for name, seconds in cpu.items() if seconds > _SMALL_SHARE * total}
@@ -38,6 +38,6 @@ def micros(cpu: Mapping[str, float], packets: int) -> str:
 
 
 def counters(status: Mapping[str, Any]) -> str:
-    """Give the counts of a status line that are not zero."""
+    """The counts of a status line that are not zero."""
     numbers = {key: value for key, value in status.items() if isinstance(value, int) and key != "schema"}
     return ", ".join(f"`{key}` {value:,}" for key, value in numbers.items() if value)

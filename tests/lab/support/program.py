@@ -1,0 +1,42 @@
+"""What the command lines of the lab's programs share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.paths import MEASUREMENTS
+
+
+def parser(name: str, usage: str) -> argparse.ArgumentParser:
+    """The parser of `python -m tests.lab.NAME`, with its output; the usage is the module's docstring."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m tests.lab.{name}",
+        description=usage,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, default=MEASUREMENTS, help="default: docs/measurements"
+    )
+    made.add_argument("--print-only", action="store_true", help="write no page")
+    return made
+
+
+def begin(made: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; `output` is None if nothing is to be written. SIGTERM ends like an exit."""
+    arguments = made.parse_args(words)
+    if arguments.print_only:
+        arguments.output = None
+    # What was started has to be stopped, whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    return arguments
+
+
+def need_root(made: argparse.ArgumentParser) -> None:
+    """Refuse to go on as an ordinary user."""
+    if os.geteuid() != 0:
+        made.error("needs root: it makes network namespaces")
