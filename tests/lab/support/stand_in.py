@@ -1,7 +1,7 @@
 """What stands in for dumpcap and makes packets instead of capturing any, as fast as they are taken.
 
-When it is told to end, another one goes on where it stopped: two captures do not make twice as much of what is
-on a wire.
+When it is told to end, another one goes on where it stopped: two captures do not make twice as much of what
+is on a wire.
 """
 
 from __future__ import annotations
