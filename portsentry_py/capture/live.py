@@ -12,6 +12,7 @@ from portsentry_py.capture.worker import Worker
 from portsentry_py.config.settings import Capture
 from portsentry_py.core.columns import time_text
 from portsentry_py.errors import CaptureError, PermissionDenied
+from portsentry_py.events.model import SensorReason
 from portsentry_py.host.interfaces import describe
 from portsentry_py.privsep.client import LauncherClient
 
@@ -123,7 +124,7 @@ class LiveCapture:
         return sum(worker.tshark_bytes for worker in self._workers)
 
     @property
-    def ended(self) -> str | None:
+    def ended(self) -> SensorReason | None:
         """`dumpcap_ended` or `tshark_ended` when `read` has noticed an end, None before."""
         return next(filter(None, (worker.ended for worker in self._workers)), None)
 

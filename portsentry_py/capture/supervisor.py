@@ -15,6 +15,7 @@ from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import PortsentryError
+from portsentry_py.events.model import SensorReason
 from portsentry_py.privsep.client import LauncherClient
 
 _diagnostics = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class CaptureSupervisor:
             self.loss.stop_counting()
 
     @property
-    def ended(self) -> str | None:
+    def ended(self) -> SensorReason | None:
         """Why another start is needed, as a reason of the status line; None while all is well."""
         return "stalled" if self._stalled else self._running().ended
 

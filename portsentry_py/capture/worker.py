@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from portsentry_py.capture.process_pipe import ProcessPipe, Starter
 from portsentry_py.core.columns import interface_of, time_of, without_time
+from portsentry_py.events.model import SensorReason
 
 # A capture stops within ten seconds, and may have been this far behind.
 _MAX_OVERLAP_SECONDS = 60.0
@@ -54,7 +55,7 @@ class Worker:
         self._overlap = _Overlap({})
         self._end_noticed: float | None = None
         self._start_error = ""
-        self.ended: str | None = None
+        self.ended: SensorReason | None = None
         """`dumpcap_ended` or `tshark_ended` when `read` has noticed an end, None before."""
 
     def wait_until_capturing(self, deadline: float) -> bool:
