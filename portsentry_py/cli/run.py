@@ -12,11 +12,16 @@ from portsentry_py.cli.options import command, config_option, option
 from portsentry_py.cli.render import say
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import DEFAULT_LOG, Settings
+from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
 from portsentry_py.output.registry import open_outputs
 from portsentry_py.privsep.client import LauncherClient
+from portsentry_py.sensor.clock import Clock
 from portsentry_py.sensor.daemon import Daemon
+from portsentry_py.sensor.host_view import HostView
 from portsentry_py.sensor.systemd import SystemdNotifier
+from portsentry_py.state.checkpoint import Checkpoint
 
 
 @command()
@@ -60,5 +65,21 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         diagnostics = opened.enter_context(closing(AsyncLogHandler(standard_error())))
         logging.basicConfig(level=logging.INFO, handlers=[diagnostics])
         outputs = opened.enter_context(closing(open_outputs(now)))
-        captures = live_supervisor(tools, launcher, now.capture)
-        Daemon(now, captures, outputs, manager=SystemdNotifier(), announce=announce, reload=settings).run()
+        traps = opened.enter_context(
+            closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner))
+        )
+        host = HostView(now.home, traps.ports)
+        pipeline = Pipeline(now, host.state)
+        Daemon(
+            now,
+            pipeline,
+            live_supervisor(tools, launcher, now.capture),
+            outputs,
+            host=host,
+            traps=traps,
+            checkpoint=Checkpoint(pipeline, now.state),
+            notifier=SystemdNotifier(),
+            announce=announce,
+            reload=settings,
+            clock=Clock(),
+        ).run()

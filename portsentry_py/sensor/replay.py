@@ -1,4 +1,4 @@
-"""The engine over capture files instead of the wire: the same packets give the same lines."""
+"""The pipeline over capture files instead of the wire: the same packets give the same lines."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -13,26 +13,32 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event, EvidenceEvent
 from portsentry_py.sensor.status_reporter import status_event
 
-_MOST_SOURCES = 1000
+_MAX_SOURCES = 1000
 
 
 @dataclass
 class Summary:
-    """What a replay saw, for people."""
+    """What a replay found, for people.
+
+    Attributes:
+        packets: packets read.
+        events: lines of each type.
+        sources: the last line about each source, of as many sources as a person would read.
+        unshown: lines about other sources.
+        damage: one sentence for each damaged file.
+    """
 
     packets: int = 0
     events: Counter[str] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
     sources: dict[str, EvidenceEvent] = field(default_factory=dict)
     unshown: int = 0
     damage: list[str] = field(default_factory=list)
 
     def note(self, event: Event) -> None:
-        """Count an event; the last line about a source stands for it, of as many as a person would read."""
+        """Count an event."""
         self.events[event.event_type] += 1
         if isinstance(event, EvidenceEvent):
-            self.verdicts[event.verdict] += 1
-            if event.src_ip in self.sources or len(self.sources) < _MOST_SOURCES:
+            if event.src_ip in self.sources or len(self.sources) < _MAX_SOURCES:
                 self.sources[event.src_ip] = event
             else:
                 self.unshown += 1
@@ -43,9 +49,9 @@ class Replay:
 
     Args:
         settings: the configuration; its `home` and `served` apply as they do live.
-        home: further networks that are ours. Without any, whoever did not speak first is.
+        home: more networks that are ours. Without any, the side that did not begin a conversation is ours.
         tools: tshark.
-        progress: called with the file and the lines read so far, now and then.
+        progress: called with the file and the number of packets read so far, now and then.
     """
 
     def __init__(
@@ -53,7 +59,9 @@ class Replay:
     ) -> None:
         ours = (*settings.home, *home)
         open_traps = settings.traps.tcp if settings.traps.listen else frozenset()
-        self._engine = Pipeline(settings, HostState(home=ours, home_known=bool(ours), open_traps=open_traps))
+        self._pipeline = Pipeline(
+            settings, HostState(home=ours, home_known=bool(ours), open_traps=open_traps)
+        )
         self._tools = tools
         self._progress = progress
         self.summary = Summary()
@@ -62,8 +70,8 @@ class Replay:
         """Read the files one after the other.
 
         Raises:
-            InputError: a file is missing, empty or no capture. A file that breaks off is not an error: a
-                `status` line tells of it.
+            InputError: a file is missing, empty or no capture. A file that breaks off is no error: a `status`
+                line reports it.
         """
         for event in self._events(paths):
             self.summary.note(event)
@@ -72,15 +80,15 @@ class Replay:
     def _events(self, paths: Iterable[Path]) -> Iterator[Event]:
         for path in paths:
             yield from self._file(path)
-        yield from self._engine.finish()
-        yield status_event(self._engine, self._engine.last_us, "stopped", "end_of_input")
+        yield from self._pipeline.finish()
+        yield status_event(self._pipeline, self._pipeline.last_us, "stopped", "end_of_input")
 
     def _file(self, path: Path) -> Iterator[Event]:
         try:
             for lines in replay_lines(self._tools, path):
-                yield from self._engine.feed(lines)
+                yield from self._pipeline.feed(lines)
                 self.summary.packets += len(lines)
                 self._progress(path, self.summary.packets)
         except DamagedCapture as error:
             self.summary.damage.append(str(error))
-            yield status_event(self._engine, self._engine.last_us, "damaged", "damaged_capture")
+            yield status_event(self._pipeline, self._pipeline.last_us, "damaged", "damaged_capture")

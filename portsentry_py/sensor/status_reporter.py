@@ -1,50 +1,144 @@
-"""The sensor's lines about itself."""
+"""The sensor's lines about itself: what they hold, and when they are written."""
 
-from typing import cast
+import logging
 
 from portsentry_py import __version__
 from portsentry_py.capture.loss import LossAccounting, of_file
+from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import SensorReason, SensorState, StatusEvent, utc
+from portsentry_py.output.sink import Dispatcher
+from portsentry_py.sensor.clock import Clock, Interval
+
+_CHANGES_SECONDS = 60.0
+_NEWS_SECONDS = 10.0
+_MANY_PACKETS = 100
+_diagnostics = logging.getLogger(__name__)
+
+
+class StatusReporter:
+    """Writes the status lines of a running sensor.
+
+    Args:
+        pipeline: the core, which counts packets and lines.
+        captures: the capture, which counts losses and handovers.
+        outputs: where the lines go; it counts the lines that were lost.
+        clock: the time.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, captures: CaptureSupervisor, outputs: Dispatcher, clock: Clock
+    ) -> None:
+        self._pipeline = pipeline
+        self._captures = captures
+        self._outputs = outputs
+        self._clock = clock
+        self._changes_interval = Interval(clock, _CHANGES_SECONDS)
+        self._news_interval = Interval(clock, _NEWS_SECONDS)
+        self._restarts = 0
+        self._reported: dict[str, int] = {}
+        self._reported_losses = self._reported_self_tests = 0
+
+    def report(self, state: SensorState, reason: SensorReason) -> None:
+        """Write a line now; a line of a restart counts it."""
+        self._restarts += state == "restarted"
+        self._captures.read_counter()
+        self._outputs.write(
+            status_event(
+                self._pipeline,
+                self._clock.now_us(),
+                state,
+                reason,
+                loss=self._captures.loss,
+                restarts=self._restarts,
+                handovers=self._captures.handovers,
+                lines_lost=self._outputs.lines_lost,
+            )
+        )
+
+    def tick(self) -> None:
+        """Write a line per minute in which a count changed, and ten seconds after a loss or a test packet."""
+        if self._changes_interval.is_over():
+            self._report_changes()
+        elif self._news_interval.is_over():
+            self._report_news()
+
+    def _report_changes(self) -> None:
+        counts = {
+            **self._pipeline.counts(),
+            "dropped": self._captures.loss.dropped,
+            "missed": self._captures.loss.missed,
+            "restarts": self._restarts,
+            "renewals": self._captures.handovers,
+            "lost": self._outputs.lines_lost,
+        }
+        if counts != self._reported:
+            self._warn_if_blind(counts)
+            self._reported = counts
+            self.report("running", "none")
+
+    def _report_news(self) -> None:
+        loss, tests = self._captures.loss, self._pipeline.self_tests
+        losses = loss.dropped + loss.missed + self._outputs.lines_lost
+        if losses != self._reported_losses:
+            self._reported_losses = losses
+            self.report("running", "none")
+        if tests != self._reported_self_tests:
+            self._reported_self_tests = tests
+            self.report("running", "self_test")
+
+    def _warn_if_blind(self, counts: dict[str, int]) -> None:
+        """A tshark with other columns would leave the sensor running and blind."""
+        seen, malformed = (
+            counts[name] - self._reported.get(name, 0) for name in ("packets", "packets_malformed")
+        )
+        if malformed > _MANY_PACKETS and 2 * malformed > seen:
+            _diagnostics.error(
+                "%d of %d packets of the last minute could not be understood: is tshark %s supported? "
+                "Please report it with the output of `tshark -v`.",
+                malformed,
+                seen,
+                self._captures.tshark_version,
+            )
 
 
 def status_event(
-    engine: Pipeline,
+    pipeline: Pipeline,
     time_us: int,
-    state: str,
-    reason: str,
+    state: SensorState,
+    reason: SensorReason,
     *,
-    accounts: LossAccounting | None = None,
+    loss: LossAccounting | None = None,
     restarts: int = 0,
-    renewals: int = 0,
-    lost: int = 0,
+    handovers: int = 0,
+    lines_lost: int = 0,
 ) -> StatusEvent:
     """A `status` line with the counts since the start.
 
     Args:
-        engine: whose counts are told.
+        pipeline: the core, whose counts are reported.
         time_us: when, in microseconds since 1970.
-        state: what the sensor does (SensorState).
-        reason: why (SensorReason).
-        accounts: of a live capture; a file has nothing but what was read.
-        restarts: times that the capture was restarted.
-        renewals: times that a fresh capture took over.
-        lost: lines that could not be written.
+        state: what the sensor does.
+        reason: why.
+        loss: losses of a live capture; a file has none.
+        restarts: restarts of the capture.
+        handovers: handovers to a fresh capture.
+        lines_lost: lines that could not be written.
     """
-    counts = engine.counts()
-    accounts = accounts or of_file(counts["packets"])
+    counts = pipeline.counts()
+    loss = loss or of_file(counts["packets"])
     return StatusEvent(
         timestamp=utc(time_us),
         verdict="none",
-        state=cast("SensorState", state),
-        reason=cast("SensorReason", reason),
+        state=state,
+        reason=reason,
         version=__version__,
-        packets_seen=accounts.seen,
-        packets_pending=accounts.pending,
-        packets_dropped=accounts.dropped,
-        packets_missed=accounts.missed,
-        lines_lost=lost,
+        packets_seen=loss.seen,
+        packets_pending=loss.pending,
+        packets_dropped=loss.dropped,
+        packets_missed=loss.missed,
+        lines_lost=lines_lost,
         restarts=restarts,
-        renewals=renewals,
+        renewals=handovers,
         **counts,
     )

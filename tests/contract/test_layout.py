@@ -97,7 +97,6 @@ TESTED_ELSEWHERE = {
     "core.sighting": "a noun, made by test_flows",
     "errors": "exit codes, in tests/unit/cli",
     "events.schema": "in tests/contract/test_line",
-    "sensor.status_reporter": "one line, in test_daemon and tests/contract/test_line",
 }
 
 

@@ -174,7 +174,7 @@ def said() -> list[Event]:
         engine = Pipeline(settings, US)
         found += [*watch(engine, traffic), *engine.finish(), *engine.advance(micros(500))]
         found.append(
-            status_event(engine, micros(500), "stopped", "signal", accounts=lost(3), restarts=1, lost=2)
+            status_event(engine, micros(500), "stopped", "signal", loss=lost(3), restarts=1, lines_lost=2)
         )
     return found
 

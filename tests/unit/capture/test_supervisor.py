@@ -15,6 +15,7 @@ from portsentry_py.capture.supervisor import CaptureSupervisor, live_supervisor
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, RightsLost
+from portsentry_py.events.model import SensorReason
 from portsentry_py.privsep.client import LauncherClient
 from tests.support.build import START_US
 
@@ -47,7 +48,7 @@ class Played(LiveCapture):
     """A capture that receives what passes while it runs, and delivers it when it is read, unless it hangs."""
 
     end_reason = "it fell over"
-    ended: str | None = None
+    ended: SensorReason | None = None
     lag: float | None = None
     dropped = 0
 
@@ -234,7 +235,7 @@ def test_a_pause_after_a_burst_of_which_some_was_dropped_is_no_stall(network: Ne
 
 
 @pytest.mark.parametrize("word", ["dumpcap_ended", "tshark_ended"])
-def test_a_capture_that_ended_is_followed_by_another(network: Network, word: str) -> None:
+def test_a_capture_that_ended_is_followed_by_another(network: Network, word: SensorReason) -> None:
     captures = started(network)
     network.passes(2)
     captures.read(0.25)

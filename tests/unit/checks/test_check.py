@@ -162,8 +162,8 @@ def test_dropped_packets_are_a_warning_with_the_fix(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert "sensor" not in results(log=log)
     events = [
-        status_event(Pipeline(strict(), US), micros(at), state, "none", accounts=lost(dropped))
-        for at, state, dropped in ((0, "started", 0), (60, "running", 0), (120, "running", 60_123))
+        status_event(Pipeline(strict(), US), micros(at), "running", "none", loss=lost(dropped))
+        for at, dropped in ((0, 0), (60, 0), (120, 60_123))
     ]
     log.write_bytes(b"".join(log_lines(events[:2])))
     assert "sensor" not in results(log=log)

@@ -13,6 +13,7 @@ from portsentry_py.checks.live import _link_address, _packet, sensor_receives, u
 from portsentry_py.core.packet import ICMP, Packet
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.self_test import ADDRESS, is_self_test
+from portsentry_py.events.model import SensorReason
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import SCANNER, US, Sent, log_lines, micros, strict, syn
 
@@ -95,7 +96,7 @@ def test_an_interface_without_its_packet_is_named() -> None:
     assert unreached(capture, ["eth1", "eth0"], capture.send, hurried()) == ["eth0"]
 
 
-def reported(log: Path, reason: str, at: float = FAR_SECONDS) -> None:
+def reported(log: Path, reason: SensorReason, at: float = FAR_SECONDS) -> None:
     log.write_bytes(log_lines([status_event(Pipeline(strict(), US), micros(at), "running", reason)])[0])
 
 
@@ -105,7 +106,7 @@ def test_a_sensor_receives_if_its_log_reports_it_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("reason", "at"), [("none", FAR_SECONDS), ("self_test", 0)])
-def test_an_older_or_other_line_is_no_report(tmp_path: Path, reason: str, at: float) -> None:
+def test_an_older_or_other_line_is_no_report(tmp_path: Path, reason: SensorReason, at: float) -> None:
     log = tmp_path / "log"
     assert not sensor_receives(log, ["eth0"], lambda _names: reported(log, reason, at), hurried())
 

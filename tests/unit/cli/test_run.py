@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.cli import run as cli_run
 from portsentry_py.config.settings import Settings
+from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.sink import Dispatcher
-from portsentry_py.sensor.systemd import SystemdNotifier
+from portsentry_py.sensor.host_view import HostView
 from tests.support.command import Command, fails
 from tests.support.needs import require_root, require_tool
 
@@ -25,16 +28,23 @@ class Sensor:
     def __init__(
         self,
         settings: Settings,
-        _captures: CaptureSupervisor,
+        pipeline: Pipeline,
+        captures: CaptureSupervisor,
         outputs: Dispatcher,
         *,
-        manager: SystemdNotifier,
+        host: HostView,
+        traps: TrapListener,
         announce: Callable[[list[str]], None],
         reload: Callable[[], Settings],
+        **others: object,
     ) -> None:
-        assert manager
+        assert pipeline
+        assert captures
+        assert outputs
+        assert others.keys() == {"checkpoint", "notifier", "clock"}
         self.settings = settings
-        self.outputs = outputs
+        self.host = host
+        self.open_traps = traps.ports
         self.announce = announce
         self.reload = reload
         self.made.append(self)
@@ -81,6 +91,20 @@ def test_without_an_option_the_configuration_or_a_variable_decides(
     assert command("run").code == 0
     assert list(sensor.made[-1].settings.interfaces) == ["eth6", "eth7"]
     assert (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("listen", [True, False])
+def test_the_core_knows_the_traps_that_are_open(
+    command: Command, tmp_path: Path, sensor: type[Sensor], listen: bool
+) -> None:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    given = tmp_path / "given.yaml"
+    given.write_text(f"traps: {{tcp: [{port}], listen: {str(listen).lower()}}}\n", encoding="utf-8")
+    assert command("run", "-c", given, "--log", tmp_path / "log").code == 0
+    (one,) = sensor.made
+    assert one.open_traps == one.host.state.open_traps == (frozenset({port}) if listen else frozenset())
 
 
 def test_a_log_without_a_directory_is_73(command: Command, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import InputError, PermissionDenied
-from portsentry_py.events.model import Event, SourceEvent, to_record
+from portsentry_py.events.model import Event, SensorState, SourceEvent, to_record
 from portsentry_py.report.log_reader import COUNTS, LogTail, read_tail
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import (
@@ -32,7 +32,7 @@ from tests.support.build import (
 )
 
 
-def status(state: str = "started", at: float = 0) -> Event:
+def status(state: SensorState = "started", at: float = 0) -> Event:
     return status_event(Pipeline(strict(), US), micros(at), state, "none")
 
 

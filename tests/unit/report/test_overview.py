@@ -10,7 +10,7 @@ import pytest
 
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import InputError
-from portsentry_py.events.model import Event, EvidenceEvent
+from portsentry_py.events.model import Event, EvidenceEvent, SensorState
 from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
 from portsentry_py.report.log_reader import read_tail
@@ -31,8 +31,8 @@ from tests.support.build import (
 from tests.support.fake_fail2ban import FakeClient
 
 
-def status(state: str = "running", at: float = 0, dropped: int = 0) -> Event:
-    return status_event(Pipeline(strict(), US), micros(at), state, "none", accounts=lost(dropped))
+def status(state: SensorState = "running", at: float = 0, dropped: int = 0) -> Event:
+    return status_event(Pipeline(strict(), US), micros(at), state, "none", loss=lost(dropped))
 
 
 def lines(source: str = SCANNER, at: float = 0) -> list[EvidenceEvent]:
@@ -112,7 +112,7 @@ def test_the_latest_ten_sources_come_with_their_last_line(log: Path) -> None:
     ],
 )
 def test_the_last_status_line_says_whether_the_sensor_runs(
-    log: Path, state: str | None, at: float, running: bool | None, note: str
+    log: Path, state: SensorState | None, at: float, running: bool | None, note: str
 ) -> None:
     sensor = seen(log, *([status(state)] if state else []), at=at).sensor
     assert sensor.running is running

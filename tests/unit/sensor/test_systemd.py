@@ -1,4 +1,4 @@
-"""What the service manager is told, through a real socket."""
+"""What systemd receives, through a real socket."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 
 from portsentry_py.sensor.systemd import SystemdNotifier
 
-SAYS = (
-    SystemdNotifier.is_ready,
-    SystemdNotifier.is_well,
-    SystemdNotifier.is_reloading,
-    SystemdNotifier.is_stopping,
+NOTICES = (
+    SystemdNotifier.ready,
+    SystemdNotifier.watchdog,
+    SystemdNotifier.reloading,
+    SystemdNotifier.stopping,
 )
 
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    """A manager's socket; nothing waits in it afterwards."""
+    """The manager's socket; nothing waits in it afterwards."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         one.setblocking(False)
         yield one
@@ -37,7 +37,7 @@ def manager(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> SystemdNotifier:
-    """One that knows the socket by its path, or by its abstract name."""
+    """A notifier that knows the socket by its path, or by its abstract name."""
     path, name = str(tmp_path / "notify"), f"portsentry-test-{os.getpid()}-{id(listening)}"
     address, written = (path, path) if request.param == "path" else (f"\0{name}", f"@{name}")
     listening.bind(address)
@@ -46,25 +46,28 @@ def manager(
 
 
 @pytest.mark.parametrize(
-    ("say", "message"),
+    ("notice", "message"),
     [
-        (SystemdNotifier.is_ready, b"READY=1"),
-        (SystemdNotifier.is_well, b"WATCHDOG=1"),
-        (SystemdNotifier.is_stopping, b"STOPPING=1"),
+        (SystemdNotifier.ready, b"READY=1"),
+        (SystemdNotifier.watchdog, b"WATCHDOG=1"),
+        (SystemdNotifier.stopping, b"STOPPING=1"),
     ],
 )
-def test_each_state_is_one_message(
-    manager: SystemdNotifier, listening: socket.socket, say: Callable[[SystemdNotifier], None], message: bytes
+def test_each_notice_is_one_message(
+    manager: SystemdNotifier,
+    listening: socket.socket,
+    notice: Callable[[SystemdNotifier], None],
+    message: bytes,
 ) -> None:
-    say(manager)
+    notice(manager)
     assert listening.recv(4096) == message
 
 
-def test_a_reload_says_since_when(manager: SystemdNotifier, listening: socket.socket) -> None:
-    """A manager needs the time to tell an old answer from a new one (Type=notify-reload)."""
+def test_a_reload_has_its_time(manager: SystemdNotifier, listening: socket.socket) -> None:
+    """With Type=notify-reload, the manager tells an old answer from a new one by the time."""
     before = time.monotonic_ns() // 1000
-    manager.is_reloading()
-    manager.is_ready()
+    manager.reloading()
+    manager.ready()
     fields = dict(line.split("=") for line in listening.recv(4096).decode().split("\n"))
     assert fields.keys() == {"RELOADING", "MONOTONIC_USEC"}
     assert fields["RELOADING"] == "1"
@@ -72,10 +75,10 @@ def test_a_reload_says_since_when(manager: SystemdNotifier, listening: socket.so
     assert listening.recv(4096) == b"READY=1"
 
 
-@pytest.mark.parametrize("say", SAYS)
+@pytest.mark.parametrize("notice", NOTICES)
 @pytest.mark.parametrize("address", [None, ""])
 def test_without_a_manager_nothing_is_opened(
-    monkeypatch: pytest.MonkeyPatch, address: str | None, say: Callable[[SystemdNotifier], None]
+    monkeypatch: pytest.MonkeyPatch, address: str | None, notice: Callable[[SystemdNotifier], None]
 ) -> None:
     def opened(*_arguments: object) -> socket.socket:
         raise AssertionError("a socket")
@@ -84,24 +87,22 @@ def test_without_a_manager_nothing_is_opened(
     if address is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     monkeypatch.setattr(socket, "socket", opened)
-    say(SystemdNotifier())
+    notice(SystemdNotifier())
 
 
 @pytest.mark.parametrize(
     "address", ["/nonexistent/notify", "@nobody-is-here", "/" + "x" * 200, "vsock:2:9999"]
 )
-def test_a_manager_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_a_manager_that_has_ended_does_no_harm(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
-    for say in SAYS:
-        say(SystemdNotifier())
+    for notice in NOTICES:
+        notice(SystemdNotifier())
 
 
-def test_a_manager_that_does_not_listen_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_manager_that_does_not_read_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
         full.bind(str(tmp_path / "notify"))
         for _ in range(2000):  # far more than its queue holds
-            SystemdNotifier().is_well()
+            SystemdNotifier().watchdog()
         assert full.recv(4096) == b"WATCHDOG=1"

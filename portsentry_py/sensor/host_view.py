@@ -1,0 +1,52 @@
+"""This host as the running sensor sees it, read again when it may have changed."""
+
+from portsentry_py.config.settings import Networks, Ports
+from portsentry_py.core.host_state import HostState
+from portsentry_py.host.host_state import host_state
+from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
+
+
+class HostView:
+    """The host, as it was when it could last be read.
+
+    Args:
+        home: networks that the operator counts as ours.
+        traps: TCP traps that are open.
+
+    Raises:
+        OSError: it cannot be read now.
+    """
+
+    def __init__(self, home: Networks, traps: Ports) -> None:
+        self._traps = traps
+        self.state = self._read(home)
+
+    def _read(self, home: Networks) -> HostState:
+        return host_state(home, self._traps)
+
+    def refresh(self, home: Networks) -> bool:
+        """Read the host again; False if that is impossible now, as /proc changes while it is read."""
+        try:
+            self.state = self._read(home)
+        except OSError:
+            return False
+        return True
+
+    def addresses_changed(self) -> bool:
+        """Whether this host has other addresses than at the last refresh."""
+        try:
+            return own_addresses() != self.state.own
+        except OSError:
+            return False
+
+    def interfaces(self) -> list[str]:
+        """The interfaces to watch by default.
+
+        Raises:
+            OSError: they cannot be seen now.
+        """
+        return default_interfaces()
+
+    def links_up(self) -> frozenset[str]:
+        """The interfaces that are up; none if they cannot be seen now."""
+        return links_up()

@@ -1,0 +1,57 @@
+"""What cannot be read now stays as it was."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from portsentry_py.core.host_state import HostState
+from portsentry_py.sensor import host_view
+from portsentry_py.sensor.host_view import HostView
+from tests.support.build import HOST, US
+
+HOME = (ip_network("192.0.2.0/24"),)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> HostView:
+    """A host with one address."""
+    monkeypatch.setattr(
+        host_view, "host_state", lambda home, traps: HostState(own=US.own, home=home, open_traps=traps)
+    )
+    monkeypatch.setattr(host_view, "own_addresses", lambda: US.own)
+    return HostView((), frozenset({23}))
+
+
+def fail(*_: object) -> None:
+    raise FileNotFoundError(2, "No such file or directory")
+
+
+def test_a_refresh_reads_the_host_with_its_networks_and_traps(host: HostView) -> None:
+    assert host.refresh(HOME)
+    assert host.state == HostState(own=US.own, home=HOME, open_traps=frozenset({23}))
+
+
+def test_a_host_that_cannot_be_read_now_stays_as_it_was(
+    host: HostView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes end while /proc is read; the next refresh reads it again."""
+    before = host.state
+    monkeypatch.setattr(host_view, "host_state", fail)
+    assert not host.refresh(HOME)
+    assert host.state is before
+
+
+def test_a_new_address_is_noticed(host: HostView, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not host.addresses_changed()
+    monkeypatch.setattr(host_view, "own_addresses", lambda: frozenset({HOST, "192.0.2.11"}))
+    assert host.addresses_changed()
+    monkeypatch.setattr(host_view, "own_addresses", fail)
+    assert not host.addresses_changed()
+
+
+def test_this_host_has_what_its_parts_say() -> None:
+    host = HostView((), frozenset())
+    assert set(host.interfaces()) <= host.links_up()
+    assert not host.addresses_changed()

@@ -1,0 +1,101 @@
+"""Status lines come at each change of state, and soon after what an operator should know."""
+
+from __future__ import annotations
+
+import pytest
+
+from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.sensor.status_reporter import StatusReporter, status_event
+from tests.support.build import SCANNER, US, lines, lost, micros, statuses, strict, syn
+from tests.support.sensor_parts import KeptEvents, MovedClock, PlayedCaptures
+
+
+class Reporting:
+    """A reporter with its parts."""
+
+    def __init__(self) -> None:
+        self.clock = MovedClock()
+        self.pipeline = Pipeline(strict(), US)
+        self.captures = PlayedCaptures()
+        self.outputs = KeptEvents()
+        self.reporter = StatusReporter(self.pipeline, self.captures, self.outputs, self.clock)
+
+    def feed(self, *given: str) -> None:
+        """Packets come."""
+        for _ in self.pipeline.feed(given):
+            pass
+
+    def after(self, seconds: float) -> list[tuple[str, str]]:
+        """The lines of the tick at this time."""
+        before = len(self.outputs.events)
+        self.clock.passed = seconds
+        self.reporter.tick()
+        return [(status.state, status.reason) for status in statuses(self.outputs.events[before:])]
+
+
+@pytest.fixture
+def reporting() -> Reporting:
+    """A reporter whose sensor has just started."""
+    return Reporting()
+
+
+def test_a_line_has_the_counts_of_all_parts(reporting: Reporting) -> None:
+    reporting.feed(*lines(syn(SCANNER, 22, 23)), "broken")
+    reporting.captures.loss = lost(7)
+    reporting.captures.handovers = 3
+    reporting.outputs.lost = 2
+    reporting.clock.passed = 1
+    reporting.reporter.report("interrupted", "tshark_ended")
+    reporting.reporter.report("restarted", "tshark_ended")
+    first, second = statuses(reporting.outputs.events)
+    assert (first.state, first.reason, first.timestamp) == (
+        "interrupted",
+        "tshark_ended",
+        "2023-11-14T22:13:21.000000Z",
+    )
+    assert (first.packets, first.packets_decoded, first.packets_malformed) == (3, 2, 1)
+    assert (first.packets_dropped, first.renewals, first.lines_lost) == (7, 3, 2)
+    assert [first.restarts, second.restarts] == [0, 1]
+
+
+def test_a_minute_without_a_change_has_no_line(reporting: Reporting) -> None:
+    assert reporting.after(59) == []
+    assert reporting.after(60) == [("running", "none")]
+    assert reporting.after(120) == []
+    reporting.feed(*lines(syn(SCANNER, 22)))
+    assert reporting.after(179) == []
+    assert reporting.after(180) == [("running", "none")]
+
+
+def test_a_loss_is_reported_within_ten_seconds(reporting: Reporting) -> None:
+    reporting.captures.loss = lost(1)
+    assert reporting.after(9) == []
+    assert reporting.after(10) == [("running", "none")]
+    assert reporting.after(20) == []
+    reporting.outputs.lost = 1
+    assert reporting.after(30) == [("running", "none")]
+
+
+def test_a_test_packet_is_reported_within_ten_seconds(reporting: Reporting) -> None:
+    reporting.pipeline.self_tests += 1
+    assert reporting.after(10) == [("running", "self_test")]
+    assert reporting.after(20) == []
+
+
+@pytest.mark.parametrize(("good", "bad", "warned"), [(0, 101, True), (0, 100, False), (102, 101, False)])
+def test_a_minute_of_which_little_was_understood_is_a_warning(
+    reporting: Reporting, caplog: pytest.LogCaptureFixture, good: int, bad: int, warned: bool
+) -> None:
+    reporting.feed(*["broken"] * bad, *lines(syn(SCANNER, *[22] * good)))
+    reporting.after(60)
+    assert ("could not be understood" in caplog.text) is warned
+    caplog.clear()
+    reporting.feed(*lines(syn(SCANNER, 23)))
+    reporting.after(120)
+    assert not caplog.text, "each minute is judged by itself"
+
+
+def test_a_file_has_no_losses() -> None:
+    pipeline = Pipeline(strict(), US)
+    status = status_event(pipeline, micros(0), "stopped", "end_of_input")
+    assert (status.packets_seen, status.packets_dropped, status.lines_lost) == (0, 0, 0)
