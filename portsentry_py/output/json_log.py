@@ -20,33 +20,26 @@ from portsentry_py.output.sink import Sink
 _CREATE_SECONDS = 1.0
 
 
-class _LineHandler(logging.Handler):
-    """Gives each record to `write` as one line; what `write` raises reaches the caller."""
+class JsonLines(logging.Handler):
+    """Gives each event to `write` as one line; what `write` raises reaches the caller.
+
+    One thread uses it, without the handler's lock: a stuck write would hold it, and the end of the program
+    waits for the locks of all handlers.
+    """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         super().__init__()
         self._write = write
-        # Without fields of its own, the formatter keeps the keys of the record and their order.
+        # Without fields of its own, the formatter keeps the keys of an event and their order.
         self.setFormatter(OrjsonFormatter([]))
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Without the lock: a stuck write would hold it, and the end of the program waits for it."""
-        self.emit(record)
-        return True
+    def write(self, event: Event) -> None:
+        """Write one event."""
+        self.emit(logging.LogRecord("events", logging.INFO, "", 0, to_record(event), None, None))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write one record, whose message is a mapping."""
         self._write(self.format(record).encode("ascii") + b"\n")
-
-
-def json_logger(write: Callable[[bytes], None]) -> logging.Logger:
-    """A logger that gives each record, a mapping, to `write` as one JSON line.
-
-    No setting of the diagnostics reaches it, and no two logs mix.
-    """
-    logger = logging.Logger("events")  # noqa: LOG001 - outside the tree of loggers
-    logger.addHandler(_LineHandler(write))
-    return logger
 
 
 class StreamSink:
@@ -60,7 +53,7 @@ class StreamSink:
     def __init__(self, descriptor: int = 1, name: str = "standard output") -> None:
         self._descriptor = descriptor
         self._name = name
-        self._logger = json_logger(self._write_line)
+        self._lines = JsonLines(self._write_line)
         self._rest = b""
 
     def write(self, event: Event) -> None:
@@ -72,7 +65,7 @@ class StreamSink:
             OutputError: it is a file, and there is no room, for example. The next call must be about the same
                 event, and writes the rest of the line.
         """
-        self._logger.info(to_record(event))
+        self._lines.write(event)
 
     def _write_line(self, line: bytes) -> None:
         self._rest = self._rest or line
@@ -119,7 +112,7 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._logger = json_logger(self._write_line)
+        self._lines = JsonLines(self._write_line)
         self._partial: _Partial | None = None
         self._create_at: float | None = None
         self._use(log_file.open_log(path))
@@ -130,7 +123,7 @@ class FileSink:
 
     def write(self, event: Event) -> None:
         """Write one line, or raise and leave the log as it was."""
-        self._logger.info(to_record(event))
+        self._lines.write(event)
 
     def _write_line(self, line: bytes) -> None:
         try:

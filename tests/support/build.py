@@ -29,7 +29,7 @@ from portsentry_py.events.model import (
     TrapEvent,
     to_record,
 )
-from portsentry_py.output.json_log import json_logger
+from portsentry_py.output.json_log import JsonLines
 from portsentry_py.state.codec import encode
 from tests.support import pcap
 
@@ -415,9 +415,9 @@ def records(events: Iterable[Event], *without: str) -> list[dict[str, object]]:
 def log_lines(events: Iterable[Event]) -> list[bytes]:
     """The lines as they stand in the log, each with its end of line."""
     written: list[bytes] = []
-    logger = json_logger(written.append)
+    lines_of = JsonLines(written.append)
     for event in events:
-        logger.info(to_record(event))
+        lines_of.write(event)
     return written
 
 
