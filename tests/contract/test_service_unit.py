@@ -1,4 +1,4 @@
-"""The unit and the files beside it: how exposed it is, and that all of them mean the same."""
+"""The unit is little exposed, and it agrees with the files beside it about user, paths and modes."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _OFFLINE_SINCE = 250
 
 
 def _values(key: str, section: str = "Service") -> list[str]:
-    """What a key of the unit says, in words; of all its lines together."""
+    """The words of a key of the unit, of all its lines together."""
     text = UNIT.read_text(encoding="utf-8").partition(f"[{section}]\n")[2].partition("\n[")[0]
     return [word for found in re.findall(rf"^{key}=(.*)$", text, re.MULTILINE) for word in found.split()]
 
 
 def _directives(name: str) -> list[list[str]]:
-    """The lines of a configuration file, in words, less comments."""
+    """The lines of a configuration file, split into words, without comments."""
     lines = (CONFIG / name).read_text(encoding="utf-8").splitlines()
     return [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _systemd_version() -> int:
-    told = subprocess.run(
+    done = subprocess.run(
         [require_tool("systemd-analyze"), "--version"], capture_output=True, text=True, check=True
     )
-    return int(told.stdout.split()[1])
+    return int(done.stdout.split()[1])
 
 
-def test_it_is_little_exposed() -> None:
-    """By systemd's own reckoning: 0 is nothing at all, 10 is root who may do everything."""
+def test_the_unit_is_little_exposed() -> None:
+    """The score of systemd: 0 is nothing at all, 10 is root without any restriction."""
     if _systemd_version() < _OFFLINE_SINCE:
         pytest.skip("this systemd cannot judge a unit that is not installed")
     done = subprocess.run(
@@ -59,7 +59,7 @@ def test_it_is_little_exposed() -> None:
 
 
 def test_systemd_understands_every_line(tmp_path: Path) -> None:
-    """It passes over what it does not know, with a warning: a restriction must not be lost by a slip."""
+    """It skips what it does not know, with a warning: a typing error must not lose a restriction."""
     require_tool("systemd-analyze")
     text = UNIT.read_text(encoding="utf-8")
     installed = tmp_path / UNIT.name
@@ -74,22 +74,22 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", broken], capture_output=True, text=True, check=False
     )
-    assert "ProtectHomes" in done.stderr, "a slip would not be seen"
+    assert "ProtectHomes" in done.stderr, "a typing error would not be seen"
 
 
-def test_it_runs_the_console_script() -> None:
+def test_the_unit_runs_the_console_script() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     script = setup["options.entry_points"]["console_scripts"].split("=")[0].strip()
     assert _values("ExecStart") == [f"/usr/bin/{script}", "run"]
 
 
-def test_what_does_not_mend_itself_is_not_tried_again() -> None:
+def test_an_error_that_only_a_person_can_fix_causes_no_restart() -> None:
     assert _values("Restart") == ["always"]
     assert set(map(int, _values("RestartPreventExitStatus"))) == {UsageError.exit_code, ConfigError.exit_code}
 
 
-def test_it_holds_no_more_than_a_packet_socket_needs() -> None:
+def test_the_unit_has_the_capabilities_of_a_packet_socket_alone() -> None:
     assert _values("AmbientCapabilities") == ["CAP_NET_RAW"]
     assert set(_values("CapabilityBoundingSet")) == {"CAP_NET_RAW", "CAP_NET_ADMIN"}
     assert _values("NoNewPrivileges") == ["yes"]
@@ -112,7 +112,7 @@ def _tmpfiles() -> list[str]:
     return line
 
 
-def test_it_may_write_where_its_log_is_and_nowhere_else() -> None:
+def test_the_unit_may_write_the_folder_of_its_log_and_its_state_alone() -> None:
     assert _values("ProtectSystem") == ["strict"]
     assert _values("ReadWritePaths") == [str(Path(LOG).parent)]
     assert _values("ExecStartPre") == ["+systemd-tmpfiles", "--create", "portsentry-py.conf"]
@@ -125,7 +125,7 @@ def test_the_jail_reads_what_the_sensor_writes() -> None:
     assert named == {LOG}
 
 
-def test_systemd_makes_the_user(tmp_path: Path) -> None:
+def test_systemd_creates_the_user(tmp_path: Path) -> None:
     require_root()
     (tmp_path / "etc").mkdir()
     subprocess.run(
@@ -135,7 +135,7 @@ def test_systemd_makes_the_user(tmp_path: Path) -> None:
     passwd = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
     (ours,) = [line for line in passwd if line[0] == USER]
     assert ours[5:] == ["/var/lib/portsentry-py", "/usr/sbin/nologin"]
-    assert 0 < int(ours[2]) < 1000, "no person's number"
+    assert 0 < int(ours[2]) < 1000, "a system account"
     groups = {
         line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()
     }
@@ -143,8 +143,8 @@ def test_systemd_makes_the_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", ["missing", "of_root", "open_to_all", "link"])
-def test_systemd_makes_the_log(tmp_path: Path, before: str) -> None:
-    """A log that is missing or another's becomes ours; a link is not followed."""
+def test_systemd_creates_the_log(tmp_path: Path, before: str) -> None:
+    """A log that is missing or of another user becomes ours; a link is not followed."""
     require_root()
     etc, log = tmp_path / "etc", tmp_path / LOG[1:]
     etc.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from portsentry_py.cli.main import cli
 from tests.support.command import Command, fails
+from tests.support.paths import ROOT
 
 
 def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -65,3 +67,10 @@ def test_a_variable_with_the_name_of_a_flag_is_not_read(
     (tmp_path / "lines").chmod(0o640)
     assert command("replay", capture, "-o", tmp_path / "lines").code == 0
     assert "before" not in (tmp_path / "lines").read_text()
+
+
+def test_the_variables_that_quickstart_passes_on_exist() -> None:
+    passed_on = set(re.findall(r"PORTSENTRY_\w+", (ROOT / "quickstart").read_text(encoding="utf-8")))
+    names = {option.opts[-1][2:] for one in COMMANDS.values() for option in one.params}
+    assert passed_on
+    assert passed_on <= {f"PORTSENTRY_{name.upper()}" for name in names}
