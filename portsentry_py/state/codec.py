@@ -23,7 +23,7 @@ from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, St
 from portsentry_py.state.snapshot import Block, SavedAttempt, SavedPort, SavedScan, SavedSource
 
 MAX_BYTES = 64 << 20
-"""More than the default limits can come to."""
+"""Six times what full tables of the default size come to."""
 _SOURCES_IN_BLOCK = 500
 _PORTS_IN_BLOCK = 10_000
 _LENGTH_BYTES = 4
