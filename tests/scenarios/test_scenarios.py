@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.make import FOLDER, SCENARIOS, contradictions, named, replayed, write_capture
+from tests.scenarios.families.innocents import (
+    FOLDER,
+    SCENARIOS,
+    contradictions,
+    named,
+    replayed,
+    write_capture,
+)
 from tests.support.needs import require_tool
 from tests.support.schema import validate
 

@@ -19,7 +19,7 @@ from portsentry_py.errors import InputError
 from portsentry_py.sensor.replay import Replay
 from tests.lab.fuzz.oracle import check_line, check_sentences, line_of
 from tests.lab.fuzz.trial import Alone, Raw
-from tests.scenarios.make import FOLDER
+from tests.scenarios.families.innocents import FOLDER
 from tests.support.build import (
     HOME,
     SCANNER,

@@ -26,7 +26,7 @@ from portsentry_py.events.model import to_record
 from portsentry_py.sensor.status_reporter import status_event
 from tests.lab.fuzz.oracle import check_line, is_canonical, line_of
 from tests.lab.fuzz.trial import Raw
-from tests.scenarios.make import FOLDER, SCENARIOS
+from tests.scenarios.families.innocents import FOLDER, SCENARIOS
 from tests.support.bounds import held_within
 from tests.support.build import FRIEND, HOME, HOST, HOST6, SCANNER, SCANNER6, START_US, UNTOLD, US, strict
 

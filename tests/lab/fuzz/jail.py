@@ -18,7 +18,7 @@ from portsentry_py.fail2ban.pack import MODES, NETWORK_MODE, pack_files
 from portsentry_py.fail2ban.samples import modes_for, samples
 from tests.lab.fuzz.oracle import check_line
 from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
-from tests.scenarios.make import FOLDER
+from tests.scenarios.families.innocents import FOLDER
 
 PYTHON = "/usr/bin/python3"  # fail2ban's own
 # The frozen keys, written without fail2ban's own words. fail2ban is

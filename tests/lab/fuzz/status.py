@@ -21,7 +21,7 @@ from portsentry_py.report.overview import overview
 from portsentry_py.report.terminal import render
 from tests.lab.fuzz.oracle import check_text
 from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
-from tests.scenarios.make import FOLDER
+from tests.scenarios.families.innocents import FOLDER
 from tests.support.build import START_US
 from tests.support.fake_fail2ban import FakeClient
 

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.ordinary import judge, report
 from tests.lab.ordinary.life import live
 from tests.lab.ordinary.populations import EVERYONE
-from tests.scenarios.make import FOLDER, SCENARIOS
+from tests.scenarios.families.innocents import FOLDER, SCENARIOS
 from tests.support.needs import require_wire
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]

@@ -25,7 +25,7 @@ from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Event
 from portsentry_py.state import codec
 from portsentry_py.state.codec import BrokenSnapshot, decode
-from tests.scenarios.make import FOLDER, SCENARIOS
+from tests.scenarios.families.innocents import FOLDER, SCENARIOS
 from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,

@@ -1,6 +1,6 @@
 """Makes the captures of tests/scenarios from builders, and the lines expected of them, for review.
 
-`python -m tests.scenarios.make [NAME...]` writes them anew; `git diff` shows what changed. What a scenario
+`python -m tests.scenarios.families.innocents [NAME...]` writes them anew; `git diff` shows what changed. What a scenario
 must say about whom stands beside its traffic (`Named`), written by hand: lines that contradict it are printed
 and not recorded.
 """
@@ -54,7 +54,7 @@ from tests.support.build import (
     write_pcap,
 )
 
-FOLDER = Path(__file__).parent / "cases"
+FOLDER = Path(__file__).parents[1] / "cases"
 
 OFFICE = "198.51.100.40"
 RESOLVER = "198.51.100.53"
