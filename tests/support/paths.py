@@ -6,4 +6,4 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "portsentry_py"
 DOCS = ROOT / "docs"
 MEASUREMENTS = DOCS / "measurements"
-SCENARIOS = ROOT / "tests" / "scenarios" / "cases"
+CASES = ROOT / "tests" / "scenarios" / "cases"

@@ -19,7 +19,6 @@ from portsentry_py.errors import InputError
 from portsentry_py.sensor.replay import Replay
 from tests.lab.fuzz.oracle import check_line, check_sentences, line_of
 from tests.lab.fuzz.trial import Alone, Raw
-from tests.scenarios.families.innocents import FOLDER
 from tests.support.build import (
     HOME,
     SCANNER,
@@ -33,6 +32,7 @@ from tests.support.build import (
     write_pcap,
     write_pcapng,
 )
+from tests.support.paths import CASES
 
 _MOST_SEED_BYTES = 5_000
 _RECORD = struct.Struct("<IIII")
@@ -122,7 +122,7 @@ def seeds() -> list[bytes]:
         pcapng = write_pcapng(Path(folder, "b"), "eth0", traffic()).read_bytes()
     own = [
         path.read_bytes()
-        for path in sorted(FOLDER.glob("*/capture.pcap"))
+        for path in sorted(CASES.glob("*/capture.pcap"))
         if path.stat().st_size < _MOST_SEED_BYTES
     ]
     return [pcap, pcapng, gzip.compress(pcap, mtime=0), *own[:4]]

@@ -26,9 +26,10 @@ from portsentry_py.events.model import to_record
 from portsentry_py.sensor.status_reporter import status_event
 from tests.lab.fuzz.oracle import check_line, is_canonical, line_of
 from tests.lab.fuzz.trial import Raw
-from tests.scenarios.families.innocents import FOLDER, SCENARIOS
+from tests.scenarios.families import SCENARIOS
 from tests.support.bounds import held_within
 from tests.support.build import FRIEND, HOME, HOST, HOST6, SCANNER, SCANNER6, START_US, UNTOLD, US, strict
+from tests.support.paths import CASES
 
 _INPUTS = 5_000
 _MOST_SEEDS = 150
@@ -380,7 +381,7 @@ def seeds() -> list[bytes]:
     shapes: dict[tuple[object, ...], str] = {}
     tools = find_tools()
     for name in sorted(name for name, made in SCENARIOS.items() if made.committed):
-        for lines in replay_lines(tools, FOLDER / name / "capture.pcap"):
+        for lines in replay_lines(tools, CASES / name / "capture.pcap"):
             for line in lines:
                 shapes.setdefault(_shape(line), line)
     return [line.encode("latin-1") for line in list(shapes.values())[:_MOST_SEEDS]]

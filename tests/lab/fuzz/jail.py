@@ -18,7 +18,7 @@ from portsentry_py.fail2ban.pack import MODES, NETWORK_MODE, pack_files
 from portsentry_py.fail2ban.samples import modes_for, samples
 from tests.lab.fuzz.oracle import check_line
 from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
-from tests.scenarios.families.innocents import FOLDER
+from tests.support.paths import CASES
 
 PYTHON = "/usr/bin/python3"  # fail2ban's own
 # The frozen keys, written without fail2ban's own words. fail2ban is
@@ -188,7 +188,7 @@ def _other(lines: list[str], random: Random, raw: Raw) -> str:
 def seeds() -> list[bytes]:
     """A line of each kind that the scenarios have, and the samples that are made to deceive."""
     found: dict[tuple[object, ...], bytes] = {}
-    for path in sorted(FOLDER.glob("*/expected.jsonl")):
+    for path in sorted(CASES.glob("*/expected.jsonl")):
         for line in path.read_bytes().splitlines():
             record = json.loads(line)
             kind = tuple(record.get(key) for key in ("event_type", "verdict", "technique", "source_verified"))

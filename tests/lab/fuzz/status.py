@@ -21,9 +21,9 @@ from portsentry_py.report.overview import overview
 from portsentry_py.report.terminal import render
 from tests.lab.fuzz.oracle import check_text
 from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
-from tests.scenarios.families.innocents import FOLDER
 from tests.support.build import START_US
 from tests.support.fake_fail2ban import FakeClient
+from tests.support.paths import CASES
 
 SEPARATOR = b"\xff\xfe\xff"
 _LIST = b"Status\n|- Number of jail:\t1\n`- Jail list:\tportsentry\n"
@@ -114,7 +114,7 @@ def _other_value(line: bytes, random: Random) -> bytes:
 def seeds() -> list[bytes]:
     """A few lines of each kind, and fail2ban's answers."""
     found: dict[tuple[object, ...], bytes] = {}
-    for path in sorted(FOLDER.glob("*/expected.jsonl")):
+    for path in sorted(CASES.glob("*/expected.jsonl")):
         for line in path.read_bytes().splitlines():
             record = json.loads(line)
             kind = tuple(record.get(key) for key in ("event_type", "verdict", "technique", "proto", "state"))

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.ordinary import judge, report
 from tests.lab.ordinary.life import live
 from tests.lab.ordinary.populations import EVERYONE
-from tests.scenarios.families.innocents import FOLDER, SCENARIOS
+from tests.scenarios.families import SCENARIOS
 from tests.support.needs import require_wire
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
@@ -28,10 +28,10 @@ def innocent_captures(folder: Path) -> Path:
     with (folder / "index.csv").open("w", encoding="utf-8", newline="") as file:
         index = csv.DictWriter(file, columns, restval="")
         index.writeheader()
-        for name, scenario in SCENARIOS.items():
-            if scenario.committed and not scenario.names:
-                (folder / f"{name}.pcap").symlink_to(FOLDER / name / "capture.pcap")
-                index.writerow({"file": f"{name}.pcap", "label": "negative", "strength": "clear"})
+        for one in SCENARIOS.values():
+            if one.committed and not one.names:
+                (folder / f"{one.name}.pcap").symlink_to(one.capture)
+                index.writerow({"file": f"{one.name}.pcap", "label": "negative", "strength": "clear"})
     return folder
 
 

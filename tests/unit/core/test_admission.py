@@ -16,7 +16,7 @@ from portsentry_py.core.columns import head_of
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
-from tests.scenarios.families.innocents import SCENARIOS
+from tests.scenarios.families import SCENARIOS
 from tests.support.build import (
     FRIEND,
     HOST,

@@ -22,12 +22,12 @@ from portsentry_py.privsep.sandbox import available, sandboxed
 from tests.support import sandbox_probe
 from tests.support.needs import require_root, require_tool, unsupported
 from tests.support.other_users import AS_NOBODY, NET_RIGHTS, python_for_all
-from tests.support.paths import SCENARIOS
+from tests.support.paths import CASES
 from tests.support.processes import WITHOUT_SIGNALS, capabilities, has_ended, status_of
 from tests.support.refused_calls import refusing
 from tests.support.waiting import wait_for
 
-SCENARIO = SCENARIOS / "syn_scan" / "capture.pcap"
+SCENARIO = CASES / "syn_scan" / "capture.pcap"
 PROBE = Path(sandbox_probe.__file__)
 # Everything in it is ours to read, wherever it was installed.
 PYTHON = Path(sys.executable).resolve()

@@ -25,7 +25,7 @@ from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Event
 from portsentry_py.state import codec
 from portsentry_py.state.codec import BrokenSnapshot, decode
-from tests.scenarios.families.innocents import FOLDER, SCENARIOS
+from tests.scenarios.families import SCENARIOS
 from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,
@@ -56,6 +56,7 @@ from tests.support.build import (
     visit,
     watch,
 )
+from tests.support.paths import CASES
 from tests.support.traffic import conversations
 from tests.unit.state.test_snapshot import SCAN, with_source
 
@@ -289,7 +290,7 @@ def twins(engine: Pipeline) -> set[str]:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scanner_is_banned_over_a_restart_too_and_nobody_else(name: str) -> None:
     """The sum of a distributed scan, many sources below every threshold within ten minutes, starts again."""
-    made, given_file = SCENARIOS[name], FOLDER / name / "config.yaml"
+    made, given_file = SCENARIOS[name], CASES / name / "config.yaml"
     settings = loader.load(given_file) if given_file.exists() else Settings()
     home = tuple(ip_network(text) for text in made.home.split())
     open_traps = settings.traps.tcp if settings.traps.listen else frozenset[int]()

@@ -1,0 +1,97 @@
+"""Scans in the name of somebody who did not scan: nobody is banned."""
+
+from __future__ import annotations
+
+from portsentry_py.core.packet import SYN
+from tests.scenarios.conversations import (
+    GATEWAY,
+    RESOLVER,
+    SIX,
+    TIME_SERVER,
+    call,
+    closed,
+    flatten,
+    half_open,
+    peer,
+    served,
+    syn_scan_of,
+)
+from tests.scenarios.scenario import Named, scenario
+from tests.support.build import (
+    FRIEND,
+    HOST,
+    MSS_OPTION,
+    SCANNER,
+    Sent,
+    in_time,
+    in_tunnel,
+    tcp,
+    udp,
+    udp_reply,
+)
+
+
+@scenario(Named(FRIEND, "watch", "port_scan", "syn", "friend"))
+def forged_scan_of_a_friend() -> list[Sent]:
+    """A friend uses five sessions; then somebody sends a SYN scan in its name.
+
+    The scan is watched, the reason is `friend`, and nobody is banned.
+    """
+    used = [served(call(FRIEND, port, at=nth)) for nth, port in enumerate((443, 443, 22, 443, 22))]
+    return in_time(flatten(used), syn_scan_of(FRIEND, range(20, 60), at=10))
+
+
+@scenario(
+    Named(GATEWAY, "ignore", "port_scan", "syn", "ignore_list"),
+    config=f"ignore:\n  - {GATEWAY}\n",
+    quiet=False,
+)
+def forged_scan_of_the_gateway() -> list[Sent]:
+    """Somebody sends a SYN scan in the name of our gateway, which the operator has put on the ignore list.
+
+    The scan is told with the verdict `ignore`: nobody is banned or watched.
+    """
+    return syn_scan_of(GATEWAY, range(20, 60))
+
+
+@scenario(
+    Named(RESOLVER, "ignore", "port_scan", "syn", "resolver"),
+    Named(TIME_SERVER, "ignore", "port_scan", "syn", "ntp_server"),
+)
+def forged_scan_of_a_resolver() -> list[Sent]:
+    """We ask a resolver and a time server, they answer; then SYN scans come in their names.
+
+    Both scans are told with the verdict `ignore`, with the reasons `resolver` and `ntp_server`.
+    """
+    names = udp(HOST, *[53] * 4, dst=RESOLVER, src_port=41_000, every=0.3)
+    times = udp(HOST, *[123] * 2, dst=TIME_SERVER, src_port=123, every=0.3)
+    asked = flatten([question, udp_reply(question)] for question in (*names, *times))
+    scans = syn_scan_of(RESOLVER, range(20, 50), at=5), syn_scan_of(TIME_SERVER, range(20, 50), at=6)
+    return in_time(asked, *scans)
+
+
+@scenario(*(Named(source, "watch", "port_scan", "syn", "decoy_source") for source in SIX[:5]))
+def decoys() -> list[Sent]:
+    """A scan with decoys (nmap -D): five sources send the same probes, and one is the scanner.
+
+    All five are watched with the reason `decoy_source`; nobody is banned, because four are innocent.
+    """
+    packets: list[Sent] = []
+    for nth, port in enumerate(range(20, 46)):
+        for which, source in enumerate(SIX[:5]):
+            at = nth * 0.05 + which * 0.0001
+            probe = tcp(source, HOST, 45_000, port, SYN, at=at, seq=987_654, options=MSS_OPTION, ttl=44)
+            packets += half_open(probe) if port == 22 else closed(probe)
+    return in_time(packets)
+
+
+@scenario(Named(SCANNER, "watch", "port_scan", "syn", "tunnelled"))
+def tunnelled_scan() -> list[Sent]:
+    """A SYN scan arrives inside IP-in-IP packets, whose inner source can be anybody.
+
+    The inner source is watched with the reason `tunnelled`; nobody is banned, and the outer one is not named.
+    """
+    return [
+        in_tunnel(packet, peer(9)) if packet.src == SCANNER else packet
+        for packet in syn_scan_of(SCANNER, range(20, 50), serves=())
+    ]
