@@ -1,10 +1,16 @@
-"""The order of the tests: those that wait come first, so that no long one is left at the end."""
+"""The order of the tests, and how hypothesis chooses its examples."""
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
+
+# The same examples in each run, however slow the machine is. For others: --hypothesis-profile=search.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", max_examples=1000, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by the markers `slow` and `wire`; what has neither takes milliseconds and stays in its order."""
+    """Start with what waits for other programs: no long test is left at the end of a parallel run."""
     items.sort(key=lambda item: (not item.get_closest_marker("slow"), not item.get_closest_marker("wire")))

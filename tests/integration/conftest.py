@@ -58,7 +58,7 @@ def start_server(lab: Lab, tmp_path: Path) -> Iterator[StartServer]:
 
 @pytest.fixture
 def jail(lab: Lab, tmp_path: Path) -> Iterator[Fail2banServer]:
-    """Give fail2ban, reading the log of the sensor that the test starts."""
+    """Fail2ban, reading the log of the sensor that the test starts."""
     folder = tmp_path / "f2b"
     folder.mkdir()
     made = Fail2banServer(lab.target, folder, NFTABLES, log=tmp_path / "portsentry.log")

@@ -91,7 +91,7 @@ def bench(addresses: int) -> Iterator[Bench]:
 
 
 def address(number: int) -> str:
-    """Give the address of scanner `number`, each in a network of its own, as strangers are."""
+    """The address of scanner `number`, each in a network of its own, as strangers are."""
     return f"198.{18 + number // 256}.{number % 256}.9"
 
 
@@ -141,7 +141,7 @@ def going_on(made: Bench, number: int, minutes: float) -> list[str]:
 
 
 def row(what: str, bans: list[Ban]) -> list[str]:
-    """Give one line of the table."""
+    """One line of the table."""
     seconds = sorted(ban.seconds for ban in bans)
     probes = statistics.median(ban.probes for ban in bans)
     ninth = seconds[max(0, -(-9 * len(seconds) // 10) - 1)]

@@ -50,7 +50,7 @@ class Row:
         return not self.broken and not self.errors
 
     def cells(self) -> list[str]:
-        """Give the row as the page shows it."""
+        """The row as the page shows it."""
         if self.broken:
             worked = [f"**{self.broken}**", "", "", ""]
         else:

@@ -55,7 +55,7 @@ class Fail2ban:
     tree: Path | None = None
 
     def program(self, name: str) -> list[str]:
-        """Give the words that start the program `name`."""
+        """The words that start the program `name`."""
         if self.tree is None:
             return [name]
         # Without the path it would find the package that Debian installed.

@@ -32,7 +32,7 @@ class Link:
 
 
 def segment(link: Link, ends: Ends, flags: int, number: int) -> bytes:
-    """Give one frame, with right checksums.
+    """One frame, with right checksums.
 
     Args:
         link: its Ethernet addresses.

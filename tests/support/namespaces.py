@@ -47,7 +47,7 @@ class Host:
         return f"pslab{os.getpid()}-{self.role}"
 
     def inside(self, *command: str | Path) -> list[str]:
-        """Give the command line that runs `command` on this host.
+        """The command line that runs `command` on this host.
 
         Not `ip netns exec`: that remounts /sys, which a chroot does not allow.
         """
@@ -120,7 +120,7 @@ class Host:
         return self.start(sys.executable, _PEERS, *words, stdout=subprocess.PIPE)
 
     def load_burst(self, iface: str, frames: Iterable[bytes]) -> subprocess.Popen[str]:
-        """Give these frames to a sender that sends them all at once when its input is closed."""
+        """These frames to a sender that sends them all at once when its input is closed."""
         sender = self.start(
             sys.executable, _PEERS, "burst", iface, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -179,7 +179,7 @@ class Lab:
 
 @contextlib.contextmanager
 def opened() -> Iterator[Lab]:
-    """Give a lab that is taken down, with every process left in it, whatever happens meanwhile."""
+    """A lab that is taken down, with every process left in it, whatever happens meanwhile."""
     sweep()
     lab = Lab()
     try:

@@ -35,7 +35,7 @@ class Sent:
 
 
 def link(sender: Host, target: Host) -> Link:
-    """Give the Ethernet addresses between two hosts of the lab."""
+    """The Ethernet addresses between two hosts of the lab."""
     return Link(_address(target), _address(sender))
 
 

@@ -81,7 +81,7 @@ def visitors(count: int, link: Link) -> Iterator[bytes]:
 
 
 def strangers(count: int, link: Link, first: int = 0) -> Iterator[bytes]:
-    """Give each packet a source that no other has; `first` were sent before."""
+    """Each packet a source that no other has; `first` were sent before."""
     for number in range(first, count):
         source = (12 << 24) + number * _STRIDE % _DISTINCT
         port = _FIRST_PORT + number * 31 % _PORTS

@@ -34,7 +34,7 @@ datepattern = ^\\{"timestamp":"(%%Y-%%m-%%dT%%H:%%M:%%S\\.%%f%%z)"
 
 
 def example(heading: str) -> str:
-    """Give the block that the page shows below a heading."""
+    """The block that the page shows below a heading."""
     section = PAGE.split(f"# {heading}\n")[1].split("\n#")[0]
     block = re.search(r"^    .*(?:\n(?:    .*)?)*", section, re.MULTILINE)
     assert block is not None

@@ -22,7 +22,7 @@ PARTS = ("portsentry", "portsentry-trap", "portsentry-sweep", "portsentry-slow")
 
 
 def block(heading: str, containing: str) -> str:
-    """Give the indented settings of a chapter of the README."""
+    """The indented settings of a chapter of the README."""
     chapter = README.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
     blocks = re.findall(r"(?:^    .*\n|^\n)+", chapter, re.MULTILINE)
     (found,) = [text for text in blocks if containing in text]
@@ -30,7 +30,7 @@ def block(heading: str, containing: str) -> str:
 
 
 def recidive(tmp_path: Path, maxretry: int) -> str:
-    """Give the operator's [recidive], which reads this server's own log."""
+    """The operator's [recidive], which reads this server's own log."""
     log = tmp_path / "f2b/fail2ban.log"
     return f"[recidive]\nenabled = true\nlogpath = {log}\nbackend = auto\nmaxretry = {maxretry}\n"
 

@@ -30,7 +30,7 @@ def probe(lab: Lab, sensor: Sensor, ports: range) -> None:
 
 
 def attempts_saved(sensor: Sensor, source: str) -> int:
-    """Tell how many attempts of a source are in the file."""
+    """How many attempts of a source are in the file."""
     if not sensor.state.exists():
         return 0
     state = decode(sensor.state.read_bytes().partition(b"\n")[2])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.bench.programs import Counts, RunningSensor
-from tests.lab.support.cost import inhabitants, metered, spent
+from tests.lab.support.cost import metered, processes_in, spent
 from tests.lab.support.tables import count, table
 from tests.support.namespaces import Host, Lab, opened
 from tests.support.needs import require_tool
@@ -54,7 +54,7 @@ class Row:
     counts: Counts
 
     def cells(self) -> list[str]:
-        """Give the row of the table."""
+        """The row of the table."""
         total = sum(self.cpu.values())
         parts = (f"{self.cpu.get(name, 0.0) / self.seconds:.1%}" for name in ("dumpcap", "tshark", "python"))
         seen = (count(self.counts.packets), count(self.counts.dropped))
@@ -79,9 +79,9 @@ def measure(seconds: int, loads: Sequence[Load] = LOADS) -> list[Row]:
 
 def _flow(lab: Lab, load: Load, seconds: int) -> Row:
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-        before = inhabitants(lab.target)
+        before = processes_in(lab.target)
         running = RunningSensor(lab.target, Path(folder), load.settings)
-        with metered(inhabitants(lab.target) - before) as meter:
+        with metered(processes_in(lab.target) - before) as meter:
             time.sleep(min(seconds, _SETTLE_SECONDS))
             used, begun = meter.cpu(), time.monotonic()
             bits = _client(lab.visitor, lab.target.ipv4[0], load.client, seconds)
@@ -107,7 +107,7 @@ def _client(host: Host, server: str, options: Sequence[str] | None, seconds: int
 
 
 def section(rows: Sequence[Row]) -> str:
-    """Give the table."""
+    """The table."""
     head = (
         *("what flows", "Gbit/s sent", "CPU, of one core", "dumpcap", "tshark", "the sensor itself"),
         *("packets through the filter", "dropped by the kernel"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.lab.ban_time import NMAP, address, bench
-from tests.lab.bench.tail import told
+from tests.lab.bench.tail import first_bans
 from tests.lab.support.tables import table
 from tests.lab.support.wiretap import sent
 from tests.support.waiting import wait_for
@@ -31,7 +31,7 @@ class Delay:
 def measure(scans: int) -> dict[str, list[Delay]]:
     """Let nmap scan so often at each speed, from one address after the other."""
     found: dict[str, list[Delay]] = {}
-    with bench(scans * len(SPEEDS)) as made, told(made.tap.with_name("portsentry.log")) as lines:
+    with bench(scans * len(SPEEDS)) as made, first_bans(made.tap.with_name("portsentry.log")) as lines:
         for turn, (name, speed) in enumerate(SPEEDS.items()):
             sources = [address(turn * scans + number) for number in range(scans)]
             for source in sources:
@@ -76,7 +76,7 @@ def _ninth(values: Sequence[float]) -> float:
 
 
 def section(found: dict[str, list[Delay]]) -> str:
-    """Give the table."""
+    """The table."""
     head = (
         *("scanner", "scans", "line: median, s", "90 %, s", "ports by then"),
         *("ban: median, s", "90 %, s", "ports by then"),

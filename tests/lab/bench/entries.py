@@ -57,7 +57,7 @@ class Row:
         return self.entry_bytes * self.table.bound(Limits())
 
     def cells(self) -> list[str]:
-        """Give the row."""
+        """The row."""
         bound = count(self.table.bound(Limits()))
         return [
             self.table.name,
@@ -101,7 +101,7 @@ class Costs:
 
 
 def parted(share: int) -> Limits:
-    """Give so small a part of the default limits, with a gate that lets the attack in at its own pace."""
+    """So small a part of the default limits, with a gate that lets the attack in at its own pace."""
     default = replace(Limits(), new_sources_per_second=500)
     names = ("max_sources", "max_flows", "max_attempts", "max_held")
     return replace(default, **{name: getattr(default, name) // share for name in names})
@@ -160,7 +160,7 @@ def _in_a_process(*numbers: int) -> Any:
 
 
 def idle() -> int:
-    """Give what the process of a sensor takes that has seen one packet."""
+    """What the process of a sensor takes that has seen one packet."""
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
         folder = Path(name)
         with memory.sensor(folder, [stream.__name__, 1]) as process:
@@ -177,7 +177,7 @@ def _uss() -> int:
 
 
 def section(costs: Costs) -> str:
-    """Give the table, the fattest first, and how it stands the test."""
+    """The table, the fattest first, and how it stands the test."""
     head = ("entries", "bounded by", "at most", "bytes each", "MiB when full")
     rows = sorted(costs.rows, key=lambda row: -row.full_bytes)
     total = ["**all of them**", "", "", "", f"**{mebibytes(round(costs.full_bytes))}**"]

@@ -104,7 +104,7 @@ def feed(engine: Pipeline, *parts: Iterable[str]) -> Pipeline:
 
 
 def each(numbers: Iterable[int], lines_of: Callable[[int], Iterable[str]]) -> Iterator[str]:
-    """Give the lines of one after the other."""
+    """The lines of one after the other."""
     return chain.from_iterable(map(lines_of, numbers))
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.bench.programs import RunningSensor
-from tests.lab.bench.tail import told
-from tests.lab.support.cost import inhabitants, metered
+from tests.lab.bench.tail import first_bans
+from tests.lab.support.cost import metered, processes_in
 from tests.lab.support.tables import count, counters, table
 from tests.lab.support.wiretap import tapped
 from tests.support import tcpreplay
@@ -82,14 +82,14 @@ def measure(per_second: int, seconds: int) -> Outcome:
         packets = per_second * seconds
         capture = tcpreplay.recorded(folder / "flood.pcap", lab.visitor, lab.target, flood, packets)
         tap = folder / "scan.pcapng"
-        before = inhabitants(lab.target)
+        before = processes_in(lab.target)
         running = RunningSensor(lab.target, folder, {})
         stack.callback(running.sensor.stop)
-        meter = stack.enter_context(metered(inhabitants(lab.target) - before))
+        meter = stack.enter_context(metered(processes_in(lab.target) - before))
         # What the sensor's filter lets through of what the scanner sends and gets.
         what = f"host {lab.scanner.ipv4[0]} and tcp and tcp[13] & {_FLAGS} != 0x10"
         stack.enter_context(tapped(lab.scanner, tap, what))
-        lines = stack.enter_context(told(running.sensor.log))
+        lines = stack.enter_context(first_bans(running.sensor.log))
         flooding = tcpreplay.start(lab.visitor, capture, per_second)
         time.sleep(seconds / 3)
         begun = time.time()
@@ -137,7 +137,7 @@ def _seen(tap: Path, seconds: float) -> Scan:
 
 
 def section(outcome: Outcome) -> str:
-    """Give what happened and the accounts."""
+    """What happened and the accounts."""
     status = outcome.status
     seen = status["packets"] + status["packets_dropped"]
     rows = [

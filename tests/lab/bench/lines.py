@@ -59,14 +59,14 @@ class Sender:
         self.clock = clock or [1_700_000_000 * SECOND_US]
 
     def source(self, number: int, network: int = 0) -> str:
-        """Give an address of somebody."""
+        """An address of somebody."""
         if self._version == 4:
             a, b, c, d = ((number + network * _DIGITS) // _DIGITS**power for power in (3, 2, 1, 0))
             return f"{101 + a}.{100 + b % _DIGITS}.{100 + c % _DIGITS}.{100 + d % _DIGITS}"
         return f"2a01:1111:{_groups(network)}:1111:1111:{_groups(number)}"
 
     def target(self, number: int = 0) -> str:
-        """Give an address of ours."""
+        """An address of ours."""
         if self._version == 4:
             return f"192.168.{100 + number // _DIGITS % _DIGITS}.{100 + number % _DIGITS}"
         return f"2a02:2222:1111:1111:1111:1111:{_groups(number)}"
@@ -86,7 +86,7 @@ class Sender:
         ttl: int = 255,
         after_us: int = 1,
     ) -> str:
-        """Give a TCP segment."""
+        """A TCP segment."""
         words = (_HEAD.size + len(options)) // 4
         data = (_HEAD.pack(*ports, seq, ack, words << 4, flags, window, 0, 0) + options).hex()
         self.clock[0] += after_us
@@ -95,7 +95,7 @@ class Sender:
     def datagram(
         self, src: str, dst: str, ports: tuple[int, int] = (_ANY, _FIRST), *, after_us: int = 1
     ) -> str:
-        """Give a UDP datagram."""
+        """A UDP datagram."""
         self.clock[0] += after_us
         data = _HEAD.pack(*ports, 0, 0, 0, 0, 0, 0, 0).hex()
         return self._line((src, dst), UDP, data, 4094, 255)

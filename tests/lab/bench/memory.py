@@ -116,7 +116,7 @@ def _wait_for(progress: Path, packets: int) -> None:
 
 
 def section(growth: Growth) -> str:
-    """Give the table: a column for each tenth."""
+    """The table: a column for each tenth."""
     tenth = growth.packets // TENTHS
     head = ["packets so far", *(count(tenth * (number + 1)) for number in range(TENTHS))]
     rows = [["all, MiB", *(mebibytes(sum(peak.values())) for peak in growth.peaks)]]

@@ -31,7 +31,7 @@ class Running(Protocol):
     """A program that watches."""
 
     def lines(self) -> int:
-        """Give the number of lines that it has logged so far."""
+        """The number of lines that it has logged so far."""
         ...
 
     def stop(self) -> Counts | None:

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from tests.lab.bench.programs import Counts, InstalledPsad, InstalledScanlogd, OurSensor, Program
-from tests.lab.support.cost import inhabitants, metered, spent
+from tests.lab.support.cost import metered, processes_in, spent
 from tests.lab.support.tables import count, mebibytes, micros, table
 from tests.support import tcpreplay
 from tests.support.namespaces import Host, Lab, opened
@@ -52,7 +52,7 @@ class Trial:
         return not self.lost and self.behind_seconds <= KEPT_UP_SECONDS
 
     def cells(self) -> list[str]:
-        """Give the row of the table."""
+        """The row of the table."""
         seconds = self.sent.seconds + self.behind_seconds
         rate = "full speed: " if self.wanted is None else ""
         return [
@@ -106,7 +106,7 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
     """Let one program watch the first packets of a capture, named after their kind, at one rate."""
     target = lab.target
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
-        before = inhabitants(target)
+        before = processes_in(target)
         with (
             program.started(target, Path(name)) as running,
             metered(_newcomers(target, before)) as meter,
@@ -129,11 +129,11 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
 
 def _newcomers(host: Host, before: set[int]) -> set[int]:
     """Whoever was started enters the host's namespace a moment later."""
-    return wait_for(lambda: inhabitants(host) - before, "the program to start")
+    return wait_for(lambda: processes_in(host) - before, "the program to start")
 
 
 def installed() -> list[Program]:
-    """Give the peers that this machine has."""
+    """The peers that this machine has."""
     path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
     peers: dict[str, Program] = {"scanlogd": InstalledScanlogd(), "psad": InstalledPsad()}
     return [peer for name, peer in peers.items() if shutil.which(name) or shutil.which(name, path=path)]
@@ -166,7 +166,7 @@ def _shown(made: Trial) -> Trial:
 
 
 def section(trials: Sequence[Trial]) -> str:
-    """Give the table, and what is to be read from it."""
+    """The table, and what is to be read from it."""
     head = (
         *("program", "packets", "sent in a second", "sent", "lost", "dropped", "behind at the end, s"),
         *("CPU µs/packet", "log lines/s", "memory, MiB"),

@@ -61,7 +61,7 @@ class Row:
         return self.packets / middle(self.sensor).seconds
 
     def cells(self) -> list[str]:
-        """Give the row of the table."""
+        """The row of the table."""
         bare, ours = middle(self.bare), middle(self.sensor)
         each = 1e6 / self.packets
         return [
@@ -92,7 +92,7 @@ class Pyshark:
 
 
 def middle(runs: Sequence[Run]) -> Run:
-    """Give the run of median length."""
+    """The run of median length."""
     length = statistics.median_low(run.seconds for run in runs)
     return next(run for run in runs if run.seconds == length)
 
@@ -162,7 +162,7 @@ def measure(packets: int, rounds: int, captures: dict[str, Frames] | None = None
 
 
 def section(rows: Sequence[Row], other: Pyshark) -> str:
-    """Give the table, and pyshark beside it."""
+    """The table, and pyshark beside it."""
     head = (
         *("capture", "tshark alone, s", "sensor, s", "ratio", "sensor, packets/s"),
         *("µs/packet: tshark alone", "the sensor's tshark", "the sensor itself"),

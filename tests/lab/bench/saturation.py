@@ -44,7 +44,7 @@ class FullTables:
         self._sent = 0
 
     def pipeline(self) -> Pipeline:
-        """Give a sensor that has seen all of it.
+        """A sensor that has seen all of it.
 
         Its settings are the defaults, but for the limits, and for the ration of scan lines: it does not bind
         whoever proves its address.

@@ -64,7 +64,7 @@ def _saved(share: int) -> Saved:
 
 
 def section(rows: Sequence[Saved]) -> str:
-    """Give the table."""
+    """The table."""
     heads = ["part of the default limits", "sources", "attempts", "KiB", "longest piece, s", "all pieces, s"]
     return table(
         [*heads, "writing, s", "restoring, s"],

@@ -13,8 +13,8 @@ _LOOK_SECONDS = 0.002
 
 
 @contextmanager
-def told(log: Path) -> Iterator[dict[str, float]]:
-    """Give when (seconds since 1970) each source got its first line with the verdict `ban`; it fills up."""
+def first_bans(log: Path) -> Iterator[dict[str, float]]:
+    """When (seconds since 1970) each source got its first line with the verdict `ban`; it fills up."""
     found: dict[str, float] = {}
     over = threading.Event()
     reader = threading.Thread(target=_read, args=(log, found, over), daemon=True)

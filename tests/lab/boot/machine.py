@@ -225,7 +225,7 @@ def _control_groups() -> Path:
 
 @contextlib.contextmanager
 def booted(tree: Path, console: IO[bytes]) -> Iterator[Machine]:
-    """Give the machine, up and running; it is taken down whatever happens meanwhile."""
+    """The machine, up and running; it is taken down whatever happens meanwhile."""
     machine = Machine(tree, console)
     try:
         machine.boot()

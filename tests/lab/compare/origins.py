@@ -22,7 +22,7 @@ class Origins:
             _ip(lab.target, "route", "add", network, "dev", IFACE)
 
     def fresh(self, version: int) -> str:
-        """Give the address that the scanner speaks from now on."""
+        """The address that the scanner speaks from now on."""
         self._used += 1
         address = (SCANNERS_V4 if version == 4 else SCANNERS_V6).format(self._used)
         self._own(address)
@@ -31,7 +31,7 @@ class Origins:
         return address
 
     def decoys(self, count: int) -> list[str]:
-        """Give addresses of hosts that are there: what is sent to them arrives."""
+        """Addresses of hosts that are there: what is sent to them arrives."""
         found = [DECOYS_V4.format(self._decoys + number) for number in range(count)]
         self._decoys += count
         for address in found:

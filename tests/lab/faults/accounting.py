@@ -27,7 +27,7 @@ _UNDECODED = ("packets_dropped", "packets_missed", "packets_pending")
 
 
 @dataclass(frozen=True)
-class Reckoning:
+class Accounting:
     """What was lost, and what of it nobody was told; `wrong` is what no fault excuses."""
 
     came: int
@@ -37,7 +37,7 @@ class Reckoning:
     told: str
 
     def blind_seconds(self, since: float, syns: Sequence[Seen]) -> float:
-        """Give the longest time, from `since` on, in which one SYN after the other was lost."""
+        """The longest time, from `since` on, in which one SYN after the other was lost."""
         lost, longest, begun = set(self.lost), 0.0, since
         for seen in syns:
             if seen in lost:
@@ -47,11 +47,11 @@ class Reckoning:
         return longest
 
 
-def reckon(capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = ()) -> Reckoning:
+def account(capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = ()) -> Accounting:
     """Compare them.
 
     Args:
-        capture: of the witness.
+        capture: of the reference capture.
         lines: all of the log, in their order.
         gaps: times (seconds since 1970) about which the sensor cannot tell by itself: it was dead.
     """
@@ -64,7 +64,7 @@ def reckon(capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = ()) ->
     anywhere = last["packets_dropped"] + last["lines_lost"]
     counted = anywhere + last["packets_missed"]
     of_a_live_sensor = [seen for seen in lost if not _within(seen, dead)]
-    return Reckoning(
+    return Accounting(
         came=len(capture.syns),
         lost=lost,
         untold=outside if len(outside) > anywhere else of_a_live_sensor[counted:],
@@ -81,7 +81,7 @@ def _within(seen: Seen, gaps: Iterable[Gap]) -> bool:
 
 
 def gaps_told(statuses: Iterable[Line]) -> list[Gap]:
-    """Give each time in which the capture broke off, as the status lines tell it.
+    """Each time in which the capture broke off, as the status lines tell it.
 
     One that broke off again without a packet more was none at all.
     """
@@ -101,7 +101,7 @@ def gaps_told(statuses: Iterable[Line]) -> list[Gap]:
 
 
 def imbalances(status: Line) -> list[str]:
-    """Say which sums of a status line are wrong."""
+    """Which sums of a status line are wrong."""
     given = sum(status[name] for name in _COUNTS)
     seen = given + sum(status[name] for name in _UNDECODED)
     wrong = []
@@ -113,12 +113,12 @@ def imbalances(status: Line) -> list[str]:
 
 
 def key_of(line: Line) -> Key:
-    """Give the SYN that a connection line is about."""
+    """The SYN that a connection line is about."""
     return line["src_ip"], line["src_port"], line["dest_ip"], line["dest_port"]
 
 
 def time_of(line: Line) -> float:
-    """Give a line's time in seconds since 1970."""
+    """A line's time in seconds since 1970."""
     return datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00")).timestamp()
 
 
@@ -132,7 +132,7 @@ def _miscounted(told: Counter[Key], came: set[Key]) -> list[str]:
 
 
 def _in_words(statuses: Sequence[Line], last: Line) -> str:
-    """Give what the status lines tell of it."""
+    """What the status lines tell of it."""
     states = [
         f"`{status['state']}` (`{status['reason']}`)"
         for status in statuses

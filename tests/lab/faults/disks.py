@@ -16,7 +16,7 @@ _DISK_BYTES = 32 << 20
 
 @contextmanager
 def memory(folder: Path) -> Iterator[Path]:
-    """Give a small file system in memory."""
+    """A small file system in memory."""
     place = folder / "memory"
     place.mkdir()
     run("mount", "-t", "tmpfs", "-o", f"size={_MEMORY}", "tmpfs", place)
@@ -28,7 +28,7 @@ def memory(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk(folder: Path) -> Iterator[Path]:
-    """Give a small file system that is really on a disk."""
+    """A small file system that is really on a disk."""
     place = folder / "disk"
     place.mkdir()
     with inserted(folder / "disk.img", place):

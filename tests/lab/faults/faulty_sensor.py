@@ -68,7 +68,7 @@ class FaultySensor(Sensor):
         return left + [path.name for path in self.temporary.iterdir()]
 
     def descriptors(self) -> Counter[str]:
-        """Give what it holds open, pipes and sockets without their numbers."""
+        """What it holds open, pipes and sockets without their numbers."""
         found: Counter[str] = Counter()
         for entry in Path(f"/proc/{self.process.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed since it was listed
@@ -77,7 +77,7 @@ class FaultySensor(Sensor):
 
 
 def strays(host: Host) -> list[psutil.Process]:
-    """Give all that runs on a host and was started there by nobody who runs."""
+    """All that runs on a host and was started there by nobody who runs."""
     listed = subprocess.run(
         ["ip", "netns", "pids", host.namespace], capture_output=True, text=True, timeout=30, check=True
     )

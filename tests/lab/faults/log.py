@@ -220,7 +220,7 @@ FAULTS = (
     ),
     Fault("file-limit", "no file may grow (RLIMIT_FSIZE)", _WAITS, _limited),
     Fault("disk-read-only", "the disk turns read-only, then there is another", _WAITS, _read_only),
-    Fault("log-directory", "the directory of the log is deleted and made anew", _WAITS, _directory),
+    Fault("log-directory", "the directory of the log is deleted and recreated", _WAITS, _directory),
     Fault(
         "log-renamed",
         "the log is rotated by renaming",

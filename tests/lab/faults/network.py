@@ -76,13 +76,13 @@ def _appears(stage: Stage) -> Observed:
 
 
 def _until_ours(scene: Scene) -> Gap:
-    """Give the time from the fault on until the sensor knows that what comes is meant for it."""
+    """The time from the fault on until the sensor knows that what comes is meant for it."""
     times = map(time_of, scene.sensor.matching(event_type="connection"))
     return scene.struck, min(time for time in times if time > scene.cured)
 
 
 def _create(stage: Stage) -> None:
-    """Make the target's interface anew, with the addresses that it had."""
+    """Make the target's interface again, with the addresses that it had."""
     lab = stage.lab
     switch, name, port = lab.switch.namespace, lab.target.namespace, f"to-{lab.target.role}"
     ip(
@@ -135,13 +135,13 @@ FAULTS = (
     Fault("iface-renamed", "interface renamed", "told, seen under its new name", _renamed),
     Fault(
         "iface-deleted",
-        "interface deleted and made anew",
+        "interface deleted and recreated",
         "told, seen again when it is there",
         _created_anew(_ALL),
     ),
     Fault(
         "iface-named",
-        "interface named in the configuration deleted and made anew",
+        "interface named in the configuration deleted and recreated",
         "told, seen again when it is there",
         _created_anew(IFACE),
     ),

@@ -39,28 +39,28 @@ class Capture(NamedTuple):
     syns: list[Seen]
 
 
-class Witness:
+class ReferenceCapture:
     """A dumpcap of ours on all interfaces of a host, which outlives each of them."""
 
     def __init__(self, host: Host, folder: Path) -> None:
-        self._path = folder / "witness.pcap"
-        self._said = folder / "witness.stderr"
+        self._path = folder / "reference.pcap"
+        self._said = folder / "reference.stderr"
         with self._said.open("w") as stderr:
             self._process = host.start(
                 *(require_tool("dumpcap"), "-q", "-P", "-i", "any", "-s", "96", "-B", "32"),
                 *("-f", kernel_filter((), vlan=False), "-w", self._path),
                 stderr=stderr,
             )
-        wait_for(lambda: "File: " in self._said.read_text(), "the witness to capture")
+        wait_for(lambda: "File: " in self._said.read_text(), "the reference capture to capture")
 
     def stop(self) -> Capture:
-        """End it; a witness that has missed something is none."""
+        """End it; a reference capture that has missed something is none."""
         self._process.terminate()
         self._process.wait(30)
         said = self._said.read_text()
         dropped = _DROPPED.search(said)
         if dropped is None or int(dropped[1]):
-            raise AssertionError(f"the witness did not see everything:\n{said}")
+            raise AssertionError(f"the reference capture did not see everything:\n{said}")
         return read(self._path)
 
 

@@ -16,7 +16,7 @@ _HEAD = ("fault", "promise", "observed", "recovery, s", "packets lost", "told")
 
 
 def row(fault: Fault, outcome: Observed | AssertionError) -> list[str]:
-    """Give a line of the table; a promise that was not kept stands out."""
+    """A line of the table; a promise that was not kept stands out."""
     if isinstance(outcome, AssertionError):
         return [fault.what, fault.promise, f"**{str(outcome).splitlines()[0]}**", "", "", ""]
     recovery = outcome.recovery_seconds

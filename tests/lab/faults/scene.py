@@ -1,4 +1,4 @@
-"""What every fault happens in: SYNs come steadily, a witness captures them, the sensor writes its lines."""
+"""What every fault happens in: SYNs come steadily, another capture sees them all, the sensor logs them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from portsentry_py.errors import CaptureError
-from tests.lab.faults.accounting import Gap, reckon, time_of
+from tests.lab.faults.accounting import Gap, account, time_of
 from tests.lab.faults.fault import Observed, Stage
 from tests.lab.faults.faulty_sensor import FaultySensor, strays
-from tests.lab.faults.reference import Witness
+from tests.lab.faults.reference import ReferenceCapture
 from tests.support.namespaces import IFACE, Host
 from tests.support.sensor import RUN, Line
 from tests.support.waiting import PATIENCE_SECONDS, wait_for
@@ -51,7 +51,7 @@ class Sender:
         )
 
     def finish(self, *, stop: bool = True) -> int:
-        """Give how many SYNs it sent; without `stop`, when it has sent all that it was asked for."""
+        """How many SYNs it sent; without `stop`, when it has sent all that it was asked for."""
         if stop:
             self._process.terminate()
         said, _ = self._process.communicate(timeout=120)
@@ -65,7 +65,7 @@ class Scene:
         self.stage = stage
         self.sensor = sensor
         self.target: Host = stage.lab.target
-        self._witness = Witness(self.target, stage.folder)
+        self._reference = ReferenceCapture(self.target, stage.folder)
         self._sender = Sender(stage, per_second=per_second)
         self.struck = self.cured = time.time()
         self._before = sensor.descriptors()
@@ -148,11 +148,11 @@ class Scene:
             f"the end of {family}",
             evidence=self.sensor.evidence,
         )
-        capture = self._witness.stop()
+        capture = self._reference.stop()
         orphans = strays(self.target)
         left = self.sensor.leftovers()
         known = read_lines(logs or [self.sensor.log])
-        found = reckon(capture, known, gaps)
+        found = account(capture, known, gaps)
         wrong = [
             *found.wrong,
             *(
@@ -249,5 +249,5 @@ def refused(
 
 
 def read_lines(paths: Iterable[Path]) -> list[Line]:
-    """Give all lines of some files; each must be whole."""
+    """All lines of some files; each must be whole."""
     return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]

@@ -23,7 +23,7 @@ _SOURCE_PORTS = range(1_024, 61_024)
 
 
 def ends(number: int, target: int) -> Ends:
-    """Give source and target of SYN `number`, below 16 million: no two have the same.
+    """Source and target of SYN `number`, below 16 million: no two have the same.
 
     Whole networks lie between one source and the next: nobody looks like a scanner, alone or together.
     """

@@ -21,7 +21,7 @@ _FLOOD = f"(yes 'tshark: this is nothing' | head -c {32 * _MEBI} >&2 &)"
 
 
 def _tshark(misbehaviour: str) -> dict[str, str]:
-    """Give a tshark that misbehaves, before it is the real one, until there is a file `tshark.well`."""
+    """A tshark that misbehaves, before it is the real one, until there is a file `tshark.well`."""
     real = shlex.quote(require_tool("tshark"))
     script = f"""#!/bin/sh
 [ "$1" != -v ] || exec {real} "$@"

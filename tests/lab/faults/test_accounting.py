@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portsentry_py.events.model import utc
-from tests.lab.faults.accounting import Line, Reckoning, gaps_told, imbalances, reckon
+from tests.lab.faults.accounting import Accounting, Line, account, gaps_told, imbalances
 from tests.lab.faults.fault import Fault, Observed
 from tests.lab.faults.reference import Capture, Seen, read
 from tests.lab.faults.report import row
@@ -47,10 +47,10 @@ def status(state: str, after: float, counts: dict[str, int] = NOTHING, *, reason
 SYNS = [seen(number, number / 10) for number in range(100)]
 
 
-def judged(lost: range, *statuses: Line, gaps: tuple[tuple[float, float], ...] = ()) -> Reckoning:
+def judged(lost: range, *statuses: Line, gaps: tuple[tuple[float, float], ...] = ()) -> Accounting:
     """What is found where these SYNs have no line."""
     lines = [connection(one) for number, one in enumerate(SYNS) if number not in lost]
-    return reckon(Capture(len(SYNS), SYNS), [*lines, *statuses], gaps)
+    return account(Capture(len(SYNS), SYNS), [*lines, *statuses], gaps)
 
 
 def counted(lost: int = 0, **counts: int) -> dict[str, int]:
@@ -108,8 +108,8 @@ def test_a_line_too_many_is_wrong() -> None:
     lines = [connection(one) for one in SYNS]
     last = status("stopped", 11, counted())
     capture = Capture(len(SYNS), SYNS)
-    assert "more than one line" in reckon(capture, [*lines, lines[7], last]).wrong[0]
-    assert "did not come" in reckon(capture, [*lines, connection(seen(200, 1)), last]).wrong[0]
+    assert "more than one line" in account(capture, [*lines, lines[7], last]).wrong[0]
+    assert "did not come" in account(capture, [*lines, connection(seen(200, 1)), last]).wrong[0]
 
 
 def test_sums_that_are_wrong_are_told() -> None:

@@ -4,7 +4,7 @@
 
 Without a target, all of them, one after the other; each as long as targets.py says. What raises is kept, as
 few bytes as show it, in the folder of `--finds`; once mended, it belongs into tests/fuzz/regressions/,
-which the ordinary tests run. `--corpus` makes tests/fuzz/corpus/ anew from the repository's own captures,
+which the ordinary tests run. `--corpus` makes tests/fuzz/corpus/ again from the repository's own captures,
 and fuzzes nothing.
 
 Needs Python 3.11 to 3.13 for what coverage guides: `pip install -e '.[test,fuzz]'`.
@@ -122,7 +122,7 @@ def growth() -> str:
 
 
 def regenerate(names: Sequence[str]) -> None:
-    """Make the seeds anew."""
+    """Make the seeds again."""
     for name in names:
         seeds: list[bytes] = importlib.import_module(f"tests.lab.fuzz.{name}").seeds()
         write(CORPUS, name, [Case("seed", seed) for seed in seeds])
@@ -136,7 +136,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--inputs", type=int, help="inputs of each target; 0: until the time is over")
     parser.add_argument("--seconds", type=int, help="the longest time for each target")
     parser.add_argument("--finds", type=Path, default=Path("fuzz-finds"), help="folder for what is found")
-    parser.add_argument("--corpus", action="store_true", help="make the seeds anew, and nothing else")
+    parser.add_argument("--corpus", action="store_true", help="make the seeds again, and nothing else")
     arguments = program.begin(parser, words)
     names = arguments.targets or list(TARGETS)
     unknown = sorted(set(names) - set(TARGETS))

@@ -123,7 +123,7 @@ class Columns:
             done.end()
 
     def reproduction(self) -> bytes:
-        """The inputs that led to a failure, as few as they can be, as one; starts anew."""
+        """The inputs that led to a failure, as few as they can be, as one; starts again."""
         failed, self._sensor = self._sensor, self._sensor.next()
         inputs = failed.inputs[:]
         size = max(1, len(inputs) // 2)

@@ -17,7 +17,7 @@ class Trial(Protocol):
         """Raise whatever it is that is wrong."""
 
     def reproduction(self) -> bytes:
-        """Give an input that, by itself, fails as the last one did."""
+        """An input that, by itself, fails as the last one did."""
 
 
 class Alone:
@@ -33,7 +33,7 @@ class Alone:
         self._check(data)
 
     def reproduction(self) -> bytes:
-        """Give the last one."""
+        """The last one."""
         return self._last
 
 

@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> int:
     arguments = program.begin(parser, words)
     program.need_root(parser)
     lived = live(arguments.minutes, arguments.captures, arguments.keep)
-    judgements = judge.judged(lived, judge.Register(EVERYONE, lived.album))
+    judgements = judge.judged(lived, judge.Register(EVERYONE, lived.playlist))
     wrong = [*judge.wrong(judgements), *judge.missed(lived, EVERYONE), *lived.faults]
     page = report.page(lived, EVERYONE, judgements, wrong)
     print(page)

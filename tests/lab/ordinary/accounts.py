@@ -37,7 +37,7 @@ class Accounts:
             raise AssertionError(done.stderr)
 
     def read(self) -> dict[str, Account]:
-        """Give the account of each population by its name."""
+        """The account of each population by its name."""
         listed = self._host.run("nft", "--json", "list", "table", "inet", _TABLE)
         entries: list[dict[str, Any]] = json.loads(listed.stdout)["nftables"]
         counters = {

@@ -22,7 +22,7 @@ class Ban:
 
 
 def read(database: Path) -> list[Ban]:
-    """Give the bans in the order of time."""
+    """The bans in the order of time."""
     query = (
         "SELECT jail, ip, min(timeofban), data, count(*) FROM bans GROUP BY jail, ip ORDER BY min(timeofban)"
     )

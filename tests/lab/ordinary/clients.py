@@ -61,7 +61,7 @@ async def patient(awaited: Awaitable[_Got]) -> _Got:
 
 @contextlib.asynccontextmanager
 async def together() -> AsyncIterator[Callable[[Coroutine[None, None, None]], None]]:
-    """Give a function that lets something happen beside the rest; at the end wait for all of it."""
+    """A function that lets something happen beside the rest; at the end wait for all of it."""
     tasks: list[asyncio.Task[None]] = []
     yield lambda happening: tasks.append(asyncio.create_task(happening))
     await asyncio.gather(*tasks)

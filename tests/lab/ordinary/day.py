@@ -12,8 +12,8 @@ HOURS = 24
 _FEWEST = 2
 
 
-def dice(name: str) -> random.Random:
-    """Give chances that fall alike in every run."""
+def seeded(name: str) -> random.Random:
+    """Chances that fall alike in every run."""
     return random.Random(name)  # noqa: S311 - repeatable on purpose, nothing is secret
 
 
@@ -25,19 +25,19 @@ class Day:
     minutes: float
 
     def seconds(self, hours: float) -> float:
-        """Give the real seconds that so many hours of the day take."""
+        """The real seconds that so many hours of the day take."""
         return hours * self.minutes * 60 / HOURS
 
     def hour(self, moment: float) -> float:
-        """Give the hour of the day at a moment of the wall clock."""
+        """The hour of the day at a moment of the wall clock."""
         return (moment - self.start) / self.seconds(1)
 
     def left(self, hour: float) -> float:
-        """Give the real seconds until that hour; none if it is past."""
+        """The real seconds until that hour; none if it is past."""
         return max(0.0, self.start + self.seconds(hour) - time.time())
 
     def times(self, in_an_hour: int, fewest: int = _FEWEST) -> int:
-        """Give how often to do what a day of one real hour does `in_an_hour` times."""
+        """How often to do what a day of one real hour does `in_an_hour` times."""
         return max(fewest, round(in_an_hour * self.minutes / 60))
 
     async def until(self, hour: float) -> None:

@@ -31,7 +31,7 @@ class UnusableCaptureError(Exception):
 
 
 def read(path: Path) -> list[Framed]:
-    """Give the IP packets of a capture.
+    """The IP packets of a capture.
 
     Raises:
         UnusableCaptureError: it cannot be read, or there are none.
@@ -59,7 +59,7 @@ def _frames(content: bytes) -> Iterator[Framed]:
 
 
 def _framed(link: int, data: bytes) -> tuple[bytes, bytes] | None:
-    """Give the head of an Ethernet frame, without MAC addresses, and the IP packet."""
+    """The head of an Ethernet frame, without MAC addresses, and the IP packet."""
     if link == _ETHERNET:
         return _after_macs(data[_MACS_BYTES:])
     skipped = {_NULL: 4, _RAW: 0, _IPV4: 0, _IPV6: 0, _COOKED: 16, _COOKED2: 20}.get(link)

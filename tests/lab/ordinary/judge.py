@@ -9,7 +9,7 @@ from tests.lab.ordinary.bans import Ban
 from tests.lab.ordinary.life import Lived
 from tests.lab.ordinary.network import HOST6, HOSTS, ROUTERS
 from tests.lab.ordinary.population import Meant, Population
-from tests.lab.ordinary.recordings import Album
+from tests.lab.ordinary.recordings import Playlist
 
 _HOUSE = frozenset({*HOSTS, HOST6, *ROUTERS})
 _JAILS = {Meant.EACH: "portsentry", Meant.SOME: "portsentry", Meant.LOGIN: "sshd"}
@@ -24,7 +24,7 @@ class Who:
     scored: bool = True
 
     def may_be_banned(self, jail: str) -> bool:
-        """Tell whether this jail is right to ban them."""
+        """Whether this jail is right to ban them."""
         return _JAILS.get(self.meant) == jail
 
 
@@ -40,12 +40,12 @@ class Judged:
 class Register:
     """Knows everybody."""
 
-    def __init__(self, populations: Sequence[Population], album: Album) -> None:
+    def __init__(self, populations: Sequence[Population], playlist: Playlist) -> None:
         self._populations = populations
-        self._album = album
+        self._album = playlist
 
     def who(self, address: str) -> Who:
-        """Tell whom an address belongs to."""
+        """Whom an address belongs to."""
         for one in self._populations:
             if one.owns(address):
                 return Who(one.name, one.meant)
@@ -54,9 +54,9 @@ class Register:
         played = self._album.numbers.whose(address)
         if played is None:
             return Who("nobody known", Meant.NOBODY)
-        tape = self._album.tapes[played[0]]
-        name = f"capture {tape.capture.name}, host as {tape.view}, there {played[1]}"
-        return Who(name, Meant.NOBODY, scored=tape.scored)
+        recording = self._album.recordings[played[0]]
+        name = f"capture {recording.capture.name}, host as {recording.view}, there {played[1]}"
+        return Who(name, Meant.NOBODY, scored=recording.scored)
 
 
 def judged(lived: Lived, register: Register) -> list[Judged]:
@@ -70,7 +70,7 @@ def judged(lived: Lived, register: Register) -> list[Judged]:
 
 
 def missed(lived: Lived, populations: Sequence[Population]) -> list[str]:
-    """Give whoever should have been banned and was not, and whoever did not come at all."""
+    """Whoever should have been banned and was not, and whoever did not come at all."""
     found = []
     for one in populations:
         came = lived.accounts[one.name].addresses
@@ -89,7 +89,7 @@ def missed(lived: Lived, populations: Sequence[Population]) -> list[str]:
 
 
 def wrong(judgements: Sequence[Judged]) -> list[str]:
-    """Give whoever was banned and is innocent."""
+    """Whoever was banned and is innocent."""
     return [
         f"{one.who.name}: {one.ban.address} is banned by {one.ban.jail}"
         for one in judgements

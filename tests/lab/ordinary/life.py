@@ -15,10 +15,10 @@ from tests.lab.ordinary import bans, recordings
 from tests.lab.ordinary.accounts import Account, Accounts
 from tests.lab.ordinary.bans import Ban
 from tests.lab.ordinary.day import HOURS, Day
-from tests.lab.ordinary.network import Town, opened
+from tests.lab.ordinary.network import Network, opened
 from tests.lab.ordinary.player import Player
 from tests.lab.ordinary.populations import EVERYONE, PLACES
-from tests.lab.ordinary.recordings import Album
+from tests.lab.ordinary.recordings import Playlist
 from tests.lab.ordinary.services import Services
 from tests.lab.support import labelled
 from tests.support.fail2ban_server import NFTABLES, Fail2banServer
@@ -41,7 +41,7 @@ class Lived:
         accounts: who came, by the name of the population.
         bans: by either jail.
         lines: the sensor's log.
-        album: the captures that were played; empty if there were none.
+        playlist: the captures that were played; empty if there were none.
         played: packets of them that were sent.
         requests: answered by nginx.
         logins: accepted by sshd.
@@ -52,7 +52,7 @@ class Lived:
     accounts: dict[str, Account]
     bans: list[Ban]
     lines: list[Line]
-    album: Album
+    playlist: Playlist
     played: int
     requests: int
     logins: int
@@ -67,29 +67,33 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
         captures: a directory with `index.csv`, whose innocent captures are played.
         keep: a folder for the logs and what the sensor captured; without it they go with the day.
     """
-    with tempfile.TemporaryDirectory(prefix="ordinary-") as temporary, opened() as town, ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="ordinary-") as temporary,
+        opened() as network,
+        ExitStack() as stack,
+    ):
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        tape = folder / "tape.pcap"
+        recording = folder / "recording.pcap"
         found = labelled.read(captures) if captures is not None else []
-        album = recordings.record(found, Day(0, minutes), tape)
-        services = Services(town.host, folder)
+        playlist = recordings.record(found, Day(0, minutes), recording)
+        services = Services(network.host, folder)
         stack.callback(services.close)
-        (folder / "mac").write_text(_mac(town))
-        accounts = Accounts(town.host, folder, EVERYONE)
-        server = Fail2banServer(town.host, folder, _LOCAL.format(log=services.auth.written))
+        (folder / "mac").write_text(_mac(network))
+        accounts = Accounts(network.host, folder, EVERYONE)
+        server = Fail2banServer(network.host, folder, _LOCAL.format(log=services.auth.written))
         stack.callback(server.stop)
-        _move_in(town, album)
-        sensor = Sensor(town.host, folder, {}, copy=keep is not None, iface="")
+        _move_in(network, playlist)
+        sensor = Sensor(network.host, folder, {}, copy=keep is not None, iface="")
         stack.callback(sensor.stop)
         sensor.wait_until_ready()
         day = Day(time.time() + _SETUP_SECONDS, minutes)
-        player = Player(town, day, tape)
-        crowds = _crowds(town, day, folder)
-        if album.packets:
+        player = Player(network, day, recording)
+        crowds = _crowds(network, day, folder)
+        if playlist.packets:
             player.start()
         _restart_things(services, day)
-        faults = [*_wait(crowds, day, folder), *_wait_for_the_player(player, album)]
+        faults = [*_wait(crowds, day, folder), *_wait_for_the_player(player, playlist)]
         _settle(sensor)
         faults += [] if sensor.stop() == 0 else [f"the sensor: {sensor.evidence()}"]
         time.sleep(_QUIET_SECONDS)
@@ -100,7 +104,7 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
             accounts=accounts.read(),
             bans=bans.read(folder / "fail2ban.sqlite3"),
             lines=sensor.lines(),
-            album=album,
+            playlist=playlist,
             played=player.played,
             requests=requests,
             logins=logins,
@@ -108,27 +112,27 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
         )
 
 
-def _move_in(town: Town, album: Album) -> None:
+def _move_in(network: Network, playlist: Playlist) -> None:
     """Give the host the addresses of those whose part it plays."""
-    for address in sorted(album.homes):
+    for address in sorted(playlist.homes):
         length, words = ("128", ["nodad"]) if ":" in address else ("32", [])
-        done = town.host.run("ip", "addr", "add", f"{address}/{length}", "dev", "lo", *words)
+        done = network.host.run("ip", "addr", "add", f"{address}/{length}", "dev", "lo", *words)
         if done.returncode != 0:
             raise AssertionError(done.stderr)
 
 
-def _mac(town: Town) -> str:
-    """Give the host's MAC address; /sys shows the machine's own interfaces."""
-    listed = town.host.run("ip", "--json", "link", "show", "dev", IFACE)
+def _mac(network: Network) -> str:
+    """The host's MAC address; /sys shows the machine's own interfaces."""
+    listed = network.host.run("ip", "--json", "link", "show", "dev", IFACE)
     return str(json.loads(listed.stdout)[0]["address"])
 
 
-def _crowds(town: Town, day: Day, folder: Path) -> dict[str, subprocess.Popen[str]]:
+def _crowds(network: Network, day: Day, folder: Path) -> dict[str, subprocess.Popen[str]]:
     crowds = {}
     for place in PLACES:
         words = ("-m", "tests.lab.ordinary.residents", place, str(day.start), str(day.minutes), folder)
         with (folder / f"crowd-{place}.err").open("w") as errors:
-            crowds[place] = town.place(place).start(sys.executable, *words, stderr=errors)
+            crowds[place] = network.place(place).start(sys.executable, *words, stderr=errors)
     return crowds
 
 
@@ -158,13 +162,15 @@ def _wait(crowds: dict[str, subprocess.Popen[str]], day: Day, folder: Path) -> l
     return faults
 
 
-def _wait_for_the_player(player: Player, album: Album) -> list[str]:
-    if not album.packets:
+def _wait_for_the_player(player: Player, playlist: Playlist) -> list[str]:
+    if not playlist.packets:
         return []
     player.wait(_GRACE_SECONDS)
     if player.failed:
         return [f"tcpreplay: {player.failed}"]
-    return [] if player.played == album.packets else [f"tcpreplay sent {player.played} of {album.packets}"]
+    return (
+        [] if player.played == playlist.packets else [f"tcpreplay sent {player.played} of {playlist.packets}"]
+    )
 
 
 def _settle(sensor: Sensor) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.lab.ordinary.clients import knock
 from tests.lab.ordinary.network import HOST
-from tests.lab.ordinary.population import Meant, Population, Scene, street
+from tests.lab.ordinary.population import Meant, Population, Scene, guests
 
 _SECONDS = 120.0
 # Three prompts take nine; who is banned meanwhile waits in vain.
@@ -49,7 +49,7 @@ async def _log_in(scene: Scene, source: str, command: str) -> None:
 
 
 async def _guess(scene: Scene, source: str, user: str, prompts: int) -> None:
-    """Give wrong passwords, so many in one connection."""
+    """Wrong passwords, so many in one connection."""
     ask = {"SSH_ASKPASS": str(scene.folder / "askpass"), "SSH_ASKPASS_REQUIRE": "force"}
     words = ("-o", f"NumberOfPasswordPrompts={prompts}", "-b", source, f"{user}@{HOST}", "true")
     await _run("ssh", *_OPTIONS, *_BY_PASSWORD, *words, environment=ask, seconds=_GUESS_SECONDS)
@@ -97,15 +97,19 @@ async def _guessers(scene: Scene, me: Population) -> None:
 
 POPULATIONS = (
     Population(
-        "administrator", "SSH sessions by key; mistypes a password twice", "world", street(30), _administrator
+        "administrator",
+        "SSH sessions by key; mistypes a password twice",
+        "world",
+        guests(30),
+        _administrator,
     ),
-    Population("backup", f"scp of {_BACKUP_BYTES / 1e6:.0f} MB, both ways", "world", street(31), _backup),
-    Population("deployer", "short SSH sessions while sshd is restarted", "world", street(32), _deployer),
+    Population("backup", f"scp of {_BACKUP_BYTES / 1e6:.0f} MB, both ways", "world", guests(31), _backup),
+    Population("deployer", "short SSH sessions while sshd is restarted", "world", guests(32), _deployer),
     Population(
         "password guessers",
         "wrong passwords over SSH, port 22 only",
         "world",
-        street(33),
+        guests(33),
         _guessers,
         Meant.LOGIN,
     ),

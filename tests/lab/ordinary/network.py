@@ -22,23 +22,23 @@ _ROUTER, _ROUTER6 = "203.0.113.254", "2001:db8:113::fe"
 _BACK_DOOR, _BACK_DOOR6 = "203.0.113.253", "2001:db8:113::fd"
 ROUTERS = (_ROUTER, _ROUTER6, _BACK_DOOR, _BACK_DOOR6)
 _WORLD = ("198.18.0.0/16", "100.64.0.0/10", "192.0.2.0/24", "2001:db8:18::/48")
-_ALLEYS = ("198.19.0.0/16", "2001:db8:19::/48")
+_SCANNERS = ("198.19.0.0/16", "2001:db8:19::/48")
 
 
-class Town:
+class Network:
     """The namespaces by their place."""
 
     def __init__(self) -> None:
         self.switch = Host("switch", (), ())
         self.host = Host("host", HOSTS, (HOST6,))
         self.world = Host("world", (_ROUTER,), (_ROUTER6,))
-        self.alleys = Host("alleys", (_BACK_DOOR,), (_BACK_DOOR6,))
+        self.scanners = Host("scanners", (_BACK_DOOR,), (_BACK_DOOR6,))
         self.lan = Host("lan", NEIGHBOURS, ())
-        self.tape = Host("tape", (), ())
-        self.ends = (self.host, self.world, self.alleys, self.lan, self.tape)
+        self.recording = Host("recording", (), ())
+        self.ends = (self.host, self.world, self.scanners, self.lan, self.recording)
 
     def place(self, name: str) -> Host:
-        """Give the namespace of that name."""
+        """The namespace of that name."""
         return next(end for end in self.ends if end.role == name)
 
     def build(self) -> None:
@@ -53,8 +53,8 @@ class Town:
             self._plug(one)
         # What is replayed comes from everywhere at once: the switch must not learn from it, or it would not
         # let the host see both directions.
-        _ask(self.switch, "bridge", "link", "set", "dev", "to-tape", "learning", "off")
-        for place, networks in ((self.world, _WORLD), (self.alleys, _ALLEYS)):
+        _ask(self.switch, "bridge", "link", "set", "dev", "to-recording", "learning", "off")
+        for place, networks in ((self.world, _WORLD), (self.scanners, _SCANNERS)):
             place.set_kernel("echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind")
             for network in networks:
                 family = "-6" if ":" in network else "-4"
@@ -66,8 +66,8 @@ class Town:
                 namespaces.ip("-n", host, "route", "add", "unreachable", address)
         namespaces.ip("-n", host, "route", "add", "default", "via", _ROUTER)
         namespaces.ip("-n", host, "-6", "route", "add", "default", "via", _ROUTER6)
-        namespaces.ip("-n", host, "route", "add", _ALLEYS[0], "via", _BACK_DOOR)
-        namespaces.ip("-n", host, "-6", "route", "add", _ALLEYS[1], "via", _BACK_DOOR6)
+        namespaces.ip("-n", host, "route", "add", _SCANNERS[0], "via", _BACK_DOOR)
+        namespaces.ip("-n", host, "-6", "route", "add", _SCANNERS[1], "via", _BACK_DOOR6)
 
     def _plug(self, host: Host) -> None:
         name, port, switch = host.namespace, f"to-{host.role}", self.switch.namespace
@@ -81,15 +81,15 @@ class Town:
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[Town]:
-    """Give a town that is taken down, with every process left in it, whatever happens meanwhile."""
+def opened() -> Iterator[Network]:
+    """A network that is taken down, with every process left in it, whatever happens meanwhile."""
     namespaces.sweep()
-    town = Town()
+    network = Network()
     try:
-        town.build()
-        yield town
+        network.build()
+        yield network
     finally:
-        for host in (*town.ends, town.switch):
+        for host in (*network.ends, network.switch):
             host.end()
             namespaces.remove(host.namespace)
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from random import Random
 
 from portsentry_py.core.packet import ACK, RST, SYN
-from tests.lab.ordinary.day import dice
+from tests.lab.ordinary.day import seeded
 from tests.lab.ordinary.network import HOSTS
 from tests.lab.ordinary.packets import Ends, RawSender, tcp, udp
 from tests.lab.ordinary.population import Meant, Population, Scene
@@ -31,7 +31,7 @@ _ZMAP_IP_ID = 54_321
 
 
 def _bot(chances: Random, source: str) -> list[bytes]:
-    """Give what one bot sends: one or two ports of one of the host's addresses, by one tool."""
+    """What one bot sends: one or two ports of one of the host's addresses, by one tool."""
     dest = chances.choice(HOSTS)
     make = chances.choices((_stack, _mirai, _zmap, _masscan, _datagram), (50, 20, 12, 8, 10))[0]
     ports = _MIRAI_PORTS if make is _mirai else _UDP_PORTS if make is _datagram else _TCP_PORTS
@@ -65,7 +65,7 @@ def _datagram(_chances: Random, ends: Ends) -> bytes:
 
 async def _bots(scene: Scene, me: Population) -> None:
     raw = RawSender()
-    chances = dice(me.name)
+    chances = seeded(me.name)
     count = scene.day.times(_BOTS_A_DAY)
     later: list[bytes] = []
     for_all = ip_network(me.networks[0])
@@ -81,7 +81,7 @@ async def _bots(scene: Scene, me: Population) -> None:
 async def _victims(scene: Scene, me: Population) -> None:
     """Somebody floods them in names that are taken at random, the host's among them."""
     raw = RawSender()
-    chances = dice(me.name)
+    chances = seeded(me.name)
     count = scene.day.times(_VICTIMS_A_DAY)
     network = ip_network(me.networks[0])
     addresses = chances.sample(range(network.num_addresses), count)
@@ -98,7 +98,7 @@ async def _victims(scene: Scene, me: Population) -> None:
 async def _amplifiers(scene: Scene, me: Population) -> None:
     """Look for chargen to abuse, and ask twice: a second touch of a decoy port is a ban."""
     raw = RawSender()
-    chances = dice(me.name)
+    chances = seeded(me.name)
     network = ip_network(me.networks[0])
     async for _ in scene.day.spread(0.5, 23, scene.day.times(_AMPLIFIERS_A_DAY)):
         source = str(network[chances.randrange(network.num_addresses)])

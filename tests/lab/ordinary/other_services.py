@@ -10,7 +10,7 @@ from tests.lab.ordinary import ftp
 from tests.lab.ordinary.clients import dial, knock, lenient, visit
 from tests.lab.ordinary.day import HOURS
 from tests.lab.ordinary.network import HOST
-from tests.lab.ordinary.population import Population, Scene, street
+from tests.lab.ordinary.population import Population, Scene, guests
 
 _CHECKED = (22, 80, 443)
 _STOPPED = 8081
@@ -64,11 +64,11 @@ POPULATIONS = (
         "monitors",
         f"three, each every 5 minutes of the day: 22, 80, 443 and {_STOPPED}, which is closed",
         "world",
-        street(20),
+        guests(20),
         _monitors,
     ),
-    Population("load balancer", "handshakes with port 80, reset at once", "world", street(21), _balancer),
-    Population("old bookmarks", "retry the closed ports 8080 and 8443", "world", street(22), _bookmarks),
-    Population("mail clients", "look for 993, 143, 465, 587: closed", "world", street(23), _mail_client),
-    Population("FTP users", "active and passive FTP, eight files each", "world", street(24), _ftp_clients),
+    Population("load balancer", "handshakes with port 80, reset at once", "world", guests(21), _balancer),
+    Population("old bookmarks", "retry the closed ports 8080 and 8443", "world", guests(22), _bookmarks),
+    Population("mail clients", "look for 993, 143, 465, 587: closed", "world", guests(23), _mail_client),
+    Population("FTP users", "active and passive FTP, eight files each", "world", guests(24), _ftp_clients),
 )

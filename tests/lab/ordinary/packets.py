@@ -42,7 +42,7 @@ class RawSender:
 
 
 def ipv4(ends: Ends, proto: int, payload: bytes, *, ttl: int = 57, ip_id: int = 0) -> bytes:
-    """Give a packet; the kernel fills in its checksum, and its identification where that is 0."""
+    """A packet; the kernel fills in its checksum, and its identification where that is 0."""
     return (
         struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ip_id, 0, ttl, proto, 0) + ends.packed + payload
     )
@@ -60,7 +60,7 @@ def tcp(
     ttl: int = 57,
     ip_id: int = 0,
 ) -> bytes:
-    """Give a TCP segment in its packet."""
+    """A TCP segment in its packet."""
     words = (20 + len(options)) // 4
 
     def segment(checksum: int) -> bytes:
@@ -73,13 +73,13 @@ def tcp(
 
 
 def udp(ends: Ends, data: bytes, *, ttl: int = 57) -> bytes:
-    """Give a datagram in its packet; a checksum of 0 is none."""
+    """A datagram in its packet; a checksum of 0 is none."""
     head = struct.pack("!HHHH", ends.source_port, ends.dest_port, 8 + len(data), 0)
     return ipv4(ends, UDP, head + data, ttl=ttl)
 
 
 def icmp(ends: Ends, kind: int, code: int, rest: int, data: bytes, *, ttl: int = 57) -> bytes:
-    """Give an ICMP message in its packet; `rest` is the four bytes before the data."""
+    """An ICMP message in its packet; `rest` is the four bytes before the data."""
     checksum = _checksum(struct.pack("!BBHI", kind, code, 0, rest) + data)
     return ipv4(ends, ICMP, struct.pack("!BBHI", kind, code, checksum, rest) + data, ttl=ttl)
 

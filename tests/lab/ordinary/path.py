@@ -8,10 +8,10 @@ import socket
 
 from portsentry_py.core.packet import ACK, FIN, PSH
 from tests.lab.ordinary.clients import Line, datagram, dial, lenient, visit
-from tests.lab.ordinary.day import dice
+from tests.lab.ordinary.day import seeded
 from tests.lab.ordinary.network import HOST
 from tests.lab.ordinary.packets import Ends, RawSender, icmp, tcp
-from tests.lab.ordinary.population import Population, Scene, street
+from tests.lab.ordinary.population import Population, Scene, guests
 
 _TRACEROUTE_PORT = 33434
 _AT_ONCE = 16  # how many probes traceroute has under way
@@ -69,7 +69,7 @@ def _vanish(line: Line) -> int:
 async def _movers(scene: Scene, me: Population) -> None:
     """Phones whose address changes amid a download: they go on from the new one, which the host never met."""
     raw = RawSender()
-    chances = dice(me.name)
+    chances = seeded(me.name)
     async for number in scene.day.spread(0.3, 23.5, scene.day.times(150, 8)):
         before, after = me.address(1 + number % 100), me.address(101 + number % 100)
         with lenient():
@@ -87,7 +87,7 @@ async def _movers(scene: Scene, me: Population) -> None:
 async def _forgotten(scene: Scene, me: Population) -> None:
     """Keep-alives and closes of connections that the host forgot long ago, from many ports of theirs."""
     raw = RawSender()
-    chances = dice(me.name)
+    chances = seeded(me.name)
     async for number in scene.day.spread(0.3, 23.5, scene.day.times(600, 20)):
         source = me.address(1 + number % 100)
         for port in (80, 443, 22):
@@ -98,17 +98,17 @@ async def _forgotten(scene: Scene, me: Population) -> None:
 
 
 POPULATIONS = (
-    Population("pings", "ping, and mtr with a rising TTL", "world", street(40), _pings),
-    Population("traceroutes", "UDP to 32 rising ports with a rising TTL", "world", street(41), _traceroutes),
+    Population("pings", "ping, and mtr with a rising TTL", "world", guests(40), _pings),
+    Population("traceroutes", "UDP to 32 rising ports with a rising TTL", "world", guests(41), _traceroutes),
     Population(
         "narrow roads",
         "downloads during which a router reports a smaller MTU",
         "world",
-        street(42),
+        guests(42),
         _narrow_roads,
     ),
-    Population("movers", "phones that change their address amid a download", "world", street(43), _movers),
+    Population("movers", "phones that change their address amid a download", "world", guests(43), _movers),
     Population(
-        "forgotten sessions", "late ACK, FIN and data on 22, 80, 443", "world", street(44), _forgotten
+        "forgotten sessions", "late ACK, FIN and data on 22, 80, 443", "world", guests(44), _forgotten
     ),
 )

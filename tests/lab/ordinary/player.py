@@ -1,4 +1,4 @@
-"""Plays the tapes on the switch."""
+"""Plays the recordings on the switch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.lab.ordinary.day import Day
-from tests.lab.ordinary.network import Town
+from tests.lab.ordinary.network import Network
 from tests.support.namespaces import IFACE
 
 _PCAP_HEAD_BYTES = 24
@@ -16,10 +16,10 @@ _PCAP_HEAD_BYTES = 24
 class Player:
     """Plays to the host from the beginning of the day."""
 
-    def __init__(self, town: Town, day: Day, tape: Path) -> None:
-        self._town = town
+    def __init__(self, network: Network, day: Day, recording: Path) -> None:
+        self._town = network
         self._day = day
-        self._tape = tape
+        self._tape = recording
         self.played = 0
         self.failed = ""
         self._thread = threading.Thread(target=self._play, daemon=True)
@@ -40,7 +40,7 @@ class Player:
         time.sleep(max(0.0, self._day.start + first - time.time()))
         # Its usual timer keeps a core busy between two packets.
         words = ("tcpreplay", "--quiet", "--timer=nano", "-i", IFACE, self._tape)
-        done = self._town.tape.run(*words, seconds=self._day.seconds(30) + 120)
+        done = self._town.recording.run(*words, seconds=self._day.seconds(30) + 120)
         for line in done.stdout.splitlines():
             name, _, count = line.partition(":")
             if name.strip() == "Successful packets":
@@ -49,7 +49,7 @@ class Player:
             self.failed = done.stderr
 
 
-def _first_moment(tape: Path) -> float:
-    with tape.open("rb") as file:
+def _first_moment(recording: Path) -> float:
+    with recording.open("rb") as file:
         file.seek(_PCAP_HEAD_BYTES)
         return float(int.from_bytes(file.read(4), "little"))

@@ -49,24 +49,24 @@ class Population:
     meant: Meant = Meant.NOBODY
 
     def address(self, number: int) -> str:
-        """Give the IPv4 address of that number."""
+        """The IPv4 address of that number."""
         return str(ip_network(self.networks[0])[number])
 
     def address6(self, number: int) -> str:
-        """Give the IPv6 address of that number."""
+        """The IPv6 address of that number."""
         return str(ip_network(self.networks[-1])[number])
 
     def owns(self, address: str) -> bool:
-        """Tell whether an address is one of theirs."""
+        """Whether an address is one of theirs."""
         one = ip_address(address)
         return any(one in ip_network(network) for network in self.networks)
 
 
-def street(number: int) -> tuple[str, str]:
-    """Give networks of both families for innocent strangers."""
+def guests(number: int) -> tuple[str, str]:
+    """Networks of both families for innocent strangers."""
     return f"198.18.{number}.0/24", f"2001:db8:18:{number:x}::/64"
 
 
-def alley(number: int) -> tuple[str, str]:
-    """Give networks of both families for scanners: each has his own, because networks are judged as well."""
+def scanner_networks(number: int) -> tuple[str, str]:
+    """Networks of both families for scanners: each has his own, because networks are judged as well."""
     return f"198.19.{number}.0/24", f"2001:db8:19:{number:x}::/64"

@@ -15,4 +15,4 @@ EVERYONE: tuple[Population, ...] = (
     *noise.POPULATIONS,
     *scanners.POPULATIONS,
 )
-PLACES = ("host", "world", "lan", "alleys")
+PLACES = ("host", "world", "lan", "scanners")

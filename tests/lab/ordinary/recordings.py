@@ -1,4 +1,4 @@
-"""Innocent captures as tapes that are played to the host, as if it had been the one that was recorded.
+"""Innocent captures as recordings that are played to the host, as if it had been the one that was recorded.
 
 The host is given the addresses that were most in the capture. Both directions come from the wire; the host's
 kernel lets the frames be, because they are for another MAC address; its sensor sees them as it sees its own.
@@ -23,12 +23,12 @@ _MACS = bytes.fromhex("02000000feed02000000beef")
 _LONGEST_FRAME = 1514
 _FIRST_HOUR, _LAST_HOUR = 0.7, 23.3
 _PAUSES = (10.0, 5.0, 2.0, 1.0, 0.5, 0.1, 0.01, 0.001)
-_SHARE_OF_A_DAY = 8  # no tape plays for longer than this part of the day
+_SHARE_OF_A_DAY = 8  # no recording plays for longer than this part of the day
 _VIEWS = ("the busiest host", "its busiest peer")
 
 
 @dataclass(frozen=True)
-class Tape:
+class Recording:
     """One capture from the view of one of the hosts in it."""
 
     capture: Capture
@@ -41,19 +41,19 @@ class Tape:
 
 
 @dataclass
-class Album:
-    """All tapes: what is played, whom the host must be, and what could not be used."""
+class Playlist:
+    """All recordings: what is played, whom the host must be, and what could not be used."""
 
-    tapes: list[Tape] = field(default_factory=list)
+    recordings: list[Recording] = field(default_factory=list)
     numbers: renumber.Numbers = field(default_factory=renumber.Numbers)
     homes: set[str] = field(default_factory=set)
     unusable: dict[str, str] = field(default_factory=dict)
     packets: int = 0
 
 
-def record(captures: Iterable[Capture], day: Day, path: Path) -> Album:
+def record(captures: Iterable[Capture], day: Day, path: Path) -> Playlist:
     """Write what is played on that day into a file, with times from the day's beginning on."""
-    album = Album()
+    playlist = Playlist()
     everything: list[tuple[float, bytes]] = []
     innocent = [one for one in captures if one.label == "negative"]
     room = day.seconds(_LAST_HOUR - _FIRST_HOUR)
@@ -62,13 +62,13 @@ def record(captures: Iterable[Capture], day: Day, path: Path) -> Album:
             framed = frames.read(capture.path)
             views = list(_views(framed))
         except UnusableCaptureError as error:
-            album.unusable[capture.name] = str(error)
+            playlist.unusable[capture.name] = str(error)
             continue
         times = _paced([one.time for one in framed], room / _SHARE_OF_A_DAY)
         for view, homes in zip(_VIEWS, views, strict=False):
-            new = album.numbers.of(len(album.tapes))
-            album.tapes.append(Tape(capture, view))
-            album.homes |= {str(ip_address(new(home))) for home in homes}
+            new = playlist.numbers.of(len(playlist.recordings))
+            playlist.recordings.append(Recording(capture, view))
+            playlist.homes |= {str(ip_address(new(home))) for home in homes}
             late = (number + _VIEWS.index(view) / 2) / len(innocent)
             start = day.seconds(_FIRST_HOUR) + late * (room - times[-1])
             everything += [
@@ -76,13 +76,13 @@ def record(captures: Iterable[Capture], day: Day, path: Path) -> Album:
                 for moment, one in zip(times, framed, strict=True)
             ]
     everything.sort(key=lambda played: played[0])
-    album.packets = len(everything)
+    playlist.packets = len(everything)
     pcap.write(path, ((round(moment * 1e6), frame) for moment, frame in everything))
-    return album
+    return playlist
 
 
 def _paced(moments: list[float], longest: float) -> list[float]:
-    """Give times from 0 on: the pace is kept, and pauses are cut until everything fits."""
+    """Times from 0 on: the pace is kept, and pauses are cut until everything fits."""
     gaps = [max(0.0, later - earlier) for earlier, later in pairwise(moments)]
     most = next((pause for pause in _PAUSES if sum(min(gap, pause) for gap in gaps) <= longest), 0.0)
     times = [0.0]
@@ -92,7 +92,7 @@ def _paced(moments: list[float], longest: float) -> list[float]:
 
 
 def _views(framed: list[Framed]) -> Iterator[set[bytes]]:
-    """Give the addresses, one of each family, of the busiest host and then of its busiest peer."""
+    """The addresses, one of each family, of the busiest host and then of its busiest peer."""
     pairs = [pair for one in framed if (pair := renumber.ends(one.packet)) is not None]
     somebody = {packed for pair in pairs for packed in pair if renumber.is_somebody(ip_address(packed))}
     busy = Counter(packed for pair in pairs for packed in pair if packed in somebody)

@@ -18,7 +18,7 @@ _NETWORK6 = ip_network("2001:db8:c000::/36")
 
 
 def is_somebody(address: IPv4Address | IPv6Address) -> bool:
-    """Tell whether the address is a host's, and has a meaning beyond its wire."""
+    """Whether the address is a host's, and has a meaning beyond its wire."""
     return not (
         address.is_multicast
         or address.is_unspecified
@@ -29,7 +29,7 @@ def is_somebody(address: IPv4Address | IPv6Address) -> bool:
 
 
 def ends(packet: bytes) -> tuple[bytes, bytes] | None:
-    """Give source and destination of a packet; None for a torn one."""
+    """Source and destination of a packet; None for a torn one."""
     if packet[0] >> 4 == 4 and len(packet) >= 20:
         return packet[12:16], packet[16:20]
     if packet[0] >> 4 == 6 and len(packet) >= 40:
@@ -38,35 +38,35 @@ def ends(packet: bytes) -> tuple[bytes, bytes] | None:
 
 
 class Numbers:
-    """New addresses: each /24 or /64 of each tape becomes one of its own; neighbours stay neighbours."""
+    """New addresses: each /24 or /64 of each recording becomes one of its own; neighbours stay neighbours."""
 
     def __init__(self) -> None:
         self._networks: dict[tuple[int, bytes], bytes] = {}
         self._known: dict[bytes, tuple[int, bytes]] = {}
 
-    def of(self, tape: int) -> Map:
-        """Give the function that renumbers the addresses of one tape."""
+    def of(self, recording: int) -> Map:
+        """The function that renumbers the addresses of one recording."""
 
         def renumber(packed: bytes) -> bytes:
             if not is_somebody(ip_address(packed)):
                 return packed
             kept = 1 if len(packed) == 4 else 8
-            key = (tape, packed[:-kept])
+            key = (recording, packed[:-kept])
             if key not in self._networks:
                 self._networks[key] = self._next(len(packed))
             new = self._networks[key] + packed[-kept:]
-            self._known[new] = (tape, packed)
+            self._known[new] = (recording, packed)
             return new
 
         return renumber
 
     def whose(self, address: str) -> tuple[int, str] | None:
-        """Give the tape that an address is of, and the address that it has there."""
+        """The recording that an address is of, and the address that it has there."""
         found = self._known.get(ip_address(address).packed)
         return None if found is None else (found[0], str(ip_address(found[1])))
 
     def addresses(self) -> list[str]:
-        """Give every address that was given."""
+        """Every address that was given."""
         return [str(ip_address(packed)) for packed in self._known]
 
     def _next(self, size: int) -> bytes:
@@ -76,7 +76,7 @@ class Numbers:
 
 
 def renumbered(packet: bytes, new: Map) -> bytes:
-    """Give the packet with its addresses changed; the checksums above IP stay those of the old ones."""
+    """The packet with its addresses changed; the checksums above IP stay those of the old ones."""
     if not packet or ends(packet) is None:
         return packet
     return _ipv4(packet, new) if packet[0] >> 4 == 4 else _ipv6(packet, new)

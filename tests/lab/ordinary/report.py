@@ -31,9 +31,9 @@ _ONE = 1
 def page(
     lived: Lived, populations: Sequence[Population], judgements: Sequence[Judged], wrong: list[str]
 ) -> str:
-    """Give the whole page."""
+    """The whole page."""
     speed = 24 * 60 / lived.day.minutes
-    register = Register(populations, lived.album)
+    register = Register(populations, lived.playlist)
     parts = [
         _HEAD.format(minutes=lived.day.minutes, speed=speed),
         _summary(lived, judgements, wrong),
@@ -78,22 +78,22 @@ def _residents(lived: Lived, populations: Sequence[Population], judgements: Sequ
 
 
 def _captures(lived: Lived, judgements: Sequence[Judged]) -> list[str]:
-    album = lived.album
-    if not album.tapes and not album.unusable:
+    playlist = lived.playlist
+    if not playlist.recordings and not playlist.unusable:
         return []
-    names = {tape.capture.name for tape in album.tapes}
-    unscored = sorted({tape.capture.name for tape in album.tapes if not tape.scored})
+    names = {recording.capture.name for recording in playlist.recordings}
+    unscored = sorted({recording.capture.name for recording in playlist.recordings if not recording.scored})
     banned = sum(found.who.name.startswith("capture ") for found in judgements)
     played = (
-        f"Besides, tcpreplay played {len(names)} innocent captures to it, {len(album.tapes)} times in all: "
+        f"Besides, tcpreplay played {len(names)} innocent captures to it, {len(playlist.recordings)} times: "
         f"the host was the one that takes part in most packets, then that one's busiest peer. That is "
-        f"{lived.played} packets with {len(album.numbers.addresses())} addresses, all renumbered; "
+        f"{lived.played} packets with {len(playlist.numbers.addresses())} addresses, all renumbered; "
         f"bans: {banned}."
     )
     text = [played]
     if unscored:
         text.append(f"Shown and not scored, because either verdict can be defended: {', '.join(unscored)}.")
-    text += [f"Not used: {name} ({reason})." for name, reason in sorted(album.unusable.items())]
+    text += [f"Not used: {name} ({reason})." for name, reason in sorted(playlist.unusable.items())]
     return ["\n".join(text) + "\n"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.lab.ordinary.network import HOST, HOST6
-from tests.lab.ordinary.population import Meant, Population, Scene, alley
+from tests.lab.ordinary.population import Meant, Population, Scene, scanner_networks
 from tests.support.namespaces import IFACE
 
 _PORTS = "1-150"
@@ -127,7 +127,7 @@ def _population(number: int, scan: Scan) -> Population:
 
     meant = Meant.EACH if scan.sources == 1 else Meant.SOME
     words = scan.command.replace(_RAW, "nmap").replace(_NMAP, "nmap").format_map(_PLACES)
-    return Population(scan.name, f"`{words}`", "alleys", alley(number), live, meant)
+    return Population(scan.name, f"`{words}`", "scanners", scanner_networks(number), live, meant)
 
 
 POPULATIONS = tuple(_population(number, scan) for number, scan in enumerate(_SCANS, start=1))

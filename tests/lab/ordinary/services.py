@@ -113,13 +113,13 @@ class Services:
         self.auth.close()
 
     def counts(self) -> tuple[int, int]:
-        """Give how many requests nginx answered and how many logins sshd accepted."""
+        """How many requests nginx answered and how many logins sshd accepted."""
         access = self.folder / "access.log"
         requests = access.read_text().count("\n") if access.exists() else 0
         return requests, self.auth.written.read_text().count("]: Accepted publickey")
 
     def evidence(self) -> str:
-        """Say what a person would look at first."""
+        """What a person would look at first."""
         texts = [path.read_text()[-2000:] for path in self.folder.glob("*.err")]
         return "\n".join([*texts, self.auth.written.read_text()[-2000:]])
 

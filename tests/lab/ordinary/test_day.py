@@ -40,13 +40,13 @@ def test_a_day_on_an_ordinary_host_bans_every_scanner_and_nobody_else(tmp_path: 
 
     lived = live(_MINUTES, innocent_captures(tmp_path))
 
-    judgements = judge.judged(lived, judge.Register(EVERYONE, lived.album))
+    judgements = judge.judged(lived, judge.Register(EVERYONE, lived.playlist))
     page = report.page(lived, EVERYONE, judgements, [])
     print(page)
     assert lived.faults == []
     assert judge.wrong(judgements) == []
     assert judge.missed(lived, EVERYONE) == []
-    assert len(lived.album.tapes) > 10
+    assert len(lived.playlist.recordings) > 10
     assert {one.ban.jail for one in judgements} == {"portsentry", "sshd"}
     for one in judgements:
         assert f"| {one.ban.address} | {one.who.name} | {one.ban.jail} | yes | " in page

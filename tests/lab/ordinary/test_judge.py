@@ -23,8 +23,8 @@ async def _idle(_scene: Scene, _me: Population) -> None:
 
 
 GUESTS = Population("guests", "visit", "world", ("198.18.1.0/24",), _idle)
-SCANNER = Population("scanner", "scans", "alleys", ("198.19.1.0/24",), _idle, Meant.EACH)
-TOGETHER = Population("together", "scan together", "alleys", ("198.19.2.0/24",), _idle, Meant.SOME)
+SCANNER = Population("scanner", "scans", "scanners", ("198.19.1.0/24",), _idle, Meant.EACH)
+TOGETHER = Population("together", "scan together", "scanners", ("198.19.2.0/24",), _idle, Meant.SOME)
 GUESSER = Population("guesser", "guesses", "world", ("198.18.2.0/24",), _idle, Meant.LOGIN)
 EVERYBODY = (GUESTS, SCANNER, TOGETHER, GUESSER)
 CAME = {"guests": ("198.18.1.1",), "scanner": ("198.19.1.66",), "together": ("198.19.2.1", "198.19.2.2")}
@@ -36,15 +36,15 @@ LINE = (
 )
 
 
-def lived(*bans: tuple[str, str], album: recordings.Album | None = None) -> Lived:
-    """Give a day with these bans."""
+def lived(*bans: tuple[str, str], playlist: recordings.Playlist | None = None) -> Lived:
+    """A day with these bans."""
     accounts = {one.name: Account(frozenset(CAME.get(one.name, ("198.18.2.1",))), 1, 1) for one in EVERYBODY}
     return Lived(
         day=Day(0, 60),
         accounts=accounts,
         bans=[Ban(jail, address, 60.0, (LINE,), 1) for jail, address in bans],
         lines=[{"event_type": "status", **dict.fromkeys(report.COUNTS, 0)}],
-        album=album or recordings.Album(),
+        playlist=playlist or recordings.Playlist(),
         played=0,
         requests=1,
         logins=1,
@@ -53,7 +53,7 @@ def lived(*bans: tuple[str, str], album: recordings.Album | None = None) -> Live
 
 
 def judgements(day: Lived) -> list[judge.Judged]:
-    return judge.judged(day, judge.Register(EVERYBODY, day.album))
+    return judge.judged(day, judge.Register(EVERYBODY, day.playlist))
 
 
 def test_a_day_on_which_the_right_ones_are_banned_is_right() -> None:
@@ -101,9 +101,11 @@ def test_a_ban_of_somebody_in_a_capture_is_wrong_unless_it_is_ambiguous(
 ) -> None:
     path = write_pcap(tmp_path / "a.pcap", [segment("192.0.2.7", "192.0.2.10", 4000, 80, SYN)])
     capture = Capture(path, "a.pcap", "negative", strength, (), frozenset(), ())
-    album = recordings.record([capture], Day(0, 60), tmp_path / "tape.pcap")
-    (guest,) = (new for new in album.numbers.addresses() if album.numbers.whose(new) == (0, "192.0.2.7"))
-    found = judgements(lived(("portsentry", guest), album=album))
+    playlist = recordings.record([capture], Day(0, 60), tmp_path / "recording.pcap")
+    (guest,) = (
+        new for new in playlist.numbers.addresses() if playlist.numbers.whose(new) == (0, "192.0.2.7")
+    )
+    found = judgements(lived(("portsentry", guest), playlist=playlist))
 
     assert len(judge.wrong(found)) == wrong
     assert found[0].who.name == "capture a.pcap, host as the busiest host, there 192.0.2.7"

@@ -114,12 +114,12 @@ def test_a_capture_is_played_from_the_views_of_both_ends(tmp_path: Path) -> None
     path = write_pcap(tmp_path / "a.pcap", asked, other)
     capture = Capture(path, "a.pcap", "negative", "clear", (), frozenset(), ())
 
-    album = recordings.record([capture], Day(0, 1), tmp_path / "tape.pcap")
+    playlist = recordings.record([capture], Day(0, 1), tmp_path / "recording.pcap")
 
-    assert [tape.view for tape in album.tapes] == ["the busiest host", "its busiest peer"]
-    assert {album.numbers.whose(home) for home in album.homes} == {(0, HOST), (1, SCANNER)}
-    assert album.packets == 6
-    assert len(frames.read(tmp_path / "tape.pcap")) == 6
+    assert [recording.view for recording in playlist.recordings] == ["the busiest host", "its busiest peer"]
+    assert {playlist.numbers.whose(home) for home in playlist.homes} == {(0, HOST), (1, SCANNER)}
+    assert playlist.packets == 6
+    assert len(frames.read(tmp_path / "recording.pcap")) == 6
 
 
 def test_long_pauses_are_cut_and_the_pace_is_kept() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from tests.lab.ordinary.clients import datagram, dial, knock, lenient, together, visit
-from tests.lab.ordinary.day import dice
+from tests.lab.ordinary.day import seeded
 from tests.lab.ordinary.network import HOST, HOST6, HOSTS
-from tests.lab.ordinary.population import Population, Scene, street
+from tests.lab.ordinary.population import Population, Scene, guests
 
 _BITE = 60_000
 _CALLS_A_MINUTE = 200
@@ -54,7 +54,7 @@ async def _half_close(source: str, _port: int) -> None:
 
 async def _browse(source: str, number: int) -> None:
     """Load a page as a browser does: several connections at once, one of them for nothing."""
-    chances = dice(f"{source} {number}")
+    chances = seeded(f"{source} {number}")
     await visit(source, 80)
     ways = (_linger, _abandon, _reset, _half_close)
     connections = [visit(source, 443, chances.randint(1, 8)) for _ in range(chances.randint(2, 5))]
@@ -123,15 +123,19 @@ POPULATIONS = (
         "browsers",
         "pages over parallel connections: keep-alive, idle until closed, half-closed, aborted, reset",
         "world",
-        street(1),
+        guests(1),
         _browsers,
     ),
-    Population("office", "forty browsers behind one NAT address", "world", street(2), _office),
-    Population("crawlers", "one page a connection, all addresses of the host", "world", street(3), _crawlers),
+    Population("office", "forty browsers behind one NAT address", "world", guests(2), _office),
+    Population("crawlers", "one page a connection, all addresses of the host", "world", guests(3), _crawlers),
     Population(
-        "API client", f"{_CALLS_A_MINUTE} connections in each real minute", "world", street(4), _api_client
+        "API client",
+        f"{_CALLS_A_MINUTE} connections in each real minute",
+        "world",
+        guests(4),
+        _api_client,
     ),
-    Population("HTTP/3", "HTTPS, and QUIC to closed 443/udp, both families", "world", street(5), _http3),
-    Population("happy eyeballs", "IPv4 beside IPv6, the loser dropped", "world", street(6), _happy_eyeballs),
-    Population("impatient", "clients who try again while nginx is restarted", "world", street(7), _impatient),
+    Population("HTTP/3", "HTTPS, and QUIC to closed 443/udp, both families", "world", guests(5), _http3),
+    Population("happy eyeballs", "IPv4 beside IPv6, the loser dropped", "world", guests(6), _happy_eyeballs),
+    Population("impatient", "clients who try again while nginx is restarted", "world", guests(7), _impatient),
 )

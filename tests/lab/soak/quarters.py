@@ -31,7 +31,7 @@ class Quarter:
 
 
 def shown(quarters: Sequence[Quarter]) -> str:
-    """Give the table, with the last quarter beside the first in its last row."""
+    """The table, with the last quarter beside the first in its last row."""
     programs = sorted({name for quarter in quarters for name in quarter.peaks})
     rows = [
         [

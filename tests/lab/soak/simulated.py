@@ -39,7 +39,7 @@ _LOOK_SECONDS = 0.05
 
 
 def day(hours: int) -> Timed:
-    """Give so many hours of traffic, in the order of time; every three hours are alike."""
+    """So many hours of traffic, in the order of time; every three hours are alike."""
     end = hours * _HOUR_US
     return merge(
         _evenly(visitors(hours * 3_600 * _VISITORS_PER_SECOND, Link()), _VISITORS_PER_SECOND),

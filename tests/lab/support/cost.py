@@ -62,7 +62,7 @@ class Meter:
         self._thread.join()
 
     def cpu(self) -> dict[str, float]:
-        """Give the CPU seconds, user and system, that each program has used so far."""
+        """The CPU seconds, user and system, that each program has used so far."""
         found: defaultdict[str, float] = defaultdict(float)
         for process, seconds in list(self._seconds.items()):
             found[self._processes[process]] += seconds
@@ -130,7 +130,7 @@ class Meter:
 
 @contextmanager
 def metered(roots: Iterable[int], skips: Skips = _nobody) -> Iterator[Meter]:
-    """Give a meter that looks until the context is left."""
+    """A meter that looks until the context is left."""
     meter = Meter(roots, skips)
     meter.start()
     try:
@@ -140,12 +140,12 @@ def metered(roots: Iterable[int], skips: Skips = _nobody) -> Iterator[Meter]:
 
 
 def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """Give the CPU seconds between two looks, by program."""
+    """The CPU seconds between two looks, by program."""
     return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
 
 
-def inhabitants(host: Host) -> set[int]:
-    """Give the process ids in the host's namespace."""
+def processes_in(host: Host) -> set[int]:
+    """The process ids in the host's namespace."""
     done = subprocess.run(
         ["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=True, timeout=30
     )
@@ -153,6 +153,6 @@ def inhabitants(host: Host) -> set[int]:
 
 
 def _name(process: psutil.Process) -> str:
-    """Give the program's name, of Python without its version."""
+    """The program's name, of Python without its version."""
     name = process.name()
     return "python" if name.startswith("python") else name

@@ -16,7 +16,7 @@ _ELEMENT = re.compile(r"add element inet f2b-table addr6?-set-\S+-(tcp|udp) \{ (
 
 @contextmanager
 def watched(host: Host) -> Iterator[dict[str, float]]:
-    """Give since when (seconds since 1970) each address is refused, over TCP and UDP both; it fills up."""
+    """Since when (seconds since 1970) each address is refused, over TCP and UDP both; it fills up."""
     ruled: dict[str, float] = {}
     monitor = host.start("nft", "monitor", "elements", stdout=subprocess.PIPE)
     reader = Thread(target=_read, args=(monitor, ruled), daemon=True)

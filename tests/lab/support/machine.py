@@ -16,7 +16,7 @@ _GIBI = 1 << 30
 
 
 def described() -> str:
-    """Give one sentence about the machine and the programs that matter."""
+    """One sentence about the machine and the programs that matter."""
     model = _MODEL.search(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     memory = psutil.virtual_memory().total / _GIBI
     return (

@@ -15,7 +15,7 @@ def part(page: Path, name: str) -> str:
 
 
 def put(page: Path, name: str, text: str) -> None:
-    """Write a part anew; the rest stays."""
+    """Write a part again; the rest stays."""
     before, _, after = _split(page, name)
     page.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
 

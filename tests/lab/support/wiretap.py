@@ -31,7 +31,7 @@ def tapped(host: Host, path: Path, what: str) -> Iterator[None]:
 
 
 def sent(path: Path) -> dict[str, list[float]]:
-    """Give the moments, in seconds since 1970, of each address's segments that dumpcap has written so far."""
+    """The moments, in seconds since 1970, of each address's segments that dumpcap has written so far."""
     words = ("-n", "-r", path, "-T", "fields", "-e", "frame.time_epoch", "-e", "ip.src")
     # The file may still be written: that its end is cut is no error.
     done = subprocess.run(
