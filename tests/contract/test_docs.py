@@ -317,6 +317,12 @@ def test_the_events_page_explains_every_reason() -> None:
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(VOCABULARIES["Reason"])
 
 
+def test_the_glossary_has_each_term_in_one_line() -> None:
+    terms = re.findall(r"^- \*\*([^*]+)\*\*: .+\.$", text(DOCS / "glossary.md"), re.MULTILINE)
+    assert terms == sorted(set(terms))
+    assert len(terms) == len(text(DOCS / "glossary.md").splitlines()) - len(["the heading", "a blank line"])
+
+
 def test_the_changelog_knows_the_version() -> None:
     assert f"## {__version__}" in text(CHANGELOG)
 
