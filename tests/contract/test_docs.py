@@ -209,6 +209,16 @@ def test_the_summary_of_measurements_has_every_page() -> None:
     ]
 
 
+def test_every_figure_in_the_summary_of_measurements_is_on_its_page() -> None:
+    rows = re.findall(
+        r"^\| \[[^]]+\]\(([^)#]+).*\| (.*) \| `make", text(MEASUREMENTS / "README.md"), re.MULTILINE
+    )
+    assert len(rows) > 1
+    for page, headline in rows:
+        on_page = set(re.findall(r"\d[\d,.]*\d|\d", text(MEASUREMENTS / page)))
+        assert set(re.findall(r"\d[\d,.]*\d|\d", headline)) <= on_page, headline
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_of_a_page_exists(page: Path) -> None:
     makefile = text(ROOT / "Makefile")

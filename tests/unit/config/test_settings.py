@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from portsentry_py.config import loader
-from portsentry_py.config.settings import RESTART_KEYS, Settings
+from portsentry_py.config.settings import Settings
 from tests.support.paths import ROOT
 
 
@@ -43,7 +43,3 @@ def test_a_default_is_within_its_bounds() -> None:
     bounded = [item for _, item in keys(Settings) if "ge" in item.metadata]
     assert len(bounded) > 20
     assert not [one for one in bounded if not one.metadata["ge"] <= one.default <= one.metadata["le"]]
-
-
-def test_the_keys_that_need_a_restart_are_known() -> None:
-    assert RESTART_KEYS == ("interfaces", "log", "state", "lines", "limits", "capture")
