@@ -1,6 +1,6 @@
 """Opens the log so that nobody else can redirect its lines or add their own.
 
-Who plants a link at the log's path makes root write elsewhere. Who writes the log decides whom fail2ban bans.
+A link at the log's path would make root write elsewhere; a forged line makes fail2ban ban an innocent.
 """
 
 import errno

@@ -2,6 +2,7 @@
 
 from portsentry_py.config.settings import Networks, Ports
 from portsentry_py.core.host_state import HostState
+from portsentry_py.errors import CaptureError
 from portsentry_py.host.host_state import host_state
 from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
 
@@ -14,12 +15,17 @@ class HostView:
         traps: TCP traps that are open.
 
     Raises:
-        OSError: it cannot be read now.
+        CaptureError: it cannot be read at all.
     """
 
     def __init__(self, home: Networks, traps: Ports) -> None:
         self._traps = traps
-        self.state = self._read(home)
+        try:
+            self.state = self._read(home)
+        except OSError as error:
+            raise CaptureError(
+                f"cannot read addresses and sockets: {error.strerror}; raise the limit."
+            ) from error
 
     def _read(self, home: Networks) -> HostState:
         return host_state(home, self._traps)

@@ -188,7 +188,7 @@ class QuietTraps(TrapListener):
 
 
 class KeptNotices(SystemdNotifier):
-    """A service manager that keeps what it is told."""
+    """A service manager that keeps every notice."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -34,15 +34,15 @@ OPEN = """
 """
 
 
-def faults(path: Path) -> list[str]:
-    """The error of opening, which `check` reports as well."""
-    said = []
+def refusal_of(path: Path) -> str:
+    """The error of opening the log, which `check` reports in the same words."""
+    refusals = []
     for look in (examine, open_log):
         with pytest.raises(PortsentryError) as caught:
             look(path)
-        said.append(f"{type(caught.value).__name__} {caught.value}")
-    assert said[0] == said[1]
-    return said[:1]
+        refusals.append(f"{type(caught.value).__name__} {caught.value}")
+    assert refusals[0] == refusals[1]
+    return refusals[0]
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077, 0o777])
@@ -144,9 +144,9 @@ def test_a_file_that_is_not_ours_alone_is_refused_and_not_touched(
     victim.chmod(0o600)
     put(log)
     before = sorted(tmp_path.iterdir()), log.lstat().st_mode
-    (said,) = faults(log)
-    assert said.startswith(f"OutputError {log}: cannot write the log ({cause}")
-    assert fix in said
+    refusal = refusal_of(log)
+    assert refusal.startswith(f"OutputError {log}: cannot write the log ({cause}")
+    assert fix in refusal
     assert victim.read_bytes() == b"precious\n"
     assert (sorted(tmp_path.iterdir()), log.lstat().st_mode) == before
 
@@ -212,9 +212,9 @@ def test_the_groups_root_and_adm_may_write(tmp_path: Path) -> None:
 
 def test_a_world_writable_directory_is_refused_unless_it_is_sticky(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    (said,) = faults(tmp_path / "log")
-    assert "anybody may exchange it" in said
-    assert f"chmod o-w {tmp_path}" in said
+    refusal = refusal_of(tmp_path / "log")
+    assert "anybody may exchange it" in refusal
+    assert f"chmod o-w {tmp_path}" in refusal
     tmp_path.chmod(0o1777)
     os.close(open_log(tmp_path / "log"))
 
@@ -229,17 +229,17 @@ def test_a_log_of_another_user_in_a_shared_directory_is_refused(place: Path) -> 
     place.chmod(0o1777)
     log = place / "log"
     as_nobody("os.close(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o640))", log)
-    (said,) = faults(log)
-    assert "belongs to nobody, who could forge lines" in said
+    refusal = refusal_of(log)
+    assert "belongs to nobody, who could forge lines" in refusal
 
 
 @pytest.mark.parametrize("path", ["none/log", "file/log", "a\0b"])
 def test_a_path_that_cannot_exist_is_reported(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
-    (said,) = faults(tmp_path / path)
+    refusal = refusal_of(tmp_path / path)
     shown = str(tmp_path / path).replace("\0", "?")
-    assert said.startswith(f"OutputError {shown}: cannot write the log (")
-    assert "name another log" in said
+    assert refusal.startswith(f"OutputError {shown}: cannot write the log (")
+    assert "name another log" in refusal
 
 
 def test_an_unprivileged_sensor_writes_where_it_may(place: Path) -> None:
@@ -307,9 +307,9 @@ def test_check_reports_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
         assert examine(log) is None
         run("mount", "-o", "remount,ro", disk)
         for path in (log, disk / "none"):
-            (said,) = faults(path)
-            assert "Read-only file system" in said
-            assert "remount,rw" in said
+            refusal = refusal_of(path)
+            assert "Read-only file system" in refusal
+            assert "remount,rw" in refusal
 
 
 def test_an_immutable_log_is_reported_to_root(tmp_path: Path) -> None:
@@ -317,9 +317,9 @@ def test_an_immutable_log_is_reported_to_root(tmp_path: Path) -> None:
         log = disk / "log"
         log.touch(0o640)
         run("chattr", "+i", log)
-        (said,) = faults(log)
-        assert said.startswith("PermissionDenied")
-        assert "chattr's +i" in said
+        refusal = refusal_of(log)
+        assert refusal.startswith("PermissionDenied")
+        assert "chattr's +i" in refusal
         run("chattr", "-i", "+a", log)
         os.close(open_log(log))
 
@@ -329,7 +329,7 @@ def test_an_owner_without_a_name_is_shown_by_number(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch(0o640)
     os.chown(log, 54_321, -1)
-    assert "belongs to 54321" in faults(log)[0]
+    assert "belongs to 54321" in refusal_of(log)
 
 
 def test_a_file_system_that_refuses_chmod_is_judged_by_its_modes(

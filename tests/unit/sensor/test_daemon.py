@@ -78,7 +78,7 @@ class Sensor:
         return [scan.verdict for scan in scans(self.outputs.events)]
 
     def refuse(self, times: int) -> Step:
-        """A step after which so many starts fail."""
+        """A step after which the next starts fail."""
         return do(lambda: self.captures.refusals.extend([CaptureError("no interface")] * times))
 
     def after(self, seconds: float) -> Step:

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from portsentry_py.core.host_state import HostState
+from portsentry_py.errors import CaptureError
 from portsentry_py.sensor import host_view
 from portsentry_py.sensor.host_view import HostView
 from tests.support.build import HOST, US
@@ -41,6 +42,15 @@ def test_a_host_that_cannot_be_read_now_stays_as_it_was(
     monkeypatch.setattr(host_view, "host_state", fail)
     assert not host.refresh(HOME)
     assert host.state is before
+
+
+def test_a_host_that_cannot_be_read_at_the_start_is_an_error(
+    host: HostView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert host
+    monkeypatch.setattr(host_view, "host_state", fail)
+    with pytest.raises(CaptureError, match="cannot read addresses and sockets: No such file or directory"):
+        HostView((), frozenset())
 
 
 def test_a_new_address_is_noticed(host: HostView, monkeypatch: pytest.MonkeyPatch) -> None:
