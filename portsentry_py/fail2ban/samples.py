@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import get_args
 
+from portsentry_py.events.model import Technique
 from portsentry_py.fail2ban.pack import NETWORK_MODE
 
 _PARTS = ("trap", "sweep", "slow")
-_TECHNIQUES = ("port_scan", "sweep", "slow", "distributed", "stealth", "outbound")
+_TECHNIQUES = tuple(word for word in get_args(Technique) if word not in {"trap", "none"})
 
 
 @dataclass(frozen=True, slots=True)
