@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from portsentry_py.core.packet import ACK, RST
 
@@ -51,12 +51,13 @@ _LATEST_SECONDS = 1e12
 _INTERFACE = [title for title, _ in COLUMNS].index("iface")
 # tshark prints at most 2047 bytes of a column: a longer line is not one that a table of lines may hold.
 _MAX_LINE = 2600
+Transport = Literal["tcp", "udp", ""]
 _HEAD_BYTES = 14  # of TCP, up to the flags
 _COLONED_HEAD = slice(3 * _HEAD_BYTES)
-_PROTOS = {"6": "tcp", "17": "udp", "TCP": "tcp", "UDP": "udp"}  # words in tshark 3.6
+_PROTOS: dict[str, Transport] = {"6": "tcp", "17": "udp", "TCP": "tcp", "UDP": "udp"}  # words in tshark 3.6
 _WHOLE = NOT_SET | {""}
 
-Head = tuple[str, str, str, str, str]
+Head = tuple[str, str, str, str, Transport]
 """Time, source, layer 4 as hex digits (right up to the TCP flags), target, and `tcp`, `udp` or nothing."""
 NO_HEAD: Head = ("", "", "", "", "")
 SRC_PORT, DEST_PORT, FLAGS = slice(0, 4), slice(4, 8), slice(26, 28)
@@ -125,7 +126,7 @@ def head_of(line: str) -> Head:
 
 
 @lru_cache(maxsize=4096)
-def _plain_proto(shared: str) -> str:
+def _plain_proto(shared: str) -> Transport:
     try:
         cells = shared_cells(shared)
     except ValueError:

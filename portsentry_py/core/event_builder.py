@@ -2,7 +2,6 @@
 
 from hashlib import blake2s
 from itertools import islice
-from typing import cast
 
 from portsentry_py.core.host_state import network_of
 from portsentry_py.core.scan_tracker import Report
@@ -10,17 +9,9 @@ from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import (
     ConnectionEvent,
-    Direction,
     EvidenceEvent,
     Outcome,
-    Proto,
     Reason,
-    ScanEvent,
-    ScanType,
-    State,
-    Technique,
-    Tool,
-    TrapEvent,
     Verdict,
     utc,
 )
@@ -35,23 +26,22 @@ _OUTCOMES: dict[Kind, Outcome] = {
 }
 
 
-def evidence_event(report: Report, verdict: str, reason: str) -> EvidenceEvent:
+def evidence_event(report: Report, verdict: Verdict, reason: Reason) -> EvidenceEvent:
     """The `scan` or `trap` line of a report."""
     finding = report.finding
     record, sighting = finding.record, finding.sighting
-    event_class = TrapEvent if finding.technique == "trap" else ScanEvent
-    return event_class(
+    return finding.series.event_class(
         timestamp=utc(report.time_us),
-        verdict=cast("Verdict", verdict),
+        verdict=verdict,
         src_ip=record.source,
         source_verified=record.verified,
-        scan_type=cast("ScanType", finding.scan_type),
-        technique=cast("Technique", finding.technique),
-        state=cast("State", report.state),
-        direction=cast("Direction", record.direction),
+        scan_type=finding.scan_type,
+        technique=finding.technique,
+        state=report.state,
+        direction=record.direction,
         dest_ip=sighting.target,
         dest_port=sighting.port,
-        proto=cast("Proto", sighting.proto),
+        proto=sighting.proto,
         ports=record.ports,
         ports_sample=_sample(record, sighting),
         hosts=len(record.targets),
@@ -62,9 +52,9 @@ def evidence_event(report: Report, verdict: str, reason: str) -> EvidenceEvent:
         open=len(record.opened),
         touches=record.trap_touches or None,
         score=record.score,
-        tool=cast("Tool | None", record.tool),
+        tool=record.tool,
         src_net=network_of(record.source),
-        reason=cast("Reason", reason),
+        reason=reason,
         in_iface=sighting.packet.in_iface or None,
         vlan=sighting.packet.vlan or None,
         event_id=_event_id(record.source, report),
@@ -79,13 +69,13 @@ def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
         verdict="none",
         src_ip=sighting.source,
         source_verified=False,
-        scan_type=cast("ScanType", sighting.scan_type),
+        scan_type=sighting.scan_type,
         technique="none",
-        direction=cast("Direction", sighting.direction),
+        direction=sighting.direction,
         src_port=packet.src_port,
         dest_ip=sighting.target,
         dest_port=sighting.port,
-        proto=cast("Proto", sighting.proto),
+        proto=sighting.proto,
         outcome=_OUTCOMES[sighting.kind],
         suppressed=suppressed,
         in_iface=packet.in_iface or None,
@@ -99,5 +89,5 @@ def _sample(record: SourceRecord, sighting: Sighting) -> tuple[int, ...]:
 
 
 def _event_id(source: str, report: Report) -> str:
-    kind = "trap" if report.finding.technique == "trap" else "scan"
+    kind = report.finding.series.event_class.event_type
     return blake2s(f"{source} {kind} {report.first_us}".encode(), digest_size=8).hexdigest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.columns import DEST_PORT, FLAGS, OPENING_FLAGS, SRC_PORT, Head
 from portsentry_py.core.packet import Packet
+from portsentry_py.events.model import Proto
 
 # Counted probes go into the record of their source when there are this many, or when its time is up.
 _MAX_PORTS = 4096
@@ -79,7 +80,7 @@ class SuppressedSources:
         limits: Limits,
         *,
         is_queried: Callable[[str], bool],
-        is_unserved: Callable[[str, str, int], bool],
+        is_unserved: Callable[[str, Proto, int], bool],
         record: Callable[[ProbeCounts], None],
     ) -> None:
         self._is_queried = is_queried
@@ -131,7 +132,7 @@ class SuppressedSources:
         """Whether a datagram may answer something that we sent."""
         return digits[DEST_PORT] >= _EPHEMERAL or digits[SRC_PORT] < _SERVICE_FREE or self._is_queried(src)
 
-    def _is_countable(self, probe: Probe, proto: str) -> bool:
+    def _is_countable(self, probe: Probe, proto: Proto) -> bool:
         """Whether a new probe need not be inspected by itself."""
         kind, port, target = probe
         # A port with fewer digits is of a packet that breaks off.

@@ -9,6 +9,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from portsentry_py.core.packet import FIN, ICMP, PSH, SYN, TCP, URG, Packet
+from portsentry_py.events.model import Tool
 
 _ZMAP_IP_ID = 54_321
 _NMAP_WINDOWS = frozenset({1024, 2048, 3072, 4096})
@@ -77,7 +78,7 @@ def _unicornscan(packet: Packet) -> bool:
 
 
 # name, rule, source
-FINGERPRINTS: tuple[tuple[str, Callable[[Packet], bool], str], ...] = (
+FINGERPRINTS: tuple[tuple[Tool, Callable[[Packet], bool], str], ...] = (
     ("mirai", _mirai, "Antonakakis et al., USENIX Security 2017: sequence number = destination address"),
     ("zmap", _zmap, "Durumeric et al., USENIX Security 2013: IP identification 54321"),
     ("masscan", _masscan, "masscan README: identification = address xor port xor sequence number"),
@@ -89,7 +90,7 @@ FINGERPRINTS: tuple[tuple[str, Callable[[Packet], bool], str], ...] = (
 )
 
 
-def tool_of(packet: Packet) -> str | None:
+def tool_of(packet: Packet) -> Tool | None:
     """The tool whose fingerprint the probe carries, None where none is known."""
     if packet.proto not in {TCP, ICMP}:
         return "zmap" if packet.ip_id == _ZMAP_IP_ID else None
@@ -104,6 +105,6 @@ def tool_of(packet: Packet) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _by_make(proto: int, flags: int, window: int, header_bytes: int, options: bytes) -> str | None:
+def _by_make(proto: int, flags: int, window: int, header_bytes: int, options: bytes) -> Tool | None:
     probe = Packet(0, "", "", proto, flags=flags, window=window, header_bytes=header_bytes, options=options)
     return next((name for name, rule, _ in FINGERPRINTS if rule(probe)), None)

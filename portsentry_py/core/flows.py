@@ -7,6 +7,7 @@ import enum
 from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import merge
+from typing import Literal
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.host_state import HostState, is_unicast, within
@@ -26,6 +27,7 @@ from portsentry_py.core.probe_types import (
 )
 from portsentry_py.core.served_ports import ServedPorts
 from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.events.model import Direction, ScanType
 
 FlowKey = tuple[int, str, int, str, int]
 
@@ -41,7 +43,8 @@ _PROOF_BYTES = 1 << 20
 # SYN and FIN count as one each; whoever acknowledged more has read what we served.
 _UNUSED_BYTES = 2
 _ICMP_ERRORS = {(ICMP, 3), (ICMP, 11), (ICMP, 12), (ICMPV6, 1), (ICMPV6, 3), (ICMPV6, 4)}
-_SERVERS = {53: "resolver", 67: "dhcp_server", 123: "ntp_server", 547: "dhcp_server"}
+ServerKind = Literal["resolver", "ntp_server", "dhcp_server"]
+_SERVERS: dict[int, ServerKind] = {53: "resolver", 67: "dhcp_server", 123: "ntp_server", 547: "dhcp_server"}
 _MAX_SERVERS = 1024
 _MAX_LATEST = 4096
 
@@ -65,7 +68,7 @@ class Flow:
 
     __slots__ = ("acknowledged", "answers", "direction", "our_seq", "outcome", "probe", "scan_type")
 
-    def __init__(self, probe: Packet, scan_type: str, direction: str) -> None:
+    def __init__(self, probe: Packet, scan_type: ScanType, direction: Direction) -> None:
         self.probe = probe
         self.scan_type = scan_type
         self.direction = direction
@@ -88,7 +91,7 @@ class FlowTable:
         self._outbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
         # Segments with ACK that belong to no flow: a RST of ours will tell whether they were probes.
         self._strays: LruTable[FlowKey, Packet] = LruTable(limits.max_flows)
-        self._servers: LruTable[str, str] = LruTable(_MAX_SERVERS)
+        self._servers: LruTable[str, ServerKind] = LruTable(_MAX_SERVERS)
         self._pending: deque[tuple[int, Flow]] = deque()
         self._handshakes: deque[tuple[int, Flow]] = deque()
         self._max_pending = limits.max_flows
@@ -109,15 +112,15 @@ class FlowTable:
         self._host = host
         self.served.set_host(host)
 
-    def server(self, address: str) -> str | None:
+    def server(self, address: str) -> ServerKind | None:
         """`resolver`, `ntp_server` or `dhcp_server` if we asked the address and it answered."""
         return self._servers.peek(address)
 
-    def servers(self) -> list[tuple[str, str]]:
+    def servers(self) -> list[tuple[str, ServerKind]]:
         """The addresses of which `server` knows what they are, and what."""
         return list(self._servers.items())
 
-    def restore_servers(self, servers: Iterable[tuple[str, str]]) -> None:
+    def restore_servers(self, servers: Iterable[tuple[str, ServerKind]]) -> None:
         """Take the servers of an earlier run, as `servers` gives them."""
         for address, kind in servers:
             self._servers.put(address, kind)
@@ -213,7 +216,7 @@ class FlowTable:
             return self._answered(packet._replace(src_port=packet.proto, dest_port=0))
         return self._attempt(packet, "ipproto")
 
-    def _attempt(self, packet: Packet, scan_type: str) -> Iterator[Sighting]:
+    def _attempt(self, packet: Packet, scan_type: ScanType) -> Iterator[Sighting]:
         """A packet that opens something, or repeats what opened it."""
         direction = self._direction(packet)
         if direction is None or not is_unicast(packet.dst) or self._flow(_reverse(packet)) is not None:
@@ -350,7 +353,7 @@ class FlowTable:
     def _flow(self, key: FlowKey) -> Flow | None:
         return self._inbound.touch(key) or self._outbound.touch(key)
 
-    def _table(self, direction: str) -> LruTable[FlowKey, Flow]:
+    def _table(self, direction: Direction) -> LruTable[FlowKey, Flow]:
         return self._outbound if direction == "outbound" else self._inbound
 
     def is_home(self, address: str) -> bool:
@@ -358,7 +361,7 @@ class FlowTable:
         host = self._host
         return not host.home_known or address in host.own or within(address, host.home)
 
-    def _direction(self, packet: Packet) -> str | None:
+    def _direction(self, packet: Packet) -> Direction | None:
         """`inbound` to us, `outbound` from us to others, None if it is not about us."""
         if self.is_home(packet.dst):
             return "inbound"
@@ -366,7 +369,7 @@ class FlowTable:
 
     def probe(self, packet: Packet) -> Sighting:
         """A probe from outside that need not be followed: its like were told of already."""
-        scan_type = tcp_type(packet) if packet.proto == TCP else proto_name(packet)
+        scan_type: ScanType = tcp_type(packet) if packet.proto == TCP else "udp"
         return self._about(Flow(packet, scan_type, "inbound"), Kind.PROBE, packet.time_us)
 
     def _about(self, flow: Flow, kind: Kind, time_us: int) -> Sighting:

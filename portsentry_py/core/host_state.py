@@ -6,6 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from portsentry_py.config.settings import Networks
+from portsentry_py.events.model import Reason
 
 Address = IPv4Address | IPv6Address
 
@@ -28,7 +29,7 @@ class HostState:
     listening_tcp: frozenset[int] = frozenset()
     listening_udp: frozenset[int] = frozenset()
     open_traps: frozenset[int] = frozenset()
-    protected: Mapping[str, str] = field(default_factory=dict)
+    protected: Mapping[str, Reason] = field(default_factory=dict)
     peers: frozenset[str] = frozenset()
 
 

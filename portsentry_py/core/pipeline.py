@@ -9,11 +9,12 @@ from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.decode import Discard, canonical_address, decode
 from portsentry_py.core.detectors.base import PROBES
-from portsentry_py.core.detectors.profiles import registry
-from portsentry_py.core.detectors.trap import TrapDetector
+from portsentry_py.core.detectors.profiles import detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
 from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
+from portsentry_py.core.finding import Series
 from portsentry_py.core.flows import SETTLE_US, FlowTable
+from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.rate_limit import ConnectionRateLimit
@@ -21,11 +22,12 @@ from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Endpoint
+from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
-from portsentry_py.events.model import Event
+from portsentry_py.events.model import Direction, Event, Proto
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
+_DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 _CONNECTION_KINDS = {
     "off": frozenset[Kind](),
     "unserved": frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}),
@@ -47,6 +49,7 @@ class Pipeline:
     def __init__(self, settings: Settings, host: HostState) -> None:
         self._flows = FlowTable(settings.limits)
         self._sources = SourceTable(settings.limits)
+        self._groups = GroupTable(settings.limits.max_sources)
         self._scans = ScanTracker(settings.lines, settings.limits.max_sources)
         self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
         # Asked for each packet, about few addresses.
@@ -72,22 +75,24 @@ class Pipeline:
         self._unjudged = 0
         self.last_us = 0
         self.self_tests = 0
-        self.faults = 0
-        """Packets that were too much for us, as our caller has found."""
+        self._faults = 0
         self.set_settings(settings)
 
     def set_settings(self, settings: Settings) -> None:
-        """Take other settings; flows and sources are kept, and so are the limits and the rations."""
-        detectors = registry(settings)
-        self._traps = frozenset[int]().union(
-            *(ports for one in detectors if isinstance(one, TrapDetector) for ports in one.ports.values())
+        """Take other settings. All that was learned is kept, and so are the limits of tables and lines."""
+        detectors = detectors_of(settings, self._groups)
+        traps = frozenset(
+            (proto, port) for one in detectors for proto, ports in one.trap_ports.items() for port in ports
         )
-        self._asked = {
+        self._traps = frozenset(port for _, port in traps)
+        self._sources.set_traps(traps)
+        self._groups.set_limits(next((one.group_limits for one in detectors if one.group_limits), None))
+        self._detectors = {
             (kind, direction): tuple(
                 one for one in detectors if kind in one.kinds and one.direction == direction
             )
             for kind in Kind
-            for direction in ("inbound", "outbound")
+            for direction in _DIRECTIONS
         }
         self._policy = Policy(settings.ignore, self._flows.server)
         self._connection_kinds = _CONNECTION_KINDS[settings.connections]
@@ -185,9 +190,13 @@ class Pipeline:
         self._flows.served.restore(port for port in state.learned if is_fresh(port.answered_us))
         self._flows.restore_servers(state.servers)
 
+    def count_faults(self, packets: int) -> None:
+        """Packets at which the core failed, as the caller found: they count as malformed."""
+        self._faults += packets
+
     def counts(self) -> dict[str, int]:
         """What the status line tells of the core, under the line's own names."""
-        malformed = self._discarded[Discard.MALFORMED] + self.faults
+        malformed = self._discarded[Discard.MALFORMED] + self._faults
         ignored = self._discarded.total() - self._discarded[Discard.MALFORMED]
         return {
             "packets": self.packets,
@@ -205,25 +214,34 @@ class Pipeline:
         record = self._sources.update(sighting)
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
-        named = False
-        suppressed_until = self._scans.suppressed_until(sighting)
-        if suppressed_until and sighting.kind in PROBES:
-            self._scans.touch(sighting)
-            counts = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
-            if sighting.kind is Kind.PROBE and counts:
-                self._suppressed.suppress(sighting.source, suppressed_until)
-        silent = not suppressed_until and self._scans.is_silent(sighting, record)
-        self._unjudged += silent and sighting.kind in PROBES
-        for detector in self._asked[sighting.kind, sighting.direction]:
-            # Nothing that it could find would make a line now; but touches of decoys are counted.
-            if (suppressed_until or silent) and not isinstance(detector, TrapDetector):
+        muted = self._is_muted(sighting, record)
+        if not muted:
+            self._groups.update(sighting, record)
+        named: tuple[Series, ...] = ()
+        for detector in self._detectors[sighting.kind, sighting.direction]:
+            if muted and not detector.is_always_asked:
                 continue
             finding = detector.observe(sighting, record)
-            if finding is None or (named and finding.technique != "trap"):
-                continue
-            named = named or finding.technique != "trap"  # the first to speak names the scan
-            for report in self._scans.observe(finding):
-                yield self._event(report)
+            # The first detector that has a finding names the scan.
+            if finding is not None and finding.series not in named:
+                named += (finding.series,)
+                for report in self._scans.observe(finding):
+                    yield self._event(report)
+
+    def _is_muted(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether no line about a scan of this source can be written now, whatever a detector finds."""
+        is_probe = sighting.kind in PROBES
+        until_us = self._scans.suppressed_until(sighting)
+        if until_us is None:
+            is_spent = self._scans.is_spent(sighting, record)
+            self._unjudged += is_spent and is_probe
+            return is_spent
+        if is_probe:
+            self._scans.touch(sighting)
+            is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
+            if sighting.kind is Kind.PROBE and is_counted:
+                self._suppressed.suppress(sighting.source, until_us)
+        return True
 
     def _is_home_cell(self, cell: str) -> bool:
         try:
@@ -232,7 +250,7 @@ class Pipeline:
             return False
         return self._flows.is_home(cell)
 
-    def _is_unserved(self, target: str, proto: str, port: int) -> bool:
+    def _is_unserved(self, target: str, proto: Proto, port: int) -> bool:
         """Whether a port of ours is neither a trap nor served."""
         if port in self._traps or not self._is_home(target):
             return False

@@ -6,6 +6,7 @@ from portsentry_py.config.settings import Network, Networks
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState, is_unicast, parsed, within
 from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.events.model import Reason, Verdict
 
 # A scanner looks at a page or two; whoever used more connections is a guest whose name can be abused.
 _FRIEND_SESSIONS = 5
@@ -24,7 +25,7 @@ class Policy:
     that the filter matches.
     """
 
-    def __init__(self, ignore: Networks, server: Callable[[str], str | None]) -> None:
+    def __init__(self, ignore: Networks, server: Callable[[str], Reason | None]) -> None:
         self._ignore = ignore
         self._server = server
         self._host = HostState()
@@ -33,7 +34,7 @@ class Policy:
         """Take the host's addresses as they are now."""
         self._host = host
 
-    def verdict(self, finding: Finding) -> tuple[str, str]:
+    def verdict(self, finding: Finding) -> tuple[Verdict, Reason]:
         """`ban`, `watch` or `ignore`, and the reason in one word."""
         source = finding.record.source
         if finding.record.direction == "outbound":
@@ -53,7 +54,7 @@ class Policy:
             return "watch", finding.reason
         return "ban", finding.reason
 
-    def _doubt(self, record: SourceRecord) -> str | None:
+    def _doubt(self, record: SourceRecord) -> Reason | None:
         """Why the source may be somebody whom others want to see banned."""
         friend = record.sessions >= _FRIEND_SESSIONS or record.source in self._host.peers
         if friend and not (record.verified and len(record.proofs) >= _FRIEND_PROOFS):
@@ -70,7 +71,7 @@ class Policy:
     def _home_of(self, source: str) -> list[Network]:
         return [network for network in self._host.home if parsed(source) in network]
 
-    def _exempt(self, source: str) -> str | None:
+    def _exempt(self, source: str) -> Reason | None:
         if source in self._host.own or any(net.num_addresses == 1 for net in self._home_of(source)):
             return "own_address"
         if within(source, self._ignore):

@@ -16,7 +16,7 @@ from portsentry_py.core.packet import (
     URG,
     Packet,
 )
-from portsentry_py.events.model import Proto
+from portsentry_py.events.model import Proto, ScanType
 
 _TCP_OPTION_BYTES_OF_A_STACK = 28
 _SCTP_INIT, _SCTP_INIT_ACK, _SCTP_ABORT, _SCTP_COOKIE_ECHO, _SCTP_COOKIE_ACK = 1, 2, 6, 10, 11  # RFC 9260
@@ -28,10 +28,10 @@ _TRACEROUTE_PORTS = range(33_434, 33_626)  # traceroute(8): 33434 and on, one fo
 _TRACEROUTE_TTL = 32
 _PROTO_NAMES: dict[int, Proto] = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "icmpv6"}
 # Flags that no stack sends in a first packet: they are evidence by themselves.
-STEALTH_TYPES = frozenset({"fin", "null", "xmas", "odd_flags"})
+STEALTH_TYPES: frozenset[ScanType] = frozenset({"fin", "null", "xmas", "odd_flags"})
 
 
-def tcp_type(packet: Packet) -> str:
+def tcp_type(packet: Packet) -> ScanType:
     """The scan type of a TCP first packet without ACK and RST (RFC 9293).
 
     A full connect() sends the options of an operating system's stack (SACK permitted, window scale,
@@ -58,9 +58,11 @@ def request_of_reply(packet: Packet) -> int | None:
     return _ICMP_REPLIES.get((packet.proto, packet.src_port))
 
 
-def sctp_type(packet: Packet) -> str | None:
+def sctp_type(packet: Packet) -> ScanType | None:
     """`sctp_init` or `sctp_cookie` for what opens an association, None for the rest."""
-    return {_SCTP_INIT: "sctp_init", _SCTP_COOKIE_ECHO: "sctp_cookie"}.get(packet.flags)
+    if packet.flags == _SCTP_INIT:
+        return "sctp_init"
+    return "sctp_cookie" if packet.flags == _SCTP_COOKIE_ECHO else None
 
 
 def sctp_answers(packet: Packet) -> bool:

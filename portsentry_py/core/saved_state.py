@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from portsentry_py.core.flows import ServerKind
 from portsentry_py.core.scan_tracker import Scan
 from portsentry_py.core.served_ports import Learned
 from portsentry_py.core.source_record import SourceRecord
@@ -18,4 +19,4 @@ class SavedState(NamedTuple):
     newcomers: Sequence[SourceRecord] = ()
     scans: Sequence[Scan] = ()
     learned: Sequence[Learned] = ()
-    servers: Sequence[tuple[str, str]] = ()
+    servers: Sequence[tuple[str, ServerKind]] = ()

@@ -11,13 +11,14 @@ from heapq import merge
 from typing import NamedTuple
 
 from portsentry_py.config.settings import Lines
-from portsentry_py.core.finding import Finding
+from portsentry_py.core.finding import SCAN, TRAP, Finding, Series
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.rate_limit import ScanRateLimit
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.events.model import Direction, ScanType, State
 
-_ScanKey = tuple[str, str, bool]
+_ScanKey = tuple[str, Direction, Series]
 
 # The wait between two lines doubles up to this many times the first: still well within usual ban times.
 _LONGEST_WAIT = 4
@@ -26,7 +27,7 @@ _LONGEST_WAIT = 4
 class Report(NamedTuple):
     """A finding that becomes a line, and why now."""
 
-    state: str  # new, changed, grown, ongoing, ended
+    state: State
     time_us: int
     first_us: int
     finding: Finding
@@ -60,7 +61,7 @@ class Scan:
     last_probe: Sighting
     first_weight: int
     pace: RepeatInterval
-    said_types: set[str]
+    said_types: set[ScanType]
     said_bannable: bool
     next_weight: int
 
@@ -89,7 +90,7 @@ class ScanTracker:
         scan = self._fast.pop(key) or self._slow.pop(key)
         if scan is not None:
             scan.last, scan.last_probe = finding, finding.sighting
-        state = "new" if scan is None else self._state(scan, finding)
+        state: State | None = "new" if scan is None else self._state(scan, finding)
         if state is not None and not self._may_speak(finding):
             state = None
         if scan is None:
@@ -125,7 +126,7 @@ class ScanTracker:
             return True
         return self._limit.allows(finding.sighting.time_us, finding.record.probes, bans=finding.bannable)
 
-    def is_silent(self, sighting: Sighting, record: SourceRecord) -> bool:
+    def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether so many lines were written that there is none for this source now, whatever it did."""
         return not _is_proven(record) and self._limit.is_spent(sighting.time_us, record.probes)
 
@@ -135,7 +136,7 @@ class ScanTracker:
         It need not be looked at until then, if `touch` is told of its probes. The time is in microseconds
         since 1970, and so near that the end of the scan cannot come before it.
         """
-        key = (sighting.source, sighting.direction, False)
+        key = (sighting.source, sighting.direction, SCAN)
         scan = self._fast.peek(key) or self._slow.peek(key)
         if scan is None or not scan.said_bannable or scan.pace.due(sighting.time_us):
             return None
@@ -143,7 +144,7 @@ class ScanTracker:
 
     def touch(self, sighting: Sighting) -> None:
         """A probe of a source that is suppressed: its scan has not ended."""
-        key = (sighting.source, sighting.direction, False)
+        key = (sighting.source, sighting.direction, SCAN)
         scan = self._fast.touch(key) or self._slow.touch(key)
         if scan is not None:
             scan.last_probe = sighting
@@ -165,8 +166,8 @@ class ScanTracker:
             key, scan = due
             ended_us = scan.last_probe.time_us + quiet_us
             scans.pop(key)
-            # A touch has no end; of a source that the ledger has forgotten there is nothing left to tell.
-            if scan.last.technique != "trap" and not scan.last.record.evicted:
+            # Nothing is known of a source any more whose record was evicted.
+            if scan.last.series.has_end and not scan.last.record.evicted:
                 withdrawn = scan.last.weight < scan.first_weight
                 finding = scan.last._replace(sighting=scan.last_probe)
                 if withdrawn:
@@ -184,14 +185,14 @@ class ScanTracker:
         return finding.record.first_us
 
     def _pace(self, key: _ScanKey, now_us: int) -> RepeatInterval:
-        """A source that scans and touches decoys is one source: its two stories share one pace."""
-        source, direction, trap = key
-        other = (source, direction, not trap)
+        """The series of one source share one interval."""
+        source, direction, series = key
+        other = (source, direction, SCAN if series is TRAP else TRAP)
         told = self._fast.peek(other) or self._slow.peek(other)
         return told.pace if told else RepeatInterval(now_us, self._repeat_us, _LONGEST_WAIT * self._repeat_us)
 
     @staticmethod
-    def _state(scan: Scan, finding: Finding) -> str | None:
+    def _state(scan: Scan, finding: Finding) -> State | None:
         if finding.bannable and not scan.said_bannable:
             return "changed"
         if not scan.pace.due(finding.sighting.time_us):
@@ -215,7 +216,7 @@ def _is_proven(record: SourceRecord) -> bool:
 
 
 def _key(finding: Finding) -> _ScanKey:
-    return (finding.record.source, finding.record.direction, finding.technique == "trap")
+    return (finding.record.source, finding.record.direction, finding.series)
 
 
 def _next_power_of_ten(weight: int) -> int:

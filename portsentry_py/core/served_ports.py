@@ -1,24 +1,35 @@
 """Which ports are served: read from the socket tables, learned from answers, named by the operator."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
 
 from portsentry_py.config.settings import Served
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.lru_table import LruTable
+from portsentry_py.events.model import Proto
+
+PortKind = Literal["port", "icmp", "icmpv6", "sctp", "ip"]
+"""TCP and UDP share their port numbers; other protocols stand alone."""
 
 
 class Learned(NamedTuple):
     """A port that answered, of which kind, and when it did so last."""
 
     address: str
-    kind: str
+    kind: PortKind
     port: int
     answered_us: int
 
 
 _MAX_LEARNED = 65_536
-_PORT_PROTOS = frozenset({"tcp", "udp"})
+_KINDS: Mapping[Proto, PortKind] = {
+    "tcp": "port",
+    "udp": "port",
+    "icmp": "icmp",
+    "icmpv6": "icmpv6",
+    "sctp": "sctp",
+    "ip": "ip",
+}
 
 
 class ServedPorts:
@@ -32,7 +43,7 @@ class ServedPorts:
         self._named: frozenset[int] = frozenset()
         self._open_traps: frozenset[int] = frozenset()
         self._listening: frozenset[int] = frozenset()
-        self._learned: LruTable[tuple[str, str, int], int] = LruTable(_MAX_LEARNED)
+        self._learned: LruTable[tuple[str, PortKind, int], int] = LruTable(_MAX_LEARNED)
         self.numbers: set[int] = set()
         """Port numbers that are served somewhere, and some that were: what is not here is served nowhere."""
 
@@ -41,7 +52,7 @@ class ServedPorts:
         self._named = named.tcp | named.udp
         self._renumber()
 
-    def is_open_trap(self, proto: str, port: int) -> bool:
+    def is_open_trap(self, proto: Proto, port: int) -> bool:
         """Whether an answer from there is an open decoy's."""
         return proto == "tcp" and port in self._open_traps
 
@@ -54,9 +65,9 @@ class ServedPorts:
     def _renumber(self) -> None:
         self.numbers = {*self._named, *self._listening, *(key[2] for key, _ in self._learned.items())}
 
-    def learn(self, address: str, proto: str, port: int, now_us: int) -> None:
+    def learn(self, address: str, proto: Proto, port: int, now_us: int) -> None:
         """An answer came from there at that time."""
-        self._learned.put((address, _kind(proto), port), now_us)
+        self._learned.put((address, _KINDS[proto], port), now_us)
         self.numbers.add(port)
 
     def learned(self) -> list[Learned]:
@@ -69,15 +80,11 @@ class ServedPorts:
             self._learned.put((address, kind, port), answered_us)
             self.numbers.add(port)
 
-    def __call__(self, address: str, proto: str, port: int) -> bool:
+    def __call__(self, address: str, proto: Proto, port: int) -> bool:
         """Whether that port (or protocol number, or ICMP type) is served at that address of ours."""
         if self.is_open_trap(proto, port):
             return False
-        if proto in _PORT_PROTOS and (port in self._listening or port in self._named):
+        kind = _KINDS[proto]
+        if kind == "port" and (port in self._listening or port in self._named):
             return True
-        return (address, _kind(proto), port) in self._learned
-
-
-def _kind(proto: str) -> str:
-    """TCP and UDP share their port numbers here; other protocols stand alone."""
-    return "port" if proto in _PORT_PROTOS else proto
+        return (address, kind, port) in self._learned

@@ -4,6 +4,7 @@ import enum
 from typing import NamedTuple
 
 from portsentry_py.core.packet import Packet
+from portsentry_py.events.model import Direction, Proto, ScanType
 
 
 class Kind(enum.IntEnum):
@@ -33,8 +34,8 @@ class Sighting(NamedTuple):
     source: str
     target: str
     port: int
-    proto: str
-    scan_type: str
-    direction: str
+    proto: Proto
+    scan_type: ScanType
+    direction: Direction
     packet: Packet
     home_known: bool = True

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from portsentry_py.core.fingerprints import tool_of
 from portsentry_py.core.sighting import Sighting
+from portsentry_py.events.model import Direction, Proto, ScanType, Tool
 
 _T = TypeVar("_T")
 
@@ -17,6 +18,8 @@ _OTHER_PORT_POINTS = 1  # scanlogd 2.2.8, params.h: PORT_WEIGHT_HIGH
 _FIRST_UNPRIVILEGED_PORT = 1024
 MAX_STACKS = 8
 MAX_OPENED = 64
+ANY_TIME_US = 1 << 62
+"""A window that holds every attempt of a record."""
 # A source that only opens and closes connections is a health check: one in this time counts as a session.
 _HEALTH_CHECK_US = 60_000_000
 # A scan has the name of one type if at least nine in ten of its probes are of that type.
@@ -27,7 +30,7 @@ class Endpoint(NamedTuple):
     """What a source probes: one port (or IP protocol, or ICMP type) of one address."""
 
     target: str
-    proto: str
+    proto: Proto
     port: int
 
 
@@ -44,7 +47,7 @@ class Attempt:
 
     first_us: int
     last_us: int
-    scan_type: str
+    scan_type: ScanType
     settled: bool = False
     refused: bool = False
 
@@ -75,7 +78,7 @@ class SourceRecord:
     """
 
     source: str
-    direction: str
+    direction: Direction
     first_us: int
     last_us: int
     unserved: "OrderedDict[Endpoint, Attempt]" = field(default_factory=OrderedDict)
@@ -83,8 +86,8 @@ class SourceRecord:
     closed: int = 0
     # Tuples, because most records never have one: an empty set would cost 216 bytes.
     opened: tuple[Endpoint, ...] = ()
-    types: Counter[str] = field(default_factory=Counter)
-    tools: Counter[str] = field(default_factory=Counter)
+    types: Counter[ScanType] = field(default_factory=Counter)
+    tools: Counter[Tool] = field(default_factory=Counter)
     stacks: Counter[StackFingerprint] = field(default_factory=Counter)
     proven_stacks: tuple[StackFingerprint, ...] = ()
     proofs: tuple[Endpoint, ...] = ()
@@ -118,12 +121,12 @@ class SourceRecord:
         return any(self.stacks[stack] * 2 >= self.probes > 0 for stack in self.proven_stacks)
 
     @property
-    def scan_type(self) -> str:
+    def scan_type(self) -> ScanType:
         """The type of most probes."""
         return prevailing(self.types)
 
     @property
-    def tool(self) -> str | None:
+    def tool(self) -> Tool | None:
         """The tool whose fingerprint at least half of the probes carry."""
         if not self.tools:
             return None
@@ -202,7 +205,7 @@ class SourceRecord:
         self.proven_stacks, self.proofs = self.proven_stacks[:MAX_STACKS], self.proofs[:MAX_STACKS]
 
 
-def prevailing(types: Counter[str]) -> str:
+def prevailing(types: Counter[ScanType]) -> ScanType:
     """The one scan type among these, or `mixed` where none makes up nine in ten of them."""
     if not types:
         return "unknown"

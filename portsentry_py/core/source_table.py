@@ -8,10 +8,13 @@ from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
+from portsentry_py.events.model import Direction, Proto
 
 _MAX_TWINS = 8_192
+_Key = tuple[str, Direction]
 _PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 _ATTEMPTS = _PROBES | {Kind.SERVED}
+_TOUCHES = frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED})
 
 
 class SourceTable:
@@ -22,17 +25,22 @@ class SourceTable:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._known: LruTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
-        self._newcomers: LruTable[tuple[str, str], SourceRecord] = self._table(limits.max_sources)
+        self._known: LruTable[_Key, SourceRecord] = self._table(limits.max_sources)
+        self._newcomers: LruTable[_Key, SourceRecord] = self._table(limits.max_sources)
         self._twins: LruTable[tuple[Endpoint, int, int], SourceRecord] = LruTable(_MAX_TWINS)
         self._max_attempts = limits.max_attempts
         self._memory_us = limits.memory_hours * 3_600_000_000
         self._attempts = 0
+        self._traps = frozenset[tuple[Proto, int]]()
 
-    def _table(self, limit: int) -> LruTable[tuple[str, str], SourceRecord]:
+    def set_traps(self, traps: frozenset[tuple[Proto, int]]) -> None:
+        """Take the ports whose touches are counted."""
+        self._traps = traps
+
+    def _table(self, limit: int) -> LruTable[_Key, SourceRecord]:
         return LruTable(limit, on_evict=self._evict)
 
-    def _evict(self, _key: tuple[str, str], record: SourceRecord) -> None:
+    def _evict(self, _key: _Key, record: SourceRecord) -> None:
         self._attempts -= len(record.unserved)
         record.evict()
 
@@ -51,7 +59,7 @@ class SourceTable:
 
     def knows(self, source: str) -> bool:
         """Whether there is a record of what the source tried here."""
-        key = (source, "inbound")
+        key: _Key = (source, "inbound")
         return self._known.holds(key) or self._newcomers.holds(key)
 
     def known(self) -> list[SourceRecord]:
@@ -90,14 +98,13 @@ class SourceTable:
             self._find_twins(record, sighting, endpoint)
             self._attempts += record.attempt(endpoint, sighting)
             self._make_room(record, sighting.time_us, 1)
-        elif kind in {Kind.REFUSED, Kind.SILENT, Kind.TRAPPED}:
+        elif kind in _TOUCHES:
             _settle(record, endpoint, refused=kind is Kind.REFUSED)
+            record.trap_touches += self._is_touch(sighting)
         elif kind in {Kind.ANSWERED, Kind.SERVED}:
             self._retract(record, endpoint)
-        elif kind is Kind.SESSION and not record.trap_touches:
-            record.sessions += 1
-        elif kind is Kind.PROVEN:
-            record.prove(endpoint, sighting)
+        else:
+            self._prove(record, endpoint, sighting)
         return record
 
     def update_counted(
@@ -119,6 +126,18 @@ class SourceTable:
         for endpoint in refused:
             _settle(record, endpoint, refused=True)
         self._make_room(record, last.time_us, len(probes))
+
+    def _is_touch(self, sighting: Sighting) -> bool:
+        return (sighting.proto, sighting.port) in self._traps and sighting.direction == "inbound"
+
+    def _prove(self, record: SourceRecord, endpoint: Endpoint, sighting: Sighting) -> None:
+        """The source acknowledged what we sent, whether or not it used the connection."""
+        if sighting.kind is Kind.PROVEN:
+            record.prove(endpoint, sighting)
+        elif not record.trap_touches:
+            record.sessions += 1
+        if record.trap_touches and self._is_touch(sighting):
+            record.trap_answered = True
 
     def _record(self, sighting: Sighting) -> SourceRecord:
         key = (sighting.source, sighting.direction)
@@ -179,6 +198,6 @@ def _settle(record: SourceRecord, endpoint: Endpoint, *, refused: bool) -> None:
             record.closed += attempt.refuse()
 
 
-def _other_than(record: SourceRecord, table: LruTable[tuple[str, str], SourceRecord]) -> bool:
+def _other_than(record: SourceRecord, table: LruTable[_Key, SourceRecord]) -> bool:
     oldest = table.oldest()
     return oldest is not None and oldest[1] is not record

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from portsentry_py.core.decode import canonical_address
+from portsentry_py.events.model import Reason
 
 _RTF_GATEWAY = 0x2  # linux/route.h
 _RESOLV_CONF = ("etc/resolv.conf", "run/systemd/resolve/resolv.conf", "run/NetworkManager/resolv.conf")
@@ -28,19 +29,20 @@ _PORT = re.compile(r"(?:\[[^\]]*\]:|[^:\[\]/]*:)?(\d{1,5})")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{3,45}")
 
 
-def protected_addresses(root: Path = Path("/")) -> dict[str, str]:
+def protected_addresses(root: Path = Path("/")) -> dict[str, Reason]:
     """Each address with its reason: `gateway`, `resolver`, `ntp_server`, `dhcp_server`.
 
     Args:
         root: top of the tree with the files.
     """
-    found: dict[str, str] = {}
-    for reason, addresses in (
+    found: dict[str, Reason] = {}
+    sources: tuple[tuple[Reason, Iterator[str]], ...] = (
         ("dhcp_server", _in_files(root, _LEASES, ("dhcp-server-identifier", "SERVER_ADDRESS"))),
         ("ntp_server", _in_files(root, _TIME_CONF, ("server", "pool", "peer", "NTP", "FallbackNTP"))),
         ("resolver", _in_files(root, _RESOLV_CONF, ("nameserver",))),
         ("gateway", _gateways(root)),
-    ):
+    )
+    for reason, addresses in sources:
         found |= dict.fromkeys(addresses, reason)
     return found
 

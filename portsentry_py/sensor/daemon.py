@@ -156,7 +156,7 @@ class Daemon:
         while lines:
             packets, faults = self._pipeline.packets, self._faults
             self._publish(self._pipeline.feed(lines))
-            self._pipeline.faults += self._faults - faults
+            self._pipeline.count_faults(self._faults - faults)
             # All of them, unless the pipeline failed at one.
             lines = lines[max(1, self._pipeline.packets - packets) :]
 

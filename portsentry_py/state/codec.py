@@ -12,8 +12,9 @@ from typing import TypeVar
 from msgspec import DecodeError, msgpack
 
 from portsentry_py.core.decode import canonical_address
-from portsentry_py.core.detectors.base import MOST
+from portsentry_py.core.detectors.base import MAX_JUDGED
 from portsentry_py.core.finding import Finding
+from portsentry_py.core.flows import ServerKind
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import RepeatInterval, Scan
@@ -58,13 +59,13 @@ def _blocks(state: SavedState, settled_us: int) -> Iterator[Block]:
     scans: dict[int, list[Scan]] = defaultdict(list)
     for scan in state.scans:
         scans[id(scan.last.record)].append(scan)
-    yield Block(servers=state.servers[::-1])  # type: ignore[arg-type] # str in the core
+    yield Block(servers=list(state.servers[::-1]))
     for ports in _latest_first(state.learned, _PORTS_IN_BLOCK):
-        yield Block(learned=[SavedPort(*port) for port in ports])  # type: ignore[arg-type] # str in the core
+        yield Block(learned=[SavedPort(*port) for port in ports])
     for endpoints, sources in _sources(state.known, scans, settled_us):
-        yield Block(endpoints, known=sources)  # type: ignore[arg-type] # str in the core
+        yield Block(endpoints, known=sources)
     for endpoints, sources in _sources(state.newcomers, scans, settled_us):
-        yield Block(endpoints, newcomers=sources)  # type: ignore[arg-type] # str in the core
+        yield Block(endpoints, newcomers=sources)
 
 
 def _sources(
@@ -102,11 +103,11 @@ def _saved_source(
             endpoints[endpoint],
             attempt.first_us,
             attempt.last_us,
-            attempt.scan_type,  # type: ignore[arg-type] # str in the core
+            attempt.scan_type,
             attempt.settled,
             attempt.refused,
         )
-        for endpoint, attempt in islice(reversed(record.unserved.items()), MOST)
+        for endpoint, attempt in islice(reversed(record.unserved.items()), MAX_JUDGED)
         if attempt.settled or attempt.last_us < settled_us
     ]
     return SavedSource(
@@ -123,9 +124,9 @@ def _saved_scan(scan: Scan, endpoints: _Numbered, kept: int) -> SavedScan:
     # An attempt that is left out must not look like one that was withdrawn.
     holds = last.technique != "trap" and last.weight >= scan.first_weight
     return SavedScan(
-        last.technique,  # type: ignore[arg-type] # str in the core
-        last.reason,  # type: ignore[arg-type] # str in the core
-        last.scan_type,  # type: ignore[arg-type] # str in the core
+        last.technique,
+        last.reason,
+        last.scan_type,
         last.bannable,
         scan.said_bannable,
         min(scan.first_weight, kept) if holds else scan.first_weight,
@@ -135,7 +136,7 @@ def _saved_scan(scan: Scan, endpoints: _Numbered, kept: int) -> SavedScan:
         scan.pace.wait_us,
         probe.time_us,
         endpoints[Endpoint(probe.target, probe.proto, probe.port)],
-        sorted(scan.said_types),  # type: ignore[arg-type] # str in the core
+        sorted(scan.said_types),
     )
 
 
@@ -187,7 +188,7 @@ class _Reader:
         known: list[SourceRecord] = []
         newcomers: list[SourceRecord] = []
         learned: list[Learned] = []
-        servers: list[tuple[str, str]] = []
+        servers: list[tuple[str, ServerKind]] = []
         for block in _split(content):
             self._endpoints = [
                 Endpoint(self._addresses[target], proto, port) for target, proto, port in block.endpoints

@@ -3,12 +3,15 @@
 msgspec checks types, bounds and words; `codec` checks addresses, and that nothing is there twice.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from portsentry_py.core.decode import MAX_TIME_US
-from portsentry_py.core.detectors.base import MOST
+from portsentry_py.core.detectors.base import MAX_JUDGED
+from portsentry_py.core.flows import ServerKind
+from portsentry_py.core.served_ports import PortKind
 from portsentry_py.core.source_record import MAX_OPENED, MAX_STACKS
 from portsentry_py.events.model import Direction, Proto, Reason, ScanType, Technique, Tool
 
@@ -65,7 +68,7 @@ class SavedSource(_Row):
     direction: Direction
     first_us: Number
     last_us: Number
-    unserved: Annotated[list[SavedAttempt], Meta(max_length=MOST)]
+    unserved: Annotated[list[SavedAttempt], Meta(max_length=MAX_JUDGED)]
     opened: Annotated[list[Index], Meta(max_length=MAX_OPENED)]
     proofs: Annotated[list[Index], Meta(max_length=MAX_STACKS)]
     types: dict[ScanType, Number]
@@ -87,7 +90,7 @@ class SavedPort(_Row):
     """A port that answered."""
 
     address: Address
-    kind: Literal["port", "icmp", "icmpv6", "sctp", "ip"]
+    kind: PortKind
     port: Port
     answered_us: Number
 
@@ -95,8 +98,8 @@ class SavedPort(_Row):
 class Block(_Row):
     """A part of the state, small enough to be made between two packets."""
 
-    endpoints: list[tuple[Address, Proto, Port]] = []
+    endpoints: Sequence[tuple[Address, Proto, Port]] = []
     known: list[SavedSource] = []
     newcomers: list[SavedSource] = []
     learned: list[SavedPort] = []
-    servers: list[tuple[Address, Literal["resolver", "ntp_server", "dhcp_server"]]] = []
+    servers: list[tuple[Address, ServerKind]] = []

@@ -58,6 +58,7 @@ CORE = (
     "source_record",
     "source_table",
     "finding",
+    "group_table",
     "swept_ports",
     "detectors.base",
     "detectors.*",

@@ -20,6 +20,7 @@ from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Settings, Traps
 from portsentry_py.core.decode import canonical_address
 from portsentry_py.core.detectors.profiles import PROFILES
+from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import network_of
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events import schema
@@ -141,7 +142,7 @@ def test_every_profile_speaks_documented_words(profile: str) -> None:
 
 def detectors() -> set[type]:
     """Every class in detectors/ that a profile runs."""
-    return {type(one) for made in PROFILES.values() for one in made(Settings())}
+    return {type(one) for profile in PROFILES.values() for one in profile(Settings(), GroupTable(16))}
 
 
 def test_every_detector_is_in_some_profile() -> None:

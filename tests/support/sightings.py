@@ -6,6 +6,7 @@ from portsentry_py.config.settings import Limits
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.core.source_table import SourceTable
+from portsentry_py.events.model import Direction, Proto, ScanType
 from tests.support.build import HOST, SCANNER, SECOND_US, START_US, syn
 
 
@@ -15,10 +16,10 @@ def sighting(
     *,
     source: str = SCANNER,
     target: str = HOST,
-    proto: str = "tcp",
-    scan_type: str = "syn",
+    proto: Proto = "tcp",
+    scan_type: ScanType = "syn",
     at: float = 0,
-    direction: str = "inbound",
+    direction: Direction = "inbound",
     ttl: int = 64,
     seq: int = 0,
     tunnelled: bool = False,

@@ -1,61 +1,74 @@
-"""What every detector is: a pure judge of one source's record, asked at each of its sightings."""
+"""What every detector is, and what several of them share."""
 
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from portsentry_py.core.finding import Finding
+from portsentry_py.core.group_table import GroupLimits
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, prevailing
+from portsentry_py.core.source_record import ANY_TIME_US, Attempt, Endpoint, SourceRecord, prevailing
 from portsentry_py.core.swept_ports import is_swept_port
+from portsentry_py.events.model import Direction, Proto, ScanType
 
 PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 SETTLED = frozenset({Kind.REFUSED, Kind.SILENT})
-# However long a record is, so many of its latest attempts decide.
-MOST = 128
+# However long a record is, its latest attempts decide.
+MAX_JUDGED = 128
+
+Attempts = list[tuple[Endpoint, Attempt]]
+TrapPorts = Mapping[Proto, frozenset[int]]
 
 
 class Detector(Protocol):
     """Says when a source's record shows its technique.
 
-    Pure: no clock, no I/O, no logging; `sighting.time_us` is now. It answers at every sighting for which
-    the evidence holds; how often that becomes a line is decided behind it. `kinds` are the sightings that
-    it is asked at, and `direction` whose attempts it judges.
+    Pure: it writes nothing, and knows no clock, no I/O and no logging; `sighting.time_us` is now. It has a
+    finding at every sighting for which the evidence holds; the scan tracker decides which become lines.
+
+    Attributes:
+        kinds: the sightings after which it is asked.
+        direction: whose attempts it judges.
+        is_always_asked: also while no line about a scan of the source can be written.
+        trap_ports: ports whose touches the source table counts for it.
+        group_limits: how much the group table keeps for it; None if it does not read that table.
     """
 
-    kinds: frozenset[Kind]
-    direction: str
+    kinds: frozenset[Kind] = PROBES
+    direction: Direction = "inbound"
+    is_always_asked: bool = False
+    trap_ports: TrapPorts = MappingProxyType({})
+    group_limits: GroupLimits | None = None
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
-        """Judge the record after `sighting` was written into it."""
+        """Judge the record, which holds the sighting already."""
         ...
 
 
-Attempts = list[tuple[Endpoint, Attempt]]
-
-
 def attempts_on_target(
-    sighting: Sighting, record: SourceRecord, window_us: int, most: int = MOST
+    sighting: Sighting, record: SourceRecord, window_us: int = ANY_TIME_US, limit: int = MAX_JUDGED
 ) -> Attempts:
     """The latest attempts within the window on the sighting's target, over its transport."""
-    recent = record.recent(sighting.time_us, window_us, most)
+    recent = record.recent(sighting.time_us, window_us, limit)
     return [item for item in recent if item[0].target == sighting.target and item[0].proto == sighting.proto]
 
 
-def attempts_on_hosts(sighting: Sighting, record: SourceRecord, window_us: int) -> Attempts:
+def attempts_on_hosts(sighting: Sighting, record: SourceRecord, window_us: int = ANY_TIME_US) -> Attempts:
     """The latest attempts within the window, over the sighting's transport, that count over several hosts.
 
-    Where it is not known who "we" are, or where we are the source, a client or a peer-to-peer program looks
+    Where it is unknown who "we" are, or where we are the source, a client or a peer-to-peer program looks
     like a sweep: only ports that neither uses count then.
     """
     sure = sighting.home_known and sighting.direction == "inbound"
     return [
-        (pair, attempt)
-        for pair, attempt in record.recent(sighting.time_us, window_us, MOST)
-        if pair.proto == sighting.proto
-        and (sure or pair.proto not in {"tcp", "udp"} or is_swept_port(pair.port))
+        (endpoint, attempt)
+        for endpoint, attempt in record.recent(sighting.time_us, window_us, MAX_JUDGED)
+        if endpoint.proto == sighting.proto
+        and (sure or endpoint.proto not in {"tcp", "udp"} or is_swept_port(endpoint.port))
     ]
 
 
-def type_of(attempts: Attempts) -> str:
-    """What most of these attempts are."""
+def type_of(attempts: Attempts) -> ScanType:
+    """The scan type of most of these attempts."""
     return prevailing(Counter(attempt.scan_type for _, attempt in attempts))

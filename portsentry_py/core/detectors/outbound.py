@@ -1,14 +1,14 @@
-"""Outbound: this host itself asks many others for what they do not serve. An alarm, never a ban."""
+"""Outbound: this host itself probes many others for what they do not serve. An alarm, never a ban."""
 
 from portsentry_py.config.settings import Outbound
-from portsentry_py.core.detectors.base import SETTLED, attempts_on_hosts, type_of
+from portsentry_py.core.detectors.base import SETTLED, Detector, attempts_on_hosts, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 
 
-class OutboundDetector:
-    """Counts what stayed without an answer: distinct (host, port) pairs within a window."""
+class OutboundDetector(Detector):
+    """Counts distinct (host, port) pairs within a window that were refused or not answered."""
 
     kinds = SETTLED
     direction = "outbound"

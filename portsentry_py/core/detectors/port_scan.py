@@ -1,13 +1,14 @@
-"""Port scan: one source touches many unserved ports of one host within a window."""
+"""Port scan: one source probes many unserved ports of one host within a window."""
 
 from portsentry_py.config.settings import PortScan
-from portsentry_py.core.detectors.base import PROBES, attempts_on_target, type_of
+from portsentry_py.core.detectors.base import Detector, attempts_on_target, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.events.model import ScanType
 
 
-class PortScanDetector:
+class PortScanDetector(Detector):
     """Counts distinct unserved ports (or protocols) of one target, over one transport.
 
     Ports count as soon as they are probed and stop counting when somebody answers, so the verdict over
@@ -18,10 +19,7 @@ class PortScanDetector:
         types: the scan types that count; None for all.
     """
 
-    kinds = PROBES
-    direction = "inbound"
-
-    def __init__(self, settings: PortScan, types: frozenset[str] | None = None) -> None:
+    def __init__(self, settings: PortScan, types: frozenset[ScanType] | None = None) -> None:
         self._types = types
         self._min_ports = settings.min_ports
         self._min_protocols = settings.min_protocols
@@ -31,10 +29,10 @@ class PortScanDetector:
         """See Detector."""
         if self._types is not None and sighting.scan_type not in self._types:
             return None
-        enough = self._min_protocols if sighting.proto == "ip" else self._min_ports
-        if sighting.proto in {"icmp", "icmpv6"} or record.targets[sighting.target] < enough:
+        threshold = self._min_protocols if sighting.proto == "ip" else self._min_ports
+        if sighting.proto in {"icmp", "icmpv6"} or record.targets[sighting.target] < threshold:
             return None
         attempts = attempts_on_target(sighting, record, self._window_us)
-        if len(attempts) < enough:
+        if len(attempts) < threshold:
             return None
         return Finding("port_scan", sighting, record, type_of(attempts), True, "ports_in_window")

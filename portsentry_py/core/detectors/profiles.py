@@ -1,7 +1,7 @@
-"""The detectors that each profile runs: ours, or those that stand for one peer's rule.
+"""The detectors of each profile: ours, or those that stand for one peer's rule.
 
-What protects the innocent (served ports, who spoke first, the protected addresses) lies before and behind the
-detectors and holds in every profile.
+Served ports, who spoke first and protected addresses lie before and behind the detectors, so the innocent are
+protected in every profile.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from portsentry_py.config.settings import Ports, PortScan, Settings, Traps
 from portsentry_py.core.detectors.base import Detector
 from portsentry_py.core.detectors.distributed import DistributedDetector
 from portsentry_py.core.detectors.outbound import OutboundDetector
-from portsentry_py.core.detectors.peers.leaky_bucket import BucketDetector
+from portsentry_py.core.detectors.peers.leaky_bucket import LeakyBucketDetector
 from portsentry_py.core.detectors.peers.packets import PacketsDetector
 from portsentry_py.core.detectors.peers.points import SCANLOGD, SOPHOS, PointsDetector
 from portsentry_py.core.detectors.peers.rejects import HIGH, LOW, MEDIUM, RejectsDetector
@@ -20,6 +20,10 @@ from portsentry_py.core.detectors.slow import SlowDetector
 from portsentry_py.core.detectors.stealth import StealthDetector
 from portsentry_py.core.detectors.sweep import SweepDetector
 from portsentry_py.core.detectors.trap import TrapDetector
+from portsentry_py.core.group_table import GroupTable
+
+Profile = Callable[[Settings, GroupTable], tuple[Detector, ...]]
+
 
 # portsentry 2.0.7, examples/portsentry.conf: TCP_PORTS and UDP_PORTS.
 PORTSENTRY_TCP: Ports = frozenset(
@@ -52,8 +56,8 @@ PORTSENTRY_TCP: Ports = frozenset(
 PORTSENTRY_UDP: Ports = frozenset({7, 9, 13, 19, 111, 389, 513, 517, 518})
 
 
-def _default(settings: Settings) -> tuple[Detector, ...]:
-    """The first to speak names the scan."""
+def _default(settings: Settings, groups: GroupTable) -> tuple[Detector, ...]:
+    """Our own; the first that has a finding names the scan."""
     sections = settings.detectors
     return (
         TrapDetector(settings.traps),
@@ -61,12 +65,12 @@ def _default(settings: Settings) -> tuple[Detector, ...]:
         SweepDetector(sections.sweep),
         StealthDetector(sections.stealth),
         SlowDetector(sections.slow),
-        DistributedDetector(sections.distributed, settings.limits.max_sources),
+        DistributedDetector(sections.distributed, groups),
         OutboundDetector(sections.outbound),
     )
 
 
-def _portsentry(settings: Settings) -> tuple[Detector, ...]:
+def _portsentry(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]:
     """Listed ports, first packet (SCAN_TRIGGER 0)."""
     traps = settings.traps
     if traps == Traps():
@@ -74,22 +78,22 @@ def _portsentry(settings: Settings) -> tuple[Detector, ...]:
     return (TrapDetector(replace(traps, ban_on="first")),)
 
 
-def _portanoia(settings: Settings) -> tuple[Detector, ...]:
+def _portanoia(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]:
     """The one port (or those) that the operator names, first packet."""
     return (TrapDetector(replace(settings.traps, ban_on="first")),)
 
 
-def _alone(*detectors: Detector) -> Callable[[Settings], tuple[Detector, ...]]:
-    """A peer without decoy ports: they are watched only if the operator names some."""
+def _alone(*detectors: Detector) -> Profile:
+    """A peer without traps: they are watched only if the operator names some."""
 
-    def made(settings: Settings) -> tuple[Detector, ...]:
+    def profile(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]:
         traps = () if settings.traps == Traps() else (TrapDetector(settings.traps),)
         return (*traps, *detectors)
 
-    return made
+    return profile
 
 
-PROFILES: dict[str, Callable[[Settings], tuple[Detector, ...]]] = {
+PROFILES: dict[str, Profile] = {
     "default": _default,
     "portsentry": _portsentry,
     "portanoia": _portanoia,
@@ -101,13 +105,13 @@ PROFILES: dict[str, Callable[[Settings], tuple[Detector, ...]]] = {
         PortScanDetector(PortScan(min_ports=4, window_seconds=60), frozenset({"syn", "connect"}))
     ),
     "psad": _alone(PacketsDetector()),
-    "crowdsec": _alone(BucketDetector()),
+    "crowdsec": _alone(LeakyBucketDetector()),
     "snort-low": _alone(RejectsDetector(LOW)),
     "snort-medium": _alone(RejectsDetector(MEDIUM)),
     "snort-high": _alone(RejectsDetector(HIGH)),
 }
 
 
-def registry(settings: Settings) -> tuple[Detector, ...]:
+def detectors_of(settings: Settings, groups: GroupTable) -> tuple[Detector, ...]:
     """The detectors of the profile that the settings name, in the order in which they are asked."""
-    return PROFILES[settings.profile](settings)
+    return PROFILES[settings.profile](settings, groups)

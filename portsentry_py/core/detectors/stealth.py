@@ -1,18 +1,15 @@
 """Stealth: first packets with flags that no stack sends (FIN, NULL, Xmas and other oddities)."""
 
 from portsentry_py.config.settings import Stealth
-from portsentry_py.core.detectors.base import MOST, PROBES, type_of
+from portsentry_py.core.detectors.base import MAX_JUDGED, Detector, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 
 
-class StealthDetector:
+class StealthDetector(Detector):
     """Needs few packets, because no honest one looks like this; but a lone one can be forged or broken."""
-
-    kinds = PROBES
-    direction = "inbound"
 
     def __init__(self, settings: Stealth) -> None:
         self._min_ports = settings.min_ports
@@ -22,7 +19,7 @@ class StealthDetector:
         """See Detector."""
         if sighting.scan_type not in STEALTH_TYPES:
             return None
-        recent = record.recent(sighting.time_us, self._window_us, MOST)
+        recent = record.recent(sighting.time_us, self._window_us, MAX_JUDGED)
         attempts = [item for item in recent if item[1].scan_type in STEALTH_TYPES]
         if len(attempts) < self._min_ports:
             return None

@@ -35,11 +35,9 @@ from portsentry_py.core import (
     source_table,
 )
 from portsentry_py.core.columns import SharedCells
-from portsentry_py.core.detectors.distributed import DistributedDetector
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.core.sighting import Kind
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.events import model
 from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
@@ -329,9 +327,7 @@ def _forgotten_of(engine: Pipeline) -> int:
 
 
 def _ports_of_groups(engine: Pipeline) -> int:
-    asked = engine._asked[Kind.PROBE, "inbound"]
-    found = [one._groups for one in asked if isinstance(one, DistributedDetector)]
-    return sum(len(ports) for groups in found for _, ports in groups.items())
+    return sum(len(ports) for _, ports in engine._groups._groups.items())
 
 
 def _length(*paths: str) -> Held:
@@ -448,7 +444,7 @@ TABLES = (
         lambda limits: _GROUP_PORTS * limits.max_sources,
         _ports_of_groups,
         _groups,
-        inside=("DistributedDetector._groups",),
+        inside=("GroupTable._groups",),
         filled=lambda limits: _GROUP_PORTS * (limits.max_sources // _PART),
         version=6,
     ),

@@ -160,10 +160,10 @@ def test_the_packets_that_fill_all_tables_leave_none_empty(saturated: Pipeline) 
 
 # Bounded by the configuration and the host, or by how many different ones there are.
 FEW = {
-    "Pipeline._asked",
+    "Pipeline._detectors",
     "Pipeline._discarded",
     "HostState.protected",
-    "TrapDetector.ports",
+    "TrapDetector.trap_ports",
     "portsentry_py.config.loader._adapter",
 }
 LARGE = 1_024

@@ -99,7 +99,7 @@ def test_a_scanner_is_known_by_its_headers(name: str, packet: Packet) -> None:
 def test_no_rule_matches_a_packet_of_a_later_tool(name: str, rule: object) -> None:
     """The first rule that matches names the tool: masscan can send nmap's window and option."""
     assert callable(rule)
-    names = [name for name, _, _ in FINGERPRINTS]
+    names: list[str] = [name for name, _, _ in FINGERPRINTS]
     later = [packet for other, packet in CASES if names.index(other) > names.index(name)]
     assert not [packet for packet in later if rule(packet)]
 
@@ -154,7 +154,7 @@ def test_ipv6_has_neither_identification_nor_an_address_of_32_bits() -> None:
 
 
 def test_the_words_of_the_line_are_those_of_the_table() -> None:
-    names = [name for name, _, _ in FINGERPRINTS]
+    names: list[str] = [name for name, _, _ in FINGERPRINTS]
     assert set(names) == set(get_args(Tool)) == set(REAL)
     assert all(source for _, _, source in FINGERPRINTS)
 

@@ -12,6 +12,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.sighting import Kind
 from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.events.model import Direction, Reason
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, START_US, US
 from tests.support.sightings import sighting
 
@@ -20,7 +21,7 @@ def finding(
     source: str,
     *,
     bannable: bool = True,
-    direction: str = "inbound",
+    direction: Direction = "inbound",
     verified: bool = False,
     tunnelled: bool = False,
     has_twin: bool = False,
@@ -80,14 +81,15 @@ def test_a_scanner_inside_our_home_networks_is_watched() -> None:
 
 @pytest.mark.parametrize("reason", ["gateway", "resolver", "ntp_server", "dhcp_server", "ssh_session"])
 @pytest.mark.parametrize("source", [SCANNER, SCANNER6])
-def test_what_we_depend_on_is_ignored(reason: str, source: str) -> None:
+def test_what_we_depend_on_is_ignored(reason: Reason, source: str) -> None:
     host = HostState(own=US.own, protected={source: reason})
     assert judged(finding(source, verified=True), host=host) == ("ignore", reason)
     assert judged(finding(FRIEND), host=host)[0] == "ban"
 
 
 def test_servers_that_answered_us_are_ignored() -> None:
-    policy = Policy((), {SCANNER: "resolver"}.get)
+    servers: dict[str, Reason] = {SCANNER: "resolver"}
+    policy = Policy((), servers.get)
     policy.set_host(US)
     assert policy.verdict(finding(SCANNER)) == ("ignore", "resolver")
     assert policy.verdict(finding(FRIEND))[0] == "ban"

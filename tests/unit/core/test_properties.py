@@ -21,7 +21,7 @@ from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, SYN, Packet
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.events.model import EvidenceEvent
+from portsentry_py.events.model import EvidenceEvent, Reason
 from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,
@@ -115,7 +115,7 @@ def test_some_sources_are_never_banned(traffic: list[Sent]) -> None:
 @given(conversations((SCANNER, SCANNER6, HOST, HOST6)), st.sampled_from(["listed", "named", "protected"]))
 def test_protected_sources_are_neither_banned_nor_watched(traffic: list[Sent], how: str) -> None:
     networks = (ip_network(f"{SCANNER}/32"), ip_network(f"{SCANNER6}/128"))
-    protected = {SCANNER: "gateway", SCANNER6: "resolver"}
+    protected: dict[str, Reason] = {SCANNER: "gateway", SCANNER6: "resolver"}
     settings = strict(ignore=networks if how == "listed" else ())
     host = HostState(
         own=US.own,

@@ -10,6 +10,7 @@ from portsentry_py.core.finding import Finding
 from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
+from portsentry_py.events.model import ScanType, Technique
 from tests.support.build import FRIEND, HOST, SCANNER, SECOND_US, START_US
 from tests.support.sightings import sighting
 
@@ -21,9 +22,9 @@ def finding(
     *,
     at: float = 0,
     source: str = SCANNER,
-    scan_type: str = "syn",
+    scan_type: ScanType = "syn",
     bannable: bool = True,
-    technique: str = "port_scan",
+    technique: Technique = "port_scan",
     record: SourceRecord | None = None,
 ) -> Finding:
     """A finding of that weight, about a record of its own if none is given."""
@@ -104,11 +105,12 @@ def test_a_scan_that_goes_on_is_told_more_and_more_rarely_but_never_forgotten() 
 
 
 def test_whatever_a_banned_source_does_it_is_not_told_more_often() -> None:
-    types = ("syn", "fin", "null", "xmas", "udp")
+    types: tuple[ScanType, ...] = ("syn", "fin", "null", "xmas", "udp")
+    techniques: tuple[Technique, ...] = ("port_scan", "trap")
     scans = reports()
     told = []
     for second in range(600):
-        for technique in ("port_scan", "trap"):
+        for technique in techniques:
             record = finding(8 + 5 * second, technique=technique)
             changed = record._replace(scan_type=types[second % 5])
             at = changed._replace(sighting=changed.sighting._replace(time_us=START_US + second * SECOND_US))
@@ -269,7 +271,7 @@ def test_what_was_said_already_is_not_forgotten_while_too_many_scan() -> None:
 def test_a_source_that_proved_itself_is_told_however_many_scan() -> None:
     scans = ScanTracker(Lines(scans_per_second=1), 100)
     states(scans, *strangers(20))
-    assert scans.is_silent(at(0), SourceRecord(SCANNER, "inbound", START_US, START_US))
+    assert scans.is_spent(at(0), SourceRecord(SCANNER, "inbound", START_US, START_US))
     record = grow(SourceRecord(SCANNER, "inbound", START_US, START_US, trap_answered=True), 8)
-    assert not scans.is_silent(at(0), record)
+    assert not scans.is_spent(at(0), record)
     assert states(scans, finding(record=record)) == ["new"]

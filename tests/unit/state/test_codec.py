@@ -16,7 +16,7 @@ from msgspec import msgpack
 
 from portsentry_py.config import loader
 from portsentry_py.config.settings import Distributed, Limits, Settings, Traps
-from portsentry_py.core.detectors.base import MOST
+from portsentry_py.core.detectors.base import MAX_JUDGED
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.saved_state import SavedState
@@ -147,9 +147,9 @@ def test_attempts_that_are_not_saved_do_not_seem_withdrawn() -> None:
     (scan,) = before.state().scans
     scan.first_weight = 300
     after = restarted(before)
-    assert len(ports_of(after, SCANNER)) == MOST
+    assert len(ports_of(after, SCANNER)) == MAX_JUDGED
     (ended,) = scans(after.advance(micros(600)))
-    assert (ended.reason, ended.verdict, ended.ports) == ("ports_in_window", "ban", MOST)
+    assert (ended.reason, ended.verdict, ended.ports) == ("ports_in_window", "ban", MAX_JUDGED)
 
 
 def test_withdrawn_attempts_stay_withdrawn() -> None:

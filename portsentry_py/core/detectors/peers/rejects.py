@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from portsentry_py.core.detectors.base import MOST, PROBES, SETTLED, attempts_on_target, type_of
+from portsentry_py.core.detectors.base import (
+    MAX_JUDGED,
+    PROBES,
+    SETTLED,
+    Detector,
+    attempts_on_target,
+    type_of,
+)
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
@@ -23,11 +30,10 @@ MEDIUM = Rejects(90, 200, 10, 15)
 HIGH = Rejects(600, 200, 5, 10)
 
 
-class RejectsDetector:
-    """So many refusals over so many ports, or so many attempts at all (0: never)."""
+class RejectsDetector(Detector):
+    """Has a finding at `rejects` refusals over `ports` ports, or at `scans` attempts (0: never)."""
 
     kinds = PROBES | SETTLED
-    direction = "inbound"
 
     def __init__(self, rejects: Rejects) -> None:
         self._limits = rejects
@@ -35,8 +41,8 @@ class RejectsDetector:
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
         limits = self._limits
-        window_us, most = limits.window_seconds * 1_000_000, max(MOST, limits.scans)
-        attempts = attempts_on_target(sighting, record, window_us, most)
+        window_us, limit = limits.window_seconds * 1_000_000, max(MAX_JUDGED, limits.scans)
+        attempts = attempts_on_target(sighting, record, window_us, limit)
         refused = sum(attempt.refused for _, attempt in attempts)
         rejected = refused >= limits.rejects and len(attempts) >= limits.ports
         scanned = 0 < limits.scans <= len(attempts)

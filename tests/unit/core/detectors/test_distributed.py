@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from portsentry_py.config.settings import Detectors, Distributed, Limits, Settings
+from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event, ScanEvent
-from tests.support.build import FRIEND, HOST, Sent, connect, in_time, scans, syn, syn_ack, udp, watch
+from tests.support.build import FRIEND, HOST, US, Sent, connect, in_time, scans, syn, syn_ack, udp, watch
 
 SOURCES = ("203.0.113.1", "203.0.113.2", "203.0.113.3")
 SOURCES6 = ("2001:db8:bad:1::1", "2001:db8:bad:1::2", "2001:db8:bad:1:f::3")
@@ -112,6 +113,13 @@ def test_datagrams_count_as_well() -> None:
 def test_what_we_ask_others_is_not_counted() -> None:
     ours = [syn(HOST, *range(2000, 2007), dst=FRIEND, every=10)]
     assert together(watch(Settings(), *ours)) == []
+
+
+def test_a_reload_in_the_middle_forgets_nothing() -> None:
+    pipeline, probes = Pipeline(Settings(), US), shared(6, 5, 5)
+    found = watch(pipeline, probes[:8])
+    pipeline.set_settings(Settings())
+    assert together([*found, *watch(pipeline, probes[8:])])
 
 
 def test_the_operator_chooses_the_numbers() -> None:

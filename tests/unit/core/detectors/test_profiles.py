@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from portsentry_py.config.settings import PEERS, Profile, Settings, Traps
-from portsentry_py.core.detectors.profiles import PORTSENTRY_TCP, PORTSENTRY_UDP, PROFILES, registry
+from portsentry_py.core.detectors.profiles import PORTSENTRY_TCP, PORTSENTRY_UDP, PROFILES, detectors_of
+from portsentry_py.core.group_table import GroupTable
 from tests.support.build import SCANNER, connect, evidence, fin, refused, scans, syn, traps, udp, visit, watch
 from tests.support.paths import PACKAGE
 
@@ -15,7 +16,9 @@ def test_every_profile_of_the_settings_has_its_detectors() -> None:
 
 
 def test_the_default_profile_runs_everything_of_ours() -> None:
-    modules = [type(detector).__module__.rpartition(".")[2] for detector in registry(Settings())]
+    modules = [
+        type(detector).__module__.rpartition(".")[2] for detector in detectors_of(Settings(), GroupTable(16))
+    ]
     assert modules[0] == "trap", "a touch is reported before the scan that it belongs to"
     files = {path.stem for path in (PACKAGE / "core/detectors").glob("[a-z]*.py")}
     assert sorted(modules) == sorted(files - {"base", "profiles"})

@@ -1,0 +1,74 @@
+"""Which ports of a target the sources of a group probed: Sightings in, for scans that sources share."""
+
+from typing import NamedTuple
+
+from portsentry_py.core.host_state import network_of
+from portsentry_py.core.lru_table import LruTable
+from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.events.model import Proto
+
+Ports = dict[tuple[Proto, int], tuple[str, int]]
+"""Port to the source that probed it first and the time of its last probe, in the order of the last probe.
+
+There are few in a group and many groups: a plain dict is half as large as an ordered one.
+"""
+_KINDS = frozenset({Kind.PROBE, Kind.REPEAT, Kind.ANSWERED})
+
+
+class GroupLimits(NamedTuple):
+    """The ports kept for one group and target, and for how long in a network and for a tool."""
+
+    max_ports: int
+    network_window_us: int
+    tool_window_us: int
+
+
+class GroupTable:
+    """The ports that each network (/24 or /64), and all users of each tool, probed of each target.
+
+    A port belongs to the first source that probed it: neighbours that all probe the same are no scan.
+    """
+
+    def __init__(self, max_groups: int) -> None:
+        self._groups: LruTable[tuple[str, str], Ports] = LruTable(max_groups)
+        self._limits: GroupLimits | None = None
+
+    def set_limits(self, limits: GroupLimits | None) -> None:
+        """Take the limits of the detector that reads the table; None where no detector does."""
+        self._limits = limits
+
+    def ports(self, group: str, target: str) -> Ports:
+        """The ports of the target that the group (a network or a tool) probed."""
+        return self._groups.peek((group, target)) or {}
+
+    def update(self, sighting: Sighting, record: SourceRecord) -> None:
+        """Write a sighting into the groups of its source."""
+        limits = self._limits
+        if limits is None or sighting.kind not in _KINDS or sighting.direction != "inbound":
+            return
+        if sighting.proto not in {"tcp", "udp"}:
+            return
+        tool = record.tool
+        if tool is not None:
+            self._update(tool, sighting, limits.max_ports, limits.tool_window_us)
+        network = network_of(sighting.source)
+        self._update(network, sighting, limits.max_ports, limits.network_window_us)
+
+    def _update(self, group: str, sighting: Sighting, max_ports: int, window_us: int) -> None:
+        key = (group, sighting.target)
+        ports = self._groups.touch(key)
+        if ports is None:
+            ports = {}
+            self._groups.put(key, ports)
+        port = (sighting.proto, sighting.port)
+        source, _ = ports.pop(port, (sighting.source, 0))
+        if sighting.kind is Kind.ANSWERED:
+            return
+        ports[port] = (source, sighting.time_us)
+        while len(ports) > max_ports or abs(sighting.time_us - _oldest_us(ports)) > window_us:
+            del ports[next(iter(ports))]
+
+
+def _oldest_us(ports: Ports) -> int:
+    return next(iter(ports.values()))[1]

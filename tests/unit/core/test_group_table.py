@@ -1,0 +1,88 @@
+"""What the sources of a network, or the users of a tool, probed together."""
+
+from __future__ import annotations
+
+from portsentry_py.core.group_table import GroupLimits, GroupTable, Ports
+from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.events.model import Direction, Proto
+from tests.support.build import HOST, HOST6, SECOND_US, START_US
+from tests.support.sightings import sighting
+
+NEIGHBOURS = ("203.0.113.1", "203.0.113.2")
+NETWORK = "203.0.113.0/24"
+LIMITS = GroupLimits(max_ports=4, network_window_us=60 * SECOND_US, tool_window_us=6 * SECOND_US)
+
+
+def table(*sightings: Sighting, tool: bool = False, max_groups: int = 16) -> GroupTable:
+    made = GroupTable(max_groups)
+    made.set_limits(LIMITS)
+    for one in sightings:
+        record = SourceRecord(one.source, one.direction, START_US, START_US, probes=1)
+        record.tools.update({"zmap": 1} if tool else {})
+        made.update(one, record)
+    return made
+
+
+def probe(
+    port: int,
+    source: str = NEIGHBOURS[0],
+    *,
+    at: float = 0,
+    kind: Kind = Kind.PROBE,
+    proto: Proto = "tcp",
+    direction: Direction = "inbound",
+) -> Sighting:
+    return sighting(kind, port, source=source, at=at, proto=proto, direction=direction)
+
+
+def sources(ports: Ports) -> dict[int, str]:
+    return {port: source for (_, port), (source, _) in ports.items()}
+
+
+def test_a_port_belongs_to_the_first_source_that_probed_it() -> None:
+    first, second = NEIGHBOURS
+    ports = table(probe(1, first), probe(2, second), probe(1, second, at=1)).ports(NETWORK, HOST)
+    assert sources(ports) == {2: second, 1: first}
+
+
+def test_targets_and_groups_are_counted_apart() -> None:
+    groups = table(probe(1), probe(2, "198.51.100.7"), tool=True)
+    assert sources(groups.ports(NETWORK, HOST)) == {1: NEIGHBOURS[0]}
+    assert sources(groups.ports("zmap", HOST)) == {1: NEIGHBOURS[0], 2: "198.51.100.7"}
+    assert groups.ports(NETWORK, HOST6) == groups.ports("masscan", HOST) == {}
+
+
+def test_a_port_that_answers_is_retracted() -> None:
+    ports = table(probe(1), probe(2), probe(1, kind=Kind.ANSWERED)).ports(NETWORK, HOST)
+    assert sources(ports) == {2: NEIGHBOURS[0]}
+
+
+def test_ports_are_forgotten_after_the_window_or_when_they_are_too_many() -> None:
+    groups = table(*(probe(port, at=port) for port in range(1, 9)), tool=True)
+    assert list(sources(groups.ports(NETWORK, HOST))) == [5, 6, 7, 8]
+    late = table(probe(1), probe(2, at=5), probe(3, at=7), tool=True)
+    assert list(sources(late.ports("zmap", HOST))) == [2, 3]
+    assert list(sources(late.ports(NETWORK, HOST))) == [1, 2, 3]
+
+
+def test_groups_are_bounded() -> None:
+    groups = table(*(probe(1, f"10.0.{net}.1") for net in range(20)))
+    assert [bool(groups.ports(f"10.0.{net}.0/24", HOST)) for net in range(20)] == [False] * 4 + [True] * 16
+
+
+def test_nothing_else_is_counted() -> None:
+    others = [
+        probe(1, kind=Kind.REFUSED),
+        probe(1, kind=Kind.SERVED),
+        probe(1, proto="icmp"),
+        probe(1, direction="outbound"),
+    ]
+    assert table(*others).ports(NETWORK, HOST) == {}
+
+
+def test_nothing_is_counted_where_no_detector_reads_it() -> None:
+    groups = table()
+    groups.set_limits(None)
+    groups.update(probe(1), SourceRecord(NEIGHBOURS[0], "inbound", START_US, START_US))
+    assert groups.ports(NETWORK, HOST) == {}
