@@ -16,22 +16,22 @@ from portsentry_py.core.tshark36 import numbers_of
 
 
 class Discard(enum.Enum):
-    """Why a line gives no packet."""
+    """Why a line has no packet."""
 
     NOT_IP = "not_ip"
-    FRAGMENT = "fragment"  # a piece; the reassembled whole comes with the last piece
-    ESTABLISHED = "established"  # plain ACK and data: the kernel filter drops the same live
+    FRAGMENT = "fragment"  # tshark prints the reassembled packet with the last fragment
+    ESTABLISHED = "established"  # plain ACK and data, which the kernel filter drops in a live capture
     MALFORMED = "malformed"
 
 
-# 9999-12-31: what comes of a packet seconds later still has a date that the log can show. pcapng can carry
-# later ones.
+# 9999-12-31: an event seconds after the packet still has a date that the log can show. pcapng allows later
+# times.
 MAX_TIME_US = 253_402_214_400_000_000
 _MAX_TIME_CELL = 40
 _NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 _MAX_BYTE = 255
 _MAX_VLAN = 4095
-# Longer cells are as rare as they are strange: a table of them would be as large as whoever sends them likes.
+# Longer cells are rare and odd; a cache of them would let a sender choose its size.
 _MAX_CACHED = 512
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
@@ -40,8 +40,7 @@ _TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
-# 3.6 adds the same in decimal: 0x0007 (7).
-_ID = slice(6)
+_ID = slice(6)  # 3.6 adds the same in decimal: 0x0007 (7)
 _IPV4_HEADER = 20
 _IPV6_HEADER = 40
 _ICMP_ERRORS = {3, 4, 5, 11, 12}
@@ -49,7 +48,11 @@ _ICMPV6_LAST_ERROR = 127
 
 
 def canonical_address(text: str) -> str:
-    """The canonical form of an IP address, the same on every Python; raises ValueError if it is none."""
+    """The canonical form of an IP address, the same on every Python.
+
+    Raises:
+        ValueError: the text is no address.
+    """
     if ":" in text:
         if "%" in text:  # a zone may be any text
             raise ValueError(text)
@@ -61,7 +64,7 @@ def canonical_address(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _canonical_target(cell: str) -> str:
-    """Most packets are to us or from us: one text for all that hold it."""
+    """One string for all packets to an address: most packets are to us or from us."""
     return canonical_address(cell.strip())
 
 
@@ -80,7 +83,7 @@ def decode(line: str) -> Packet | Discard:
         line: the cells of `columns.COLUMNS`, separated by tabs, padded with blanks.
 
     Returns:
-        The packet, or why there is none. Anything that cannot be understood is MALFORMED.
+        The packet, or why there is none. A line that cannot be read is MALFORMED.
     """
     try:
         return _decode(line)
@@ -160,13 +163,13 @@ def _shared(text: str) -> _Shared | Discard:
         vlan=_number(innermost(cells.vlan) or "0", _MAX_VLAN),
         iface=_iface(cells.iface),
         tunnelled=any(number in _TUNNELS for number in chain[:-1]),
-        # An extension header with nothing behind it: nothing that a host would answer.
+        # An extension header with nothing behind it: no host answers that.
         leads_nowhere=chain[-1] in _IPV6_EXTENSIONS,
     )
 
 
 def _quoted(proto: int, payload: bytes) -> Quoted | None:
-    """The quotation of an ICMP error; older tsharks show 36 bytes, which end within an IPv6 header."""
+    """The quotation of an ICMP error; older versions print 36 bytes, which end within an IPv6 header."""
     inner = payload[8:]
     if proto == ICMP and payload[0] in _ICMP_ERRORS and len(inner) >= _IPV4_HEADER:
         header = (inner[0] & 0x0F) * 4
@@ -183,14 +186,14 @@ def _quoted(proto: int, payload: bytes) -> Quoted | None:
 
 
 def _number(text: str, most: int) -> int:
-    """A number as tshark prints it: what `int` takes besides (signs, underscores) is none."""
+    """A number as tshark prints it: `int` accepts more, such as signs and underscores."""
     if _NUMBER.fullmatch(text) is None or int(text) > most:
         raise ValueError(text)
     return int(text)
 
 
 def _iface(cell: str) -> str:
-    """The interface's name, if it is one that a kernel would give: a capture file can hold any text."""
+    """The interface's name, if a kernel would accept it: a capture file can hold any text."""
     name = innermost(cell)
     return name if _IFACE.fullmatch(name) else ""
 

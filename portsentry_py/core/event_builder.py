@@ -1,4 +1,4 @@
-"""Reports and sightings become events: the last step of the core."""
+"""Events from reports and sightings: the last step of the core."""
 
 from hashlib import blake2s
 from itertools import islice
@@ -62,7 +62,7 @@ def evidence_event(report: Report, verdict: Verdict, reason: Reason) -> Evidence
 
 
 def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
-    """The `connection` line of an attempt whose outcome is known; dated with its first packet."""
+    """The `connection` line of an attempt whose outcome is known; it has the time of the first packet."""
     packet = sighting.packet
     return ConnectionEvent(
         timestamp=utc(packet.time_us),

@@ -1,7 +1,6 @@
-"""Which tool sent a probe, by what it writes into the headers. Unknown stays unknown.
+"""Fingerprints of scanners: which tool sent a probe, by what it writes into the headers.
 
-Each rule is one line of the table below with its source. A fingerprint can be forged or switched off: it
-names, it never decides.
+A fingerprint can be forged or switched off, so it names a tool and decides nothing.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,7 @@ _UNICORNSCAN_OPTIONS = bytes.fromhex("020405b40402080a")
 
 @lru_cache(maxsize=4096)
 def _address(text: str) -> int:
-    """An IPv4 address as a number; 0 for IPv6, whose addresses no tool folds into 32 bits."""
+    """An IPv4 address as a number; 0 for IPv6, because no tool folds its addresses into 32 bits."""
     return 0 if ":" in text else int(ip_address(text))
 
 
@@ -77,7 +76,7 @@ def _unicornscan(packet: Packet) -> bool:
     )
 
 
-# name, rule, source
+# Tool, rule, source of the rule. The first rule that matches names the tool.
 FINGERPRINTS: tuple[tuple[Tool, Callable[[Packet], bool], str], ...] = (
     ("mirai", _mirai, "Antonakakis et al., USENIX Security 2017: sequence number = destination address"),
     ("zmap", _zmap, "Durumeric et al., USENIX Security 2013: IP identification 54321"),
@@ -91,20 +90,20 @@ FINGERPRINTS: tuple[tuple[Tool, Callable[[Packet], bool], str], ...] = (
 
 
 def tool_of(packet: Packet) -> Tool | None:
-    """The tool whose fingerprint the probe carries, None where none is known."""
+    """The tool whose fingerprint the probe carries; None if none is known."""
     if packet.proto not in {TCP, ICMP}:
         return "zmap" if packet.ip_id == _ZMAP_IP_ID else None
-    # The tools whose mark differs from probe to probe; the marks of the others are alike in all of them.
+    # The fingerprints of these tools differ from probe to probe; those of the others can be cached.
     if _mirai(packet):
         return "mirai"
     if _zmap(packet):
         return "zmap"
     if _masscan(packet):
         return "masscan"
-    return _by_make(packet.proto, packet.flags, packet.window, packet.header_bytes, packet.options)
+    return _by_headers(packet.proto, packet.flags, packet.window, packet.header_bytes, packet.options)
 
 
 @lru_cache(maxsize=4096)
-def _by_make(proto: int, flags: int, window: int, header_bytes: int, options: bytes) -> Tool | None:
+def _by_headers(proto: int, flags: int, window: int, header_bytes: int, options: bytes) -> Tool | None:
     probe = Packet(0, "", "", proto, flags=flags, window=window, header_bytes=header_bytes, options=options)
     return next((name for name, rule, _ in FINGERPRINTS if rule(probe)), None)

@@ -1,6 +1,6 @@
-"""Who spoke first, and what became of it: Packet in, Sightings out.
+"""The flow table: who spoke first, and how it was answered. Packet in, Sightings out.
 
-Live and in a replay the same packets reach this file: plain ACKs and data never do.
+Plain ACKs and data never come here: the kernel's filter drops them live, and `decode` in a replay.
 """
 
 import enum
@@ -31,16 +31,17 @@ from portsentry_py.events.model import Direction, ScanType
 
 FlowKey = tuple[int, str, int, str, int]
 
-# A host that is there answers a SYN within its round trip; one second is what a client's own stack waits.
+# A host answers a SYN within its round trip; a client's own stack waits for one second.
 SETTLE_US = 1_000_000
-# A stack whose SYN-ACK was not acknowledged sends it again after a second: three without that, and without a
-# RST, mean that the handshake was completed, although the ACK that did it stayed in the kernel.
+# A stack repeats a SYN-ACK that is not acknowledged after a second. Three seconds without that and without a
+# RST mean that the handshake is complete, although the ACK that completed it stayed in the kernel.
 _HANDSHAKE_US = 3_000_000
-_AHEAD_US = 10_000_000  # more than either, and than capture times are out of order
-# How far past our first sequence number an acknowledgement may lie and still be proof. A blind forger
-# would have to hit one in 4096.
+# More than either, and more than capture times are out of order: a later deadline is of a wrong clock.
+_LATEST_DEADLINE_US = 10_000_000
+# An acknowledgement is proof if it lies at most this far past our first sequence number: a blind forger hits
+# one in 4096.
 _PROOF_BYTES = 1 << 20
-# SYN and FIN count as one each; whoever acknowledged more has read what we served.
+# SYN and FIN count as one each; a source that acknowledged more has read what we served.
 _UNUSED_BYTES = 2
 _ICMP_ERRORS = {(ICMP, 3), (ICMP, 11), (ICMP, 12), (ICMPV6, 1), (ICMPV6, 3), (ICMPV6, 4)}
 ServerKind = Literal["resolver", "ntp_server", "dhcp_server"]
@@ -49,39 +50,39 @@ _MAX_SERVERS = 1024
 _MAX_LATEST = 4096
 
 
-class Outcome(enum.Enum):
-    """What became of a flow's first packet."""
+class FlowState(enum.Enum):
+    """How a flow's first packet was answered."""
 
     PENDING = "pending"
     ANSWERED = "answered"
     REFUSED = "refused"
     SILENT = "silent"
-    SERVED = "served"  # its port was known to be served: what becomes of it is no news
+    SERVED = "served"  # its port is known to be served, so an answer tells nothing new
 
 
-_OVER = frozenset({Outcome.ANSWERED, Outcome.SERVED})
-_UNANSWERED = frozenset({Outcome.PENDING, Outcome.SILENT})
+_OVER = frozenset({FlowState.ANSWERED, FlowState.SERVED})
+_UNANSWERED = frozenset({FlowState.PENDING, FlowState.SILENT})
 
 
 class Flow:
-    """An attempt: its first packet, and what became of it."""
+    """An attempt: its first packet, and how it was answered."""
 
-    __slots__ = ("acknowledged", "answers", "direction", "our_seq", "outcome", "probe", "scan_type")
+    __slots__ = ("acknowledged", "answers", "direction", "our_seq", "probe", "scan_type", "state")
 
     def __init__(self, probe: Packet, scan_type: ScanType, direction: Direction) -> None:
         self.probe = probe
         self.scan_type = scan_type
         self.direction = direction
-        self.outcome = Outcome.PENDING
-        self.our_seq: int | None = None  # of the SYN-ACK that we answered with
+        self.state = FlowState.PENDING
+        self.our_seq: int | None = None  # of our SYN-ACK
         self.answers = 0  # SYN-ACKs sent; more than one means that the first was not acknowledged
-        self.acknowledged = False  # by a FIN or RST of the initiator; or it is over some other way
+        self.acknowledged = False  # by a FIN or RST of the initiator, or the flow has ended in another way
 
 
 class FlowTable:
     """Turns packets into sightings; bounded in both directions.
 
-    Flows that we opened have a table of their own, so that nobody outside can push them out of it.
+    Flows that we opened have a table of their own: nobody outside can push them out of it.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -89,14 +90,14 @@ class FlowTable:
         self.served = ServedPorts()
         self._inbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
         self._outbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
-        # Segments with ACK that belong to no flow: a RST of ours will tell whether they were probes.
+        # Segments with ACK that belong to no flow: a RST of ours shows that they were probes.
         self._strays: LruTable[FlowKey, Packet] = LruTable(limits.max_flows)
         self._servers: LruTable[str, ServerKind] = LruTable(_MAX_SERVERS)
         self._pending: deque[tuple[int, Flow]] = deque()
         self._handshakes: deque[tuple[int, Flow]] = deque()
         self._max_pending = limits.max_flows
-        self._overdue = 0  # attempts whose outcome nobody waits for any more
-        # tshark shows too little of what an ICMPv6 error quotes to know the port: the latest attempt it is.
+        self._dropped = 0  # attempts whose answer is no longer awaited because too many were
+        # tshark prints too little of an ICMPv6 error to know the quoted port: take the latest attempt.
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
         self._queried: LruTable[str, bool] = LruTable(limits.max_flows)  # a set with an order
         self.is_queried = self._queried.holds
@@ -104,8 +105,8 @@ class FlowTable:
 
     @property
     def evicted(self) -> int:
-        """Flows forgotten because the tables were full."""
-        return self._inbound.evicted + self._outbound.evicted + self._overdue
+        """Flows that were dropped because the tables were full."""
+        return self._inbound.evicted + self._outbound.evicted + self._dropped
 
     def set_host(self, host: HostState) -> None:
         """Take the host's addresses and listening sockets as they are now."""
@@ -113,11 +114,11 @@ class FlowTable:
         self.served.set_host(host)
 
     def server(self, address: str) -> ServerKind | None:
-        """`resolver`, `ntp_server` or `dhcp_server` if we asked the address and it answered."""
+        """The kind of server, if we queried the address and it answered."""
         return self._servers.peek(address)
 
     def servers(self) -> list[tuple[str, ServerKind]]:
-        """The addresses of which `server` knows what they are, and what."""
+        """All servers that answered us, with their kind."""
         return list(self._servers.items())
 
     def restore_servers(self, servers: Iterable[tuple[str, ServerKind]]) -> None:
@@ -126,7 +127,7 @@ class FlowTable:
             self._servers.put(address, kind)
 
     def advance(self, now_us: int) -> Iterator[Sighting]:
-        """Time has come to `now_us`: attempts that nobody answered are SILENT, handshakes complete."""
+        """The time is `now_us`: unanswered attempts become SILENT, unrepeated SYN-ACKs a SESSION."""
         if not (_due(self._pending, now_us) or _due(self._handshakes, now_us)):
             return
         yield from merge(
@@ -136,8 +137,8 @@ class FlowTable:
     def _fall_silent(self, now_us: int) -> Iterator[Sighting]:
         while _due(self._pending, now_us):
             deadline_us, flow = self._pending.popleft()
-            if flow.outcome is Outcome.PENDING:
-                flow.outcome = Outcome.SILENT
+            if flow.state is FlowState.PENDING:
+                flow.state = FlowState.SILENT
                 yield self._about(flow, Kind.SILENT, deadline_us)
 
     def _complete(self, now_us: int) -> Iterator[Sighting]:
@@ -147,13 +148,13 @@ class FlowTable:
                 yield self._about(flow, Kind.SESSION, deadline_us)
 
     def finish(self) -> Iterator[Sighting]:
-        """No more packets: what is unanswered now stays so."""
+        """The input has ended: attempts without an answer become SILENT."""
         self._handshakes.clear()
         while self._pending:
             yield from self.advance(self._pending[0][0])
 
     def observe(self, packet: Packet) -> Iterator[Sighting]:
-        """What one packet means."""
+        """The sightings that one packet makes."""
         proto = packet.proto
         if proto == TCP:
             return self._tcp(packet)
@@ -196,7 +197,7 @@ class FlowTable:
         request = request_of_reply(packet)
         if request is not None:
             return self._answered(packet._replace(src_port=request, dest_port=0))
-        # An error is about the packet that it quotes, never about its own addresses.
+        # An error is about the packet that it quotes, not about its own addresses.
         quoted = packet.quoted
         if quoted is None or (packet.proto, packet.src_port) not in _ICMP_ERRORS:
             return iter(())
@@ -210,23 +211,23 @@ class FlowTable:
         return self._refused(key, packet.time_us) if key is not None else iter(())
 
     def _other(self, packet: Packet) -> Iterator[Sighting]:
-        """Any other protocol: its number stands for the port."""
+        """Any other protocol, whose number takes the place of the port."""
         packet = packet._replace(src_port=0, dest_port=packet.proto)
         if self._flow((packet.proto, packet.dst, 0, packet.src, packet.proto)) is not None:
             return self._answered(packet._replace(src_port=packet.proto, dest_port=0))
         return self._attempt(packet, "ipproto")
 
     def _attempt(self, packet: Packet, scan_type: ScanType) -> Iterator[Sighting]:
-        """A packet that opens something, or repeats what opened it."""
+        """A packet that opens a flow, or repeats the packet that opened it."""
         direction = self._direction(packet)
         if direction is None or not is_unicast(packet.dst) or self._flow(_reverse(packet)) is not None:
             return
         key = _key(packet)
         table = self._table(direction)
         flow = table.touch(key)
-        # A source port used again after an answer is a new attempt; the same packet before it a repetition.
+        # The same packet before an answer is a repetition; after an answer it is a new attempt.
         if flow is not None and (packet.proto != TCP or flow.probe.flags == packet.flags):
-            if flow.outcome not in _OVER:
+            if flow.state not in _OVER:
                 yield self._about(flow, Kind.REPEAT, packet.time_us)
                 return
             if packet.proto != TCP:
@@ -238,17 +239,17 @@ class FlowTable:
         if ":" in packet.src and packet.proto != TCP:
             self._latest.put((packet.proto, packet.src, packet.dst), key)
         if direction == "inbound" and self.served(packet.dst, proto_name(packet), packet.dest_port):
-            flow.outcome = Outcome.SERVED
+            flow.state = FlowState.SERVED
             yield self._about(flow, Kind.SERVED, packet.time_us)
             return
         if len(self._pending) == self._max_pending:
-            _, overdue = self._pending.popleft()
-            self._overdue += self._table(overdue.direction).peek(_key(overdue.probe)) is overdue
+            _, oldest = self._pending.popleft()
+            self._dropped += self._table(oldest.direction).peek(_key(oldest.probe)) is oldest
         self._pending.append((packet.time_us + SETTLE_US, flow))
         yield self._about(flow, Kind.PROBE, packet.time_us)
 
     def _answered(self, packet: Packet) -> Iterator[Sighting]:
-        """A SYN-ACK, or whatever answers: its sender serves that, unless nobody asked (backscatter)."""
+        """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
         flow = self._flow(_reverse(packet))
         if flow is None:
             self._stray(packet)
@@ -256,17 +257,17 @@ class FlowTable:
         if packet.proto == TCP:
             flow.our_seq = packet.seq
             flow.answers += 1
-        decoy = flow.direction == "inbound" and self.served.is_open_trap(proto_name(packet), packet.src_port)
+        trap = flow.direction == "inbound" and self.served.is_open_trap(proto_name(packet), packet.src_port)
         if flow.direction == "inbound":
-            if not decoy:
+            if not trap:
                 self.served.learn(packet.src, proto_name(packet), packet.src_port, packet.time_us)
             if packet.proto == TCP and flow.answers == 1:
                 self._expect_handshake(packet.time_us, flow)
         elif packet.proto == UDP and packet.src_port in _SERVERS:
             self._servers.put(packet.src, _SERVERS[packet.src_port])
-        if flow.outcome in _UNANSWERED:
-            flow.outcome = Outcome.ANSWERED
-            yield self._about(flow, Kind.TRAPPED if decoy else Kind.ANSWERED, packet.time_us)
+        if flow.state in _UNANSWERED:
+            flow.state = FlowState.ANSWERED
+            yield self._about(flow, Kind.TRAPPED if trap else Kind.ANSWERED, packet.time_us)
 
     def _expect_handshake(self, now_us: int, flow: Flow) -> None:
         if len(self._handshakes) == self._max_pending:
@@ -274,11 +275,11 @@ class FlowTable:
         self._handshakes.append((now_us + _HANDSHAKE_US, flow))
 
     def _stray(self, packet: Packet) -> None:
-        """A segment with ACK that belongs to no flow that we know."""
+        """A segment with ACK that belongs to no known flow."""
         if packet.proto == TCP:
-            decoy = self.served.is_open_trap("tcp", packet.src_port)
-            if self.is_home(packet.src) and packet.flags & SYN and not decoy:
-                # Nobody of ours sends a SYN-ACK from a port that is not served.
+            trap = self.served.is_open_trap("tcp", packet.src_port)
+            if self.is_home(packet.src) and packet.flags & SYN and not trap:
+                # Our hosts send a SYN-ACK only from a port that is served.
                 self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)
             self._strays.put(_key(packet), packet)
 
@@ -286,7 +287,7 @@ class FlowTable:
         key = _reverse(packet)
         flow = self._flow(key)
         if flow is not None:
-            flow.acknowledged = True  # it is over: no session will come of it
+            flow.acknowledged = True  # it has ended: no session will follow
             return self._refused(key, packet.time_us)
         if self._flow(_key(packet)) is not None:
             return self._closing(packet)
@@ -294,15 +295,15 @@ class FlowTable:
 
     def _refused(self, key: FlowKey, now_us: int) -> Iterator[Sighting]:
         flow = self._flow(key)
-        if flow is not None and flow.outcome is Outcome.PENDING:
-            flow.outcome = Outcome.REFUSED
+        if flow is not None and flow.state is FlowState.PENDING:
+            flow.state = FlowState.REFUSED
             yield self._about(flow, Kind.REFUSED, now_us)
 
     def _unknown_segment(self, reset: Packet) -> Iterator[Sighting]:
-        """We answered a segment with ACK that belongs to nothing: an ACK or Maimon probe, or a late packet.
+        """We reset a segment with ACK that belongs to no flow: an ACK or Maimon probe, or a late packet.
 
-        Plain ACKs stay in the kernel, so the RST alone tells of them. A FIN or a SYN-ACK was seen: the former
-        is Maimon's probe, the latter backscatter of somebody's flood in our name.
+        Plain ACKs stay in the kernel, so only the RST shows them. A FIN or a SYN-ACK was seen: the former is
+        Maimon's probe, the latter backscatter of a flood that somebody sends in our name.
         """
         key = _reverse(reset)
         stray = self._strays.touch(key)
@@ -327,28 +328,29 @@ class FlowTable:
         yield from self._refused(key, reset.time_us)
 
     def _closing(self, packet: Packet) -> Iterator[Sighting]:
-        """A FIN or RST with ACK of the initiator may prove that it received what we sent."""
+        """A FIN or RST with ACK by the initiator, which may prove that it received what we sent."""
         flow = self._flow(_key(packet))
         if flow is None:
-            asked = self._flow(_reverse(packet))
-            if asked is None:
+            queried = self._flow(_reverse(packet))
+            if queried is None:
                 self._stray(packet)
-            elif asked.outcome in _UNANSWERED:
-                # Its SYN-ACK was not captured, but only who has answered closes a connection.
+            elif queried.state in _UNANSWERED:
+                # Its SYN-ACK was not captured, but it must have answered to have a connection to close.
                 yield from self._answered(packet)
             return
         first = not flow.acknowledged
         flow.acknowledged = True
-        if not self._host.home_known and flow.outcome in _UNANSWERED and packet.flags & ACK:
-            # A capture of one direction: whoever closes a connection has had an answer that we cannot see.
-            # Where both directions are seen, this would be a way to talk one's probes away.
-            flow.outcome = Outcome.ANSWERED
+        if not self._host.home_known and flow.state in _UNANSWERED and packet.flags & ACK:
+            # In a capture of one direction, a source that closes a connection had an answer that is missing.
+            # Where both directions are captured, a scanner could use this to retract its probes.
+            flow.state = FlowState.ANSWERED
             yield self._about(flow, Kind.ANSWERED, packet.time_us)
         if flow.our_seq is None or not packet.flags & ACK or not first:
             return
-        read = (packet.ack - flow.our_seq) % (1 << 32)
-        if 0 < read <= _PROOF_BYTES and flow.direction == "inbound":
-            yield self._about(flow, Kind.SESSION if read > _UNUSED_BYTES else Kind.PROVEN, packet.time_us)
+        received = (packet.ack - flow.our_seq) % (1 << 32)
+        if 0 < received <= _PROOF_BYTES and flow.direction == "inbound":
+            kind = Kind.SESSION if received > _UNUSED_BYTES else Kind.PROVEN
+            yield self._about(flow, kind, packet.time_us)
 
     def _flow(self, key: FlowKey) -> Flow | None:
         return self._inbound.touch(key) or self._outbound.touch(key)
@@ -357,18 +359,18 @@ class FlowTable:
         return self._outbound if direction == "outbound" else self._inbound
 
     def is_home(self, address: str) -> bool:
-        """Whether a canonical address is ours, or may be for all that a replay was told."""
+        """Whether a canonical address is ours; in a replay without `--home`, any may be."""
         host = self._host
         return not host.home_known or address in host.own or within(address, host.home)
 
     def _direction(self, packet: Packet) -> Direction | None:
-        """`inbound` to us, `outbound` from us to others, None if it is not about us."""
+        """`inbound` to us, `outbound` from us to others, None between others."""
         if self.is_home(packet.dst):
             return "inbound"
         return "outbound" if self.is_home(packet.src) else None
 
     def probe(self, packet: Packet) -> Sighting:
-        """A probe from outside that need not be followed: its like were told of already."""
+        """The sighting of a TCP or UDP probe of a suppressed source, which is not tracked as a flow."""
         scan_type: ScanType = tcp_type(packet) if packet.proto == TCP else "udp"
         return self._about(Flow(packet, scan_type, "inbound"), Kind.PROBE, packet.time_us)
 
@@ -389,12 +391,12 @@ class FlowTable:
 
 
 def _due(deadlines: deque[tuple[int, Flow]], now_us: int) -> bool:
-    """Whether the first has come; one that is too far ahead is of a clock that has been set back since."""
-    return bool(deadlines) and not now_us < deadlines[0][0] <= now_us + _AHEAD_US
+    """Whether the first deadline has passed; one too far ahead is of a clock that was set back since."""
+    return bool(deadlines) and not now_us < deadlines[0][0] <= now_us + _LATEST_DEADLINE_US
 
 
 def _icmp_port(proto: int, ports: int) -> int:
-    """What stands for the port where a quoted packet has none: ICMP's type, else the protocol."""
+    """The number in the place of the port of a quoted packet: ICMP's type, else the protocol."""
     return ports >> 8 if proto in {ICMP, ICMPV6} else proto
 
 

@@ -1,4 +1,4 @@
-"""What the core knows of the host it protects: plain values, read by the shell, refreshed while running."""
+"""The host that the core protects: plain values, which the shell reads and refreshes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,15 @@ Address = IPv4Address | IPv6Address
 class HostState:
     """The host at one moment.
 
-    `own` are its addresses; `home` further networks that count as ours. `home_known` is False only in a
-    replay that was not told who "we" are: then whoever did not speak first is taken as home.
-    `listening_tcp`/`listening_udp` are ports with a socket that others can reach; `decoys` TCP ports that we
-    opened ourselves as traps, which answer and yet serve nobody. `protected` are addresses
-    that must never be banned, with the reason (gateway, resolver, ...); `peers` those that hold an
-    established connection to a served port.
+    Attributes:
+        own: its addresses.
+        home: further networks that count as ours.
+        home_known: False only in a replay without `--home`: then any target of a first packet is home.
+        listening_tcp: ports with a socket that others can reach.
+        listening_udp: likewise.
+        open_traps: TCP ports that we opened as traps; they answer and serve nobody.
+        protected: addresses that must never be banned, with the reason (gateway, resolver, ...).
+        peers: addresses that hold an established connection to a served port.
     """
 
     own: frozenset[str] = frozenset()
@@ -35,7 +38,7 @@ class HostState:
 
 @lru_cache(maxsize=8192)
 def parsed(address: str) -> Address:
-    """The address as an object; `address` is canonical already."""
+    """The object of a canonical address."""
     return ip_address(address)
 
 
@@ -47,7 +50,7 @@ def within(address: str, networks: Iterable[object]) -> bool:
 
 @lru_cache(maxsize=8192)
 def network_of(address: str) -> str:
-    """The network that an address is taken to share with its neighbours: /24 or /64."""
+    """The network of an address and its neighbours: /24 or /64."""
     if ":" in address:
         return str(ip_network((address, 64), strict=False))
     return f"{address[: address.rindex('.')]}.0/24"

@@ -1,4 +1,4 @@
-"""A table with a bound: when it is full, the entry unused for longest goes and is counted."""
+"""A bounded table: when it is full, the least recently used entry is evicted and counted."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ class LruTable(Generic[K, V]):
     """A mapping of at most `limit` entries, in order of last use.
 
     Args:
-        limit: the most entries that it holds.
-        on_evict: called with key and value of an entry that made room for another.
+        limit: the number of entries that it holds at most.
+        on_evict: called with key and value of an evicted entry.
     """
 
     def __init__(self, limit: int, on_evict: Callable[[K, V], None] | None = None) -> None:
@@ -22,7 +22,7 @@ class LruTable(Generic[K, V]):
         self._on_evict = on_evict
         self.evicted = 0
         self.holds = self._entries.__contains__
-        """Whether there is such an entry: for the hot path, which cannot afford a call into Python."""
+        """Whether there is such an entry, for the hot path: no Python function is called."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -35,14 +35,14 @@ class LruTable(Generic[K, V]):
         return self._entries.get(key)
 
     def touch(self, key: K) -> V | None:
-        """The entry, if there is one, which is now the most recently used."""
+        """The entry, if there is one; it becomes the most recently used."""
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
     def put(self, key: K, entry: V) -> None:
-        """Add or replace an entry as the most recently used; evicts while too many."""
+        """Add or replace an entry as the most recently used; evicts others if there are too many."""
         self._entries[key] = entry
         self._entries.move_to_end(key)
         while len(self._entries) > self._limit:
@@ -53,16 +53,16 @@ class LruTable(Generic[K, V]):
         return self._entries.pop(key, None)
 
     def oldest(self) -> tuple[K, V] | None:
-        """The entry unused for longest."""
+        """The least recently used entry."""
         return next(iter(self._entries.items()), None)
 
     def evict_oldest(self) -> None:
-        """Make room: drop the entry unused for longest."""
+        """Drop the least recently used entry, and count it."""
         key, entry = self._entries.popitem(last=False)
         self.evicted += 1
         if self._on_evict is not None:
             self._on_evict(key, entry)
 
     def items(self) -> Iterator[tuple[K, V]]:
-        """All entries, the one unused for longest first."""
+        """All entries, the least recently used first."""
         return iter(self._entries.items())

@@ -20,9 +20,9 @@ CWR = 0x80
 
 
 class Quoted(NamedTuple):
-    """What an ICMP error quotes: the packet that caused it (RFC 792, RFC 4443).
+    """The packet that caused an ICMP error, as the error quotes it (RFC 792, RFC 4443).
 
-    Ports are 0 where the quotation is too short to hold them.
+    Ports are 0 if the quotation is too short.
     """
 
     proto: int
@@ -36,9 +36,9 @@ class Packet(NamedTuple):
     """One decoded packet.
 
     `time_us` is the capture time in microseconds since 1970-01-01 UTC, the only clock of the core.
-    Addresses are canonical strings; `ttl` is the IPv6 hop limit as well. For ICMP and ICMPv6
-    `src_port` is the type and `dest_port` the code. Fields that a protocol lacks are 0 or empty.
-    `tunnelled`: the addresses are those inside a tunnel (IP-in-IP, GRE, 6in4), never a mixture.
+    Addresses are canonical strings; `ttl` is the IPv6 hop limit too. For ICMP and ICMPv6 `src_port` is the
+    type and `dest_port` the code. Fields that a protocol lacks are 0 or empty. `tunnelled`: the addresses are
+    those inside a tunnel (IP-in-IP, GRE, 6in4), never a mixture.
     """
 
     time_us: int

@@ -43,7 +43,7 @@ class Pipeline:
 
     Args:
         settings: the configuration.
-        host: what is known of the host; replace it with `set_host` when it changes.
+        host: the host as it is now; `set_host` replaces it when it changes.
     """
 
     def __init__(self, settings: Settings, host: HostState) -> None:
@@ -52,7 +52,7 @@ class Pipeline:
         self._groups = GroupTable(settings.limits.max_sources)
         self._scans = ScanTracker(settings.lines, settings.limits.max_sources)
         self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
-        # Asked for each packet, about few addresses.
+        # Called for each packet, about few addresses.
         self._is_home = lru_cache(maxsize=4096)(self._is_home_cell)
         self._admission = Admission(
             settings.limits,
@@ -79,7 +79,7 @@ class Pipeline:
         self.set_settings(settings)
 
     def set_settings(self, settings: Settings) -> None:
-        """Take other settings. All that was learned is kept, and so are the limits of tables and lines."""
+        """Take other settings; learned state stays, and so do the limits of tables and lines."""
         detectors = detectors_of(settings, self._groups)
         traps = frozenset(
             (proto, port) for one in detectors for proto, ports in one.trap_ports.items() for port in ports
@@ -100,7 +100,7 @@ class Pipeline:
         self.set_host(self._host)
 
     def set_host(self, host: HostState) -> None:
-        """Take what is known of the host now."""
+        """Take the host as it is now."""
         self._host = host
         self._flows.set_host(host)
         self._is_home.cache_clear()
@@ -132,8 +132,8 @@ class Pipeline:
             yield from self._observe(sighting)
 
     def advance(self, now_us: int) -> Iterator[Event]:
-        """Time has come to `now_us` without a packet."""
-        # All in the order of time, so that a tick between two packets changes nothing.
+        """The time is `now_us`, without a packet."""
+        # In the order of time, so that a tick between two packets changes no line.
         while self._suppressed.next_due_us <= now_us:
             yield from self._settle(self._suppressed.next_due_us)
             self._suppressed.flush_due()
@@ -150,7 +150,7 @@ class Pipeline:
             yield self._event(report)
 
     def finish(self) -> Iterator[Event]:
-        """The input has ended: attempts that are still unanswered are counted as such."""
+        """The input has ended: attempts without an answer count as unanswered."""
         for sighting in self._flows.finish():
             while self._suppressed.next_due_us <= sighting.time_us:
                 self._suppressed.flush_due()
@@ -159,10 +159,10 @@ class Pipeline:
             self._suppressed.flush_due()
 
     def state(self) -> SavedState:
-        """What a restart must not forget: sources, open scans, served ports and our servers.
+        """What outlives a restart: sources, open scans, served ports and our servers.
 
-        What is on its way is no part of it: answers that are awaited, lines that wait for admission, and
-        which sources of a network probe together.
+        Not what is in progress: awaited answers, lines that wait for admission, counts of suppressed sources,
+        and what the sources of a group probed.
         """
         return SavedState(
             known=self._sources.known(),
@@ -174,18 +174,18 @@ class Pipeline:
 
     @property
     def settled_us(self) -> int:
-        """Of probes before this time it is known what became of them, of later ones perhaps not."""
+        """The outcome of probes before this time is known; that of later ones may not be."""
         return self.last_us - SETTLE_US
 
     def load(self, state: SavedState, now_us: int) -> None:
-        """Take the state of an earlier run, before the first packet; what is too old by now is left out."""
+        """Take the state of an earlier run before the first packet, less what is too old by now."""
 
         def is_fresh(*times_us: int) -> bool:
             return all(abs(now_us - time_us) <= self._memory_us for time_us in times_us)
 
         self._sources.restore(state.known, state.newcomers, now_us)
         self._scans.restore(
-            scan for scan in state.scans if is_fresh(scan.last_probe.time_us, scan.pace.said_us)
+            scan for scan in state.scans if is_fresh(scan.last_probe.time_us, scan.interval.reported_us)
         )
         self._flows.served.restore(port for port in state.learned if is_fresh(port.answered_us))
         self._flows.restore_servers(state.servers)
@@ -195,7 +195,7 @@ class Pipeline:
         self._faults += packets
 
     def counts(self) -> dict[str, int]:
-        """What the status line tells of the core, under the line's own names."""
+        """The core's counts, by their names in the status line."""
         malformed = self._discarded[Discard.MALFORMED] + self._faults
         ignored = self._discarded.total() - self._discarded[Discard.MALFORMED]
         return {
@@ -214,7 +214,7 @@ class Pipeline:
         record = self._sources.update(sighting)
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
-        muted = self._is_muted(sighting, record)
+        muted = self._mute(sighting, record)
         if not muted:
             self._groups.update(sighting, record)
         named: tuple[Series, ...] = ()
@@ -228,8 +228,12 @@ class Pipeline:
                 for report in self._scans.observe(finding):
                     yield self._event(report)
 
-    def _is_muted(self, sighting: Sighting, record: SourceRecord) -> bool:
-        """Whether no line about a scan of this source can be written now, whatever a detector finds."""
+    def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Suppress the source if its scan was just reported.
+
+        Returns:
+            Whether no line about a scan of the source can be written now, whatever a detector finds.
+        """
         is_probe = sighting.kind in PROBES
         until_us = self._scans.suppressed_until(sighting)
         if until_us is None:
@@ -269,7 +273,7 @@ class Pipeline:
             last = self._flows.probe(packet)
             self._scans.touch(last)
             endpoints = {probe: Endpoint(probe[2], last.proto, int(probe[1], 16)) for probe in times}
-            # An answer may have shown since then that an endpoint is served: that is no evidence.
+            # An answer may have shown since then that an endpoint is served.
             unserved = {probe: one for probe, one in endpoints.items() if self._is_unserved(*one)}
             self._sources.update_counted(
                 last,

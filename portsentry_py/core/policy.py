@@ -1,4 +1,4 @@
-"""Who may be banned: the one place that decides, written into the line as `verdict` and `reason`."""
+"""Who may be banned: the only place that decides. The line has it as `verdict` and `reason`."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from portsentry_py.core.host_state import HostState, is_unicast, parsed, within
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Reason, Verdict
 
-# A scanner looks at a page or two; whoever used more connections is a guest whose name can be abused.
+# A scanner uses a connection or two; a source that used more is a visitor whose address can be forged.
 _FRIEND_SESSIONS = 5
-# One proof may be a friend's own health check amid a forged scan; at two ports it is the scan's own.
+# One proof may be a visitor's own health check during a forged scan; proofs at two ports are the scan's own.
 _FRIEND_PROOFS = 2
 
 
@@ -19,10 +19,7 @@ class Policy:
 
     Args:
         ignore: networks that must never be banned.
-        server: tells whether we asked an address for names, time or a lease, and it answered.
-
-    A host that must never be banned (our own, the ignore list) gets `ignore` and so never stands in a line
-    that the filter matches.
+        server: the kind of server that an address is, if it answered our queries for names, time or a lease.
     """
 
     def __init__(self, ignore: Networks, server: Callable[[str], Reason | None]) -> None:
@@ -35,7 +32,7 @@ class Policy:
         self._host = host
 
     def verdict(self, finding: Finding) -> tuple[Verdict, Reason]:
-        """`ban`, `watch` or `ignore`, and the reason in one word."""
+        """The verdict, and the rule that gave it."""
         source = finding.record.source
         if finding.record.direction == "outbound":
             return "watch", "outbound"
@@ -45,7 +42,7 @@ class Policy:
         if self._home_of(source):
             return "watch", "home_network"
         if source.startswith("::ffff:"):
-            # On the wire such a source is forged, and fail2ban would ban the IPv4 address inside.
+            # On the wire such a source is forged, and fail2ban would ban the embedded IPv4 address.
             return "watch", "mapped_source"
         doubt = self._doubt(finding.record)
         if doubt is not None:
@@ -55,14 +52,14 @@ class Policy:
         return "ban", finding.reason
 
     def _doubt(self, record: SourceRecord) -> Reason | None:
-        """Why the source may be somebody whom others want to see banned."""
+        """Why the source may be innocent, and somebody else want it banned."""
         friend = record.sessions >= _FRIEND_SESSIONS or record.source in self._host.peers
         if friend and not (record.verified and len(record.proofs) >= _FRIEND_PROOFS):
             return "friend"
         if record.verified:
             return None
         if record.tunnelled:
-            # Anybody can put any source inside a tunnel packet, even where his network filters forged ones.
+            # Anybody can put any source inside a tunnel, even from a network that filters forged sources.
             return "tunnelled"
         if record.has_twin:
             return "decoy_source"

@@ -1,4 +1,4 @@
-"""What kind of probe a packet is, by its protocol and flags; names as in nmap's manual."""
+"""Scan types: what kind of probe a packet is, by protocol and flags; the names are those of nmap's manual."""
 
 from portsentry_py.core.packet import (
     ACK,
@@ -18,7 +18,7 @@ from portsentry_py.core.packet import (
 )
 from portsentry_py.events.model import Proto, ScanType
 
-_TCP_OPTION_BYTES_OF_A_STACK = 28
+_STACK_HEADER_BYTES = 28
 _SCTP_INIT, _SCTP_INIT_ACK, _SCTP_ABORT, _SCTP_COOKIE_ECHO, _SCTP_COOKIE_ACK = 1, 2, 6, 10, 11  # RFC 9260
 _ICMP_REQUESTS = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 _ICMP_REPLIES = {(proto, reply): request for (proto, request), reply in _ICMP_REQUESTS.items()}
@@ -27,7 +27,7 @@ _FIRST_EPHEMERAL_PORT = 32_768  # Linux: net.ipv4.ip_local_port_range
 _TRACEROUTE_PORTS = range(33_434, 33_626)  # traceroute(8): 33434 and on, one for each probe
 _TRACEROUTE_TTL = 32
 _PROTO_NAMES: dict[int, Proto] = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "icmpv6"}
-# Flags that no stack sends in a first packet: they are evidence by themselves.
+# Flags that no stack sends in a first packet, so they are evidence by themselves.
 STEALTH_TYPES: frozenset[ScanType] = frozenset({"fin", "null", "xmas", "odd_flags"})
 
 
@@ -39,7 +39,7 @@ def tcp_type(packet: Packet) -> ScanType:
     """
     flags = packet.flags
     if flags & (SYN | FIN) == SYN:
-        return "connect" if packet.header_bytes >= _TCP_OPTION_BYTES_OF_A_STACK else "syn"
+        return "connect" if packet.header_bytes >= _STACK_HEADER_BYTES else "syn"
     plain = flags & ~(ECE | CWR)
     if flags == 0:
         return "null"
@@ -59,14 +59,14 @@ def request_of_reply(packet: Packet) -> int | None:
 
 
 def sctp_type(packet: Packet) -> ScanType | None:
-    """`sctp_init` or `sctp_cookie` for what opens an association, None for the rest."""
+    """The scan type of a packet that opens an association, None for others."""
     if packet.flags == _SCTP_INIT:
         return "sctp_init"
     return "sctp_cookie" if packet.flags == _SCTP_COOKIE_ECHO else None
 
 
 def sctp_answers(packet: Packet) -> bool:
-    """INIT ACK or COOKIE ACK: somebody serves it."""
+    """INIT ACK or COOKIE ACK: somebody serves the port."""
     return packet.flags in {_SCTP_INIT_ACK, _SCTP_COOKIE_ACK}
 
 
@@ -76,9 +76,9 @@ def sctp_refuses(packet: Packet) -> bool:
 
 
 def looks_like_a_reply(packet: Packet) -> bool:
-    """From a service's port to a client's: a late answer, or one to a question asked before we watched.
+    """Whether it goes from a service's port to a client's: a late answer, or one to an older query.
 
-    Only where a first packet cannot be told from a later one: UDP, and TCP that has ACK set.
+    Only for packets that may be first or later ones: UDP, and TCP with ACK.
     """
     if packet.src_port < _FIRST_SERVICE_FREE_PORT <= packet.dest_port:
         return True
@@ -86,15 +86,15 @@ def looks_like_a_reply(packet: Packet) -> bool:
 
 
 def is_traceroute(packet: Packet) -> bool:
-    """UDP to traceroute's ports with hops almost used up: somebody measures the way to us."""
+    """UDP to traceroute's ports with few hops left: somebody measures the route to us."""
     return packet.proto == UDP and packet.dest_port in _TRACEROUTE_PORTS and packet.ttl <= _TRACEROUTE_TTL
 
 
 def proto_name(packet: Packet) -> Proto:
-    """The word that the line has for the packet's protocol."""
+    """The packet's protocol, as the line writes it."""
     return _PROTO_NAMES.get(packet.proto, "ip")
 
 
 def resets_unknown(packet: Packet) -> bool:
-    """A RST without ACK: how a stack answers a segment with ACK that belongs to nothing (RFC 9293)."""
+    """A RST without ACK: a stack's answer to a segment with ACK that belongs to nothing (RFC 9293)."""
     return packet.flags & (RST | ACK) == RST

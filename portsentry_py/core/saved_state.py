@@ -1,4 +1,4 @@
-"""What a restart must not forget: the state of the pipeline between two packets."""
+"""What outlives a restart: the learned state of the pipeline between two packets."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from portsentry_py.core.source_record import SourceRecord
 
 
 class SavedState(NamedTuple):
-    """The learned state; each part in the order of its last use, the latest at the end.
+    """The learned state; each part in the order of its last use, the latest last.
 
-    `servers` are addresses that we asked for names, time or a lease, and what they are.
+    `servers` are addresses that answered our queries for names, time or a lease, and their kind.
     """
 
     known: Sequence[SourceRecord] = ()

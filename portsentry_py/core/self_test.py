@@ -1,13 +1,13 @@
-"""The packet that `check --live` sends and a sensor knows: no evidence of anything but that it is heard."""
+"""The test packet of `check --live`: a sensor counts it, and it is evidence of nothing else."""
 
 from portsentry_py.core.packet import ICMP, Packet
 
 ADDRESS = "127.0.0.1"
-"""Source and target: such a packet is nobody's, no router passes it on and no host takes it from a wire."""
+"""Source and target: no router forwards such a packet, and no host accepts it from a wire."""
 ICMP_TYPE = 253
-"""For experiments (RFC 4727, section 4); the capture filter lets all of ICMP pass."""
+"""For experiments (RFC 4727, section 4); the capture filter passes all of ICMP."""
 
 
 def is_self_test(packet: Packet) -> bool:
-    """Whether it is that packet. Anybody on the same wire can send it: it must do no more than be noticed."""
+    """Whether it is the test packet. Anybody on the wire can send it, so it is only counted."""
     return packet.src == packet.dst == ADDRESS and packet.proto == ICMP and packet.src_port == ICMP_TYPE

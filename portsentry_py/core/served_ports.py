@@ -1,4 +1,4 @@
-"""Which ports are served: read from the socket tables, learned from answers, named by the operator."""
+"""Served ports: from the socket tables, learned from answers, or named by the operator."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
@@ -13,7 +13,7 @@ PortKind = Literal["port", "icmp", "icmpv6", "sctp", "ip"]
 
 
 class Learned(NamedTuple):
-    """A port that answered, of which kind, and when it did so last."""
+    """A port that answered, its kind, and the time of the last answer."""
 
     address: str
     kind: PortKind
@@ -33,10 +33,10 @@ _KINDS: Mapping[Proto, PortKind] = {
 
 
 class ServedPorts:
-    """Answers one question: does somebody serve this port here?
+    """Knows whether somebody serves a port of ours.
 
-    A port number that is served over one transport counts as served over the other as well: a browser
-    tries QUIC on 443/udp beside 443/tcp.
+    A number that is served over TCP counts as served over UDP too, and the reverse: a browser tries QUIC on
+    443/udp beside 443/tcp.
     """
 
     def __init__(self) -> None:
@@ -45,19 +45,19 @@ class ServedPorts:
         self._listening: frozenset[int] = frozenset()
         self._learned: LruTable[tuple[str, PortKind, int], int] = LruTable(_MAX_LEARNED)
         self.numbers: set[int] = set()
-        """Port numbers that are served somewhere, and some that were: what is not here is served nowhere."""
+        """Numbers that are or were served on some address: a number that is not here is served nowhere."""
 
     def set_named(self, named: Served) -> None:
-        """Take the ports that the operator names."""
+        """Take the ports that the operator named."""
         self._named = named.tcp | named.udp
         self._renumber()
 
     def is_open_trap(self, proto: Proto, port: int) -> bool:
-        """Whether an answer from there is an open decoy's."""
+        """Whether an answer from that port is an open trap's."""
         return proto == "tcp" and port in self._open_traps
 
     def set_host(self, host: HostState) -> None:
-        """Take the host's listening sockets and open decoys as they are now."""
+        """Take the host's listening sockets and open traps as they are now."""
         self._open_traps = host.open_traps
         self._listening = host.listening_tcp | host.listening_udp
         self._renumber()
@@ -66,22 +66,22 @@ class ServedPorts:
         self.numbers = {*self._named, *self._listening, *(key[2] for key, _ in self._learned.items())}
 
     def learn(self, address: str, proto: Proto, port: int, now_us: int) -> None:
-        """An answer came from there at that time."""
+        """Note an answer of that port."""
         self._learned.put((address, _KINDS[proto], port), now_us)
         self.numbers.add(port)
 
     def learned(self) -> list[Learned]:
-        """What was learned: address, kind of port, its number and when it answered last; in that order."""
+        """The ports that answered, the least recently used first."""
         return [Learned(*key, answered_us) for key, answered_us in self._learned.items()]
 
     def restore(self, learned: Iterable[Learned]) -> None:
-        """Take what was learned in an earlier run, as `learned` gives it."""
+        """Take the ports of an earlier run, as `learned` gives them."""
         for address, kind, port, answered_us in learned:
             self._learned.put((address, kind, port), answered_us)
             self.numbers.add(port)
 
     def __call__(self, address: str, proto: Proto, port: int) -> bool:
-        """Whether that port (or protocol number, or ICMP type) is served at that address of ours."""
+        """Whether that port (or protocol number, or ICMP type) of our address is served."""
         if self.is_open_trap(proto, port):
             return False
         kind = _KINDS[proto]

@@ -1,4 +1,4 @@
-"""What a packet means once it is known who spoke first: the noun between flows and detectors."""
+"""One step of an attempt, once it is known who spoke first: the noun between flow table and source table."""
 
 import enum
 from typing import NamedTuple
@@ -8,25 +8,24 @@ from portsentry_py.events.model import Direction, Proto, ScanType
 
 
 class Kind(enum.IntEnum):
-    """What happened to an attempt. Numbers, because they are looked up for every packet."""
+    """What happened to an attempt. Numbers, because they are looked up for each packet."""
 
-    PROBE = enum.auto()  # a first packet to something that, as far as we know, nobody serves
-    REPEAT = enum.auto()  # the same probe sent once more
+    PROBE = enum.auto()  # a first packet to something that nobody is known to serve
+    REPEAT = enum.auto()  # the same probe again
     REFUSED = enum.auto()  # answered with RST or an ICMP error
     SILENT = enum.auto()  # not answered within the settling time
-    TRAPPED = enum.auto()  # answered by a decoy port that we opened ourselves
-    ANSWERED = enum.auto()  # somebody serves it after all: what was counted is taken back
+    TRAPPED = enum.auto()  # answered by a trap port that we opened
+    ANSWERED = enum.auto()  # somebody serves it after all: the attempt is retracted
     SERVED = enum.auto()  # a first packet to a port known to be served
-    PROVEN = enum.auto()  # the source acknowledged what we sent, without having used the connection
-    SESSION = enum.auto()  # a connection to a served port that the source really used
+    PROVEN = enum.auto()  # the source acknowledged what we sent, and did not use the connection
+    SESSION = enum.auto()  # the source used a connection to a served port
 
 
 class Sighting(NamedTuple):
     """One step of one attempt by `source` on `target`.
 
-    For all kinds, `packet` is the probe that it is about, and `time_us` the moment of
-    the answer. `home_known` is False where a replay was not told who "we" are: then clients that ask
-    many servers stand in the same place as scanners, and a detector must be more careful.
+    `packet` is the probe, whatever the kind; `time_us` is the time of the step. `home_known` is False in a
+    replay without `--home`: then clients of many servers look like scanners, and a detector must be careful.
     """
 
     kind: Kind

@@ -1,10 +1,10 @@
-"""Ports that scanners sweep for, and that clients and peer-to-peer programs do not use."""
+"""Ports that scanners sweep for and that clients and peer-to-peer programs do not use."""
 
 _PRIVILEGED = range(1, 1024)
-# What every client asks many hosts for, and in vain when its own network is broken.
+# Every client probes many hosts for these, in vain if its own network is broken.
 _ORDINARY = frozenset({25, 53, 80, 123, 443, 853})
-# Seen swept at telescopes and honeypots (Durumeric et al. 2014; Antonakakis et al. 2017, on Mirai and its
-# children; maltrail's infection ports): databases, remote desktops, caches, cameras, routers.
+# Sweeps of these were seen at telescopes and honeypots (Durumeric et al. 2014; Antonakakis et al. 2017, on
+# Mirai and its variants; maltrail's infection ports): databases, remote desktops, caches, cameras, routers.
 # fmt: off
 _SWEPT = frozenset({
     1433, 1521, 1723, 1883, 2049, 2222, 2323, 2375, 2376, 3128, 3306, 3389, 4444, 4786, 5000, 5060,
@@ -16,5 +16,5 @@ _SWEPT = frozenset({
 
 
 def is_swept_port(port: int) -> bool:
-    """Whether many hosts asked for this port say `sweep` rather than `client` or `peer`."""
+    """Whether probes of this port on many hosts are a sweep, rather than a client or a peer."""
     return (port in _PRIVILEGED and port not in _ORDINARY) or port in _SWEPT

@@ -1,9 +1,9 @@
-"""The words that tshark 3.6 prints in its columns where newer versions print the numbers of IP protocols.
+"""The words that tshark 3.6 prints for the numbers of IP protocols; newer versions print the numbers.
 
-From `tshark -G values` of 3.6.2, where they are the values of `ip.proto`; the IPv6 headers share them.
+Source: `tshark -G values` of 3.6.2, the values of `ip.proto`; the IPv6 headers share them.
 """
 
-# From 0 on, in their order.
+# In the order of their numbers, from 0.
 _WORDS = """
     IPv6 Hop-by-Hop Option, ICMP, IGMP, GGP, IPIP, Stream, TCP, CBT, EGP, IGRP, BBN RCC, Network Voice,
     PUP, ARGUS, EMCON, XNET, CHAOS, UDP, Multiplex, DCN Measurement, Host Monitoring, Packet radio, IDP,
@@ -25,14 +25,14 @@ _WORDS = """
     Fibre Channel, RSVP E2EI, Mobile IPv6, UDPLite, MPLS in IP, MANET, HIP, Shim6 header, WESP, ROHC,
     Ethernet
 """
-# All but one of 144 to 223 share a word: which of them it was cannot be told, and a scan of them all seems to
-# ask for one. It stands for the number that is reserved for good.
+# All but one of 144 to 223 share a word: they are indistinguishable, and a scan of them all looks like one
+# probe. The word stands for 255, which is reserved.
 _BEYOND = {"Unassigned": "255", "AX/4000 Testframe": "173", "Novell NCS Heartbeat": "224"}
 
 NUMBERS = {word.strip(): str(number) for number, word in enumerate(_WORDS.split(","))} | _BEYOND
-"""The number of each word, as newer versions print it. Further numbers have no words in 3.6 either."""
+"""Word to number, as newer versions print it. Other numbers have no word in 3.6."""
 
 
 def numbers_of(cell: str) -> list[str]:
-    """The protocols that a column lists, as numbers; what is no known word is left as it is."""
+    """The protocols that a column lists, as numbers; unknown words stay as they are."""
     return [NUMBERS.get(word, word) for word in cell.split(",")]

@@ -1,6 +1,6 @@
 """The lines of the log as frozen dataclasses: field order is key order, and the first keys are a contract.
 
-No field holds text chosen by an outsider: integers, booleans, words of our own, addresses and times.
+No field holds text chosen by an outsider: integers, booleans, words from our lists, addresses and times.
 """
 
 from dataclasses import dataclass, field, fields
@@ -84,7 +84,7 @@ def utc(time_us: int) -> str:
     return f"{_second(seconds)}.{fraction:06d}Z"
 
 
-@lru_cache(maxsize=1024)  # in a flood, hundreds of lines are of the same second
+@lru_cache(maxsize=1024)  # in a flood, hundreds of lines have the same second
 def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
@@ -96,21 +96,21 @@ def _key(doc: str, *, unit: str = "", optional: bool = False) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What every line begins with."""
+    """The first keys of every line."""
 
     event_type: ClassVar[str]
-    timestamp: str = _key("when it happened, capture time", unit="UTC, RFC 3339, six decimals")
+    timestamp: str = _key("capture time of the event", unit="UTC, RFC 3339, six decimals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceEvent(Event):
-    """A line about a source: seven frozen keys, then where it aimed."""
+    """A line about a source: seven frozen keys, then its target."""
 
-    verdict: Verdict = _key("what to do: only `ban` is matched by the shipped jail")
+    verdict: Verdict = _key("what to do; the shipped filter matches only `ban`")
     src_ip: str = _key("the source", unit="canonical address")
-    source_verified: bool = _key("the source proved that it receives what we send")
+    source_verified: bool = _key("the source proved that it receives our packets")
     scan_type: ScanType = _key("kind of probe")
-    technique: Technique = _key("the detector that speaks; `none` for a connection")
+    technique: Technique = _key("the detector that found the evidence; `none` for a connection")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +120,11 @@ class ConnectionEvent(SourceEvent):
     event_type: ClassVar[str] = "connection"
     direction: Direction = _key("seen from this host")
     src_port: int = _key("the source's port", unit="port")
-    dest_ip: str = _key("the host that was asked", unit="canonical address")
-    dest_port: int = _key("the port that was asked for", unit="port")
+    dest_ip: str = _key("the host that was probed", unit="canonical address")
+    dest_port: int = _key("the port that was probed", unit="port")
     proto: Proto = _key("transport")
-    outcome: Outcome = _key("what became of it")
-    suppressed: int = _key("connection lines held back since the one before this", unit="lines")
+    outcome: Outcome = _key("how the attempt was answered")
+    suppressed: int = _key("connection lines suppressed since the previous one", unit="lines")
     in_iface: str | None = _key("interface", optional=True)
     vlan: int | None = _key("VLAN of the innermost tag", unit="VLAN id", optional=True)
     schema: int = SCHEMA_VERSION
@@ -132,22 +132,22 @@ class ConnectionEvent(SourceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceEvent(SourceEvent):
-    """A line that shows why its verdict is right, without a capture."""
+    """A line with the evidence for its verdict, so that no capture is needed."""
 
-    state: State = _key("why this line is written now")
+    state: State = _key("why the line is written now")
     direction: Direction = _key("seen from this host")
-    dest_ip: str = _key("the host that the last probe aimed at", unit="canonical address")
-    dest_port: int = _key("the port that the last probe aimed at", unit="port")
+    dest_ip: str = _key("target of the last probe", unit="canonical address")
+    dest_port: int = _key("port of the last probe", unit="port")
     proto: Proto = _key("transport of the last probe")
-    ports: int = _key("distinct unserved ports touched", unit="ports")
-    ports_sample: tuple[int, ...] = _key("at most 16 of them, the latest, sorted", unit="ports")
-    hosts: int = _key("distinct hosts of ours touched", unit="hosts")
-    first_seen: str = _key("its first probe", unit="UTC, RFC 3339, six decimals")
-    last_seen: str = _key("its latest probe", unit="UTC, RFC 3339, six decimals")
-    attempts: int = _key("probes, repetitions and attempts on served ports included", unit="probes")
-    closed: int = _key("distinct ports refused with RST or an ICMP error", unit="ports")
+    ports: int = _key("distinct unserved ports that were probed", unit="ports")
+    ports_sample: tuple[int, ...] = _key("the latest of them, at most 16, sorted", unit="ports")
+    hosts: int = _key("distinct hosts of ours that were probed", unit="hosts")
+    first_seen: str = _key("time of the first probe", unit="UTC, RFC 3339, six decimals")
+    last_seen: str = _key("time of the last probe", unit="UTC, RFC 3339, six decimals")
+    attempts: int = _key("probes, including repetitions and attempts on served ports", unit="probes")
+    closed: int = _key("distinct ports that were refused with RST or an ICMP error", unit="ports")
     open: int = _key("distinct ports that turned out to be served", unit="ports")
-    touches: int | None = _key("touches of decoy ports by this source", unit="touches", optional=True)
+    touches: int | None = _key("touches of trap ports by this source", unit="touches", optional=True)
     score: int = _key("3 for each unserved port below 1024, 1 for each other", unit="points")
     tool: Tool | None = _key("scanner whose fingerprint at least half of the probes carry", optional=True)
     src_net: str = _key("network of the source, /24 or /64", unit="CIDR")
@@ -160,14 +160,14 @@ class EvidenceEvent(SourceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanEvent(EvidenceEvent):
-    """A source crossed a threshold."""
+    """A source scans: it crossed a threshold."""
 
     event_type: ClassVar[str] = "scan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrapEvent(EvidenceEvent):
-    """A decoy port was touched."""
+    """A source touched a trap port."""
 
     event_type: ClassVar[str] = "trap"
 
@@ -178,36 +178,34 @@ class StatusEvent(Event):
 
     event_type: ClassVar[str] = "status"
     verdict: Verdict = _key("always `none`")
-    state: SensorState = _key("what the sensor does")
+    state: SensorState = _key("state of the sensor")
     reason: SensorReason = _key("why")
     version: str = _key("version of portsentry-py")
     packets_seen: int = _key(
-        "packets that passed the kernel's filter since the start, counted beside the capture", unit="packets"
+        "packets that passed the kernel's filter since the start, by the kernel's own count", unit="packets"
     )
-    packets_pending: int = _key("of these, still on their way", unit="packets")
-    packets_dropped: int = _key("of these, lost on their way, mostly for want of room", unit="packets")
-    packets_missed: int = _key(
-        "of these, came while the capture was started again, or were lost with its end", unit="packets"
+    packets_pending: int = _key("of these, not yet delivered", unit="packets")
+    packets_dropped: int = _key(
+        "of these, lost on their way, mostly because a buffer was full", unit="packets"
     )
-    packets: int = _key("of these, reached the core: the next three together", unit="packets")
-    packets_decoded: int = _key("packets that were understood, those held back included", unit="packets")
+    packets_missed: int = _key("of these, lost while no capture ran or with the end of one", unit="packets")
+    packets: int = _key("of these, reached the core; the sum of the next three", unit="packets")
+    packets_decoded: int = _key("packets that were decoded, including those held back", unit="packets")
     packets_ignored: int = _key(
-        "packets that say nothing: not IP, pieces of fragments, running sessions", unit="packets"
+        "packets that are no evidence: not IP, fragments, running sessions", unit="packets"
     )
-    packets_malformed: int = _key("packets that could not be understood", unit="packets")
-    packets_held: int = _key(
-        "first packets of sources that came in a flood and sent no second", unit="packets"
-    )
+    packets_malformed: int = _key("packets that could not be decoded", unit="packets")
+    packets_held: int = _key("first packets in a flood, of sources that sent no second", unit="packets")
     probes_unjudged: int = _key(
-        "probes of unproven sources that came while the ration of scan lines was spent", unit="probes"
+        "probes of unverified sources while the rate limit of scan lines was spent", unit="probes"
     )
-    lines_suppressed: int = _key("connection lines held back since the start", unit="lines")
+    lines_suppressed: int = _key("connection lines suppressed since the start", unit="lines")
     lines_lost: int = _key("lines that could not be written since the start", unit="lines")
-    sources_evicted: int = _key("sources forgotten because a table was full", unit="sources")
-    flows_evicted: int = _key("flows forgotten because a table was full", unit="flows")
+    sources_evicted: int = _key("sources evicted because a table was full", unit="sources")
+    flows_evicted: int = _key("flows evicted because a table was full", unit="flows")
     restarts: int = _key("times that the capture was restarted", unit="restarts")
     renewals: int = _key(
-        "times that a fresh capture took over from one that ran, without a gap", unit="renewals"
+        "handovers: times that a fresh capture took over from a running one, without a gap", unit="renewals"
     )
     schema: int = SCHEMA_VERSION
 
@@ -216,7 +214,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (ConnectionEvent, ScanEvent, TrapEvent,
 
 
 def to_record(event: Event) -> dict[str, object]:
-    """The line as an ordered mapping; optional fields without a value are left out."""
+    """The line as an ordered mapping, without optional fields that have no value."""
     record: dict[str, object] = {}
     for item in fields(event):
         content = getattr(event, item.name)

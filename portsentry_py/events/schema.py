@@ -1,4 +1,4 @@
-"""The JSON Schema of the line, made from the event classes; event.schema.json is its committed copy."""
+"""The JSON Schema of the line, from the event classes; event.schema.json is its committed copy."""
 
 import json
 from dataclasses import fields
@@ -16,7 +16,7 @@ _MAX_PORT = 65_535
 
 
 def schema() -> dict[str, Any]:
-    """One object a line; which keys it has depends on `event_type`."""
+    """The schema: one object per line, whose keys depend on `event_type`."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"portsentry_py event line, schema {SCHEMA_VERSION}",
@@ -25,7 +25,7 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as event.schema.json holds it."""
+    """The content of event.schema.json."""
     return json.dumps(schema(), indent=2) + "\n"
 
 

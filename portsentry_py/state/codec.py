@@ -128,15 +128,15 @@ def _saved_scan(scan: Scan, endpoints: _Numbered, kept: int) -> SavedScan:
         last.reason,
         last.scan_type,
         last.bannable,
-        scan.said_bannable,
+        scan.reported_bannable,
         min(scan.first_weight, kept) if holds else scan.first_weight,
         scan.next_weight,
         scan.first_us,
-        scan.pace.said_us,
-        scan.pace.wait_us,
+        scan.interval.reported_us,
+        scan.interval.wait_us,
         probe.time_us,
         endpoints[Endpoint(probe.target, probe.proto, probe.port)],
-        sorted(scan.said_types),
+        sorted(scan.reported_types),
     )
 
 
@@ -242,9 +242,9 @@ class _Reader:
             last=Finding(saved.technique, probe, record, saved.scan_type, saved.bannable, saved.reason),
             last_probe=probe,
             first_weight=saved.first_weight,
-            pace=RepeatInterval(saved.said_us, saved.wait_us, saved.wait_us),
-            said_types=set(saved.said_types),
-            said_bannable=saved.said_bannable,
+            interval=RepeatInterval(saved.said_us, saved.wait_us, saved.wait_us),
+            reported_types=set(saved.said_types),
+            reported_bannable=saved.said_bannable,
             next_weight=saved.next_weight,
         )
 

@@ -505,7 +505,7 @@ TABLES = (
         inside=("Pipeline._is_home", "Admission._is_home"),
         version=6,
     ),
-    _cached("tools", fingerprints, "_by_make", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
+    _cached("tools", fingerprints, "_by_headers", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
     _cached("seconds as text", model, "_second", lambda _, nth: (nth,)),
     _cached("columns that many lines share", decode, "_shared", _cells),
     _cached("plain lines", columns, "_plain_proto", _cells),

@@ -19,7 +19,7 @@ _CACHED = max(
     one.cache_info().maxsize or 0
     for one in (host_state.parsed, host_state.network_of, host_state.is_unicast, decode._canonical_ipv6)
 )
-_CACHED_FEW = fingerprints._by_make.cache_info().maxsize or 0
+_CACHED_FEW = fingerprints._by_headers.cache_info().maxsize or 0
 # Sources whose probes others could send too, and how many each sends.
 _TWINS, _EACH = source_table._MAX_TWINS // 8, 8
 # New sources come in at this pace, whatever was before; at the other, the gate is closed after a while.

@@ -162,7 +162,7 @@ def test_withdrawn_attempts_stay_withdrawn() -> None:
 def test_the_scan_and_the_touches_of_a_source_still_share_their_pace() -> None:
     before = watched(refused(syn(SCANNER, 11, 23, 1, 2, 3, 4)))
     both = restarted(before).state().scans
-    assert (len(both), len({id(scan.pace) for scan in both})) == (2, 1)
+    assert (len(both), len({id(scan.interval) for scan in both})) == (2, 1)
 
 
 def test_an_attempt_that_may_be_answered_during_the_restart_is_not_saved() -> None:
@@ -231,7 +231,7 @@ def comparable(state: SavedState) -> dict[str, object]:
         return (
             *(last.record.source, last.record.direction, last.technique, last.scan_type, last.reason),
             *(last.bannable, last.weight, scan.first_us, probe.time_us, probe.target, probe.port),
-            *(scan.pace, scan.said_types, scan.said_bannable, scan.next_weight),
+            *(scan.interval, scan.reported_types, scan.reported_bannable, scan.next_weight),
         )
 
     return {
