@@ -436,7 +436,7 @@ TABLES = (
         filled=_some_twins,
     ),
     _fixed("twins: probes that others could send too", "_MAX_TWINS", "_sources._twins", _twins),
-    _per_source("scans", "_scans._fast", _fast, "Scan.said_types"),
+    _per_source("scans", "_scans._fast", _fast, "Scan.reported_types"),
     _per_source("slow scans", "_scans._slow", _slow),
     Table(
         "ports that a network or a tool asked for",
