@@ -1,4 +1,4 @@
-"""A small file system of a test's own, which can be filled, frozen and broken."""
+"""File systems of a test's own, which can be filled, frozen and broken."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.support.needs import require_root, require_tool
+from tests.support.needs import require_root, require_tool, unsupported
 
 
 def run(*words: object) -> None:
@@ -19,24 +17,28 @@ def run(*words: object) -> None:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount an ext4 of two MiB with blocks of one KiB, so that a line rarely fits into what is left."""
+def mounted(image: Path, place: Path, size_bytes: int, *options: object) -> Iterator[None]:
+    """Make an ext4 with these options of mkfs in a file, and mount it, on top of what is mounted there."""
     require_root()
-    make = require_tool("mkfs.ext4")
-    image, place = folder / "disk.img", folder / "disk"
     with image.open("wb") as file:
-        file.truncate(2 << 20)
-    run(make, "-q", "-F", "-b", 1024, "-m", 0, "-O", "^has_journal", image)
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-o", "loop", image, place], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"this machine cannot mount a file: {mounted.stderr}")  # many containers
+        file.truncate(size_bytes)
+    run(require_tool("mkfs.ext4"), "-q", "-F", *options, image)
+    done = subprocess.run(["mount", "-o", "loop", image, place], check=False, capture_output=True, text=True)
+    if done.returncode:
+        unsupported(f"this machine cannot mount a file: {done.stderr}")  # many containers
     try:
-        yield place
+        yield
     finally:
         run("umount", "--lazy", place)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Give an ext4 of two MiB with blocks of one KiB, so that a line rarely fits into what is left."""
+    place = folder / "disk"
+    place.mkdir()
+    with mounted(folder / "disk.img", place, 2 << 20, "-b", 1024, "-m", 0, "-O", "^has_journal"):
+        yield place
 
 
 def fill(place: Path) -> Path:

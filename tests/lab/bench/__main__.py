@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state
-from tests.lab.bench.programs import GivenPortsentry, Program, given_peer
+from tests.lab.bench.programs import Program, given_peer, given_portsentry
 from tests.lab.support import machine, page, program
 
 PAGE = "performance.md"
@@ -88,7 +88,7 @@ def main(words: Sequence[str]) -> int:
         parser.error(f"{arguments.portsentry} is not a program")
     peers: list[Program] = list(arguments.peer)
     if arguments.portsentry:
-        peers.insert(0, GivenPortsentry(arguments.portsentry.resolve()))
+        peers.insert(0, given_portsentry(arguments.portsentry.resolve()))
     parts = {
         "machine": machine.described,
         **{name: _bound(name, arguments.quick, peers) for name in names},

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,22 +38,19 @@ class Running(Protocol):
         ...
 
 
-class Program(Protocol):
-    """A program that can be started on a host, with a folder of its own."""
+@dataclass(frozen=True)
+class Program:
+    """A program that can be started on a host, with a folder of its own.
 
-    @property
-    def name(self) -> str:
-        """What the tables call it."""
-        ...
+    Attributes:
+        name: what the tables call it.
+        started: starts it, and ends it at the latest when the context is left.
+        nap_seconds: how long it may do nothing although it has work to do.
+    """
 
-    @property
-    def nap_seconds(self) -> float:
-        """How long it may do nothing although it has work to do."""
-        ...
-
-    def started(self, host: Host, folder: Path) -> AbstractContextManager[Running]:
-        """Start it, and end it at the latest when the context is left."""
-        ...
+    name: str
+    started: Callable[[Host, Path], AbstractContextManager[Running]]
+    nap_seconds: float = 1.0
 
 
 class RunningSensor:
@@ -75,7 +71,7 @@ class RunningSensor:
         return Counts(last["packets"], last["packets_dropped"])
 
     def last_status(self) -> dict[str, Any]:
-        """End the sensor, and give its last line."""
+        """End the sensor; returns its last line."""
         self.sensor.stop(seconds=120)
         last = self.sensor.lines()[-1]
         if last.get("state") != "stopped":
@@ -83,128 +79,41 @@ class RunningSensor:
         return last
 
 
-@dataclass(frozen=True)
-class OurSensor:
-    """portsentry-py with its defaults."""
-
-    name: str = "portsentry-py"
-    nap_seconds: float = 1.0
-
-    @contextmanager
-    def started(self, host: Host, folder: Path) -> Iterator[RunningSensor]:
-        """See Program."""
-        running = RunningSensor(host, folder, {})
-        try:
-            yield running
-        finally:
-            running.sensor.stop(seconds=120)
-
-
 class _Peer:
-    """A peer of the comparison: its processes end with their folder's context."""
+    """A peer, which ends with the stack, and a way to count its lines."""
 
-    def __init__(self, accusing: Scanlogd | Psad | Portsentry, stack: ExitStack) -> None:
-        self._accusing = accusing
-        self._stack = stack
-
-    def lines(self) -> int:
-        return len(self._accusing.accusations())
-
-    def stop(self) -> None:
-        self._stack.close()
+    def __init__(self, stack: ExitStack, lines: Callable[[], int]) -> None:
+        self.stop = stack.close
+        self.lines = lines
 
 
-@dataclass(frozen=True)
-class InstalledScanlogd:
-    """Debian's scanlogd; a line of syslog is a line."""
-
-    name: str = "scanlogd"
-    nap_seconds: float = 1.0
-
-    @contextmanager
-    def started(self, host: Host, folder: Path) -> Iterator[Running]:
-        """See Program."""
-        with ExitStack() as stack:
-            scanlogd = stack.enter_context(contextlib.closing(Scanlogd(host, folder)))
-            _end_what_starts(host, stack)
-            scanlogd.renew()
-            yield _Peer(scanlogd, stack)
+@contextmanager
+def _sensor(host: Host, folder: Path) -> Iterator[Running]:
+    running = RunningSensor(host, folder, {})
+    try:
+        yield running
+    finally:
+        running.sensor.stop(seconds=120)
 
 
-@dataclass(frozen=True)
-class InstalledPsad:
-    """Debian's psad; its own processes alone, not the kernel's log that it reads."""
-
-    name: str = "psad"
-    nap_seconds: float = 6.0
-
-    @contextmanager
-    def started(self, host: Host, folder: Path) -> Iterator[Running]:
-        """See Program."""
-        log = folder / "firewall.log"
-        with ExitStack() as stack:
-            stack.enter_context(kernel_log(host, log))
-            stack.callback(host.run, "iptables", "--flush", "INPUT")
-            psad = stack.enter_context(contextlib.closing(Psad(host, folder, log)))
-            _end_what_starts(host, stack)
-            yield _Peer(psad, stack)
+@contextmanager
+def _scanlogd(host: Host, folder: Path) -> Iterator[Running]:
+    with ExitStack() as stack:
+        scanlogd = stack.enter_context(closing(Scanlogd(host, folder)))
+        _end_what_starts(host, stack)
+        scanlogd.renew()
+        yield _Peer(stack, lambda: len(scanlogd.accusations()))
 
 
-@dataclass(frozen=True)
-class GivenPortsentry:
-    """portsentry 2.x; a line of its history is a line."""
-
-    binary: Path
-    name: str = "portsentry"
-    nap_seconds: float = 1.0
-
-    @contextmanager
-    def started(self, host: Host, folder: Path) -> Iterator[Running]:
-        """See Program."""
-        with ExitStack() as stack:
-            _end_what_starts(host, stack)
-            yield _Peer(Portsentry(host, folder, self.binary), stack)
-
-
-@dataclass(frozen=True)
-class GivenPeer:
-    """Any program: a command line for the shell, which finds `$IFACE` and `$LOG` in its environment."""
-
-    name: str
-    command: str
-    nap_seconds: float = 1.0
-
-    @contextmanager
-    def started(self, host: Host, folder: Path) -> Iterator[Running]:
-        """See Program."""
-        log = folder / "log"
-        log.touch()
-        script = f"cd {shlex.quote(str(folder))} && exec >>{shlex.quote(str(log))}; {self.command}"
-        with ExitStack() as stack, Path(os.devnull).open("w", encoding="utf-8") as noise:
-            _end_what_starts(host, stack)
-            host.start("env", f"LOG={log}", f"IFACE={IFACE}", "sh", "-c", script, stderr=noise)
-            yield _Given(log, stack)
-
-
-class _Given:
-    def __init__(self, log: Path, stack: ExitStack) -> None:
-        self._log = log
-        self._stack = stack
-
-    def lines(self) -> int:
-        with self._log.open("rb") as file:
-            return sum(1 for _ in file)
-
-    def stop(self) -> None:
-        self._stack.close()
-
-
-def given_peer(text: str) -> GivenPeer:
-    """Read `NAME=CMD`."""
-    name, equals, command = text.partition("=")
-    if not (name and equals and command):
-        raise ValueError(f"{text!r} is not NAME=CMD")
-    return GivenPeer(name, command)
+@contextmanager
+def _psad(host: Host, folder: Path) -> Iterator[Running]:
+    log = folder / "firewall.log"
+    with ExitStack() as stack:
+        stack.enter_context(kernel_log(host, log))
+        stack.callback(host.run, "iptables", "--flush", "INPUT")
+        psad = stack.enter_context(closing(Psad(host, folder, log)))
+        _end_what_starts(host, stack)
+        yield _Peer(stack, lambda: len(psad.accusations()))
 
 
 def _end_what_starts(host: Host, stack: ExitStack) -> None:
@@ -217,3 +126,40 @@ def _end_what_starts(host: Host, stack: ExitStack) -> None:
             process.wait()
 
     stack.callback(end)
+
+
+SENSOR = Program("portsentry-py", _sensor)
+# A line of syslog is a line. Of psad its own processes alone, not the kernel's log that it reads.
+INSTALLED = (Program("scanlogd", _scanlogd), Program("psad", _psad, nap_seconds=6.0))
+
+
+def given_portsentry(binary: Path) -> Program:
+    """Portsentry 2.x; a line of its history is a line."""
+
+    @contextmanager
+    def started(host: Host, folder: Path) -> Iterator[Running]:
+        with ExitStack() as stack:
+            _end_what_starts(host, stack)
+            portsentry = Portsentry(host, folder, binary)
+            yield _Peer(stack, lambda: len(portsentry.accusations()))
+
+    return Program("portsentry", started)
+
+
+def given_peer(text: str) -> Program:
+    """Any program, as `NAME=CMD`: the shell finds `$IFACE` and `$LOG` in its environment."""
+    name, equals, command = text.partition("=")
+    if not (name and equals and command):
+        raise ValueError(f"{text!r} is not NAME=CMD")
+
+    @contextmanager
+    def started(host: Host, folder: Path) -> Iterator[Running]:
+        log = folder / "log"
+        log.touch()
+        script = f"cd {shlex.quote(str(folder))} && exec >>{shlex.quote(str(log))}; {command}"
+        with ExitStack() as stack, Path(os.devnull).open("w", encoding="utf-8") as noise:
+            _end_what_starts(host, stack)
+            host.start("env", f"LOG={log}", f"IFACE={IFACE}", "sh", "-c", script, stderr=noise)
+            yield _Peer(stack, lambda: log.read_bytes().count(b"\n"))
+
+    return Program(name, started)

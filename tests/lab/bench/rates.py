@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from tests.lab.bench.programs import Counts, InstalledPsad, InstalledScanlogd, OurSensor, Program
+from tests.lab.bench.programs import INSTALLED, SENSOR, Counts, Program
 from tests.lab.support.cost import metered, processes_in, spent
 from tests.lab.support.tables import count, mebibytes, micros, table
 from tests.support import tcpreplay
@@ -135,8 +135,7 @@ def _newcomers(host: Host, before: set[int]) -> set[int]:
 def installed() -> list[Program]:
     """The peers that this machine has."""
     path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
-    peers: dict[str, Program] = {"scanlogd": InstalledScanlogd(), "psad": InstalledPsad()}
-    return [peer for name, peer in peers.items() if shutil.which(name) or shutil.which(name, path=path)]
+    return [one for one in INSTALLED if shutil.which(one.name) or shutil.which(one.name, path=path)]
 
 
 def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
@@ -147,7 +146,7 @@ def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
         captures = [_recorded(lab, Path(name), kind, plan.most) for kind in plan.ours]
         for capture in captures:
             for rate in plan.ours[capture.stem]:
-                found.append(_shown(trial(lab, OurSensor(), capture, rate, plan.packets(rate))))  # noqa: PERF401
+                found.append(_shown(trial(lab, SENSOR, capture, rate, plan.packets(rate))))  # noqa: PERF401
         for program in peers:
             for rate in plan.peers:
                 found.append(_shown(trial(lab, program, captures[0], rate, plan.packets(rate))))
@@ -171,7 +170,7 @@ def section(trials: Sequence[Trial]) -> str:
         *("program", "packets", "sent in a second", "sent", "lost", "dropped", "behind at the end, s"),
         *("CPU µs/packet", "log lines/s", "memory, MiB"),
     )
-    ours = [one for one in trials if one.program == OurSensor().name]
+    ours = [one for one in trials if one.program == SENSOR.name]
     kinds = dict.fromkeys(one.kind for one in ours)
     best = "".join(f"- {kind}: {_best([one for one in ours if one.kind == kind])}.\n" for kind in kinds)
     return f"{table(head, (one.cells() for one in trials))}\nWhat the sensor bears:\n\n{best}"

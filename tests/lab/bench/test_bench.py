@@ -287,6 +287,6 @@ def test_a_scan_inside_a_flood() -> None:
 
 
 def test_a_peer_has_a_name_and_a_command() -> None:
-    assert given_peer("a=b=c").command == "b=c"
+    assert given_peer("a=b=c").name == "a"
     with pytest.raises(ValueError, match="NAME=CMD"):
         given_peer("nothing")

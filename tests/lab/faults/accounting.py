@@ -47,13 +47,16 @@ class Accounting:
         return longest
 
 
-def account(capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = ()) -> Accounting:
+def account(
+    capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = (), *, counted: bool = True
+) -> Accounting:
     """Compare them.
 
     Args:
         capture: of the reference capture.
         lines: all of the log, in their order.
         gaps: times (seconds since 1970) about which the sensor cannot tell by itself: it was dead.
+        counted: what is lost in a gap that was told is counted too.
     """
     statuses = [line for line in lines if line["event_type"] == "status"]
     told = Counter(key_of(line) for line in lines if line["event_type"] == "connection")
@@ -62,12 +65,12 @@ def account(capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = ()) -
     outside = [seen for seen in lost if not _within(seen, [*dead, *gaps_told(statuses)])]
     last = statuses[-1]
     anywhere = last["packets_dropped"] + last["lines_lost"]
-    counted = anywhere + last["packets_missed"]
     of_a_live_sensor = [seen for seen in lost if not _within(seen, dead)]
+    uncounted = of_a_live_sensor[anywhere + last["packets_missed"] :] if counted else []
     return Accounting(
         came=len(capture.syns),
         lost=lost,
-        untold=outside if len(outside) > anywhere else of_a_live_sensor[counted:],
+        untold=outside if len(outside) > anywhere else uncounted,
         wrong=[
             *_miscounted(told, {seen.key for seen in capture.syns}),
             *(wrong for status in statuses for wrong in imbalances(status)),

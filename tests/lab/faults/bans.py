@@ -35,7 +35,6 @@ def _amid(
             stack.callback(server.stop)
             scene = stack.enter_context(playing(stage, log=server.log))
             first, second = stage.lab.scanner.ipv4
-            scene.steady()
             _scan(scene, first)
             server.wait_for_bans([first])
             scene.strike()

@@ -26,9 +26,7 @@ main()""",
 def _killed(victim: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
         with playing(stage) as scene:
-            scene.steady()
             child = scene.sensor.child(victim)
-            scene.strike()
             child.kill()
             scene.breaks_off(f"{victim}_ended")
             scene.sees()
@@ -39,9 +37,7 @@ def _killed(victim: str) -> Callable[[Stage], Observed]:
 
 def _launcher_killed(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         launcher = scene.sensor.launcher()
-        scene.strike()
         launcher.kill()
         scene.breaks_off("dumpcap_ended")
         scene.sees()
@@ -51,10 +47,8 @@ def _launcher_killed(stage: Stage) -> Observed:
 
 def _launcher_stopped(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         launcher = scene.sensor.launcher()
         launcher.send_signal(signal.SIGSTOP)
-        scene.strike()
         scene.sensor.child("tshark").kill()
         scene.breaks_off("tshark_ended")
         scene.sees()
@@ -64,9 +58,7 @@ def _launcher_stopped(stage: Stage) -> Observed:
 def _stopped(victim: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
         with playing(stage) as scene:
-            scene.steady()
             child = scene.sensor.child(victim)
-            scene.strike()
             child.send_signal(signal.SIGSTOP)
             scene.breaks_off("stalled")
             scene.sees()
@@ -77,9 +69,7 @@ def _stopped(victim: str) -> Callable[[Stage], Observed]:
 
 def _held(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         child = scene.sensor.child("tshark")
-        scene.strike()
         child.send_signal(signal.SIGSTOP)
         time.sleep(_HELD_SECONDS)
         child.send_signal(signal.SIGCONT)
@@ -91,8 +81,6 @@ def _held(stage: Stage) -> Observed:
 def _die_again_and_again(stage: Stage) -> Observed:
     deaths = _FEW_DEATHS if stage.short else _DEATHS
     with playing(stage, program=_WITHOUT_PAUSES, per_second=_SLOWLY) as scene:
-        scene.steady()
-        scene.strike()
         for death in range(deaths):
             victim = ("dumpcap", "tshark")[death % 2]
             scene.sensor.child(victim).kill()

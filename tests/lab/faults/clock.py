@@ -22,8 +22,6 @@ _UNSERVED: dict[str, Any] = {"served": {"tcp": []}}
 def _set(seconds: float) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
         with playing(stage, _UNSERVED) as scene:
-            scene.steady()
-            scene.strike()
             _wrong_for_a_while(scene, seconds)
             scene.mended()
             scene.sees()

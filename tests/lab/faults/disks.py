@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.support.disk import run
-from tests.support.needs import require_tool, unsupported
+from tests.support.disk import mounted, run
 
 _MEMORY = "64m"
 _DISK_BYTES = 32 << 20
@@ -28,23 +26,13 @@ def memory(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk(folder: Path) -> Iterator[Path]:
-    """A small file system that is really on a disk."""
+    """Give a small file system that is really on a disk."""
     place = folder / "disk"
     place.mkdir()
     with inserted(folder / "disk.img", place):
         yield place
 
 
-@contextmanager
-def inserted(image: Path, place: Path) -> Iterator[None]:
+def inserted(image: Path, place: Path) -> AbstractContextManager[None]:
     """Make a disk and mount it, on top of what is mounted there."""
-    with image.open("wb") as file:
-        file.truncate(_DISK_BYTES)
-    run(require_tool("mkfs.ext4"), "-q", image)
-    mounted = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, check=False)
-    if mounted.returncode:
-        unsupported(f"a file cannot be mounted here: {mounted.stderr.decode()}")
-    try:
-        yield
-    finally:
-        run("umount", "--lazy", place)
+    return mounted(image, place, _DISK_BYTES)

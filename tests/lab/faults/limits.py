@@ -25,8 +25,6 @@ _BURST, _BURST_PER_SECOND = 30_000, 5_000
 
 def _descriptors(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
-        scene.strike()
         pid = scene.sensor.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         used = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
@@ -46,10 +44,8 @@ def _descriptors(stage: Stage) -> Observed:
 
 def _out_of_memory(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         tshark = scene.sensor.child("tshark")
         with _confined(tshark.pid) as group:
-            scene.strike()
             burst = Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND, count=_BURST)
             scene.breaks_off("tshark_ended")
             burst.finish()

@@ -38,8 +38,6 @@ def _filled(folder: Path) -> Iterator[None]:
 
 def _full(stage: Stage) -> Observed:
     with memory(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
-        scene.steady()
-        scene.strike()
         with _filled(folder):
             scene.told(_FAILS)
             time.sleep(_FULL_SECONDS)
@@ -51,8 +49,6 @@ def _full(stage: Stage) -> Observed:
 
 def _full_for_long(stage: Stage) -> Observed:
     with memory(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
-        scene.steady()
-        scene.strike()
         with _filled(folder):
             scene.told(_FAILS)
             Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND, count=_BURST).finish(stop=False)
@@ -67,8 +63,6 @@ def _full_for_long(stage: Stage) -> Observed:
 
 def _limited(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
-        scene.strike()
         pid, size = scene.sensor.process.pid, scene.sensor.log.stat().st_size
         soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size + _LIMIT_BYTES, hard))
@@ -83,8 +77,6 @@ def _limited(stage: Stage) -> Observed:
 
 def _read_only(stage: Stage) -> Observed:
     with disk(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
-        scene.steady()
-        scene.strike()
         # What ext4 does by itself at an error of the disk.
         run("mount", "-o", "remount,abort", folder)
         scene.told(_FAILS)
@@ -101,8 +93,6 @@ def _directory(stage: Stage) -> Observed:
     folder = stage.folder / "log"
     folder.mkdir()
     with playing(stage, log=folder / _NAME) as scene:
-        scene.steady()
-        scene.strike()
         with scene.sensor.log.open("rb") as deleted:
             shutil.rmtree(folder)
             scene.told(_FAILS)
@@ -123,9 +113,7 @@ def _copy(file: BinaryIO, path: Path) -> Path:
 
 def _rotated(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         burst = Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND)
-        scene.strike()
         old = [stage.folder / f"{_NAME}.{number}" for number in range(_ROTATIONS)]
         for path in old:
             scene.sensor.log.rename(path)
@@ -139,9 +127,7 @@ def _rotated(stage: Stage) -> Observed:
 
 def _deleted(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         burst = Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND)
-        scene.strike()
         logs = []
         for number in range(_ROTATIONS):
             with scene.sensor.log.open("rb") as deleted:
@@ -168,10 +154,8 @@ def _forget_doubled(old: Path, new: Path) -> None:
 
 def _copied_and_truncated(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         burst = Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND)
         scene.sees(dest_port=8_500)
-        scene.strike()
         old = stage.folder / f"{_NAME}.1"
         begun = time.time()
         shutil.copyfile(scene.sensor.log, old)
@@ -187,8 +171,6 @@ def _copied_and_truncated(stage: Stage) -> Observed:
 
 def _slow_reader(stage: Stage) -> Observed:
     with playing(stage, piped=True) as scene:
-        scene.steady()
-        scene.strike()
         scene.sensor.reads.clear()
         time.sleep(_SLOW_SECONDS if stage.short else _VERY_SLOW_SECONDS)
         scene.sensor.reads.set()
@@ -199,8 +181,6 @@ def _slow_reader(stage: Stage) -> Observed:
 
 def _frozen(stage: Stage) -> Observed:
     with disk(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
-        scene.steady()
-        scene.strike()
         with frozen(folder):
             time.sleep(_SLOW_SECONDS if stage.short else _VERY_SLOW_SECONDS)
         scene.mended()

@@ -19,8 +19,6 @@ _ALL = ""
 def _down_and_up(stage: Stage) -> Observed:
     with playing(stage) as scene:
         target = stage.lab.target.namespace
-        scene.steady()
-        scene.strike()
         ip("-n", target, "link", "set", IFACE, "down")
         time.sleep(_DOWN_SECONDS)
         ip("-n", target, "link", "set", IFACE, "up")
@@ -32,8 +30,6 @@ def _down_and_up(stage: Stage) -> Observed:
 def _renamed(stage: Stage) -> Observed:
     with playing(stage, iface=_ALL) as scene:
         target = stage.lab.target
-        scene.steady()
-        scene.strike()
         rename = ("ip", "link", "set", IFACE, "name", _RENAMED)
         text = "while it is up"
         if target.run(*rename).returncode:
@@ -49,8 +45,6 @@ def _renamed(stage: Stage) -> Observed:
 def _created_anew(iface: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
         with playing(stage, iface=iface) as scene:
-            scene.steady()
-            scene.strike()
             ip("-n", stage.lab.target.namespace, "link", "delete", IFACE)
             time.sleep(_DOWN_SECONDS)
             _create(stage)
@@ -67,8 +61,7 @@ def _created_anew(iface: str) -> Callable[[Stage], Observed]:
 
 def _appears(stage: Stage) -> Observed:
     ip("-n", stage.lab.target.namespace, "link", "delete", IFACE)
-    with playing(stage, iface=_ALL) as scene:
-        scene.strike()
+    with playing(stage, iface=_ALL, steady=False) as scene:
         _create(stage)
         scene.mended()
         scene.sees()
@@ -98,9 +91,7 @@ def _create(stage: Stage) -> None:
 def _another_address(stage: Stage) -> Observed:
     lab = stage.lab
     with playing(stage) as scene:
-        scene.steady()
         ip("-n", lab.scanner.namespace, "route", "add", _ADDRESS, "dev", IFACE)
-        scene.strike()
         ip("-n", lab.target.namespace, "addr", "add", f"{_ADDRESS}/24", "dev", IFACE)
 
         def ours() -> bool:
@@ -117,8 +108,6 @@ def _another_address(stage: Stage) -> Observed:
 
 def _mtu(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
-        scene.strike()
         ip("-n", stage.lab.target.namespace, "link", "set", IFACE, "mtu", "1300")
         scene.mended()
         scene.sees()

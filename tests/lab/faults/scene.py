@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from portsentry_py.errors import CaptureError
@@ -17,7 +18,7 @@ from tests.lab.faults.fault import Observed, Stage
 from tests.lab.faults.faulty_sensor import FaultySensor, strays
 from tests.lab.faults.reference import ReferenceCapture
 from tests.support.namespaces import IFACE, Host
-from tests.support.sensor import RUN, Line
+from tests.support.sensor import Line
 from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 PER_SECOND = 200
@@ -69,13 +70,6 @@ class Scene:
         self._sender = Sender(stage, per_second=per_second)
         self.struck = self.cured = time.time()
         self._before = sensor.descriptors()
-
-    def steady(self) -> None:
-        """Return when lines come."""
-        self.sensor.wait_for(
-            lambda: len(self.sensor.matching(event_type="connection")) >= _BEFORE_LINES,
-            "lines before the fault",
-        )
 
     def strike(self) -> None:
         """The fault happens now."""
@@ -152,7 +146,7 @@ class Scene:
         orphans = strays(self.target)
         left = self.sensor.leftovers()
         known = read_lines(logs or [self.sensor.log])
-        found = account(capture, known, gaps)
+        found = account(capture, known, gaps, counted=counted)
         wrong = [
             *found.wrong,
             *(
@@ -194,50 +188,51 @@ class Scene:
 @contextmanager
 def playing(
     stage: Stage,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
     *,
-    iface: str = IFACE,
-    tools: Mapping[str, str] | None = None,
-    log: Path | None = None,
-    piped: bool = False,
-    program: tuple[str, ...] = RUN,
+    tools: Mapping[str, str] = MappingProxyType({}),
+    steady: bool = True,
     per_second: float = PER_SECOND,
+    **others: Any,
 ) -> Iterator[Scene]:
-    """Set the scene up; the arguments are those of the sensor."""
-    sensor = FaultySensor(
-        stage.lab.target,
-        stage.folder / "sensor",
-        settings or {},
-        iface=iface,
-        tools=tools or {},
-        log=log,
-        piped=piped,
-        program=program,
-    )
+    """Give the scene at the moment of the fault.
+
+    Args:
+        stage: where.
+        settings: of the sensor, as `others` are.
+        tools: stand-ins for programs.
+        steady: the sensor has lines by then.
+        per_second: how many SYNs come.
+        others: what FaultySensor takes.
+    """
+    sensor = FaultySensor(stage.lab.target, stage.folder / "sensor", settings, tools=tools, **others)
     try:
         if tools:  # which may never become tshark
             sensor.wait_for_line("the sensor to start", state="started")
         else:
             sensor.wait_until_ready()
         scene = Scene(stage, sensor, per_second)
+        if steady:
+            sensor.wait_for(
+                lambda: len(sensor.matching(event_type="connection")) >= _BEFORE_LINES,
+                "lines before the fault",
+            )
+        scene.strike()
         yield scene
     finally:
         sensor.process.kill()
 
 
-def refused(
-    stage: Stage, sentence: str, *, iface: str = IFACE, tools: Mapping[str, str] | None = None
-) -> str:
+def refused(stage: Stage, sentence: str, **others: Any) -> str:
     """Start a sensor that must refuse: it ends with the exit code for captures and one sentence, given here.
 
     Args:
         stage: where.
         sentence: what stands in its sentence.
-        iface: what it shall watch.
-        tools: stand-ins for programs.
+        others: what FaultySensor takes.
     """
     target = stage.lab.target
-    sensor = FaultySensor(target, stage.folder / "sensor", {}, iface=iface, tools=tools or {})
+    sensor = FaultySensor(target, stage.folder / "sensor", **others)
     code = sensor.process.wait(60)
     said = sensor.diagnostics.read_text().strip()
     assert code == CaptureError.exit_code, f"it ended with {code}\n{said}"

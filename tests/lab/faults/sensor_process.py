@@ -21,9 +21,7 @@ _SUSPENDED_SECONDS, _LONG_SECONDS = 3.0, 20.0
 def _killed(stage: Stage) -> Observed:
     with playing(stage, _UNSERVED) as scene:
         sensor = scene.sensor
-        scene.steady()
         _, *children = sensor.family()
-        scene.strike()
         sensor.process.kill()
         sensor.process.wait(30)
         wait_for(lambda: all_ended(children), "the end of its children", evidence=sensor.evidence)
@@ -40,9 +38,7 @@ def _killed(stage: Stage) -> Observed:
 
 def _suspended(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         family = scene.sensor.family()
-        scene.strike()
         for one in family:
             one.suspend()
         time.sleep(_SUSPENDED_SECONDS if stage.short else _LONG_SECONDS)
@@ -55,8 +51,6 @@ def _suspended(stage: Stage) -> Observed:
 
 def _alone_suspended(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
-        scene.strike()
         scene.sensor.process.send_signal(signal.SIGSTOP)
         time.sleep(_SUSPENDED_SECONDS if stage.short else _LONG_SECONDS)
         scene.sensor.process.send_signal(signal.SIGCONT)

@@ -21,9 +21,7 @@ _RELOADS, _FEW_RELOADS = 1000, 50
 
 def _broken(stage: Stage) -> Observed:
     with playing(stage) as scene:
-        scene.steady()
         good = scene.sensor.config.read_text()
-        scene.strike()
         for text in _BROKEN:
             scene.sensor.config.write_text(text)
             _is_kept(scene)
@@ -54,8 +52,6 @@ def _is_kept(scene: Scene) -> None:
 def _reloaded(stage: Stage) -> Observed:
     times = _FEW_RELOADS if stage.short else _RELOADS
     with playing(stage) as scene:
-        scene.steady()
-        scene.strike()
         for _ in range(times):
             scene.sensor.status_now()
         scene.mended()

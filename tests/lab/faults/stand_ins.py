@@ -48,9 +48,8 @@ def _wait_for(scene: Scene, program: str) -> None:
 
 def _silent(misbehaviour: str, program: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
-        with playing(stage, tools=_tshark(misbehaviour)) as scene:
+        with playing(stage, tools=_tshark(misbehaviour), steady=False) as scene:
             memory = scene.sensor.family()[0].memory_info().rss
-            scene.strike()
             _wait_for(scene, program)
             _heal(scene)
             scene.breaks_off("stalled")
@@ -64,9 +63,8 @@ def _silent(misbehaviour: str, program: str) -> Callable[[Stage], Observed]:
 
 def _noisy(misbehaviour: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
-        with playing(stage, tools=_tshark(misbehaviour)) as scene:
+        with playing(stage, tools=_tshark(misbehaviour), steady=False) as scene:
             memory = scene.sensor.family()[0].memory_info().rss
-            scene.strike()
             scene.sees()
             grown = scene.sensor.family()[0].memory_info().rss - memory
             assert grown < _MOST_GROWTH, f"it has grown by {grown} bytes"
@@ -77,8 +75,6 @@ def _noisy(misbehaviour: str) -> Callable[[Stage], Observed]:
 
 def _without_memory(stage: Stage) -> Observed:
     with playing(stage, tools={**_tshark(_LIMIT), "tshark.well": ""}) as scene:
-        scene.steady()
-        scene.strike()
         (scene.sensor.tools / "tshark.well").unlink()
         scene.sensor.child("tshark").kill()
         # At its start, or soon after that: dumpcap may be ready before it has ended.
