@@ -293,7 +293,7 @@ def test_a_burst_over_deletions_loses_no_line_that_was_not_deleted(logs: Path) -
 
 
 class Conversation:
-    """A script that does its next step when it is told to, and says a line when it is done."""
+    """A script that does its next step at each empty line, and prints a line when it is done."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin

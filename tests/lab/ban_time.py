@@ -73,7 +73,7 @@ def _ban(moments: list[float], ruled: float) -> Ban:
 
 @contextmanager
 def bench(addresses: int) -> Iterator[Bench]:
-    """Build everything; the scanner's host gets so many addresses."""
+    """Build everything; the scanner's host gets this many addresses."""
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
         folder = Path(name)
         _settle(lab.scanner, addresses)
@@ -116,7 +116,7 @@ def one_by_one(made: Bench, scans: int) -> list[Ban]:
 
 
 def at_once(made: Bench, first: int, scanners: int) -> list[Ban]:
-    """Let so many addresses scan together, interleaved, packet by packet."""
+    """Let many addresses scan together, interleaved packet by packet."""
     addresses = [address(first + number) for number in range(scanners)]
     done = made.lab.scanner.peer("swarm", made.lab.target.ipv4[0], str(SWARM_PORTS), *addresses)
     if done.returncode != 0:

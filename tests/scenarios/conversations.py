@@ -38,7 +38,7 @@ def call(
 
 
 def served(asked: Sent, *, read: int = SERVED_BYTES, lasts: float = 0.2) -> list[Sent]:
-    """The session that a SYN opens: SYN-ACK, and FIN from both sides once so much was read."""
+    """The session that a SYN opens: SYN-ACK, and FIN from both sides after this many bytes."""
     closed = fin_ack(asked, ack=5001 + read, after=lasts)
     last = tcp(asked.dst, asked.src, asked.dest_port, asked.src_port, FIN | ACK, seq=5001 + read)
     return [asked, syn_ack(asked), closed, dataclasses.replace(last, time_us=closed.time_us + 900)]

@@ -1,4 +1,4 @@
-"""A scenario: traffic, what the sensor is told beside it, and what it must say."""
+"""A scenario: traffic, the sensor's configuration, and what the sensor must say."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _bound(path: Path) -> None:
 
 
 def _limited(victim: int) -> None:
-    """Let it end after so many seconds of work, more than it will ever do."""
+    """Limit its CPU time, to more than it will ever use."""
     _call(_PRLIMIT64, victim, 0, struct.pack("QQ", 1 << 40, 1 << 40), None)
 
 

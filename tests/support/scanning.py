@@ -10,7 +10,7 @@ _OPTIONS = ("-n", "-Pn", "-T4", "--max-retries", "1", "--min-rate", "100", "--ho
 
 
 def nmap(scanner: Host, *words: str) -> None:
-    """Scan, with these options besides."""
+    """Scan, with these options too."""
     done = scanner.run("nmap", *_OPTIONS, *words)
     assert done.returncode == 0, done.stderr
 

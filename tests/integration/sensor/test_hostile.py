@@ -36,7 +36,7 @@ def test_a_frame_may_end_anywhere(
     frames = pieces(four, six, icmp_unreachable(four), icmp_unreachable(six))
     sensor = start_sensor()
 
-    # From the switch's own end of the wire: a bridge may look into IP packets, and drop what is none.
+    # From the switch's own end of the wire: a bridge may look into IP packets and drop broken ones.
     lab.switch.load_burst("to-target", frames).communicate(timeout=60)
     nmap(scanner, "-sS", "-p", PORTS, target)
 

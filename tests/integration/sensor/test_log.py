@@ -1,4 +1,4 @@
-"""A log that cannot be written: the sensor goes on watching, and ends when it is told to."""
+"""A log that cannot be written: the sensor goes on watching, and ends at SIGTERM."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_a_udp_service_that_starts_later_is_left_to_the_kernel(
 def test_what_the_kernel_dropped_is_told_while_the_sensor_runs(lab: Lab, start_sensor: StartSensor) -> None:
     lab.silence()
     sensor = start_sensor(capture={"buffer_mib": 1})
-    # The count at the beginning of a capture is in doubt for so long; no line tells when that is over.
+    # The count at the beginning of a capture is in doubt for this time, and no line reports its end.
     time.sleep(loss._SETTLED_SECONDS + 1)
     tshark = sensor.children()["tshark"]
 

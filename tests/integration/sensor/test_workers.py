@@ -1,4 +1,4 @@
-"""Two pairs of dumpcap and tshark share the packets: each is seen once, and the death of a pair is told."""
+"""Two pairs of dumpcap and tshark share the packets: each is seen once, and the death of one is reported."""
 
 from __future__ import annotations
 

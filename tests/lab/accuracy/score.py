@@ -36,7 +36,7 @@ class Score:
 
 
 def score(capture: Capture) -> Score:
-    """Replay a capture and judge it; a capture that tshark cannot read is told, not scored."""
+    """Replay a capture and judge it; a capture that tshark cannot read is reported, not scored."""
     result = Score(capture.name, capture.label, capture.strength, capture.scan_types)
     player = Replay(Settings(), capture.home, find_tools(), lambda _path, _packets: None)
     try:

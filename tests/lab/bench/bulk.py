@@ -34,7 +34,7 @@ class Load:
     settings: dict[str, Any]
 
 
-# iperf3 opens its UDP port only when a client is there: the kernel's filter must be told of it before.
+# iperf3 opens its UDP port only when a client is there: the kernel's filter must know it before.
 LOADS = (
     Load("nothing", None, {}),
     Load("TCP", (), {}),
@@ -62,7 +62,7 @@ class Row:
 
 
 def measure(seconds: int, loads: Sequence[Load] = LOADS) -> list[Row]:
-    """Let each load flow for so long."""
+    """Let each load flow for this time."""
     found = []
     with opened() as lab:
         with Path(os.devnull).open("w", encoding="utf-8") as noise:
@@ -91,7 +91,7 @@ def _flow(lab: Lab, load: Load, seconds: int) -> Row:
 
 
 def _client(host: Host, server: str, options: Sequence[str] | None, seconds: int) -> float:
-    """Send for so long; give the bits in a second that the client sent."""
+    """Send for this time; returns the bits that the client sent in a second."""
     if options is None:
         time.sleep(seconds)
         return 0.0

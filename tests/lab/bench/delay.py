@@ -13,7 +13,7 @@ from tests.lab.support.tables import table
 from tests.lab.support.wiretap import sent
 from tests.support.waiting import wait_for
 
-# What nmap is told beyond its ports: slow enough that the ban comes in the middle, and as it likes.
+# nmap's options for its speed: slow enough that the ban comes in the middle, and its own choice.
 SPEEDS = {"nmap at 200 ports a second": ("--max-rate", "200"), "nmap -T4": ("-T4",)}
 _PORTS = ("-p", "1-2000")
 
@@ -29,7 +29,7 @@ class Delay:
 
 
 def measure(scans: int) -> dict[str, list[Delay]]:
-    """Let nmap scan so often at each speed, from one address after the other."""
+    """Let nmap scan this often at each speed, from one address after the other."""
     found: dict[str, list[Delay]] = {}
     with bench(scans * len(SPEEDS)) as made, first_bans(made.tap.with_name("portsentry.log")) as lines:
         for turn, (name, speed) in enumerate(SPEEDS.items()):

@@ -108,7 +108,7 @@ def parted(share: int) -> Limits:
 
 
 def weigh(found: Table, share: int) -> float:
-    """Fill a table in this process, which is good for nothing else then; give the bytes that an entry takes.
+    """Fill a table in this process, which is of no use after that; returns the bytes of an entry.
 
     Raises:
         AssertionError: it did not become full.
@@ -177,7 +177,7 @@ def _uss() -> int:
 
 
 def section(costs: Costs) -> str:
-    """The table, the fattest first, and how it stands the test."""
+    """The table, the largest first, and its test."""
     head = ("entries", "bounded by", "at most", "bytes each", "MiB when full")
     rows = sorted(costs.rows, key=lambda row: -row.full_bytes)
     total = ["**all of them**", "", "", "", f"**{mebibytes(round(costs.full_bytes))}**"]

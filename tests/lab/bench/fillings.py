@@ -70,7 +70,7 @@ _OURS = Pipeline(Settings(), HostState())._is_home.cache_info().maxsize or 0
 
 @dataclass(frozen=True)
 class Table:
-    """A bounded table, or what the entries of one may hold besides.
+    """A bounded table, or what its entries may hold.
 
     Args:
         name: what its entries are.
@@ -116,7 +116,7 @@ def _engine(sender: Sender, settings: Settings = _QUIET, *, but: str = "", **lim
 
 
 def _keep_small(but: str) -> None:
-    """The caches, and what has a bound that cannot be set: this process is good for nothing else then."""
+    """Bound the caches, and what no setting bounds; this process cannot be used for anything else then."""
     for module in [one for name, one in sys.modules.items() if name.startswith("portsentry_py.")]:
         for name, found in list(vars(module).items()):
             if name != but and name in _SIZES:
@@ -169,7 +169,7 @@ def _twins(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
 
 
 def _forgotten(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    """Twins hold them, which held one and the same record before; those who are remembered are as fat."""
+    """Spoofed twins hold them, which held one record before; those in the source table are as large."""
     some = _some_twins(limits)
     engine = _engine(sender, but="_MAX_TWINS", max_sources=some)
     twins = each(range(_SIZES["_MAX_TWINS"]), sender.twin)

@@ -20,7 +20,7 @@ ASKERS = 33
 SECOND_US = 1_000_000
 VLANS = 1 << 12
 LATE_US = 4 * SECOND_US
-"""After so long, nobody waits for what becomes of what was before."""
+"""After this time the sensor does not wait for the outcome of what was before."""
 
 _FORM = line(
     time="%(seconds)d.%(micros)06d",
@@ -177,7 +177,7 @@ class Sender:
         yield from self.looks(nth)
 
     def group(self, network: int) -> Iterator[str]:
-        """Let so many sources of a network ask for a port each."""
+        """Let ASKERS sources of a network ask for a port each."""
         return (self.probe(self.source(nth, network), nth, after_us=2_100) for nth in range(ASKERS))
 
     def ask(self, nth: int, after_us: int = 1) -> Iterator[str]:
@@ -204,11 +204,11 @@ class Sender:
         yield self.segment(self.source(nth), self.target(), (_ANY, 7), FIN | ACK, seq=_BIG)
 
     def discovered(self, nth: int) -> Iterator[str]:
-        """Answer from a port, whoever asked, of hosts that nobody else asks."""
+        """Answer from a port of a host that nobody asks."""
         yield self.answer(self.source(0), _UNASKED + nth)
 
     def chorus(self, sources: Sequence[int], probes: int) -> Iterator[str]:
-        """Let some sources send so many probes in turn, in each round with other flags, and be refused."""
+        """Let some sources send these probes in turn, in each round with other flags, and be refused."""
         for number in range(probes):
             turn, nth = divmod(number, len(sources))
             what, flags = 100 + turn, _OPENING[turn % len(_OPENING)]

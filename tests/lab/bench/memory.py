@@ -41,7 +41,7 @@ class Growth:
 
 
 def measure(packets: int) -> Growth:
-    """Feed the sensor with so many packets, each from another source."""
+    """Feed the sensor with these packets, each from another source."""
     with (
         tempfile.TemporaryDirectory(prefix="portsentry-py-") as name,
         sensor(Path(name), [stream.__name__, packets]) as process,

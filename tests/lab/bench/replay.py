@@ -21,7 +21,7 @@ from tests.support.frames import Link
 from tests.support.workloads import REPLAYED, TARGET, Frames
 
 _PER_SECOND = 10_000
-# What takes so long needs no further round: chance is small beside it.
+# After this long no further round is needed: chance is small against it.
 _ENOUGH_SECONDS = 90.0
 _PYSHARK = """
 import sys, time, pyshark
@@ -130,7 +130,7 @@ def sensor(capture: Path) -> Run:
 
 
 def compare(name: str, kind: Frames, packets: int, rounds: int) -> Row:
-    """Let both read one capture, in turn, at most so often."""
+    """Let both read one capture in turn, for at most this many rounds."""
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
         capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
         begun = time.monotonic()

@@ -132,7 +132,7 @@ class FullTables:
         return self._four.refused(one, range(left))
 
     def _told(self, scanners: range) -> Iterator[str]:
-        """They come back: now they are told of, and what they send is counted."""
+        """They come back: now they are suppressed, and what they send is counted."""
         told = scanners[: fast_path.MAX_SOURCES]
         yield from each(told, lambda nth: self._four.newcomer(nth, _PACE_US))
         yield from self._four.chorus(told, self._limits.max_held // 2 - 1)

@@ -22,7 +22,7 @@ def through(progress: Path) -> int:
 
 
 def main(packets: int, progress: Path) -> None:
-    """Hand over so many packets."""
+    """Hand over these packets."""
 
     def batches(place: str) -> Iterator[tuple[bytes, str]]:
         sent = int(place or 0)

@@ -104,7 +104,7 @@ def it_is_not_exposed(machine: Machine) -> str:
     return f"systemd-analyze security: {score}"
 
 
-def nobody_holds_what_he_does_not_need(machine: Machine) -> str:
+def no_process_holds_a_right_it_does_not_need(machine: Machine) -> str:
     """No capabilities but the launcher's: dumpcap gives up its own when it has opened its socket."""
     processes = machine.processes()
     main = machine.main()
@@ -127,7 +127,7 @@ def nobody_holds_what_he_does_not_need(machine: Machine) -> str:
     )
 
 
-def it_speaks_with_nobody(machine: Machine) -> str:
+def it_can_connect_to_nothing(machine: Machine) -> str:
     """IPAddressDeny=: no process of the unit can connect, and packets are captured all the same."""
     join = f'echo $$ >/sys/fs/cgroup/system.slice/{UNIT}/cgroup.procs && exec "$@"'
     connect = ["timeout", "5", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{SSH_PORT}"]
@@ -153,7 +153,7 @@ def tshark_is_in_its_box(machine: Machine) -> str:
 
 
 def code_in_tshark_can_do_nothing(machine: Machine) -> str:
-    """What whoever runs code in tshark would try, in its sandbox alone, without what the unit adds."""
+    """What an attacker with code in tshark would try, in its sandbox alone, without what the unit adds."""
     main = machine.main()
     assert main is not None
     words = ("/usr/bin/python3", "-I", "-S", "-c", _HOSTILE, str(main.inner_pid))
@@ -181,7 +181,7 @@ def a_scan_is_banned(machine: Machine) -> str:
     return f"nmap's address in fail2ban's list after {seconds:.1f} s, and in the nft set"
 
 
-def whoever_is_connected_to_sshd_is_not_banned(machine: Machine) -> str:
+def a_source_with_an_ssh_session_is_not_banned(machine: Machine) -> str:
     """Sshd listens on port 2222, which its configuration alone tells a sensor that is not root."""
     friend = SCANNERS[1]
     session = machine.scanner.start(sys.executable, "-c", _SESSION, ADDRESS, str(SSH_PORT), friend)
@@ -302,13 +302,13 @@ def it_stops_clean(machine: Machine) -> str:
 CHECKS: tuple[Check, ...] = (
     it_runs,
     it_is_not_exposed,
-    nobody_holds_what_he_does_not_need,
-    it_speaks_with_nobody,
+    no_process_holds_a_right_it_does_not_need,
+    it_can_connect_to_nothing,
     tshark_is_in_its_box,
     code_in_tshark_can_do_nothing,
     the_sensor_sees_and_writes_no_more_than_it_must,
     a_scan_is_banned,
-    whoever_is_connected_to_sshd_is_not_banned,
+    a_source_with_an_ssh_session_is_not_banned,
     the_journal_is_quiet,
     it_reloads,
     the_log_is_rotated,

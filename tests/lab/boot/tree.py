@@ -51,7 +51,7 @@ Scope=link
 [Route]
 Destination=2001:db8:100::/64
 """
-# sshd elsewhere than where everybody looks for it: whoever is logged in there must be known all the same.
+# sshd on another port than usual: the sensor must know who is logged in there too.
 SSH_PORT = 2222
 
 

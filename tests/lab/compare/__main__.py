@@ -100,7 +100,7 @@ def _compare(lab: Lab, watchers: Sequence[Watcher]) -> list[Row]:
         _scan(lab, technique, row.decoys)
         rows.append(row)
         print(technique.options + technique.remark, flush=True)
-    # They read in order: whoever has named a later scanner has told everything before.
+    # They read in order: a sensor that has named a later scanner has reported all before.
     _rehearse(lab, origins, watchers)
     return rows
 

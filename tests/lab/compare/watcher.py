@@ -1,4 +1,4 @@
-"""What every sensor of the comparison is, whoever wrote it."""
+"""What every sensor of the comparison can do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the log says against what came over the wire: which SYNs have no line, and whether that was told.
+"""What the log says against what came over the wire: which SYNs have no line, and whether that was reported.
 
 Pure: the capture beside the sensor and the lines of the log go in, and what does not add up comes out.
 """
@@ -28,13 +28,13 @@ _UNDECODED = ("packets_dropped", "packets_missed", "packets_pending")
 
 @dataclass(frozen=True)
 class Accounting:
-    """What was lost, and what of it nobody was told; `wrong` is what no fault excuses."""
+    """What was lost, and what of it was not reported; `wrong` is what no fault excuses."""
 
     came: int
     lost: list[Seen]
-    untold: list[Seen]
+    unreported: list[Seen]
     wrong: list[str]
-    told: str
+    reported: str
 
     def blind_seconds(self, since: float, syns: Sequence[Seen]) -> float:
         """The longest time, from `since` on, in which one SYN after the other was lost."""
@@ -56,13 +56,13 @@ def account(
         capture: of the reference capture.
         lines: all of the log, in their order.
         gaps: times (seconds since 1970) about which the sensor cannot tell by itself: it was dead.
-        counted: what is lost in a gap that was told is counted too.
+        counted: what is lost in a gap that was reported is counted too.
     """
     statuses = [line for line in lines if line["event_type"] == "status"]
-    told = Counter(key_of(line) for line in lines if line["event_type"] == "connection")
-    lost = [seen for seen in capture.syns if seen.key not in told]
+    reported = Counter(key_of(line) for line in lines if line["event_type"] == "connection")
+    lost = [seen for seen in capture.syns if seen.key not in reported]
     dead = list(gaps)
-    outside = [seen for seen in lost if not _within(seen, [*dead, *gaps_told(statuses)])]
+    outside = [seen for seen in lost if not _within(seen, [*dead, *reported_gaps(statuses)])]
     last = statuses[-1]
     anywhere = last["packets_dropped"] + last["lines_lost"]
     of_a_live_sensor = [seen for seen in lost if not _within(seen, dead)]
@@ -70,12 +70,12 @@ def account(
     return Accounting(
         came=len(capture.syns),
         lost=lost,
-        untold=outside if len(outside) > anywhere else uncounted,
+        unreported=outside if len(outside) > anywhere else uncounted,
         wrong=[
-            *_miscounted(told, {seen.key for seen in capture.syns}),
+            *_miscounted(reported, {seen.key for seen in capture.syns}),
             *(wrong for status in statuses for wrong in imbalances(status)),
         ],
-        told=_in_words(statuses, last),
+        reported=_in_words(statuses, last),
     )
 
 
@@ -83,10 +83,10 @@ def _within(seen: Seen, gaps: Iterable[Gap]) -> bool:
     return any(begin <= seen.time <= end for begin, end in gaps)
 
 
-def gaps_told(statuses: Iterable[Line]) -> list[Gap]:
+def reported_gaps(statuses: Iterable[Line]) -> list[Gap]:
     """Each time in which the capture broke off, as the status lines tell it.
 
-    One that broke off again without a packet more was none at all.
+    A capture that broke off again without any packet does not end a gap.
     """
     found: list[Gap] = []
     begun: float | None = None
@@ -125,9 +125,9 @@ def time_of(line: Line) -> float:
     return datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00")).timestamp()
 
 
-def _miscounted(told: Counter[Key], came: set[Key]) -> list[str]:
-    twice = [key for key, number in told.items() if number > 1]
-    invented = [key for key in told if key not in came and key[0].startswith(NETWORK)]
+def _miscounted(reported: Counter[Key], came: set[Key]) -> list[str]:
+    twice = [key for key, number in reported.items() if number > 1]
+    invented = [key for key in reported if key not in came and key[0].startswith(NETWORK)]
     return [
         *([f"{len(twice)} SYNs have more than one line, as {twice[0]}"] if twice else []),
         *([f"{len(invented)} lines are about SYNs that did not come, as {invented[0]}"] if invented else []),

@@ -89,7 +89,7 @@ def _die_again_and_again(stage: Stage) -> Observed:
         return scene.observed(f"{deaths} new captures")
 
 
-_REPLACED = "told, a new capture within a second"
+_REPLACED = "reported, a new capture within a second"
 FAULTS = (
     Fault("dumpcap-killed", "SIGKILL of dumpcap", _REPLACED, _killed("dumpcap")),
     Fault("tshark-killed", "SIGKILL of tshark", _REPLACED, _killed("tshark")),
@@ -97,11 +97,11 @@ FAULTS = (
     Fault(
         "launcher-stopped",
         "SIGSTOP of the launcher, for good, then SIGKILL of tshark",
-        "told, a new capture",
+        "reported, a new capture",
         _launcher_stopped,
     ),
-    Fault("dumpcap-stopped", "SIGSTOP of dumpcap, for good", "told, a new capture", _stopped("dumpcap")),
-    Fault("tshark-stopped", "SIGSTOP of tshark, for good", "told, a new capture", _stopped("tshark")),
+    Fault("dumpcap-stopped", "SIGSTOP of dumpcap, for good", "reported, a new capture", _stopped("dumpcap")),
+    Fault("tshark-stopped", "SIGSTOP of tshark, for good", "reported, a new capture", _stopped("tshark")),
     Fault("tshark-held", "SIGSTOP of tshark for 2 s", "nothing is lost", _held),
     Fault(
         "children-die",

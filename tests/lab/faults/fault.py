@@ -35,11 +35,11 @@ class Observed:
         recovery_seconds: from the fault, or from when its cause went away, to the first SYN from which on
             none was lost; None where there is nothing to recover.
         lost: SYNs without a line, of so many that came.
-        told: what the sensor itself said of it.
+        reported: what the sensor itself said of it.
     """
 
     text: str
-    told: str
+    reported: str
     recovery_seconds: float | None = None
     lost: int = 0
     came: int = 0

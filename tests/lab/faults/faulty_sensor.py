@@ -16,8 +16,8 @@ from tests.lab.faults.sender import PORTS
 from tests.support.namespaces import Host
 from tests.support.sensor import Sensor
 
-# Each SYN is to have its line, and at once: no ration, no bound and no waiting room holds any back, and what
-# becomes of an attempt on a served port is not waited for.
+# Each SYN gets its line at once: no rate limit, no bound and no waiting table suppresses any, and the outcome
+# of an attempt on a served port is not waited for.
 SETTINGS: dict[str, Any] = {
     "connections": "all",
     "served": {"tcp": [f"{PORTS[0]}-{PORTS[-1]}"]},
@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class FaultySensor(Sensor):
-    """A sensor with SETTINGS besides its own, and what can be seen of its processes from outside."""
+    """A sensor with SETTINGS and its own, and what can be seen of its processes from outside."""
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Write the configuration; a section is merged with ours."""
@@ -41,8 +41,8 @@ class FaultySensor(Sensor):
 
     def evidence(self) -> str:
         """What a person would look at first: the log is long here."""
-        told = [json.dumps(line) for line in self.lines() if line["event_type"] == "status"]
-        return "\n".join(["-- stderr", self.diagnostics.read_text(), "-- status", *told[-5:]])
+        reported = [json.dumps(line) for line in self.lines() if line["event_type"] == "status"]
+        return "\n".join(["-- stderr", self.diagnostics.read_text(), "-- status", *reported[-5:]])
 
     def family(self) -> list[psutil.Process]:
         """The sensor and every process that it has started."""

@@ -34,7 +34,7 @@ def _descriptors(stage: Stage) -> Observed:
         time.sleep(_WITHOUT_SECONDS)
         scene.sees()
         scene.sensor.child("tshark").kill()
-        scene.told("Too many open files")
+        scene.says("Too many open files")
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         scene.mended()
         scene.waits_for("restarted", "tshark_ended")
@@ -56,7 +56,7 @@ def _out_of_memory(stage: Stage) -> Observed:
 
 @contextmanager
 def _confined(pid: int) -> Iterator[Path]:
-    """Let a process have hardly more memory than it has."""
+    """Limit a process to little more memory than it has."""
     name = f"portsentry-py-{os.getpid()}"
     for parent, limit in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
         group = _CGROUPS / parent / name
@@ -80,13 +80,13 @@ def _confined(pid: int) -> Iterator[Path]:
 
 def _killed_in(group: Path) -> int:
     """How many processes the kernel has killed for want of memory."""
-    told = next(path for name in _TELLS if (path := group / name).exists())
+    reported = next(path for name in _TELLS if (path := group / name).exists())
     return next(
-        int(line.split()[1]) for line in told.read_text().splitlines() if line.startswith("oom_kill ")
+        int(line.split()[1]) for line in reported.read_text().splitlines() if line.startswith("oom_kill ")
     )
 
 
-_REPLACED = "told, a new capture"
+_REPLACED = "reported, a new capture"
 FAULTS = (
     Fault("descriptors", "no descriptors left (RLIMIT_NOFILE) when tshark dies", _REPLACED, _descriptors),
     Fault("out-of-memory", "the kernel kills tshark for want of memory", _REPLACED, _out_of_memory),

@@ -39,10 +39,10 @@ def _filled(folder: Path) -> Iterator[None]:
 def _full(stage: Stage) -> Observed:
     with memory(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
         with _filled(folder):
-            scene.told(_FAILS)
+            scene.says(_FAILS)
             time.sleep(_FULL_SECONDS)
         scene.mended()
-        scene.told(_WORKS)
+        scene.says(_WORKS)
         scene.sees()
         return scene.observed("written when there was room again")
 
@@ -50,10 +50,10 @@ def _full(stage: Stage) -> Observed:
 def _full_for_long(stage: Stage) -> Observed:
     with memory(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
         with _filled(folder):
-            scene.told(_FAILS)
+            scene.says(_FAILS)
             Sender(stage, first=1 << 20, per_second=_BURST_PER_SECOND, count=_BURST).finish(stop=False)
         scene.mended()
-        scene.told(_WORKS)
+        scene.says(_WORKS)
         scene.sees()
         observed = scene.observed("what had to wait too long was counted")
         lost = scene.sensor.lines()[-1]["lines_lost"]
@@ -66,11 +66,11 @@ def _limited(stage: Stage) -> Observed:
         pid, size = scene.sensor.process.pid, scene.sensor.log.stat().st_size
         soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size + _LIMIT_BYTES, hard))
-        scene.told(_FAILS)
+        scene.says(_FAILS)
         time.sleep(_FULL_SECONDS)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
         scene.mended()
-        scene.told(_WORKS)
+        scene.says(_WORKS)
         scene.sees()
         return scene.observed("written when there was room again")
 
@@ -79,12 +79,12 @@ def _read_only(stage: Stage) -> Observed:
     with disk(stage.folder) as folder, playing(stage, log=folder / _NAME) as scene:
         # What ext4 does by itself at an error of the disk.
         run("mount", "-o", "remount,abort", folder)
-        scene.told(_FAILS)
+        scene.says(_FAILS)
         kept = Path(shutil.copyfile(scene.sensor.log, stage.folder / "kept"))
         # On top of the other: between the two, the log would be written to the directory under both.
         with inserted(stage.folder / "other.img", folder):
             scene.mended()
-            scene.told(_WORKS)
+            scene.says(_WORKS)
             scene.sees()
             return scene.observed("written to the new disk", logs=[kept, scene.sensor.log])
 
@@ -95,10 +95,10 @@ def _directory(stage: Stage) -> Observed:
     with playing(stage, log=folder / _NAME) as scene:
         with scene.sensor.log.open("rb") as deleted:
             shutil.rmtree(folder)
-            scene.told(_FAILS)
+            scene.says(_FAILS)
             folder.mkdir()
             scene.mended()
-            scene.told(_WORKS)
+            scene.says(_WORKS)
             scene.sees()
             kept = _copy(deleted, stage.folder / "kept")
         return scene.observed("written when it was there again", logs=[kept, scene.sensor.log])
@@ -188,14 +188,14 @@ def _frozen(stage: Stage) -> Observed:
         return scene.observed("written when it could be again")
 
 
-_WAITS = "told; lines wait and none is lost"
+_WAITS = "reported; lines wait and none is lost"
 _NONE_LOST = "nothing is lost"
 FAULTS = (
     Fault("disk-full", "the disk of the log is full", _WAITS, _full),
     Fault(
         "disk-full-long",
         f"the disk is full while {_BURST:,} lines come",
-        "told; what does not wait is counted in `lines_lost`",
+        "reported; what does not wait is counted in `lines_lost`",
         _full_for_long,
     ),
     Fault("file-limit", "no file may grow (RLIMIT_FSIZE)", _WAITS, _limited),

@@ -121,17 +121,17 @@ def _unknown(stage: Stage) -> Observed:
 
 FAULTS = (
     Fault("iface-down", "interface down for a second", "seen again when it is up", _down_and_up),
-    Fault("iface-renamed", "interface renamed", "told, seen under its new name", _renamed),
+    Fault("iface-renamed", "interface renamed", "reported, seen under its new name", _renamed),
     Fault(
         "iface-deleted",
         "interface deleted and recreated",
-        "told, seen again when it is there",
+        "reported, seen again when it is there",
         _created_anew(_ALL),
     ),
     Fault(
         "iface-named",
         "interface named in the configuration deleted and recreated",
-        "told, seen again when it is there",
+        "reported, seen again when it is there",
         _created_anew(IFACE),
     ),
     Fault("iface-appears", "no interface at the start but `lo`, one later", "seen within seconds", _appears),

@@ -54,7 +54,7 @@ class ReferenceCapture:
         wait_for(lambda: "File: " in self._said.read_text(), "the reference capture to capture")
 
     def stop(self) -> Capture:
-        """End it; a reference capture that has missed something is none."""
+        """End it; one that has missed something cannot be used."""
         self._process.terminate()
         self._process.wait(30)
         said = self._said.read_text()

@@ -12,7 +12,7 @@ from tests.lab.support.tables import table
 
 PAGE = "reliability.md"
 PART = "faults"
-_HEAD = ("fault", "promise", "observed", "recovery, s", "packets lost", "told")
+_HEAD = ("fault", "promise", "observed", "recovery, s", "packets lost", "reported")
 
 
 def row(fault: Fault, outcome: Observed | AssertionError) -> list[str]:
@@ -26,7 +26,7 @@ def row(fault: Fault, outcome: Observed | AssertionError) -> list[str]:
         outcome.text,
         "" if recovery is None else f"{recovery:.1f}",
         f"{outcome.lost:,} of {outcome.came:,}" if outcome.came else "",
-        outcome.told,
+        outcome.reported,
     ]
 
 

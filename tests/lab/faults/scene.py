@@ -81,15 +81,17 @@ class Scene:
         self.cured = time.time()
 
     def waits_for(self, state: str, reason: str, number: int = 1) -> None:
-        """Wait until the sensor has said so often that it is in a state; the last time for this reason."""
+        """Wait until the sensor has reported a state this many times, the last time for this reason."""
         found = self.sensor.wait_for(
             lambda: self.sensor.matching(event_type="status", state=state)[number - 1 :],
             f"{state}, {number} times",
         )
-        told = found[0]["reason"]
-        assert told == reason, f"it is {state} for the reason {told}, not {reason}\n{self.sensor.evidence()}"
+        reported = found[0]["reason"]
+        assert reported == reason, (
+            f"it is {state} for the reason {reported}, not {reason}\n{self.sensor.evidence()}"
+        )
 
-    def told(self, sentence: str) -> None:
+    def says(self, sentence: str) -> None:
         """Wait until the sensor has said so on stderr."""
         self.sensor.wait_for(lambda: sentence in self.sensor.diagnostics.read_text(), repr(sentence))
 
@@ -116,17 +118,17 @@ class Scene:
         *,
         gaps: Iterable[Gap] = (),
         logs: Sequence[Path] = (),
-        told: str = "",
+        reported: str = "",
         recovers: bool = True,
         counted: bool = True,
     ) -> Observed:
-        """End all, hold the log against the capture, and fail if anything was lost that was not told.
+        """End all, hold the log against the capture, and fail if anything was lost that was not reported.
 
         Args:
             text: what was seen of the fault; else, whether there was another capture.
             gaps: times about which the sensor cannot tell: it was dead.
             logs: the files that hold the log, oldest first; without any, the one that is written.
-            told: what told of it, besides the status lines that say so themselves.
+            reported: what reported of it, besides the status lines that say so themselves.
             recovers: whether there was a time without sight.
             counted: whether as many packets were counted as came. Lines of no packet are counted too, and
                 while an interface that is named does not exist, nothing counts.
@@ -150,8 +152,8 @@ class Scene:
         wrong = [
             *found.wrong,
             *(
-                [f"{len(found.untold)} SYNs were lost and nobody was told: {found.untold[:3]}"]
-                * bool(found.untold)
+                [f"{len(found.unreported)} SYNs were lost and none was reported: {found.unreported[:3]}"]
+                * bool(found.unreported)
             ),
             *([f"processes {orphans} outlived the sensor"] * bool(orphans)),
             *([f"temporary files are left: {left}"] * bool(left)),
@@ -161,8 +163,8 @@ class Scene:
         ]
         assert not wrong, "\n".join([*wrong, self.sensor.evidence()])
         return Observed(
-            text or ("a new capture" if "restarted" in found.told else "the same capture"),
-            ", ".join(filter(None, (told, found.told))),
+            text or ("a new capture" if "restarted" in found.reported else "the same capture"),
+            ", ".join(filter(None, (reported, found.reported))),
             found.blind_seconds(self.cured, capture.syns) if recovers else None,
             len(found.lost),
             found.came,

@@ -1,8 +1,8 @@
-"""A steady sender: SYNs that can be told apart, each from a source of its own. Runs on the scanner's host.
+"""A steady sender: each SYN has its own source. Runs on the scanner's host.
 
     python -m tests.lab.faults.sender IFACE ETHERNET_ADDRESS TARGET FIRST PER_SECOND [COUNT]
 
-Sends until it is told to end, or so many; then it prints how many it sent.
+Sends until it is reported to end, or so many; then it prints how many it sent.
 """
 
 from __future__ import annotations

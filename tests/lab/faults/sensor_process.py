@@ -12,7 +12,7 @@ from tests.lab.faults.scene import playing
 from tests.support.processes import all_ended
 from tests.support.waiting import wait_for
 
-# What becomes of an attempt is waited for, so long; until then it has no line.
+# The sensor waits this long for the outcome of an attempt; until then it has no line.
 _UNSERVED: dict[str, Any] = {"served": {"tcp": []}}
 _WAITED_SECONDS = 2.0
 _SUSPENDED_SECONDS, _LONG_SECONDS = 3.0, 20.0
@@ -32,7 +32,7 @@ def _killed(stage: Stage) -> Observed:
         return scene.observed(
             "its children end, a new sensor works",
             gaps=[(scene.struck - _WAITED_SECONDS, started)],
-            told="`started` without `stopped` before it",
+            reported="`started` without `stopped` before it",
         )
 
 

@@ -32,7 +32,7 @@ def _broken(stage: Stage) -> Observed:
         scene.mended()
         scene.sensor.status_now()
         scene.sees()
-        return scene.observed(f"{len(_BROKEN) + 1} kinds, each told with one sentence")
+        return scene.observed(f"{len(_BROKEN) + 1} kinds, each reported with one sentence")
 
 
 def _is_kept(scene: Scene) -> None:

@@ -101,17 +101,17 @@ exec {real} "$@"
 
 
 FAULTS = (
-    Fault("tshark-hangs", "tshark hangs at its start", "told, a new capture", _silent(_HANG, "sleep")),
+    Fault("tshark-hangs", "tshark hangs at its start", "reported, a new capture", _silent(_HANG, "sleep")),
     Fault(
         "tshark-half-line",
         "tshark prints half a line and hangs",
-        "told, a new capture",
+        "reported, a new capture",
         _silent(_HALF_LINE, "sleep"),
     ),
     Fault(
         "tshark-endless-line",
         "tshark prints one line without end",
-        "told, a new capture; memory is bounded",
+        "reported, a new capture; memory is bounded",
         _silent(_ENDLESS, "tr"),
     ),
     Fault(
@@ -129,7 +129,7 @@ FAULTS = (
     Fault(
         "address-space",
         "no address space for tshark (RLIMIT_AS)",
-        "told, a new capture when there is",
+        "reported, a new capture when there is",
         _without_memory,
     ),
     Fault("filter-refused", "libpcap refuses the capture filter", "refuses to start, says why", _refused),

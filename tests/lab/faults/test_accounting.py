@@ -1,4 +1,4 @@
-"""What the suite does not let pass: a SYN without a line of which nobody was told, and wrong sums."""
+"""What the suite does not let pass: a SYN without a line of which none was reported, and wrong sums."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portsentry_py.events.model import utc
-from tests.lab.faults.accounting import Accounting, Line, account, gaps_told, imbalances
+from tests.lab.faults.accounting import Accounting, Line, account, imbalances, reported_gaps
 from tests.lab.faults.fault import Fault, Observed
 from tests.lab.faults.reference import Capture, Seen, read
 from tests.lab.faults.report import row
@@ -60,7 +60,7 @@ def counted(lost: int = 0, **counts: int) -> dict[str, int]:
 
 def test_where_all_have_lines_nothing_is_lost() -> None:
     found = judged(range(0), status("stopped", 11, counted()))
-    assert (found.came, found.lost, found.untold, found.wrong, found.told) == (100, [], [], [], "")
+    assert (found.came, found.lost, found.unreported, found.wrong, found.reported) == (100, [], [], [], "")
     assert found.blind_seconds(NOW + 3, SYNS) == pytest.approx(0.1)
 
 
@@ -72,8 +72,11 @@ BROKEN = tuple(
 def test_what_is_lost_in_a_gap_and_counted_was_told() -> None:
     found = judged(range(48, 60), *BROKEN, status("stopped", 11, counted(12, packets_missed=12)))
     assert len(found.lost) == 12
-    assert (found.untold, found.wrong) == ([], [])
-    assert "`interrupted` (`dumpcap_ended`), `restarted` (`dumpcap_ended`), `packets_missed` 12" in found.told
+    assert (found.unreported, found.wrong) == ([], [])
+    assert (
+        "`interrupted` (`dumpcap_ended`), `restarted` (`dumpcap_ended`), `packets_missed` 12"
+        in found.reported
+    )
     assert found.blind_seconds(NOW + 4.85, SYNS) == pytest.approx(6.0 - 4.85)
 
 
@@ -89,19 +92,19 @@ def test_what_is_lost_in_a_gap_and_counted_was_told() -> None:
     ids=["one too few", "before the gap", "after the gap", "too few dropped", "too few lines"],
 )
 def test_what_is_lost_otherwise_was_not_told(lost: range, counts: dict[str, int]) -> None:
-    assert judged(lost, *BROKEN, status("stopped", 11, counts)).untold
+    assert judged(lost, *BROKEN, status("stopped", 11, counts)).unreported
 
 
 @pytest.mark.parametrize("counts", [counted(12, packets_dropped=12), counted(lines_lost=12)])
 def test_what_is_counted_as_dropped_may_be_anywhere(counts: dict[str, int]) -> None:
     found = judged(range(30, 42), status("stopped", 11, counts))
-    assert (found.untold, found.wrong) == ([], [])
+    assert (found.unreported, found.wrong) == ([], [])
 
 
 def test_a_dead_sensor_tells_nothing() -> None:
     last = status("stopped", 11, counted(12))
-    assert judged(range(30, 42), last).untold
-    assert not judged(range(30, 42), last, gaps=((NOW + 3, NOW + 4.15),)).untold
+    assert judged(range(30, 42), last).unreported
+    assert not judged(range(30, 42), last, gaps=((NOW + 3, NOW + 4.15),)).unreported
 
 
 def test_a_line_too_many_is_wrong() -> None:
@@ -121,8 +124,8 @@ def test_sums_that_are_wrong_are_told() -> None:
 
 
 def test_a_gap_begins_as_early_as_it_may_have_been_noticed_late() -> None:
-    assert gaps_told(BROKEN) == [(NOW + 4, NOW + 6)]
-    assert gaps_told([status("interrupted", 9, reason="stalled")]) == [(NOW + 4, float("inf"))]
+    assert reported_gaps(BROKEN) == [(NOW + 4, NOW + 6)]
+    assert reported_gaps([status("interrupted", 9, reason="stalled")]) == [(NOW + 4, float("inf"))]
 
 
 @pytest.mark.parametrize(("packets", "begun"), [(7, NOW + 6), (8, NOW + 19)])
@@ -132,7 +135,7 @@ def test_a_capture_that_gave_nothing_was_none(packets: int, begun: float) -> Non
         status("restarted", 6, {"packets": 7}, reason="dumpcap_ended"),
         status("interrupted", 20, {"packets": packets}, reason="dumpcap_ended"),
     ]
-    assert gaps_told(lines)[1:] == [(begun, float("inf"))]
+    assert reported_gaps(lines)[1:] == [(begun, float("inf"))]
 
 
 @pytest.mark.parametrize(("link", "header"), [(113, 16), (276, 20)])

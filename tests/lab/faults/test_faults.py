@@ -1,4 +1,4 @@
-"""Every fault in its short form: what is promised is kept, and what is lost was told."""
+"""Every fault in its short form: what is promised is kept, and what is lost was reported."""
 
 from __future__ import annotations
 

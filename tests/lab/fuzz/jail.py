@@ -199,7 +199,7 @@ def seeds() -> list[bytes]:
 
 
 def adversarial(size: int) -> list[str]:
-    """Lines of about so many characters that have as many beginnings of a match as they can."""
+    """Lines of about this size with as many beginnings of a match as possible."""
     line = next(sample.line for sample in samples() if sample.modes >= {NETWORK_MODE})
     head, tail = line.split(',"state"')[0], ',"dest_port":23,"src_net":"203.0.113.0/24","schema":1}'
     address = json.loads(line)["src_ip"]

@@ -68,7 +68,7 @@ class Finds:
 
 
 def main(words: list[str]) -> None:
-    """Fuzz until so many inputs, or so many seconds."""
+    """Fuzz until a number of inputs or of seconds is reached."""
     name, inputs, seconds, corpus, finds = words
     target = TARGETS[name]
     with _instrumented(target):

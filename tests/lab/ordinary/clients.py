@@ -61,7 +61,7 @@ async def patient(awaited: Awaitable[_Got]) -> _Got:
 
 @contextlib.asynccontextmanager
 async def together() -> AsyncIterator[Callable[[Coroutine[None, None, None]], None]]:
-    """A function that lets something happen beside the rest; at the end wait for all of it."""
+    """Give a function that starts something beside the rest; wait for all of it at the end."""
     tasks: list[asyncio.Task[None]] = []
     yield lambda happening: tasks.append(asyncio.create_task(happening))
     await asyncio.gather(*tasks)
@@ -83,7 +83,7 @@ async def dial(source: str, port: int, dest: str = HOST) -> Line:
 
 
 async def visit(source: str, port: int, requests: int = 1, dest: str = HOST) -> None:
-    """Make one connection with so many requests, and close it."""
+    """Make one connection with these requests, and close it."""
     with lenient():
         line = await dial(source, port, dest)
         try:
@@ -94,7 +94,7 @@ async def visit(source: str, port: int, requests: int = 1, dest: str = HOST) -> 
 
 
 async def knock(source: str, port: int, dest: str = HOST, *, tries: int = 1, pause: float = 0.0) -> None:
-    """Connect to a port and hang up; try so often while it is refused."""
+    """Connect to a port and close; try again while it is refused."""
     for _ in range(tries):
         with lenient():
             _, writer = await patient(asyncio.open_connection(dest, port, local_addr=(source, 0)))

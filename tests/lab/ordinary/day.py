@@ -1,4 +1,4 @@
-"""A day of 24 hours, lived in so many minutes."""
+"""A day of 24 hours that passes in a few minutes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FEWEST = 2
 
 
 def seeded(name: str) -> random.Random:
-    """Chances that fall alike in every run."""
+    """A random generator that gives the same numbers in every run."""
     return random.Random(name)  # noqa: S311 - repeatable on purpose, nothing is secret
 
 
@@ -25,7 +25,7 @@ class Day:
     minutes: float
 
     def seconds(self, hours: float) -> float:
-        """The real seconds that so many hours of the day take."""
+        """The real seconds that these hours of the day take."""
         return hours * self.minutes * 60 / HOURS
 
     def hour(self, moment: float) -> float:

@@ -73,7 +73,7 @@ async def serve(address: str) -> asyncio.Server:
         try:
             await _Session(reader, writer).talk()
         except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
-            # Cancelled at the end of the day: a client that was banned amid its session never says goodbye.
+            # Cancelled at the end of the day: a client that was banned during its session never closes it.
             writer.close()
 
     return await asyncio.start_server(answer, address, 21)

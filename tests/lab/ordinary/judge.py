@@ -70,7 +70,7 @@ def judged(lived: Lived, register: Register) -> list[Judged]:
 
 
 def missed(lived: Lived, populations: Sequence[Population]) -> list[str]:
-    """Whoever should have been banned and was not, and whoever did not come at all."""
+    """The sources that should have been banned and were not, and the populations that did not come."""
     found = []
     for one in populations:
         came = lived.accounts[one.name].addresses
@@ -89,7 +89,7 @@ def missed(lived: Lived, populations: Sequence[Population]) -> list[str]:
 
 
 def wrong(judgements: Sequence[Judged]) -> list[str]:
-    """Whoever was banned and is innocent."""
+    """The innocents that were banned."""
     return [
         f"{one.who.name}: {one.ban.address} is banned by {one.ban.jail}"
         for one in judgements

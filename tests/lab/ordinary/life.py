@@ -60,7 +60,7 @@ class Lived:
 
 
 def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Lived:
-    """Live a day of 24 hours in so many minutes.
+    """Let a day of 24 hours pass in this many minutes.
 
     Args:
         minutes: how long it takes.

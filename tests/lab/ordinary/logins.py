@@ -12,7 +12,7 @@ from tests.lab.ordinary.network import HOST
 from tests.lab.ordinary.population import Meant, Population, Scene, guests
 
 _SECONDS = 120.0
-# Three prompts take nine; who is banned meanwhile waits in vain.
+# Three prompts take nine seconds; a client that is banned meanwhile gets no answer.
 _GUESS_SECONDS = 12.0
 _BACKUP_BYTES = 6_000_000
 _GUESSES = 4
@@ -49,7 +49,7 @@ async def _log_in(scene: Scene, source: str, command: str) -> None:
 
 
 async def _guess(scene: Scene, source: str, user: str, prompts: int) -> None:
-    """Wrong passwords, so many in one connection."""
+    """Give wrong passwords, this many in one connection."""
     ask = {"SSH_ASKPASS": str(scene.folder / "askpass"), "SSH_ASKPASS_REQUIRE": "force"}
     words = ("-o", f"NumberOfPasswordPrompts={prompts}", "-b", source, f"{user}@{HOST}", "true")
     await _run("ssh", *_OPTIONS, *_BY_PASSWORD, *words, environment=ask, seconds=_GUESS_SECONDS)

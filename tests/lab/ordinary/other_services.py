@@ -36,7 +36,7 @@ async def _balancer(scene: Scene, me: Population) -> None:
 
 
 async def _bookmarks(scene: Scene, me: Population) -> None:
-    """Follow an old bookmark, reload in vain, then go to the front page."""
+    """Follow an old bookmark to a closed port, reload, then go to the front page."""
     async for number in scene.day.spread(8, 18, scene.day.times(60, 5)):
         source = me.address(1 + number % 5)
         for port in _BOOKMARKS:

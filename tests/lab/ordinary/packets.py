@@ -73,7 +73,7 @@ def tcp(
 
 
 def udp(ends: Ends, data: bytes, *, ttl: int = 57) -> bytes:
-    """A datagram in its packet; a checksum of 0 is none."""
+    """A datagram in its packet; a checksum of 0 means that there is none (RFC 768)."""
     head = struct.pack("!HHHH", ends.source_port, ends.dest_port, 8 + len(data), 0)
     return ipv4(ends, UDP, head + data, ttl=ttl)
 

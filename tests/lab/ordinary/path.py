@@ -18,7 +18,7 @@ _AT_ONCE = 16  # how many probes traceroute has under way
 _ECHO_REQUEST, _UNREACHABLE, _FRAGMENTATION_NEEDED = 8, 3, 4
 _MTU = 1400
 _BITE = 60_000
-_TCP_REPAIR = 19  # linux/tcp.h: a socket in repair mode is closed without a word to its peer
+_TCP_REPAIR = 19  # linux/tcp.h: a socket in repair mode is closed without a packet to its peer
 
 
 async def _pings(scene: Scene, me: Population) -> None:
@@ -58,7 +58,7 @@ async def _narrow_roads(scene: Scene, me: Population) -> None:
 
 
 def _vanish(line: Line) -> int:
-    """Take the connection away without a word to its peer; give the port that it had."""
+    """Drop the connection without a packet to its peer; returns the port that it had."""
     port: int = line.writer.get_extra_info("sockname")[1]
     sock = line.writer.get_extra_info("socket")
     sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
@@ -67,7 +67,7 @@ def _vanish(line: Line) -> int:
 
 
 async def _movers(scene: Scene, me: Population) -> None:
-    """Phones whose address changes amid a download: they go on from the new one, which the host never met."""
+    """Phones whose address changes during a download: they go on from the new one, unknown to the host."""
     raw = RawSender()
     chances = seeded(me.name)
     async for number in scene.day.spread(0.3, 23.5, scene.day.times(150, 8)):

@@ -24,7 +24,7 @@ async def _linger(source: str, port: int) -> None:
 
 
 async def _abandon(source: str, port: int) -> None:
-    """Close amid a download: the kernel answers the rest with RST."""
+    """Close during a download: the kernel answers the rest with RST."""
     with lenient():
         line = await dial(source, port)
         await line.ask("/big")

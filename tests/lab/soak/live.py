@@ -22,7 +22,7 @@ _SCAN_EVERY = 3
 
 
 def measure(seconds: int) -> tuple[list[Quarter], dict[str, Any]]:
-    """Run for so long; gives the quarters and the last status line."""
+    """Run for this time; returns the quarters and the last status line."""
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name, ExitStack() as stack:
         folder = Path(name)
         lab.silence()

@@ -31,7 +31,7 @@ def begin(made: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Names
     arguments = made.parse_args(words)
     if arguments.print_only:
         arguments.output = None
-    # What was started has to be stopped, whoever ends this.
+    # So that the contexts are left, and with them what they started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return arguments
 

@@ -49,7 +49,7 @@ def forged_scan_of_a_friend() -> list[Sent]:
 def forged_scan_of_the_gateway() -> list[Sent]:
     """Somebody sends a SYN scan in the name of our gateway, which the operator has put on the ignore list.
 
-    The scan is told with the verdict `ignore`: nobody is banned or watched.
+    The scan is reported with the verdict `ignore`: nobody is banned or watched.
     """
     return syn_scan_of(GATEWAY, range(20, 60))
 
@@ -61,7 +61,7 @@ def forged_scan_of_the_gateway() -> list[Sent]:
 def forged_scan_of_a_resolver() -> list[Sent]:
     """We ask a resolver and a time server, they answer; then SYN scans come in their names.
 
-    Both scans are told with the verdict `ignore`, with the reasons `resolver` and `ntp_server`.
+    Both scans are reported with the verdict `ignore`, with the reasons `resolver` and `ntp_server`.
     """
     names = udp(HOST, *[53] * 4, dst=RESOLVER, src_port=41_000, every=0.3)
     times = udp(HOST, *[123] * 2, dst=TIME_SERVER, src_port=123, every=0.3)

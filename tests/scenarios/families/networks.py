@@ -68,9 +68,9 @@ def monitor_many_hosts() -> list[Sent]:
 
 @scenario()
 def nat_many_users() -> list[Sent]:
-    """Forty users behind one address use what we serve for ten minutes; four ports are asked for in vain.
+    """Forty users behind one address use our services for ten minutes; four ports they ask for are closed.
 
-    Nobody is named: all that was asked for in vain is little beside what was used.
+    Nobody is named: what was refused is little beside what was used.
     """
     wanted = (443, 80, 443, 993, 587)
     used = [served(call(OFFICE, wanted[nth % 5], at=nth * 11, ttl=50)) for nth in range(56)]
@@ -83,7 +83,7 @@ def nat_many_users() -> list[Sent]:
 
 @scenario(home="")
 def torrent_peers() -> list[Sent]:
-    """A torrent program calls many peers, most in vain, and is called by others; nobody said who "we" are.
+    """A torrent program calls many peers, most do not answer, and others call it; no `home` is configured.
 
     Nobody is named, neither the program's host nor a peer.
     """
