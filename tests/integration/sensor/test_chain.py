@@ -109,23 +109,23 @@ def test_a_trap_bans_at_the_first_touch_where_that_is_configured(
 
 def test_sigterm_ends_the_sensor_and_its_children(start_sensor: StartSensor) -> None:
     sensor = start_sensor()
-    children = sensor.children()
-    assert children.keys() == CAPTURE_TOOLS
+    children = sensor.capture_tools()
+    assert {child.name() for child in children} == CAPTURE_TOOLS
 
     assert sensor.stop() == 0
 
-    assert all_ended(children.values())
+    assert all_ended(children)
     assert sensor.lines()[-1]["state"] == "stopped"
 
 
 def test_the_children_do_not_outlive_a_killed_sensor(start_sensor: StartSensor) -> None:
     sensor = start_sensor()
-    children = sensor.children()
-    assert children.keys() == CAPTURE_TOOLS
+    children = sensor.capture_tools()
+    assert {child.name() for child in children} == CAPTURE_TOOLS
 
     sensor.process.kill()
 
-    wait_for(lambda: all_ended(children.values()), "the end of the children")
+    wait_for(lambda: all_ended(children), "the end of the children")
 
 
 @pytest.mark.parametrize("victim", ["dumpcap", "tshark"])

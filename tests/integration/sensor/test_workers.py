@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from portsentry_py.capture.bpf import kernel_filter
@@ -15,6 +16,7 @@ from tests.support.namespaces import Lab
 from tests.support.needs import require_tool
 from tests.support.processes import all_ended
 from tests.support.scanning import nmap, scan_from
+from tests.support.sensor import Sensor
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.wire
@@ -25,12 +27,19 @@ PORTS = range(100, 161)
 NAMED_PORTS = f"{PORTS[0]}-{PORTS[-1]}"
 
 
+def all_tools(sensor: Sensor) -> list[psutil.Process]:
+    """The capture tools of all workers, when they run."""
+    return sensor.wait_for(
+        lambda: found if len(found := sensor.capture_tools()) == 2 * WORKERS else None, "all tools"
+    )
+
+
 def test_every_packet_is_seen_once_by_one_of_two(lab: Lab, start_sensor: StartSensor, tmp_path: Path) -> None:
     require_tool("tcpreplay")
     target = lab.target.ipv4[0]
     tagged = write_pcap(tmp_path / "tagged.pcap", syn(TAGGED_SCANNER, *PORTS, dst=target, vlan=VLAN))
     sensor = start_sensor(capture={"workers": WORKERS})
-    assert len(sensor.capture_tools()) == 2 * WORKERS
+    all_tools(sensor)
     reference = tmp_path / "reference.pcapng"
     with capturing(lab.target, reference, "-f", kernel_filter((), vlan=True)):
         first, second = lab.scanner.ipv4
@@ -57,12 +66,12 @@ def test_one_that_dies_ends_all_and_all_are_started_again(
     lab: Lab, start_sensor: StartSensor, victim: str
 ) -> None:
     sensor = start_sensor(capture={"workers": WORKERS})
-    before = sensor.capture_tools()
+    before = all_tools(sensor)
     next(one for one in before if one.name() == victim).kill()
     sensor.wait_for_line("the end", event_type="status", state="interrupted", reason=f"{victim}_ended")
     sensor.wait_for_line("the restart", event_type="status", state="restarted")
     assert all_ended(before)
-    sensor.wait_for(lambda: len(sensor.capture_tools()) == 2 * WORKERS, "all of them")
+    all_tools(sensor)
 
     nmap(lab.scanner, "-sS", "-p", NAMED_PORTS, lab.target.ipv4[0])
     nmap(lab.scanner, "-6", "-sS", "-p", NAMED_PORTS, lab.target.ipv6[0])
