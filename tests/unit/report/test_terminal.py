@@ -8,36 +8,16 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from portsentry_py.events.model import ScanEvent
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
 from portsentry_py.report.overview import LogView, Overview, SensorView
 from portsentry_py.report.terminal import _BANS, duration, render
-from tests.support.build import SCANNER
+from tests.support.build import SCANNER, scans, strict, syn, watch
 
-EVIDENCE = ScanEvent(
+EVIDENCE = replace(
+    scans(watch(strict(), syn(SCANNER, *range(1, 9))))[0],
     timestamp="2026-11-20T12:29:00.000000Z",
-    verdict="ban",
-    src_ip=SCANNER,
-    source_verified=False,
-    scan_type="syn",
-    technique="port_scan",
-    state="new",
-    direction="inbound",
-    dest_ip="192.0.2.10",
-    dest_port=23,
-    proto="tcp",
     ports=150,
     ports_sample=(1, 2, 3, 4, 5, 6),
-    hosts=1,
-    first_seen="2026-11-20T12:28:00.000000Z",
-    last_seen="2026-11-20T12:29:00.000000Z",
-    attempts=150,
-    closed=150,
-    open=0,
-    score=150,
-    src_net="203.0.113.0/24",
-    event_id="0123456789abcdef",
-    reason="ports_in_window",
 )
 BAN = JailBan(SCANNER, ban_seconds=600, left_seconds=371, evidence=EVIDENCE)
 OVERVIEW = Overview(
