@@ -22,16 +22,10 @@ _diagnostics = logging.getLogger(__name__)
 
 
 class Writer(Protocol[T_contra]):
-    """Writes items, and may block."""
+    """Writes items, and may block; what its errors mean is the contract of `Sink` in sink.py."""
 
     def write(self, item: T_contra, /) -> None:
-        """Write one item.
-
-        Raises:
-            PortsentryError: not now; the same item is tried again, and later items wait.
-            OutputEnded: never again; this writer gets no more items.
-            Exception: this item is lost; the next one is tried.
-        """
+        """Write one item."""
         ...
 
     def close(self) -> None:
