@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from portsentry_py.cli.options import command, option
-from portsentry_py.cli.render import filter_table, output, say, show_outcomes
+from portsentry_py.cli.render import filter_table, say, show_outcomes, stdout
 from portsentry_py.errors import Fail2banError, PermissionDenied
 from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban
@@ -56,7 +56,7 @@ def test(root: Path) -> None:
         if installed.exists() and installed.read_bytes() != file.content:
             say(f"note: {installed} differs from the shipped file that is tested.")
     results = run_all_modes()
-    output.print(filter_table(results))
+    stdout.print(filter_table(results))
     if not all(result.ok for result in results):
         raise Fail2banError("the filter does not match what it must; reinstall portsentry-py and fail2ban.")
     try:

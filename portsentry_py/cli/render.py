@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # a command waits for no more than it uses
     from portsentry_py.sensor.replay import Summary
 
 # Neither markup nor emoji: rich reads `:a:` as one, and many IPv6 addresses hold it.
-errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 # Tables are never so narrow that addresses are cut: a small terminal wraps their lines instead.
-output = Console(
+stdout = Console(
     highlight=False,
     soft_wrap=True,
     width=max(shutil.get_terminal_size().columns, 140),

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, flag, option
-from portsentry_py.cli.render import errors, say, summary_table
+from portsentry_py.cli.render import say, stderr, summary_table
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Networks
 from portsentry_py.errors import UsageError
@@ -49,7 +49,7 @@ def replay(
     networks = _networks(home)
     _refuse_to_replace_input(captures, output)
     tools = find_tools()
-    with _lines_into(output, append=append) as sink, errors.status("reading") as status:
+    with _lines_into(output, append=append) as sink, stderr.status("reading") as status:
 
         def progress(path: Path, packets: int) -> None:
             status.update(Text(f"{printable(path.name)}: {packets} packets"))
@@ -59,7 +59,7 @@ def replay(
             sink.write(event)
     for sentence in player.summary.damage:
         say(sentence, err=True)
-    errors.print(summary_table(player.summary))
+    stderr.print(summary_table(player.summary))
 
 
 def _networks(texts: tuple[str, ...]) -> Networks:

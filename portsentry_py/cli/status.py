@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from portsentry_py.cli.options import command, config_option, flag, option
-from portsentry_py.cli.render import output
+from portsentry_py.cli.render import stdout
 from portsentry_py.config.loader import load
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.report.overview import look
@@ -32,4 +32,4 @@ def status(config: Path | None, log: str | None, socket: Path | None, *, as_json
         click.echo(found.to_json())
         return
     for part in render(found):
-        output.print(part)
+        stdout.print(part)

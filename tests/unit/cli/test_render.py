@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from portsentry_py.cli.render import errors, output, say, show_outcomes, summary_table
+from portsentry_py.cli.render import say, show_outcomes, stderr, stdout, summary_table
 from portsentry_py.fail2ban.installer import Outcome
 from portsentry_py.sensor.replay import Summary
 from tests.support.build import SCANNER6, scans, strict, syn, watch
@@ -20,7 +20,7 @@ def test_a_sentence_is_printed_without_control_characters(capfd: pytest.CaptureF
     assert tuple(capfd.readouterr()) == ("a ?[2J name :a: [bold]\n", "an error\n")
 
 
-@pytest.mark.parametrize("console", [output, errors])
+@pytest.mark.parametrize("console", [stdout, stderr])
 def test_markup_and_emoji_are_shown_as_they_are(console: Console) -> None:
     with console.capture() as shown:
         console.print("2001:db8:a::1 [bold]x[/bold]")
@@ -38,8 +38,8 @@ def test_the_summary_shows_whole_addresses_and_says_what_it_leaves_out() -> None
     summary = Summary(packets=4)
     summary.note(replace(scan, src_ip=source))
     summary.unshown = 3
-    with output.capture() as shown:
-        output.print(summary_table(summary))
+    with stdout.capture() as shown:
+        stdout.print(summary_table(summary))
     assert source in shown.get()
     assert "4 packets: 1 scan" in shown.get()
     assert "3 more lines, about other sources" in shown.get()
