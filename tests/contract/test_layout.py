@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -264,6 +265,18 @@ def test_every_module_has_a_test_file_or_a_reason(module: str) -> None:
 
 def test_the_reasons_are_about_modules_that_exist() -> None:
     assert set(TESTED_ELSEWHERE) <= set(CODE)
+
+
+def test_tests_share_their_helpers_in_tests_support() -> None:
+    """Else moving one test would break others; the pages show the tables of this one."""
+    found = [
+        (str(path.relative_to(ROOT)), imported)
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for imported in re.findall(
+            r"^(?:from|import) (tests\S*\.(?:test_\w+|conftest))\b", path.read_text("utf-8"), re.MULTILINE
+        )
+    ]
+    assert found == [("tests/contract/test_docs.py", "tests.contract.test_layout")]
 
 
 if __name__ == "__main__":

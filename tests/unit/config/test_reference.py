@@ -8,7 +8,7 @@ import pytest
 
 from portsentry_py.config.reference import reference
 from portsentry_py.config.settings import Settings
-from tests.unit.config.test_settings import keys
+from tests.support.setting_keys import keys
 
 PAGE = reference()
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import yaml
 
 from portsentry_py.config import loader
 from portsentry_py.config.settings import Settings
 from tests.support.paths import ROOT
-
-
-def keys(
-    section: Any, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any]]]:
-    """Every key, a section before its own."""
-    for item in dataclasses.fields(section):
-        yield (*path, item.name), item
-        if dataclasses.is_dataclass(item.default):
-            yield from keys(item.default, (*path, item.name))
+from tests.support.setting_keys import keys
 
 
 def written(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

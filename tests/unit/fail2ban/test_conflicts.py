@@ -10,8 +10,8 @@ from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.conflicts import _fail2ban_itself, conflicts
 from portsentry_py.fail2ban.installer import install
 from tests.support.programs import write_program
-from tests.unit.fail2ban.conftest import VERSION
 
+VERSION = "usr/lib/python3/dist-packages/fail2ban/version.py"
 TOO_OLD = "fail2ban 0.10.2 is too old for the filter; install 0.11 or newer."
 
 

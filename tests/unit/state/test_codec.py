@@ -26,6 +26,7 @@ from portsentry_py.events.model import Event
 from portsentry_py.state import codec
 from portsentry_py.state.codec import BrokenSnapshot, decode
 from tests.scenarios.families import SCENARIOS
+from tests.support.blocks import SCAN, with_source
 from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,
@@ -58,7 +59,6 @@ from tests.support.build import (
 )
 from tests.support.paths import CASES
 from tests.support.traffic import conversations
-from tests.unit.state.test_snapshot import SCAN, with_source
 
 HOUR = 3600
 # It probes a port every ten minutes.
