@@ -85,11 +85,6 @@ class ScanTracker:
         self._slow: LruTable[_ScanKey, Scan] = LruTable(max_scans)
         self._limit = ScanRateLimit(settings)
 
-    @property
-    def evicted(self) -> int:
-        """Scans whose end is not reported because there were too many."""
-        return self._fast.evicted + self._slow.evicted
-
     def observe(self, finding: Finding) -> Iterator[Report]:
         """The report of a finding, if any."""
         now_us = finding.sighting.time_us

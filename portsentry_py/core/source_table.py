@@ -30,7 +30,8 @@ class SourceTable:
         self._twins: LruTable[tuple[Endpoint, int, int], SourceRecord] = LruTable(_MAX_TWINS)
         self._max_attempts = limits.max_attempts
         self._memory_us = limits.memory_hours * 3_600_000_000
-        self._attempts = 0
+        self.attempts = 0
+        """Attempts held over all sources."""
         self._traps = frozenset[tuple[Proto, int]]()
 
     def set_traps(self, traps: frozenset[tuple[Proto, int]]) -> None:
@@ -41,7 +42,7 @@ class SourceTable:
         return LruTable(limit, on_evict=self._evict)
 
     def _evict(self, _key: _Key, record: SourceRecord) -> None:
-        self._attempts -= len(record.unserved)
+        self.attempts -= len(record.unserved)
         record.evict()
 
     @property
@@ -51,11 +52,6 @@ class SourceTable:
 
     def __len__(self) -> int:
         return len(self._known) + len(self._newcomers)
-
-    @property
-    def attempts(self) -> int:
-        """Attempts held over all sources."""
-        return self._attempts
 
     def knows(self, source: str) -> bool:
         """Whether there is a record of what the source tried here."""
@@ -81,7 +77,7 @@ class SourceTable:
         for table, records in ((self._known, known), (self._newcomers, newcomers)):
             for record in records:
                 record.recompute()
-                self._attempts += len(record.unserved)
+                self.attempts += len(record.unserved)
                 table.put((record.source, record.direction), record)
                 self._make_room(record, now_us, len(record.unserved))
 
@@ -96,7 +92,7 @@ class SourceTable:
         if kind in _PROBES:
             record.count_probes(sighting, 1)
             self._find_twins(record, sighting, endpoint)
-            self._attempts += record.attempt(endpoint, sighting)
+            self.attempts += record.attempt(endpoint, sighting)
             self._make_room(record, sighting.time_us, 1)
         elif kind in _TOUCHES:
             _settle(record, endpoint, refused=kind is Kind.REFUSED)
@@ -122,7 +118,7 @@ class SourceTable:
         record.last_us = last.time_us
         record.count_probes(last, times)
         for endpoint in probes:
-            self._attempts += record.attempt(endpoint, last)
+            self.attempts += record.attempt(endpoint, last)
         for endpoint in refused:
             _settle(record, endpoint, refused=True)
         self._make_room(record, last.time_us, len(probes))
@@ -172,7 +168,7 @@ class SourceTable:
             if abs(now_us - attempt.last_us) <= self._memory_us:
                 break
             self._drop(record, endpoint)
-        while self._attempts > self._max_attempts:
+        while self.attempts > self._max_attempts:
             table = next((one for one in (self._newcomers, self._known) if _other_than(record, one)), None)
             if table is not None:
                 table.evict_oldest()
@@ -187,7 +183,7 @@ class SourceTable:
 
     def _drop(self, record: SourceRecord, endpoint: Endpoint) -> None:
         record.drop(endpoint)
-        self._attempts -= 1
+        self.attempts -= 1
 
 
 def _settle(record: SourceRecord, endpoint: Endpoint, *, refused: bool) -> None:

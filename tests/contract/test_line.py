@@ -1,4 +1,4 @@
-"""The schema, the dataclasses, the documentation, the configuration and the filter say the same."""
+"""The schema, the dataclasses, the documentation and the filter agree on the line."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from tests.support.build import (
     log_lines,
     lost,
     micros,
+    no_deadline,
     refused,
     strict,
     syn,
     syn_ack,
     udp,
-    unhurried,
     visit,
     watch,
     with_cells,
@@ -57,7 +57,7 @@ from tests.support.schema import validate
 from tests.support.traffic import conversations
 
 FROZEN = ["timestamp", "event_type", "verdict", "src_ip", "source_verified", "scan_type", "technique"]
-# What the shipped filter is anchored on, written without fail2ban's own words.
+# The pattern of the shipped filter, without fail2ban's own words.
 BANNABLE = re.compile(
     r'^\{"timestamp":"[^"]+","event_type":"(scan|trap)","verdict":"ban","src_ip":"(?P<address>[0-9a-f:.]+)",'
     r'"source_verified":(true|false),"scan_type":"\w+","technique":"\w+"[,}]'
@@ -65,7 +65,7 @@ BANNABLE = re.compile(
 
 
 def keys(event_class: type[Event]) -> list[str]:
-    """The keys of a line in their order; `event_type` is no field because it is the class."""
+    """The keys of a line in their order; `event_type` is the class and no field."""
     first, *others = (item.name for item in dataclasses.fields(event_class))
     return [first, "event_type", *others]
 
@@ -120,7 +120,7 @@ def test_the_frozen_keys_come_first_and_the_schema_last(event_class: type[Event]
 
 @pytest.mark.parametrize("event_class", EVENT_CLASSES)
 def test_no_value_can_be_free_text(event_class: type[Event]) -> None:
-    """Only what the sensor itself or the operator chose may be any text."""
+    """Only the sensor itself or the operator may choose a text."""
     part = next(part for part in schema.schema()["oneOf"] if part["title"] == event_class.event_type)
     free = {
         name
@@ -131,7 +131,7 @@ def test_no_value_can_be_free_text(event_class: type[Event]) -> None:
 
 
 @pytest.mark.parametrize("profile", [profile for profile in PROFILES if profile != "default"])
-def test_every_profile_speaks_documented_words(profile: str) -> None:
+def test_every_profile_writes_documented_words(profile: str) -> None:
     """The default profile is in every other test of this file."""
     settings = strict(profile=profile, traps=Traps(tcp=frozenset({21})))
     events = watch(settings, refused(syn(SCANNER, *range(1, 60), every=0.001)))
@@ -168,25 +168,25 @@ TRAFFIC: dict[str, tuple[Settings, list[Sent]]] = {
 
 
 @cache
-def said() -> list[Event]:
+def every_event() -> list[Event]:
     """Every kind of line."""
     found: list[Event] = []
     for settings, traffic in TRAFFIC.values():
-        engine = Pipeline(settings, US)
-        found += [*watch(engine, traffic), *engine.finish(), *engine.advance(micros(500))]
+        pipeline = Pipeline(settings, US)
+        found += [*watch(pipeline, traffic), *pipeline.finish(), *pipeline.advance(micros(500))]
         found.append(
-            status_event(engine, micros(500), "stopped", "signal", loss=lost(3), restarts=1, lines_lost=2)
+            status_event(pipeline, micros(500), "stopped", "signal", loss=lost(3), restarts=1, lines_lost=2)
         )
     return found
 
 
-def test_every_event_type_was_said() -> None:
-    assert {type(event) for event in said()} == set(EVENT_CLASSES)
+def test_every_event_type_occurs() -> None:
+    assert {type(event) for event in every_event()} == set(EVENT_CLASSES)
 
 
 def test_every_line_keeps_the_schema_in_its_order() -> None:
     order = {event_class.event_type: keys(event_class) for event_class in EVENT_CLASSES}
-    for line in log_lines(said()):
+    for line in log_lines(every_event()):
         record = validate(line)
         assert list(record) == [name for name in order[record["event_type"]] if name in record]
 
@@ -202,14 +202,14 @@ def test_every_line_keeps_the_schema_in_its_order() -> None:
         {"schema": 2},
     ],
 )
-def test_the_schema_refuses_what_is_no_line(change: dict[str, object]) -> None:
-    record = validate(log_lines(evidence(said()))[0])
+def test_the_schema_refuses_a_wrong_line(change: dict[str, object]) -> None:
+    record = validate(log_lines(evidence(every_event()))[0])
     with pytest.raises(jsonschema.ValidationError):
         validate(json.dumps({**record, **change}).encode())
 
 
-def test_the_filter_sees_the_bans_and_nothing_else() -> None:
-    events = said()
+def test_the_filter_matches_the_bans_and_nothing_else() -> None:
+    events = every_event()
     banned = 0
     for event, line in zip(events, log_lines(events), strict=True):
         match = BANNABLE.match(line.decode("ascii"))
@@ -221,7 +221,7 @@ def test_the_filter_sees_the_bans_and_nothing_else() -> None:
     assert banned
 
 
-@unhurried
+@no_deadline
 @given(conversations())
 def test_any_traffic_gives_lines_that_keep_the_contract(traffic: list[Sent]) -> None:
     for line in log_lines(watch(strict(connections="all"), traffic)):
@@ -229,7 +229,7 @@ def test_any_traffic_gives_lines_that_keep_the_contract(traffic: list[Sent]) -> 
         assert bool(BANNABLE.match(line.decode("ascii"))) is (record["verdict"] == "ban")
 
 
-# What a capture file may claim as an interface's name, and what a kernel takes for one.
+# Interface names that a capture file may hold; a kernel accepts none of them.
 HOSTILE = (
     'eth0","verdict":"ban","src_ip":"192.0.2.1',
     'x\n{"timestamp":"2026-11-20T11:42:18.830560Z","event_type":"scan","verdict":"ban"}',
@@ -251,7 +251,7 @@ NUMBERS = st.integers().map(str) | st.sampled_from(
 
 
 def one_line(line: bytes) -> dict[str, Any]:
-    """What it says, if it is one line in which nobody but us has a word."""
+    """The content of one line, in which no text is chosen by an outsider."""
     assert line.endswith(b"\n")
     assert re.fullmatch(rb"[\x20-\x7e]+", line[:-1]), line
     record = validate(line)
@@ -269,7 +269,7 @@ def one_line(line: bytes) -> dict[str, Any]:
 
 
 def filled(event_class: type[Event]) -> st.SearchStrategy[Event]:
-    """Any event of a class that the types of its fields allow, and the values that the core lets through."""
+    """Any event of a class, within the types of its fields and the values that the core allows."""
     hints = get_type_hints(event_class)
     return st.builds(
         event_class,
@@ -278,7 +278,7 @@ def filled(event_class: type[Event]) -> st.SearchStrategy[Event]:
 
 
 def values(item: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
-    """What a field may hold."""
+    """The values of a field."""
     ports = st.integers(0, 65_535)
     named: dict[str, st.SearchStrategy[Any]] = {
         "schema": st.just(SCHEMA_VERSION),
@@ -310,9 +310,9 @@ def values(item: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
     return st.integers(0, 2**53) | (st.none() if type(None) in get_args(hint) else st.nothing())
 
 
-@unhurried
+@no_deadline
 @given(st.one_of([filled(event_class) for event_class in EVENT_CLASSES]))
-def test_any_event_is_one_line_that_says_what_it_holds(event: Event) -> None:
+def test_any_event_is_one_line_with_its_content(event: Event) -> None:
     (line,) = log_lines([event])
     record = one_line(line)
     assert record == to_record(event)
@@ -321,11 +321,9 @@ def test_any_event_is_one_line_that_says_what_it_holds(event: Event) -> None:
     )
 
 
-@unhurried
+@no_deadline
 @given(conversations(), NAMES, st.integers(0, 4095))
-def test_any_traffic_on_any_interface_and_vlan_gives_lines_of_our_own(
-    traffic: list[Sent], name: str, vlan: int
-) -> None:
+def test_no_interface_name_or_vlan_can_write_a_line(traffic: list[Sent], name: str, vlan: int) -> None:
     tagged = [dataclasses.replace(sent, iface=name.replace("\t", " "), vlan=vlan) for sent in traffic]
     for line in log_lines(watch(strict(connections="all"), tagged)):
         record = one_line(line)
@@ -333,10 +331,10 @@ def test_any_traffic_on_any_interface_and_vlan_gives_lines_of_our_own(
         assert record.get("in_iface", "") in {"", name.rsplit(",", 1)[-1].strip()}
 
 
-@unhurried
+@no_deadline
 @given(conversations(), st.lists(st.tuples(NAMES, NUMBERS, NUMBERS), min_size=1, max_size=9))
-def test_any_columns_give_lines_of_our_own(traffic: list[Sent], oddities: list[tuple[str, str, str]]) -> None:
-    """Whatever tshark might print where a name or a number is due."""
+def test_no_column_can_write_a_line(traffic: list[Sent], oddities: list[tuple[str, str, str]]) -> None:
+    """Tshark may print any text in the place of a name or a number."""
     rows = []
     for nth, sent in enumerate(traffic):
         name, vlan, number = oddities[nth % len(oddities)]
@@ -348,7 +346,7 @@ def test_any_columns_give_lines_of_our_own(traffic: list[Sent], oddities: list[t
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_capture_file_cannot_write_into_the_log(tmp_path: Path, name: str) -> None:
-    """Through the real tshark, which prints the interface's name as it stands in the file."""
+    """The real tshark prints the name of the interface as the file has it."""
     require_tool("tshark")
     scan = [dataclasses.replace(sent, vlan=4095) for sent in syn(SCANNER, *range(20, 40))]
     path = write_pcapng(tmp_path / "x.pcapng", name, scan)

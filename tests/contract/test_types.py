@@ -31,8 +31,8 @@ def errors(copy: Path, **words: str) -> str:
     """What mypy finds wrong in a copy of the package with one more detector."""
     added = copy / "portsentry_py/core/detectors/added.py"
     added.write_text(DETECTOR.format(**{**LISTED, **words}), encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-version=3.10", "--cache-dir=cache", added]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-version=3.10", "--cache-dir=cache"]
+    done = subprocess.run([*mypy, str(added)], cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
     return "" if done.returncode == 0 else done.stdout
 

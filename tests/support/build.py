@@ -1,6 +1,6 @@
-"""Builders that say what they send, as tshark's columns and as frames of a capture file.
+"""Builders of traffic, as lines of tshark and as frames of a capture file.
 
-Everything defaults: a test names only what it is about. A new column or field breaks nothing here.
+Everything has a default: a test names only what it is about.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ HOST6 = "2001:db8:1::10"
 US = HostState(own=frozenset({HOST, HOST6}))
 # Two networks that count as ours.
 HOME = HostState(own=US.own, home=(ip_network("192.0.2.0/24"), ip_network("2001:db8:1::/64")))
-# A replay that was not told who "we" are.
-UNTOLD = HostState(home_known=False)
+# A replay without `--home`.
+NO_HOME = HostState(home_known=False)
 START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
 
-# A machine under load is not a reason to fail.
-unhurried = hypothesis_settings(deadline=None)
+# A test must not fail because the machine is busy.
+no_deadline = hypothesis_settings(deadline=None)
 
 # The options of an operating system's connect(): MSS, SACK permitted, timestamps, no-op, window scale.
 STACK_OPTIONS = bytes.fromhex("020405b40402080a00000001000000000103030a")
@@ -56,7 +56,7 @@ _SHOWN_BYTES = 36
 
 
 def micros(seconds: float) -> int:
-    """Seconds after the start of every test's traffic, as the core counts time."""
+    """A time in microseconds, from seconds after the start of the traffic."""
     return START_US + round(seconds * SECOND_US)
 
 
@@ -81,7 +81,7 @@ class Sent:
 
     @property
     def dest_port(self) -> int:
-        """The port that was asked for."""
+        """The target's port."""
         return int.from_bytes(self.payload[2:4], "big")
 
     @property
@@ -94,12 +94,12 @@ class Sent:
         return dataclasses.replace(self, time_us=micros(seconds))
 
     def later(self, seconds: float) -> Sent:
-        """The same packet so much later."""
+        """The same packet some seconds later."""
         return dataclasses.replace(self, time_us=self.time_us + round(seconds * SECOND_US))
 
     @property
     def line(self) -> str:
-        """What tshark prints of it."""
+        """The line that tshark prints."""
         shown = self.payload.hex()
         if len(self.payload) > _SHOWN_BYTES:
             shown = self.payload[:_SHOWN_BYTES].hex() + "…"
@@ -118,7 +118,7 @@ class Sent:
 
     @property
     def packet(self) -> Packet:
-        """What the core makes of it."""
+        """The decoded packet."""
         packet = decode(self.line)
         assert isinstance(packet, Packet), packet
         return packet
@@ -200,7 +200,7 @@ def syn(
 
 
 def home_hosts(count: int, *, family: int = 4) -> list[str]:
-    """So many addresses of HOME."""
+    """Addresses in HOME."""
     return [f"192.0.2.{20 + nth}" if family == 4 else f"2001:db8:1::{20 + nth:x}" for nth in range(count)]
 
 
@@ -252,7 +252,7 @@ def fin_ack(asked: Sent, *, ack: int = 5001, after: float = 0.01) -> Sent:
 
 
 def rst_ack(asked: Sent, *, ack: int = 5001, after: float = 0.01) -> Sent:
-    """The initiator breaks the session off, as a connect scanner does."""
+    """The initiator resets the session, as a connect scanner does."""
     return _again(asked, RST | ACK, after, ack)
 
 
@@ -299,7 +299,7 @@ def udp(
 
 
 def udp_reply(asked: Sent, *, after: float = 0.001) -> Sent:
-    """A datagram back from the port that was asked."""
+    """The answering datagram of the port."""
     payload = struct.pack("!HHHH", asked.dest_port, asked.src_port, 12, 0) + b"okay"
     return dataclasses.replace(_turned(asked, after), payload=payload)
 
@@ -334,25 +334,23 @@ def xmas(src: str, *ports: int, at: float = 0.0) -> list[Sent]:
     return syn(src, *ports, at=at, flags=FIN | PSH | URG)
 
 
-def watch(engine_or_settings: Pipeline | Settings, *traffic: Traffic) -> list[Event]:
-    """What is said about the traffic.
+def watch(watcher: Pipeline | Settings, *traffic: Traffic) -> list[Event]:
+    """The events of the traffic.
 
-    Settings: a sensor on HOST and HOST6 that watches this traffic to its end. An engine: it goes on from
-    where it is, and its input has not ended.
+    With settings, a new pipeline on HOST and HOST6 takes the traffic to its end; a pipeline goes on from
+    where it is, and its input does not end.
     """
-    engine = (
-        engine_or_settings if isinstance(engine_or_settings, Pipeline) else Pipeline(engine_or_settings, US)
-    )
-    said = list(engine.feed(lines(*traffic)))
-    if engine is not engine_or_settings:
-        said += engine.finish()
-    return said
+    pipeline = watcher if isinstance(watcher, Pipeline) else Pipeline(watcher, US)
+    events = list(pipeline.feed(lines(*traffic)))
+    if pipeline is not watcher:
+        events += pipeline.finish()
+    return events
 
 
 def watch_as(host: HostState, *traffic: Traffic, settings: Settings | None = None) -> list[Event]:
-    """What a sensor on that host says about the traffic to its end; settings are the default ones."""
-    engine = Pipeline(settings or Settings(), host)
-    return [*watch(engine, *traffic), *engine.finish()]
+    """The events of the traffic to its end on that host, with the default settings if none are given."""
+    pipeline = Pipeline(settings or Settings(), host)
+    return [*watch(pipeline, *traffic), *pipeline.finish()]
 
 
 def lines(*traffic: Traffic) -> list[str]:
@@ -369,7 +367,7 @@ def lines(*traffic: Traffic) -> list[str]:
 
 
 def in_time(*traffic: list[Sent]) -> list[Sent]:
-    """Several conversations, packet by packet as time goes."""
+    """The packets of several conversations, in the order of time."""
     return sorted((packet for some in traffic for packet in some), key=lambda packet: packet.time_us)
 
 
@@ -406,14 +404,14 @@ def statuses(events: Iterable[Event]) -> list[StatusEvent]:
 
 
 def records(events: Iterable[Event], *without: str) -> list[dict[str, object]]:
-    """The lines as mappings, less some keys."""
+    """The lines as mappings, without some keys."""
     return [
         {key: content for key, content in to_record(event).items() if key not in without} for event in events
     ]
 
 
 def log_lines(events: Iterable[Event]) -> list[bytes]:
-    """The lines as they stand in the log, each with its end of line."""
+    """The lines as the log has them, each with its end of line."""
     written: list[bytes] = []
     lines_of = JsonLines(written.append)
     for event in events:
@@ -492,20 +490,20 @@ def in_tunnel(inner: Sent, src: str, dst: str = HOST) -> Sent:
 
 @dataclasses.dataclass(frozen=True)
 class Fragment(Sent):
-    """A piece of an IPv4 packet; it has a frame, and no line of its own that would mean anything."""
+    """A fragment of an IPv4 packet; its frame is meaningful, its line is not."""
 
     offset: int = 0
     more: bool = False
 
     @property
     def frame(self) -> bytes:
-        """The Ethernet frame of the piece; untagged."""
+        """The Ethernet frame of the fragment; untagged."""
         whole = super().frame
         return whole[:20] + struct.pack("!H", self.more << 13 | self.offset // 8) + whole[22:]
 
 
 def fragments(whole: Sent, *, ip_id: int, size: int = 8) -> list[Sent]:
-    """The packet in pieces of so many bytes, as `nmap -f` cuts it."""
+    """The packet in fragments of `size` bytes, as `nmap -f` cuts it."""
     cuts = range(0, len(whole.payload), size)
     return [
         Fragment(
@@ -530,6 +528,6 @@ def lost(dropped: int) -> LossAccounting:
     return accounts
 
 
-def encoded(engine: Pipeline) -> Iterator[bytes]:
-    """The state of an engine, as the checkpoint writes it."""
-    return encode(engine.state(), engine.settled_us)
+def encoded(pipeline: Pipeline) -> Iterator[bytes]:
+    """The state of a pipeline, as the checkpoint writes it."""
+    return encode(pipeline.state(), pipeline.settled_us)

@@ -9,6 +9,8 @@ import jsonschema
 
 from portsentry_py.events import schema
 
+_VALIDATOR = jsonschema.Draft202012Validator(json.loads(schema.text()))
+
 
 def validate(line: bytes) -> dict[str, Any]:
     """The line as a mapping; it keeps the schema and has no key twice."""
@@ -19,5 +21,5 @@ def validate(line: bytes) -> dict[str, Any]:
         return dict(pairs)
 
     record: dict[str, Any] = json.loads(line, object_pairs_hook=unique)
-    jsonschema.Draft202012Validator(json.loads(schema.text())).validate(record)
+    _VALIDATOR.validate(record)
     return record

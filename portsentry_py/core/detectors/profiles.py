@@ -24,34 +24,10 @@ from portsentry_py.core.group_table import GroupTable
 
 Profile = Callable[[Settings, GroupTable], tuple[Detector, ...]]
 
-
 # portsentry 2.0.7, examples/portsentry.conf: TCP_PORTS and UDP_PORTS.
 PORTSENTRY_TCP: Ports = frozenset(
-    {
-        1,
-        7,
-        9,
-        11,
-        13,
-        15,
-        17,
-        19,
-        20,
-        21,
-        70,
-        79,
-        111,
-        113,
-        119,
-        389,
-        *range(512, 516),
-        540,
-        543,
-        544,
-        873,
-        989,
-    }
-    | {990, 992, 1080}
+    {1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 70, 79, 111, 113, 119, 389, *range(512, 516), 540, 543, 544, 873}
+    | {989, 990, 992, 1080}
 )
 PORTSENTRY_UDP: Ports = frozenset({7, 9, 13, 19, 111, 389, 513, 517, 518})
 

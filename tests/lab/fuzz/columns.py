@@ -28,7 +28,7 @@ from tests.lab.fuzz.oracle import check_line, is_canonical, line_of
 from tests.lab.fuzz.trial import Raw
 from tests.scenarios.families import SCENARIOS
 from tests.support.bounds import held_within
-from tests.support.build import FRIEND, HOME, HOST, HOST6, SCANNER, SCANNER6, START_US, UNTOLD, US, strict
+from tests.support.build import FRIEND, HOME, HOST, HOST6, NO_HOME, SCANNER, SCANNER6, START_US, US, strict
 from tests.support.paths import CASES
 
 _INPUTS = 5_000
@@ -37,7 +37,7 @@ _SMALL = Limits(max_sources=16, max_flows=64, max_attempts=64, max_held=64, new_
 _SITUATIONS: tuple[tuple[Settings, HostState], ...] = (
     (strict(connections="all", limits=_SMALL), HOME),
     (Settings(limits=replace(_SMALL, new_sources_per_second=100)), US),
-    (strict(connections="all", limits=Limits(max_sources=64, max_flows=128, max_attempts=256)), UNTOLD),
+    (strict(connections="all", limits=Limits(max_sources=64, max_flows=128, max_attempts=256)), NO_HOME),
     (
         strict(profile="psad", ignore=(ip_network(f"{FRIEND}/32"),), limits=replace(_SMALL, memory_hours=1)),
         HostState(

@@ -21,7 +21,7 @@ from tests.lab.fuzz import columns, configuration, oracle, status, worker
 from tests.lab.fuzz.store import CORPUS, HERE, REGRESSIONS, Case, read, write
 from tests.lab.fuzz.targets import TARGETS
 from tests.lab.fuzz.trial import Alone, changed
-from tests.support.build import SCANNER, syn, unhurried
+from tests.support.build import SCANNER, no_deadline, syn
 from tests.support.needs import require_tool
 
 # As in setup.cfg, from where ./quickstart installs it.
@@ -78,7 +78,7 @@ def inputs(name: str) -> st.SearchStrategy[bytes]:
     return st.builds(mutate, st.sampled_from(seeds), st.integers(0, 1 << 64), st.integers(1, 4))
 
 
-@unhurried
+@no_deadline
 @given(st.lists(inputs("columns"), min_size=1, max_size=30), st.integers(0, 3))
 def test_any_lines_of_tsharks(data: list[bytes], situation: int) -> None:
     sensor = columns.Sensor(situation)
@@ -87,19 +87,19 @@ def test_any_lines_of_tsharks(data: list[bytes], situation: int) -> None:
     sensor.end()
 
 
-@unhurried
+@no_deadline
 @given(inputs("configuration"))
 def test_any_configuration(data: bytes) -> None:
     configuration.check(data)
 
 
-@unhurried
+@no_deadline
 @given(inputs("status"))
 def test_any_log(data: bytes) -> None:
     status.check(data)
 
 
-@unhurried
+@no_deadline
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     for check in (columns.replay, configuration.check, status.check):

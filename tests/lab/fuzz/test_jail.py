@@ -21,7 +21,7 @@ from portsentry_py.events.model import EVENT_CLASSES, ConnectionEvent, Event, Ev
 from portsentry_py.fail2ban.pack import MODES
 from tests.lab.fuzz import jail
 from tests.lab.fuzz.oracle import line_of
-from tests.support.build import unhurried
+from tests.support.build import no_deadline
 from tests.support.needs import require_tool
 
 # Ends a run that hangs; how fast it is, is no matter here.
@@ -108,13 +108,13 @@ def check(*lines: str) -> None:
     jail.check("\n".join(lines).encode())
 
 
-@unhurried
+@no_deadline
 @given(st.lists(events | bans, min_size=1, max_size=20))
 def test_every_event_bans_its_source_or_nobody(some: list[Event]) -> None:
     check(*map(text, some))
 
 
-@unhurried
+@no_deadline
 @given(events | bans, events | bans, st.integers(0, 700), st.integers(0, 700))
 def test_torn_and_joined_lines_ban_nobody_else(one: Event, two: Event, cut: int, start: int) -> None:
     first, second = text(one), text(two)
@@ -132,14 +132,14 @@ def test_torn_and_joined_lines_ban_nobody_else(one: Event, two: Event, cut: int,
 
 
 @pytest.mark.slow
-@hypothesis_settings(unhurried, max_examples=30)
+@hypothesis_settings(no_deadline, max_examples=30)
 @given(bans, bans)
 def test_a_line_may_break_off_anywhere(one: Event, two: Event) -> None:
     first, second = text(one), text(two)
     check(*(first[:cut] + second for cut in range(len(first))))
 
 
-@unhurried
+@no_deadline
 @given(events_of(ConnectionEvent), bans)
 def test_a_line_within_a_value_bans_nobody(one: Event, two: Event) -> None:
     inner = text(two)

@@ -18,8 +18,8 @@ from tests.support.build import (
     SCANNER,
     SCANNER6,
     Sent,
+    no_deadline,
     syn,
-    unhurried,
 )
 from tests.support.libpcap import CapturedHeader, Instructions, libpcap
 from tests.support.needs import require_root, require_tool
@@ -113,7 +113,7 @@ def test_some_pass_and_some_do_not() -> None:
     assert passed.count(False) == 2 * 4, "ACKs with data, and what is asked of port 53 and answered"
 
 
-@unhurried
+@no_deadline
 @given(
     st.ip_addresses(v=4).map(str),
     st.ip_addresses(v=4).map(str),

@@ -25,7 +25,7 @@ from portsentry_py.capture.bpf import kernel_filter
 from portsentry_py.capture.kernel_counter import KernelCounter, compiled
 from portsentry_py.errors import RightsLost
 from portsentry_py.privsep.client import LauncherClient
-from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, fragments, syn, tcp, udp, unhurried
+from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, fragments, no_deadline, syn, tcp, udp
 from tests.support.libpcap import CapturedHeader, Instructions, libpcap
 from tests.support.needs import require_root, require_tool, unsupported
 from tests.support.processes import open_files
@@ -103,20 +103,20 @@ pieces = st.builds(
 packets = st.one_of(segments, datagrams, others, pieces)
 
 
-@unhurried
+@no_deadline
 @given(packets, st.sampled_from([0, 7, 4095]))
 def test_the_counter_counts_what_is_captured_and_nothing_else(sent: Sent, vlan: int) -> None:
     tagged = replace(sent, vlan=vlan) if type(sent) is Sent else sent  # fragments have no tag
     assert counted(inside(tagged)) == captured(tagged.frame)
 
 
-@unhurried
+@no_deadline
 @given(packets, st.integers(0, 80))
 def test_the_counter_agrees_about_a_packet_that_is_cut(sent: Sent, size: int) -> None:
     assert counted(inside(sent)[:size]) == captured(sent.frame[: 14 + size])
 
 
-@unhurried
+@no_deadline
 @given(st.integers(5, 15), st.integers(0, 255), st.binary(min_size=80, max_size=80))
 def test_the_counter_agrees_about_a_packet_with_ip_options(words: int, flags: int, filler: bytes) -> None:
     sent = tcp(SCANNER, HOST, 1, 2, flags)
@@ -125,7 +125,7 @@ def test_the_counter_agrees_about_a_packet_with_ip_options(words: int, flags: in
     assert counted(packet) == captured(sent.frame[:14] + packet)
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from([(IPV4, 0x40), (IPV6, 0x60)]), st.binary(min_size=1, max_size=100))
 @example((IPV4, 0x40), b"\x40" + bytes(99))
 def test_the_counter_agrees_about_any_bytes_behind_a_right_version(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from portsentry_py.capture.loss import LossAccounting, of_file
-from tests.support.build import START_US, unhurried
+from tests.support.build import START_US, no_deadline
 
 COUNTS = st.integers(1, 20)
 SETTLED_SECONDS = 5.0  # four, and what rounding takes
@@ -211,7 +211,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert wire.accounted_losses == wire.lost
 
 
-TestAnyOrder = unhurried(AnyOrder).TestCase
+TestAnyOrder = no_deadline(AnyOrder).TestCase
 
 
 CALLS = st.one_of(
@@ -223,7 +223,7 @@ CALLS = st.one_of(
 )
 
 
-@unhurried
+@no_deadline
 @given(st.lists(CALLS, max_size=40))
 def test_the_account_adds_up_in_any_case(calls: list[tuple[str, object]]) -> None:
     """The counter knows fewer packets than arrive, dumpcap reports too many drops, and clocks jump."""

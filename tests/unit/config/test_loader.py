@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from portsentry_py.config import loader
 from portsentry_py.config.settings import Detectors, PortScan, Served, Settings, Slow, Traps
 from portsentry_py.errors import ConfigError, PermissionDenied
-from tests.support.build import unhurried
+from tests.support.build import no_deadline
 from tests.support.other_users import unprivileged
 
 
@@ -146,7 +146,7 @@ values = st.recursive(
 trees = st.dictionaries(names | st.integers() | st.none(), values, max_size=4)
 
 
-@unhurried
+@no_deadline
 @given(st.text(max_size=80) | trees.map(yaml.safe_dump))
 def test_any_text_gives_settings_or_a_config_error(text: str) -> None:
     with suppress(ConfigError):

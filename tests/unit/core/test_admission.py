@@ -123,7 +123,7 @@ def test_known_sources_and_others_packets_do_not_wait() -> None:
         assert gate.admits(sent.line) == (sent.line,)
 
 
-def test_only_whole_packets_outside_of_tunnels_wait() -> None:
+def test_only_whole_packets_outside_tunnels_wait() -> None:
     gate = Gate()
     (probe,) = syn(SCANNER, 80)
     pieces = fragments(probe, ip_id=7)[:-1]
@@ -144,10 +144,10 @@ def test_a_datagram_waits_too_unless_it_may_be_an_answer() -> None:
 
 
 def test_what_we_queried_is_heard_in_a_flood() -> None:
-    engine = Pipeline(SMALL, US)
+    pipeline = Pipeline(SMALL, US)
     (question,) = udp(HOST, 53, dst=FRIEND)
-    watch(engine, strangers(10), [question, udp_reply(question)])
-    assert engine._flows.server(FRIEND) == "resolver"
+    watch(pipeline, strangers(10), [question, udp_reply(question)])
+    assert pipeline._flows.server(FRIEND) == "resolver"
 
 
 @pytest.mark.parametrize("target", ["02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "", "fe80::1%eth0"])
@@ -177,7 +177,7 @@ def test_the_lines_that_wait_are_bounded_and_the_oldest_go() -> None:
 
 
 @given(st.text(), st.lists(st.text()))
-def test_no_line_is_too_strange(text: str, some: list[str]) -> None:
+def test_any_text_is_admitted_or_held(text: str, some: list[str]) -> None:
     for line in (text, "\t".join(some)):
         gate = Gate()
         assert gate.admits(line) in ((line,), ())
@@ -200,14 +200,14 @@ def test_a_visit_in_a_flood_counts_as_without() -> None:
     assert said(SMALL, *in_time(flood, calls, probes)) == said(Settings(), *calls, *probes)
 
 
-# One packet from each source of a network is all that a distributed scan needs, and all that a flood has.
+# A distributed scan is one packet from each source of a network, and so is a flood.
 @pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"distributed_scan", "scan_in_a_flood"}))
 def test_no_scenario_loses_a_verdict_to_admission(name: str) -> None:
     def verdicts(limits: Limits) -> set[tuple[str, str]]:
         scenario = SCENARIOS[name]
         host = HostState(home=tuple(map(ip_network, scenario.home.split())), home_known=bool(scenario.home))
-        engine = Pipeline(Settings(limits=limits), host)
-        events = [*watch(engine, scenario.traffic()), *engine.finish()]
+        pipeline = Pipeline(Settings(limits=limits), host)
+        events = [*watch(pipeline, scenario.traffic()), *pipeline.finish()]
         return {(one.src_ip, one.verdict) for one in events if isinstance(one, EvidenceEvent)}
 
     assert verdicts(Limits(new_sources_per_second=1)) == verdicts(Limits(new_sources_per_second=100_000))

@@ -61,12 +61,12 @@ def test_a_line_that_is_too_long_to_be_kept_has_no_head() -> None:
         ({"whole": "40"}, ""),
     ],
 )
-def test_only_whole_packets_outside_of_tunnels_have_a_protocol(cells: dict[str, str], proto: str) -> None:
+def test_only_whole_packets_outside_tunnels_have_a_protocol(cells: dict[str, str], proto: str) -> None:
     assert head_of(line(**{**WHOLE_TCP, **cells}))[4] == proto
 
 
 @pytest.mark.parametrize("time", ["", "x", "nan", "inf", "-1", "1e400"])
-def test_what_is_no_time_is_as_old_as_can_be(time: str) -> None:
+def test_a_cell_without_a_time_is_at_the_epoch(time: str) -> None:
     assert (seconds_of(time), micros_of(time)) == (0, 0)
     assert micros_of("1700000000.000003000") == 1_700_000_000_000_003
 
@@ -86,7 +86,7 @@ def test_cells_lose_the_blanks_around_them() -> None:
     assert shared_cells("\t".join(f" {cell} " for cell in SHARED.values())) == tuple(SHARED.values())
 
 
-def test_a_line_without_a_time_is_as_old_as_can_be() -> None:
+def test_a_line_without_a_time_is_at_the_epoch() -> None:
     assert time_of("x\ty") == time_of("") == 0
     assert time_of("1700000000.000003\tx") == 1700000000.000003
 
@@ -116,6 +116,6 @@ def test_the_head_of_a_segment_has_no_colons() -> None:
     assert head_of(line(data=digits))[2] == digits
 
 
-def test_what_is_no_bytes_is_refused() -> None:
+def test_a_cell_without_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="hex"):
         payload_of("0102zz")

@@ -1,4 +1,4 @@
-"""A line of tshark's columns becomes a packet, or a reason why not; nothing makes it raise."""
+"""A line becomes a packet, or a reason why there is none; no text makes it raise."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.support.build import (
     cells,
     icmp_unreachable,
     line,
+    no_deadline,
     syn,
     tcp,
     udp,
-    unhurried,
 )
 
 SYN_HEX = "b2010016fe73ffa70000000060020400cc7a0000020405b4"
 CELLS = {"time": "1.0", "src": SCANNER, "dst": HOST, "proto": "6", "ttl": "64"}
 
 
-# The order in which the lines below were printed.
+# The order of the columns when the lines below were printed.
 PRINTED = ("time", "src", "data", "dst", "proto", "ttl", "id", "offset", "more", "whole", "vlan", "iface")
 
 
@@ -82,7 +82,7 @@ REAL = {
     "interface": f"1439753726.289699|198.51.100.123|{SYN_HEX}|192.168.1.139|6|52|0x0000|0|0|||en0",
 }
 
-# The same packets as tshark 3.6.2 and as 4.0.17 print them: all but time and addresses, over other bytes.
+# The same packets as tshark 3.6.2 and 4.0.17 print them, without time and addresses.
 OLD_AND_NEW = {
     "syn": (f"{SYN_HEX}|TCP|64|0xffff (65535)|0|Not set", f"{SYN_HEX}|6|64|0xffff|0|0"),
     "qinq": (f"{SYN_HEX}|TCP|64|0x0007 (7)|0|Not set||100,200", f"{SYN_HEX}|6|64|0x0007|0|0||100,200"),
@@ -179,7 +179,7 @@ def test_the_innermost_vlan_and_the_interface_are_kept() -> None:
     assert packet_of("interface").in_iface == "en0"
 
 
-def test_an_extension_header_before_icmpv6_is_passed_over() -> None:
+def test_an_extension_header_before_icmpv6_is_skipped() -> None:
     packet = packet_of("ipv6 options, then icmpv6")
     assert (packet.proto, packet.src_port, packet.quoted) == (ICMPV6, 143, None)
 
@@ -198,14 +198,14 @@ def test_a_line_that_is_no_attempt_is_discarded_with_its_reason(name: str, reaso
     assert decode(real(REAL[name])) is reason
 
 
-def test_the_reassembled_whole_counts() -> None:
+def test_a_reassembled_packet_counts() -> None:
     assert packet_of("last piece, whole").dest_port == 22
 
 
 @pytest.mark.parametrize(
     ("unset", "set_"), [("0", "1"), ("False", "True"), ("Not set", "Set"), ("No", "Yes")]
 )
-def test_versions_write_a_flag_differently(unset: str, set_: str) -> None:
+def test_every_version_of_a_flag_is_read(unset: str, set_: str) -> None:
     cells = {**CELLS, "data": SYN_HEX}
     assert isinstance(decode(line(**cells, offset="0", more=unset)), Packet)
     assert decode(line(**cells, offset="0", more=set_)) is Discard.FRAGMENT
@@ -233,13 +233,13 @@ def test_an_icmp_error_is_read_with_its_quotation() -> None:
     assert packet.quoted == Quoted(UDP, "10.77.0.249", "10.77.0.176", 0xBF48, 67)
 
 
-def test_an_icmpv6_error_tells_at_least_whose_packet_it_is_about() -> None:
+def test_a_short_icmpv6_error_has_at_least_the_source() -> None:
     quoted = icmp_unreachable(udp(SCANNER6, 161)[0], code=4).packet.quoted
     assert quoted is not None
     assert (quoted.proto, quoted.src) == (UDP, SCANNER6)
 
 
-def test_an_icmpv6_error_that_is_shown_whole_is_read_with_its_quotation() -> None:
+def test_a_long_icmpv6_error_is_read_with_its_quotation() -> None:
     """Newer versions of tshark show more bytes."""
     error = icmp_unreachable(udp(SCANNER6, 161)[0], code=4)
     shown = {"time": "1.0", "src": HOST6, "dst": SCANNER6, "proto": "58", "ttl": "64"}
@@ -252,7 +252,7 @@ def test_an_icmpv6_error_that_is_shown_whole_is_read_with_its_quotation() -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("eth0", "eth0"),
         ("eth0,eth1", "eth1"),
@@ -264,10 +264,10 @@ def test_an_icmpv6_error_that_is_shown_whole_is_read_with_its_quotation() -> Non
         ("x" * 65, ""),
     ],
 )
-def test_a_name_that_no_kernel_would_give_is_left_out(name: str, told: str) -> None:
+def test_an_interface_name_that_no_kernel_accepts_is_left_out(name: str, reported: str) -> None:
     packet = decode(line(**CELLS, data=SYN_HEX, iface=name))
     assert isinstance(packet, Packet)
-    assert packet.in_iface == told
+    assert packet.in_iface == reported
 
 
 def test_a_quotation_that_is_too_short_for_ports_has_none() -> None:
@@ -288,7 +288,7 @@ def test_an_echo_request_quotes_nothing() -> None:
     assert (packet.src_port, packet.quoted) == (8, None)
 
 
-def test_sctp_tells_its_first_chunk() -> None:
+def test_an_sctp_packet_has_the_type_of_its_first_chunk() -> None:
     data = "c350008400000000000000000100001400000001"
     packet = decode(line(time="1.0", src=SCANNER, data=data, dst=HOST, proto=str(SCTP), ttl="64"))
     assert isinstance(packet, Packet)
@@ -334,13 +334,13 @@ def test_another_protocol_is_a_packet_without_ports() -> None:
         {"vlan": "-1"},
     ],
 )
-def test_what_cannot_be_understood_is_malformed(change: dict[str, str]) -> None:
+def test_a_line_that_cannot_be_read_is_malformed(change: dict[str, str]) -> None:
     cells = {**CELLS, "data": SYN_HEX, "id": "0x1"}
     assert isinstance(decode(line(**cells)), Packet)
     assert decode(line(**{**cells, **change})) is Discard.MALFORMED
 
 
-def test_headers_without_end_are_read_and_not_remembered() -> None:
+def test_very_long_cells_are_read_and_not_cached() -> None:
     before = _shared.cache_info().currsize
     packet = decode(line(**{**CELLS, "data": SYN_HEX, "proto": "60," * 300 + "6"}))
     assert isinstance(packet, Packet)
@@ -381,19 +381,19 @@ def test_text_that_is_no_address_is_refused() -> None:
 
 
 def test_a_builder_prints_what_tshark_prints() -> None:
-    """The other tests stand on this: `REAL["syn"]` and the builder differ in their values only."""
+    """The other tests rely on this: `REAL["syn"]` and the builder differ only in their values."""
     ours, theirs = (cells(one) for one in (syn("10.77.0.45", 22)[0].line, real(REAL["syn"])))
     assert [bool(cell) for cell in ours.values()] == [bool(cell.strip()) for cell in theirs.values()]
     assert syn(SCANNER6, 22)[0].packet.dst == HOST6
 
 
-@unhurried
+@no_deadline
 @given(st.text() | st.lists(st.text(alphabet="0123456789abcdef:.,x|… -"), max_size=14).map("\t".join))
 def test_no_text_makes_it_raise(text: str) -> None:
     assert isinstance(decode(text), Packet | Discard)
 
 
-@unhurried
+@no_deadline
 @given(
     st.sampled_from(sorted(REAL)),
     st.lists(st.tuples(st.integers(0, 11), st.text(max_size=40) | st.sampled_from(["6", "1", "58", "132"]))),
@@ -405,7 +405,7 @@ def test_no_mangled_cell_makes_it_raise(name: str, changes: list[tuple[int, str]
     assert isinstance(decode("\t".join(cells)), Packet | Discard)
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from(sorted(REAL)), st.data())
 def test_no_mangled_character_makes_it_raise(name: str, data: st.DataObject) -> None:
     text = real(REAL[name])
@@ -414,7 +414,7 @@ def test_no_mangled_character_makes_it_raise(name: str, data: st.DataObject) -> 
     assert isinstance(decode(text[:start] + data.draw(st.text(max_size=5)) + text[end:]), Packet | Discard)
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from([1, 6, 17, 58, 132]), st.binary(max_size=60))
 def test_no_payload_makes_it_raise(proto: int, payload: bytes) -> None:
     packet = decode(line(**{**CELLS, "data": payload.hex(), "proto": str(proto)}))

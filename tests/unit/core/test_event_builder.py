@@ -1,4 +1,4 @@
-"""What a reader needs to agree with a verdict, without a capture."""
+"""A line has the evidence for its verdict, so that no capture is needed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def only(*traffic: object) -> ScanEvent:
     return scan
 
 
-def test_a_scan_tells_what_it_touched() -> None:
+def test_a_scan_line_counts_what_was_probed() -> None:
     probes = refused(syn(SCANNER, 22, 2000, 3000, every=1), syn(SCANNER, 4000, at=3))
     scan = only(probes[:-1])
     assert (scan.ports, scan.hosts, scan.attempts, scan.closed, scan.open) == (4, 1, 4, 3, 0)
@@ -49,14 +49,14 @@ def test_a_scan_tells_what_it_touched() -> None:
     )
 
 
-def test_a_scan_tells_what_turned_out_to_be_open_and_does_not_count_it() -> None:
+def test_a_scan_line_counts_open_ports_apart() -> None:
     (open_port,) = syn(SCANNER, 8080)
     scan = only(open_port, syn_ack(open_port), syn(SCANNER, 22, 23, 25, 26, at=0.1))
     assert (scan.open, scan.ports, scan.attempts) == (1, 4, 5)
     assert 8080 not in scan.ports_sample
 
 
-def test_attempts_on_served_ports_are_told_among_the_attempts() -> None:
+def test_attempts_on_served_ports_are_among_the_attempts() -> None:
     scan = only(visit(FRIEND, 80), visit(SCANNER, 80, 80, at=1), syn(SCANNER, 1, 2, 3, 4, at=2))
     assert (scan.src_ip, scan.attempts, scan.ports) == (SCANNER, 6, 4)
 
@@ -68,7 +68,7 @@ def test_the_sample_is_the_latest_sixteen_ports_sorted() -> None:
     assert grown.ports_sample == tuple(range(101, 117))
 
 
-def test_several_hosts_of_ours_are_told() -> None:
+def test_several_hosts_are_counted() -> None:
     scan = only(syn(SCANNER6, 22, dst=HOST6), syn(SCANNER, 22, 23, 24), syn(SCANNER, 25, at=1))
     assert (scan.src_ip, scan.hosts) == (SCANNER, 1)
 
@@ -77,7 +77,7 @@ def test_several_hosts_of_ours_are_told() -> None:
     ("source", "network"),
     [(SCANNER, "203.0.113.0/24"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64")],
 )
-def test_the_network_of_the_source_is_told(source: str, network: str) -> None:
+def test_the_line_has_the_network_of_the_source(source: str, network: str) -> None:
     assert only(syn(source, 1, 2, 3, 4)).src_net == network
 
 
@@ -146,6 +146,6 @@ def test_a_datagram_is_udp() -> None:
     assert (line.proto, line.scan_type, line.outcome) == ("udp", "udp", "unanswered")
 
 
-def test_odd_flags_are_told_as_such() -> None:
+def test_odd_flags_have_a_scan_type_of_their_own() -> None:
     (line,) = connections(watch(strict(), tcp(SCANNER, HOST, 40_000, 22, 0x03)))
     assert line.scan_type == "odd_flags"

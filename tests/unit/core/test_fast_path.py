@@ -1,4 +1,4 @@
-"""What a source does just after it was reported is counted, and nothing of it is lost."""
+"""The probes of a source that was just reported are counted, and none is lost."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_could_change_the_verdict_is_inspected() -> None:
 
 @given(st.text("0123456789abcdef:,…g ", max_size=40), st.sampled_from(["6", "17"]))
 @example("ffff", "17")
-def test_no_bytes_of_a_suppressed_source_are_too_strange(data: str, proto: str) -> None:
+def test_any_bytes_of_a_suppressed_source_are_counted_or_inspected(data: str, proto: str) -> None:
     assert Counter().counts(with_cells(syn(SCANNER, 22, at=1)[0].line, data=data, proto=proto)) in {
         True,
         False,

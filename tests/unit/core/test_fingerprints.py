@@ -1,4 +1,4 @@
-"""Scanners by what they write into the headers."""
+"""Scanners are recognized by what they write into the headers."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ STACKS = {
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("flags", [SYN, SYN | 0xC0])
-def test_an_ordinary_system_is_no_scanner(stack: str, flags: int) -> None:
+def test_an_operating_system_is_no_scanner(stack: str, flags: int) -> None:
     window, options = STACKS[stack]
     assert tool_of(segment(window=window, options=options, flags=flags)) is None
 
@@ -143,7 +143,7 @@ def test_an_ordinary_system_is_no_scanner(stack: str, flags: int) -> None:
         Packet(0, SCANNER, HOST, 47),
     ],
 )
-def test_unknown_stays_unknown(packet: Packet) -> None:
+def test_an_unknown_tool_has_no_name(packet: Packet) -> None:
     assert tool_of(packet) is None
 
 
@@ -166,7 +166,7 @@ def test_the_line_names_the_tool_that_half_of_the_probes_are_from() -> None:
     assert scan.tool is None
 
 
-def test_a_masscan_is_told_by_what_is_on_the_wire() -> None:
+def test_masscan_is_recognized_by_the_packet_on_the_wire() -> None:
     """The fingerprint ties address, port, sequence number and identification of the packet as it came."""
     probes = []
     for port in (100, 200, 300, 400):

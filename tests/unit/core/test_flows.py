@@ -1,4 +1,4 @@
-"""Who spoke first, and what became of it."""
+"""The flow table: who spoke first, and how it was answered."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.build import (
     udp_reply,
 )
 
-Told = tuple[Kind, str, int]
+Step = tuple[Kind, str, int]
 PROOFS = {Kind.PROVEN, Kind.SESSION}
 
 
@@ -46,7 +46,7 @@ def table(host: HostState = US, limits: Limits | None = None) -> FlowTable:
 
 
 def sightings(flows: FlowTable, *traffic: Sent | Iterable[Sent]) -> list[Sighting]:
-    """Everything that is seen, with the time that passes before each packet."""
+    """All sightings of the traffic, with those of the time before each packet."""
     seen: list[Sighting] = []
     for some in traffic:
         for sent in [some] if isinstance(some, Sent) else some:
@@ -55,27 +55,27 @@ def sightings(flows: FlowTable, *traffic: Sent | Iterable[Sent]) -> list[Sightin
     return seen
 
 
-def told(flows: FlowTable, *traffic: Sent | Iterable[Sent]) -> list[Told]:
+def steps(flows: FlowTable, *traffic: Sent | Iterable[Sent]) -> list[Step]:
     return [(one.kind, one.source, one.port) for one in sightings(flows, *traffic)]
 
 
 def kinds(flows: FlowTable, *traffic: Sent | Iterable[Sent]) -> list[Kind]:
-    return [kind for kind, _, _ in told(flows, *traffic)]
+    return [kind for kind, _, _ in steps(flows, *traffic)]
 
 
 def silent(seen: Iterable[Sighting]) -> set[int]:
     return {one.port for one in seen if one.kind is Kind.SILENT}
 
 
-def test_a_clock_that_was_ahead_and_is_set_right_holds_nothing_up() -> None:
-    """What was asked for while it was ahead settles at once, and nothing waits behind it."""
+def test_a_clock_that_was_ahead_delays_no_outcome() -> None:
+    """Attempts from the time ahead settle at once, and no other waits behind them."""
     flows = table()
     seen = sightings(flows, syn(SCANNER, 1, at=3600), syn(SCANNER, 2, 3, at=1))
     assert silent([*seen, *flows.advance(micros(5))]) == {1, 2, 3}
 
 
 @pytest.mark.parametrize("step", [3600, -3600])
-def test_whatever_the_clock_did_nothing_is_left_at_the_end(step: int) -> None:
+def test_no_outcome_is_left_at_the_end_whatever_the_clock_did(step: int) -> None:
     flows = table()
     seen = sightings(flows, syn(SCANNER, 1, at=0), syn(SCANNER, 2, at=step), syn(SCANNER, 3, at=0.5))
     assert silent([*seen, *flows.finish()]) == {1, 2, 3}
@@ -105,16 +105,16 @@ def test_a_syn_from_us_is_outbound() -> None:
 
 
 def test_a_syn_between_others_is_not_about_us() -> None:
-    assert told(table(), syn(SCANNER, 22, dst=FRIEND)) == []
+    assert steps(table(), syn(SCANNER, 22, dst=FRIEND)) == []
 
 
 def test_home_networks_count_as_us() -> None:
     flows = table(HostState(home=(ip_network("198.51.100.0/24"),)))
-    assert told(flows, syn(SCANNER, 22, dst=FRIEND)) == [(Kind.PROBE, SCANNER, 22)]
-    assert told(flows, syn(SCANNER, 22, dst=HOST)) == []
+    assert steps(flows, syn(SCANNER, 22, dst=FRIEND)) == [(Kind.PROBE, SCANNER, 22)]
+    assert steps(flows, syn(SCANNER, 22, dst=HOST)) == []
 
 
-def test_without_a_home_whoever_did_not_speak_first_is_home() -> None:
+def test_without_a_home_any_target_is_home() -> None:
     (probe,) = sightings(table(HostState(home_known=False)), syn(SCANNER, 22, dst=FRIEND))
     assert (probe.direction, probe.home_known) == ("inbound", False)
 
@@ -131,27 +131,27 @@ def test_a_refusal_is_about_the_probe(answer: object) -> None:
 
 def test_an_icmp_error_of_a_router_is_about_the_packet_that_it_quotes() -> None:
     (asked,) = udp(SCANNER, 161)
-    assert told(table(), asked, icmp_unreachable(asked, router="192.0.2.1")) == [
+    assert steps(table(), asked, icmp_unreachable(asked, router="192.0.2.1")) == [
         (Kind.PROBE, SCANNER, 161),
         (Kind.REFUSED, SCANNER, 161),
     ]
 
 
-def test_an_icmp_error_about_nothing_that_we_saw_is_nothing() -> None:
+def test_an_icmp_error_about_an_unknown_packet_is_ignored() -> None:
     (asked,) = udp(SCANNER, 161)
-    assert told(table(), icmp_unreachable(asked)) == []
-    assert told(table(), icmp_unreachable(udp(SCANNER6, 161)[0])) == []
+    assert steps(table(), icmp_unreachable(asked)) == []
+    assert steps(table(), icmp_unreachable(udp(SCANNER6, 161)[0])) == []
 
 
 @pytest.mark.parametrize("kind", [4, 5, 9, 10, 30])
-def test_icmp_that_neither_asks_nor_refuses_is_nothing(kind: int) -> None:
-    assert told(table(), icmp(SCANNER, HOST, kind)) == []
-    assert told(table(), icmp(SCANNER6, HOST6, 130 + kind)) == []
+def test_other_icmp_messages_are_ignored(kind: int) -> None:
+    assert steps(table(), icmp(SCANNER, HOST, kind)) == []
+    assert steps(table(), icmp(SCANNER6, HOST6, 130 + kind)) == []
 
 
-def test_a_second_refusal_says_nothing_new() -> None:
+def test_a_second_refusal_is_ignored() -> None:
     (asked,) = syn(SCANNER, 22)
-    assert len(told(table(), asked, rst(asked), rst(asked, after=0.002))) == 2
+    assert len(steps(table(), asked, rst(asked), rst(asked, after=0.002))) == 2
 
 
 def test_silence_is_noticed_after_the_settling_time() -> None:
@@ -173,7 +173,7 @@ def test_the_end_of_the_input_is_silence() -> None:
 def test_an_answered_attempt_is_never_silent() -> None:
     flows = table()
     (asked,) = syn(SCANNER, 22)
-    assert told(flows, asked, syn_ack(asked)) == [(Kind.PROBE, SCANNER, 22), (Kind.ANSWERED, SCANNER, 22)]
+    assert steps(flows, asked, syn_ack(asked)) == [(Kind.PROBE, SCANNER, 22), (Kind.ANSWERED, SCANNER, 22)]
     assert list(flows.finish()) == []
 
 
@@ -181,28 +181,28 @@ def test_an_answer_teaches_that_the_port_is_served() -> None:
     flows = table()
     (asked,) = syn(FRIEND, 22)
     sightings(flows, asked, syn_ack(asked))
-    assert told(flows, syn(SCANNER, 22, at=1)) == [(Kind.SERVED, SCANNER, 22)]
-    assert told(flows, syn(SCANNER6, 22, at=1)) == [(Kind.PROBE, SCANNER6, 22)], "another address of ours"
+    assert steps(flows, syn(SCANNER, 22, at=1)) == [(Kind.SERVED, SCANNER, 22)]
+    assert steps(flows, syn(SCANNER6, 22, at=1)) == [(Kind.PROBE, SCANNER6, 22)], "another address of ours"
 
 
 def test_a_served_port_is_served_over_the_sibling_transport() -> None:
     flows = table()
     (asked,) = syn(FRIEND, 443)
     sightings(flows, asked, syn_ack(asked))
-    assert told(flows, udp(SCANNER, 443, at=1)) == [(Kind.SERVED, SCANNER, 443)]
+    assert steps(flows, udp(SCANNER, 443, at=1)) == [(Kind.SERVED, SCANNER, 443)]
 
 
-def test_a_syn_ack_of_ours_that_was_asked_for_before_we_watched_teaches_the_same() -> None:
+def test_our_syn_ack_to_an_older_probe_teaches_the_same() -> None:
     flows = table()
-    assert told(flows, syn_ack(syn(FRIEND, 8080)[0])) == []
-    assert told(flows, syn(SCANNER, 8080, at=1)) == [(Kind.SERVED, SCANNER, 8080)]
+    assert steps(flows, syn_ack(syn(FRIEND, 8080)[0])) == []
+    assert steps(flows, syn(SCANNER, 8080, at=1)) == [(Kind.SERVED, SCANNER, 8080)]
 
 
-def test_nobody_outside_can_teach_us_what_we_serve() -> None:
+def test_an_outsider_cannot_teach_us_a_served_port() -> None:
     flows = table()
     forged = syn_ack(syn(HOST, 22, dst=SCANNER)[0])
     sightings(flows, forged, udp(SCANNER, 9, src_port=22))
-    assert (Kind.PROBE, FRIEND, 22) in told(flows, syn(FRIEND, 22, at=1))
+    assert (Kind.PROBE, FRIEND, 22) in steps(flows, syn(FRIEND, 22, at=1))
 
 
 @pytest.mark.parametrize("host", [HOST, HOST6])
@@ -210,15 +210,15 @@ def test_listening_sockets_and_named_ports_are_served(host: str) -> None:
     source = SCANNER if host == HOST else SCANNER6
     flows = table(HostState(own=US.own, listening_tcp=frozenset({22}), listening_udp=frozenset({53})))
     flows.served.set_named(Served(tcp=frozenset({8443})))
-    assert {kind for kind, _, _ in told(flows, connect(source, 22, 53, 8443))} == {Kind.SERVED}
-    assert told(flows, syn(source, 23)) == [(Kind.PROBE, source, 23)]
+    assert {kind for kind, _, _ in steps(flows, connect(source, 22, 53, 8443))} == {Kind.SERVED}
+    assert steps(flows, syn(source, 23)) == [(Kind.PROBE, source, 23)]
 
 
 @pytest.mark.parametrize("flags", [SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | PSH | ACK])
 def test_backscatter_and_late_ends_are_never_probes(flags: int) -> None:
     flows = table()
     packets = [tcp(SCANNER, HOST, 80, port, flags, seq=7, ack=9) for port in range(40_000, 40_050)]
-    assert told(flows, packets) == []
+    assert steps(flows, packets) == []
     assert list(flows.finish()) == []
 
 
@@ -226,7 +226,7 @@ def test_replies_to_us_are_never_probes() -> None:
     flows = table()
     (asked,) = connect(HOST, 443, dst=FRIEND)
     (question,) = udp(HOST, 53, dst=FRIEND)
-    kinds = told(flows, asked, syn_ack(asked), question, udp_reply(question), udp_reply(question, after=0.5))
+    kinds = steps(flows, asked, syn_ack(asked), question, udp_reply(question), udp_reply(question, after=0.5))
     assert [(kind, source) for kind, source, _ in kinds] == [
         (Kind.PROBE, HOST),
         (Kind.ANSWERED, HOST),
@@ -236,28 +236,31 @@ def test_replies_to_us_are_never_probes() -> None:
 
 
 def test_a_late_reply_of_a_service_is_never_a_probe() -> None:
-    assert told(table(), udp("198.51.100.53", *range(40_000, 40_050), src_port=53)) == []
+    assert steps(table(), udp("198.51.100.53", *range(40_000, 40_050), src_port=53)) == []
 
 
 def test_a_reply_of_ours_over_udp_teaches_that_the_port_is_served() -> None:
     flows = table()
     (asked,) = udp(FRIEND, 5060)
-    assert told(flows, asked, udp_reply(asked)) == [(Kind.PROBE, FRIEND, 5060), (Kind.ANSWERED, FRIEND, 5060)]
-    assert told(flows, udp(SCANNER, 5060, at=1)) == [(Kind.SERVED, SCANNER, 5060)]
+    assert steps(flows, asked, udp_reply(asked)) == [
+        (Kind.PROBE, FRIEND, 5060),
+        (Kind.ANSWERED, FRIEND, 5060),
+    ]
+    assert steps(flows, udp(SCANNER, 5060, at=1)) == [(Kind.SERVED, SCANNER, 5060)]
 
 
-def test_more_datagrams_of_an_answered_flow_are_nothing_new() -> None:
+def test_further_datagrams_of_an_answered_flow_are_ignored() -> None:
     flows = table()
     (asked,) = udp(FRIEND, 5060)
     sightings(flows, asked, udp_reply(asked))
-    assert told(flows, asked.later(2), asked.later(3)) == []
+    assert steps(flows, asked.later(2), asked.later(3)) == []
 
 
 def test_a_retransmission_is_the_same_attempt() -> None:
     flows = table()
     (asked,) = syn(SCANNER, 22)
-    assert told(flows, asked, asked.later(0.5)) == [(Kind.PROBE, SCANNER, 22), (Kind.REPEAT, SCANNER, 22)]
-    assert told(flows, asked.later(30)) == [(Kind.SILENT, SCANNER, 22), (Kind.REPEAT, SCANNER, 22)]
+    assert steps(flows, asked, asked.later(0.5)) == [(Kind.PROBE, SCANNER, 22), (Kind.REPEAT, SCANNER, 22)]
+    assert steps(flows, asked.later(30)) == [(Kind.SILENT, SCANNER, 22), (Kind.REPEAT, SCANNER, 22)]
 
 
 def test_other_flags_from_the_same_port_are_another_attempt() -> None:
@@ -268,7 +271,7 @@ def test_other_flags_from_the_same_port_are_another_attempt() -> None:
 
 def test_a_reused_port_after_an_answer_is_a_new_attempt() -> None:
     (asked,) = syn(SCANNER, 22)
-    kinds = [kind for kind, _, _ in told(table(), asked, syn_ack(asked), rst_ack(asked), asked.later(90))]
+    kinds = [kind for kind, _, _ in steps(table(), asked, syn_ack(asked), rst_ack(asked), asked.later(90))]
     assert kinds == [Kind.PROBE, Kind.ANSWERED, Kind.PROVEN, Kind.SERVED]
 
 
@@ -276,26 +279,26 @@ def test_a_reused_port_after_an_answer_is_a_new_attempt() -> None:
 def test_only_unicast_can_be_probed(dst: str) -> None:
     everything = HostState(home=(ip_network("0.0.0.0/0"), ip_network("::/0")))
     source = SCANNER6 if ":" in dst else SCANNER
-    assert told(table(everything), syn(source, 22, dst=dst), udp(source, 5353, dst=dst)) == []
+    assert steps(table(everything), syn(source, 22, dst=dst), udp(source, 5353, dst=dst)) == []
 
 
 @pytest.mark.parametrize("close", [fin_ack, rst_ack])
 @pytest.mark.parametrize("ack", [5001, 5002])
-def test_who_acknowledges_our_sequence_number_and_leaves_is_proven(close: object, ack: int) -> None:
+def test_a_source_that_acknowledges_our_sequence_number_is_proven(close: object, ack: int) -> None:
     flows = table()
     (asked,) = syn(SCANNER, 22)
     assert callable(close)
     *_, proof = sightings(flows, asked, syn_ack(asked, seq=5000), close(asked, ack=ack))
     assert (proof.kind, proof.source, proof.packet) == (Kind.PROVEN, SCANNER, asked.packet)
-    assert list(flows.advance(micros(100))) == [], "it is told once"
+    assert list(flows.advance(micros(100))) == [], "it is steps once"
 
 
-def test_who_acknowledges_more_than_the_handshake_has_used_the_connection() -> None:
+def test_a_source_that_acknowledges_more_used_the_connection() -> None:
     (asked,) = connect(FRIEND, 80)
-    assert told(table(), asked, syn_ack(asked, seq=5000), fin_ack(asked, ack=5003))[-1][0] is Kind.SESSION
+    assert steps(table(), asked, syn_ack(asked, seq=5000), fin_ack(asked, ack=5003))[-1][0] is Kind.SESSION
 
 
-def test_a_handshake_that_is_not_repeated_was_completed() -> None:
+def test_a_syn_ack_that_is_not_repeated_completes_a_handshake() -> None:
     """The ACK that completes it stays in the kernel; without it a stack would send its SYN-ACK again."""
     flows = table()
     (asked,) = connect(FRIEND, 80)
@@ -308,25 +311,25 @@ def test_a_handshake_that_is_not_repeated_was_completed() -> None:
         FRIEND,
         answer.later(3).time_us,
     )
-    assert told(flows, fin_ack(asked, ack=9000, after=60))[-1:] == [(Kind.SESSION, FRIEND, 80)]
+    assert steps(flows, fin_ack(asked, ack=9000, after=60))[-1:] == [(Kind.SESSION, FRIEND, 80)]
 
 
-def test_a_handshake_that_is_repeated_was_never_completed() -> None:
+def test_a_syn_ack_that_is_repeated_completes_none() -> None:
     flows = table()
     (asked,) = syn(SCANNER, 80)
     sightings(flows, asked, syn_ack(asked), syn_ack(asked, after=1))
     assert list(flows.advance(micros(60))) == []
 
 
-def test_a_handshake_that_is_reset_without_proof_is_nothing() -> None:
+def test_a_handshake_that_is_reset_without_proof_is_no_session() -> None:
     flows = table()
     (asked,) = syn(SCANNER, 80)
     bare = tcp(SCANNER, HOST, asked.src_port, 80, RST, seq=1001, at=0.01)
-    assert [kind for kind, _, _ in told(flows, asked, syn_ack(asked), bare)] == [Kind.PROBE, Kind.ANSWERED]
+    assert [kind for kind, _, _ in steps(flows, asked, syn_ack(asked), bare)] == [Kind.PROBE, Kind.ANSWERED]
     assert list(flows.advance(micros(60))) == []
 
 
-def test_a_handshake_that_we_reset_is_nothing() -> None:
+def test_a_handshake_that_we_reset_is_no_session() -> None:
     flows = table()
     (asked,) = connect(FRIEND, 80)
     sightings(flows, asked, syn_ack(asked), rst(asked, after=0.5))
@@ -347,7 +350,7 @@ def test_a_wrong_acknowledgement_is_no_proof(ack: int) -> None:
 
 
 def test_only_the_first_acknowledgement_can_be_proof() -> None:
-    """Whoever guesses may not guess again."""
+    """A forger that guesses has only one guess."""
     (asked,) = syn(SCANNER, 22)
     guesses = [fin_ack(asked, ack=number, after=0.01) for number in (1, 5001, 5002)]
     assert PROOFS.isdisjoint(kinds(table(), asked, syn_ack(asked, seq=5000), guesses))
@@ -377,7 +380,7 @@ def test_a_sequence_number_may_wrap_around() -> None:
     assert told_of[-1] is Kind.PROVEN
 
 
-def test_an_open_decoy_answers_and_yet_serves_nobody() -> None:
+def test_an_open_trap_answers_and_serves_nobody() -> None:
     flows = table(HostState(own=US.own, open_traps=frozenset({23})))
     asked, other = connect(SCANNER, 23, 24)
     assert kinds(flows, asked, syn_ack(asked), rst_ack(asked)) == [Kind.PROBE, Kind.TRAPPED, Kind.PROVEN]
@@ -386,12 +389,12 @@ def test_an_open_decoy_answers_and_yet_serves_nobody() -> None:
     assert kinds(flows, other, syn_ack(other)) == [Kind.PROBE, Kind.ANSWERED]
 
 
-def test_nobody_talks_his_probes_away_where_both_directions_are_seen() -> None:
+def test_a_scanner_cannot_retract_its_probes_with_a_fin() -> None:
     (asked,) = syn(SCANNER, 22)
     assert kinds(table(), asked, fin_ack(asked)) == [Kind.PROBE]
 
 
-def test_in_a_capture_of_one_direction_whoever_closes_was_answered() -> None:
+def test_in_a_capture_of_one_direction_a_fin_means_an_answer() -> None:
     (asked,) = syn(SCANNER, 22)
     nobody = HostState(home_known=False)
     assert kinds(table(nobody), asked, fin_ack(asked)) == [Kind.PROBE, Kind.ANSWERED]
@@ -402,7 +405,7 @@ def test_in_a_capture_of_one_direction_whoever_closes_was_answered() -> None:
 @pytest.mark.parametrize(("flags", "scan_type"), [(ACK, "ack"), (FIN | ACK, "maimon")])
 @pytest.mark.parametrize("source", [SCANNER, SCANNER6])
 def test_a_segment_with_ack_that_we_reset_was_a_probe(flags: int, scan_type: str, source: str) -> None:
-    """Plain ACKs stay in the kernel: the RST that answers them tells of them."""
+    """Plain ACKs stay in the kernel; the RST that answers them shows them."""
     host = HOST6 if ":" in source else HOST
     stray = tcp(source, host, 40_000, 22, flags, ack=77)
     reset = tcp(host, source, 22, 40_000, RST, seq=77, at=0.001)
@@ -414,24 +417,24 @@ def test_a_segment_with_ack_that_we_reset_was_a_probe(flags: int, scan_type: str
     assert {one.time_us for one in seen} == {reset.time_us}
 
 
-def test_what_we_reset_keeps_where_it_came_through() -> None:
+def test_a_segment_that_we_reset_keeps_interface_and_vlan() -> None:
     reset = tcp(HOST, SCANNER, 22, 40_000, RST, vlan=7)
     assert {one.packet.vlan for one in sightings(table(), reset)} == {7}
 
 
 def test_a_reset_of_the_initiator_is_no_answer_of_ours() -> None:
-    assert told(table(), tcp(SCANNER, HOST, 40_000, 22, RST)) == []
+    assert steps(table(), tcp(SCANNER, HOST, 40_000, 22, RST)) == []
 
 
 def test_a_reset_of_backscatter_or_of_a_late_packet_is_no_probe() -> None:
     flows = table()
     flood = tcp(SCANNER, HOST, 80, 40_000, SYN | ACK, seq=5, ack=77)
-    assert told(flows, flood, tcp(HOST, SCANNER, 40_000, 80, RST, seq=77, at=0.001)) == []
-    assert told(flows, tcp(HOST, FRIEND, 40_001, 443, RST, seq=78, at=1)) == []
+    assert steps(flows, flood, tcp(HOST, SCANNER, 40_000, 80, RST, seq=77, at=0.001)) == []
+    assert steps(flows, tcp(HOST, FRIEND, 40_001, 443, RST, seq=78, at=1)) == []
 
 
-def test_a_reset_with_ack_answers_a_syn_and_tells_of_no_ack_probe() -> None:
-    assert told(table(), rst(syn(SCANNER, 22)[0])) == []
+def test_a_reset_with_ack_answers_a_syn_and_no_ack_probe() -> None:
+    assert steps(table(), rst(syn(SCANNER, 22)[0])) == []
 
 
 @pytest.mark.parametrize(("chunk", "scan_type"), [(1, "sctp_init"), (10, "sctp_cookie")])
@@ -454,8 +457,8 @@ def test_an_association_that_is_accepted_is_served(chunk: int) -> None:
 
 
 @pytest.mark.parametrize("chunk", [0, 3, 7, 14])
-def test_chunks_of_a_running_association_are_nothing(chunk: int) -> None:
-    assert told(table(), sctp(SCANNER, HOST, 40_000, 2905, chunk)) == []
+def test_chunks_of_a_running_association_are_ignored(chunk: int) -> None:
+    assert steps(table(), sctp(SCANNER, HOST, 40_000, 2905, chunk)) == []
 
 
 @pytest.mark.parametrize(
@@ -473,18 +476,18 @@ def test_icmp_requests_are_attempts_that_we_answer_or_not(source: str, request_t
     assert kinds(flows, icmp(other, host, request_type, at=2)) == [Kind.SERVED]
 
 
-def test_an_icmp_request_that_is_refused_is_told_by_what_the_error_quotes() -> None:
+def test_an_icmp_error_refuses_the_request_that_it_quotes() -> None:
     asked = icmp(SCANNER, HOST, 13)
     assert kinds(table(), asked, icmp_unreachable(asked, code=13)) == [Kind.PROBE, Kind.REFUSED]
 
 
-def test_an_echo_reply_that_nobody_asked_for_is_nothing() -> None:
-    assert told(table(), icmp(SCANNER, HOST, 0), icmp(SCANNER6, HOST6, 129)) == []
+def test_an_echo_reply_without_a_request_is_ignored() -> None:
+    assert steps(table(), icmp(SCANNER, HOST, 0), icmp(SCANNER6, HOST6, 129)) == []
 
 
-def test_our_own_ping_is_ours() -> None:
+def test_our_own_ping_is_outbound() -> None:
     asked = icmp(HOST, FRIEND, 8)
-    told_of = told(table(), asked, icmp(FRIEND, HOST, 0, at=0.01))
+    told_of = steps(table(), asked, icmp(FRIEND, HOST, 0, at=0.01))
     assert told_of == [(Kind.PROBE, HOST, 8), (Kind.ANSWERED, HOST, 8)]
 
 
@@ -506,9 +509,9 @@ def test_a_protocol_that_we_speak_is_served() -> None:
 
 
 def test_an_icmpv6_error_is_about_the_latest_attempt_of_that_transport() -> None:
-    """What tshark shows of it is too little to know the port that it quotes."""
+    """Tshark prints too little of it to know the quoted port."""
     (first,), (second,) = udp(SCANNER6, 161), udp(SCANNER6, 162, at=0.1)
-    assert told(table(), first, second, icmp_unreachable(second))[-1] == (Kind.REFUSED, SCANNER6, 162)
+    assert steps(table(), first, second, icmp_unreachable(second))[-1] == (Kind.REFUSED, SCANNER6, 162)
 
 
 def test_an_icmpv6_error_that_shows_the_port_is_about_that_port() -> None:
@@ -521,13 +524,13 @@ def test_an_icmpv6_error_that_shows_the_port_is_about_that_port() -> None:
     assert (refusal.kind, refusal.port) == (Kind.REFUSED, 161)
 
 
-def test_udp_that_measures_the_way_to_us_is_no_probe() -> None:
-    """A traceroute asks for ports from 33434 on, with hops that are almost used up."""
+def test_a_udp_traceroute_is_no_probe() -> None:
+    """A traceroute probes ports from 33434 on, with few hops left."""
     way = [
         dataclasses.replace(packet, ttl=1 + nth // 3)
         for nth, packet in enumerate(udp(FRIEND, *range(33_434, 33_524), src_port=50_000))
     ]
-    assert told(table(), way) == []
+    assert steps(table(), way) == []
     assert kinds(table(), udp(SCANNER, 33_434, src_port=50_000)) == [Kind.PROBE], "hops to spare"
 
 
@@ -543,7 +546,7 @@ def test_servers_that_answer_us_are_remembered(port: int, reason: str) -> None:
     assert flows.server(FRIEND) == reason
 
 
-def test_nobody_becomes_a_server_by_what_he_sends() -> None:
+def test_a_source_cannot_make_itself_a_server() -> None:
     flows = table()
     sightings(flows, udp(SCANNER, 40_000, src_port=53), udp(SCANNER, 53), connect(HOST, 53, dst=SCANNER))
     asked = connect(HOST, 53, dst=FRIEND, at=1)[0]
@@ -551,7 +554,7 @@ def test_nobody_becomes_a_server_by_what_he_sends() -> None:
     assert (flows.server(SCANNER), flows.server(FRIEND)) == (None, None)
 
 
-def test_what_is_waited_for_is_bounded() -> None:
+def test_awaited_answers_are_bounded() -> None:
     flows = table(limits=Limits(max_flows=64))
     asked = connect(FRIEND, *range(1, 201), every=0.0001)
     seen = sightings(flows, [packet for one in asked for packet in (one, syn_ack(one, after=0.00001))])
@@ -559,7 +562,7 @@ def test_what_is_waited_for_is_bounded() -> None:
     assert len([one for one in flows.advance(micros(60)) if one.kind is Kind.SESSION]) == 64
 
 
-def test_both_directions_are_bounded_and_count_what_they_forget() -> None:
+def test_both_directions_are_bounded_and_count_evictions() -> None:
     flows = table(limits=Limits(max_flows=64))
     sightings(flows, syn(SCANNER, *range(1, 101)))
     assert flows.evicted == 36
@@ -571,4 +574,4 @@ def test_a_flood_cannot_push_out_the_flows_that_we_opened() -> None:
     flows = table(limits=Limits(max_flows=64))
     (asked,) = connect(HOST, 443, dst=FRIEND)
     sightings(flows, asked, syn(SCANNER, *range(1, 1000), at=0.1, every=0.0001))
-    assert told(flows, syn_ack(asked, after=0.5)) == [(Kind.ANSWERED, HOST, 443)]
+    assert steps(flows, syn_ack(asked, after=0.5)) == [(Kind.ANSWERED, HOST, 443)]

@@ -1,4 +1,4 @@
-"""Addresses: inside which networks, and whether they can be one host's."""
+"""Addresses: their networks, and whether they can belong to one host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bounded table forgets the entry unused for longest, and counts it."""
+"""A bounded table evicts the least recently used entry, and counts it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.core.lru_table import LruTable
-from tests.support.build import unhurried
+from tests.support.build import no_deadline
 
 
 def full(*keys: str, limit: int = 3) -> LruTable[str, int]:
@@ -16,7 +16,7 @@ def full(*keys: str, limit: int = 3) -> LruTable[str, int]:
     return table
 
 
-def test_the_entry_unused_for_longest_goes() -> None:
+def test_the_least_recently_used_entry_is_evicted() -> None:
     table = full("a", "b", "c", "d")
     assert [key for key, _ in table.items()] == ["b", "c", "d"]
     assert table.evicted == 1
@@ -36,7 +36,7 @@ def test_removing_is_not_evicting() -> None:
     assert (table.evicted, len(table), "a" in table, "b" in table) == (0, 1, False, True)
 
 
-def test_the_owner_hears_of_what_is_evicted() -> None:
+def test_the_owner_gets_the_evicted_entry() -> None:
     gone: list[tuple[str, int]] = []
     table: LruTable[str, int] = LruTable(1, on_evict=lambda key, entry: gone.append((key, entry)))
     table.put("a", 1)
@@ -46,7 +46,7 @@ def test_the_owner_hears_of_what_is_evicted() -> None:
     assert table.oldest() is None
 
 
-@unhurried
+@no_deadline
 @given(
     st.integers(1, 8),
     st.lists(st.tuples(st.sampled_from(["put", "touch", "pop"]), st.integers(0, 20))),

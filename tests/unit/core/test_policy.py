@@ -41,12 +41,12 @@ def finding(
     return Finding("port_scan", probe, record, "syn", bannable, "ports_in_window")
 
 
-def nobody(_address: str) -> None:
-    """We asked no server for anything."""
+def no_server(_address: str) -> None:
+    """No server answered us."""
 
 
 def judged(one: Finding, *, ignore: Networks = (), host: HostState = US) -> tuple[str, str]:
-    policy = Policy(ignore, nobody)
+    policy = Policy(ignore, no_server)
     policy.set_host(host)
     return policy.verdict(one)
 
@@ -106,20 +106,20 @@ def test_a_source_that_may_be_forged_is_watched_until_it_proves_itself(verified:
 
 
 @pytest.mark.parametrize("verified", [True, False])
-def test_a_guest_is_watched_whatever_is_done_in_its_name(verified: bool) -> None:
+def test_a_regular_visitor_is_watched_whatever_is_forged_in_its_name(verified: bool) -> None:
     assert judged(finding(SCANNER, verified=verified, sessions=5)) == ("watch", "friend")
     assert judged(finding(SCANNER, verified=verified, sessions=4))[0] == "ban"
 
 
 @pytest.mark.parametrize("verified", [True, False])
-def test_who_is_connected_at_this_moment_is_a_guest(verified: bool) -> None:
+def test_a_connected_peer_is_a_regular_visitor(verified: bool) -> None:
     host = HostState(own=US.own, peers=frozenset({SCANNER}))
     assert judged(finding(SCANNER, verified=verified), host=host) == ("watch", "friend")
     assert judged(finding(FRIEND, verified=verified), host=host)[0] == "ban"
 
 
 def test_the_reasons_have_an_order() -> None:
-    """What must never be banned comes before what is only in doubt."""
+    """What must never be banned comes before what is only doubtful."""
     everything = (ip_network("0.0.0.0/0"),)
     host = HostState(own=US.own, home=everything, protected={HOST: "gateway", SCANNER: "gateway"})
     assert judged(finding(HOST, direction="outbound"), ignore=everything, host=host)[1] == "outbound"
@@ -135,7 +135,7 @@ def test_the_reasons_have_an_order() -> None:
 
 
 def test_our_own_addresses_may_change() -> None:
-    policy = Policy((), nobody)
+    policy = Policy((), no_server)
     policy.set_host(US)
     assert policy.verdict(finding(HOST))[0] == "ignore"
     policy.set_host(HostState())
@@ -156,7 +156,7 @@ def test_the_ignore_list_is_heeded(source: str, network: str) -> None:
     assert judged(finding(source), ignore=(ip_network(network),)) == ("ignore", "ignore_list")
 
 
-def test_the_ignore_list_of_one_family_says_nothing_of_the_other() -> None:
+def test_the_ignore_list_of_one_family_does_not_apply_to_the_other() -> None:
     everything4, everything6 = ip_network("0.0.0.0/0"), ip_network("::/0")
     assert judged(finding(SCANNER6), ignore=(everything4,))[0] == "ban"
     assert judged(finding(SCANNER), ignore=(everything6,))[0] == "ban"
@@ -177,13 +177,13 @@ def test_the_ignore_list_of_one_family_says_nothing_of_the_other() -> None:
         "255.255.255.255",
     ],
 )
-def test_what_cannot_be_one_distant_host_is_never_banned(source: str) -> None:
+def test_an_address_that_is_no_single_distant_host_is_never_banned(source: str) -> None:
     assert judged(finding(source)) == ("ignore", "not_bannable")
 
 
 @pytest.mark.parametrize("bannable", [True, False])
 def test_a_mapped_address_is_never_banned(bannable: bool) -> None:
-    """fail2ban would ban the IPv4 address inside, whose owner sent nothing."""
+    """fail2ban would ban the embedded IPv4 address, whose owner sent nothing."""
     assert judged(finding("::ffff:203.0.113.9", bannable=bannable))[0] in {"watch", "ignore"}
 
 

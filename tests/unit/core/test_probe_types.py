@@ -1,4 +1,4 @@
-"""What kind of probe a packet is."""
+"""The scan type of a packet."""
 
 from __future__ import annotations
 

@@ -28,17 +28,18 @@ from tests.support.build import (
     HOME,
     HOST,
     HOST6,
+    NO_HOME,
     SCANNER,
     SCANNER6,
     SECOND_US,
     START_US,
-    UNTOLD,
     US,
     Sent,
     evidence,
     icmp_unreachable,
     line,
     log_lines,
+    no_deadline,
     records,
     rst,
     strict,
@@ -46,12 +47,13 @@ from tests.support.build import (
     syn_ack,
     tcp,
     udp,
-    unhurried,
     watch,
     watch_as,
 )
 from tests.support.traffic import conversations
 
+# Each example is a conversation of up to 25 packets or scans, and other tests draw them too.
+fewer_examples = hypothesis_settings(no_deadline, max_examples=40)
 TIMES_AND_IDS = ("timestamp", "first_seen", "last_seen", "event_id")
 
 
@@ -80,12 +82,16 @@ def enough(event: EvidenceEvent, settings: Settings) -> bool:
     return touched and (event.source_verified or (event.touches or 0) >= 2)
 
 
-@unhurried
+@fewer_examples
 @given(conversations(hosts=6))
 def test_a_ban_names_at_least_the_evidence_that_its_rule_demands(traffic: list[Sent]) -> None:
     settings = strict()
-    engine = Pipeline(settings, HOME)
-    events = [*watch(engine, traffic), *engine.finish(), *engine.advance(START_US + 100_000 * SECOND_US)]
+    pipeline = Pipeline(settings, HOME)
+    events = [
+        *watch(pipeline, traffic),
+        *pipeline.finish(),
+        *pipeline.advance(START_US + 100_000 * SECOND_US),
+    ]
     for event in evidence(events):
         if event.verdict == "ban":
             assert event.direction == "inbound"
@@ -94,24 +100,16 @@ def test_a_ban_names_at_least_the_evidence_that_its_rule_demands(traffic: list[S
         assert len(event.ports_sample) == min(16, len(set(event.ports_sample)))
 
 
-@unhurried
+@fewer_examples
 @given(conversations(hosts=6), st.sampled_from(sorted(PROFILES)))
-def test_a_profile_changes_who_is_banned_and_never_who_is_spared(traffic: list[Sent], profile: str) -> None:
+def test_no_profile_bans_a_protected_source(traffic: list[Sent], profile: str) -> None:
     settings = strict(profile=profile, ignore=(ip_network(f"{FRIEND}/32"),))
     for event in evidence(watch_as(HOME, traffic, settings=settings)):
         if event.src_ip == FRIEND or event.src_ip.startswith(("::ffff:", "fe80:", "169.254.")):
             assert event.verdict != "ban"
 
 
-@unhurried
-@given(conversations())
-def test_some_sources_are_never_banned(traffic: list[Sent]) -> None:
-    for event in evidence(watch(strict(), traffic)):
-        if event.src_ip.startswith(("::ffff:", "fe80:", "169.254.")):
-            assert event.verdict != "ban"
-
-
-@unhurried
+@fewer_examples
 @given(conversations((SCANNER, SCANNER6, HOST, HOST6)), st.sampled_from(["listed", "named", "protected"]))
 def test_protected_sources_are_neither_banned_nor_watched(traffic: list[Sent], how: str) -> None:
     networks = (ip_network(f"{SCANNER}/32"), ip_network(f"{SCANNER6}/128"))
@@ -122,39 +120,41 @@ def test_protected_sources_are_neither_banned_nor_watched(traffic: list[Sent], h
         home=networks if how == "named" else (),
         protected=protected if how == "protected" else {},
     )
-    engine = Pipeline(settings, host)
-    for event in evidence([*watch(engine, traffic), *engine.finish()]):
+    pipeline = Pipeline(settings, host)
+    for event in evidence([*watch(pipeline, traffic), *pipeline.finish()]):
         assert event.verdict == "ignore", event
 
 
-@unhurried
+@fewer_examples
 @given(conversations((SCANNER, SCANNER6)))
 def test_a_source_in_our_home_networks_is_never_banned(traffic: list[Sent]) -> None:
     home = (ip_network("203.0.113.0/24"), ip_network("2001:db8:bad::/48"))
-    engine = Pipeline(strict(), HostState(own=US.own, home=home))
-    for event in evidence([*watch(engine, traffic), *engine.finish()]):
+    pipeline = Pipeline(strict(), HostState(own=US.own, home=home))
+    for event in evidence([*watch(pipeline, traffic), *pipeline.finish()]):
         assert event.verdict == "watch", event
 
 
-@unhurried
+@fewer_examples
 @given(conversations((SCANNER,)), conversations((FRIEND, SCANNER6, "10.9.8.7"), answers=False))
-def test_what_others_send_never_changes_what_is_said_of_a_source(
-    mine: list[Sent], others: list[Sent]
-) -> None:
-    """Others of other networks, that is, and with probes of their own."""
-    alone = said_of(SCANNER, mine)
-    together = said_of(SCANNER, sorted([*mine, *others], key=lambda packet: packet.time_us))
+def test_other_sources_never_change_the_lines_about_a_source(mine: list[Sent], others: list[Sent]) -> None:
+    """The others are of other networks and send probes of their own."""
+    alone = lines_about(SCANNER, mine)
+    together = lines_about(SCANNER, sorted([*mine, *others], key=lambda packet: packet.time_us))
     assert together == alone
 
 
-def said_of(source: str, traffic: list[Sent]) -> list[dict[str, object]]:
+def lines_about(source: str, traffic: list[Sent]) -> list[dict[str, object]]:
     """The lines about a source, long after the last packet of anybody."""
-    engine = Pipeline(strict(), US)
-    events = [*watch(engine, traffic), *engine.advance(START_US + 100_000 * SECOND_US), *engine.finish()]
+    pipeline = Pipeline(strict(), US)
+    events = [
+        *watch(pipeline, traffic),
+        *pipeline.advance(START_US + 100_000 * SECOND_US),
+        *pipeline.finish(),
+    ]
     return records(event for event in evidence(events) if event.src_ip == source)
 
 
-@unhurried
+@fewer_examples
 @given(conversations(), st.lists(st.integers(0, 200), max_size=10))
 def test_ticks_of_a_clock_change_nothing(traffic: list[Sent], ticks: list[int]) -> None:
     plain, ticked = Pipeline(strict(), US), Pipeline(strict(), US)
@@ -162,7 +162,7 @@ def test_ticks_of_a_clock_change_nothing(traffic: list[Sent], ticks: list[int]) 
     live = []
     waiting = sorted(START_US + tick * SECOND_US for tick in ticks)
     for packet in traffic:
-        # What cannot be understood tells no time: a replay ends with the last packet that can.
+        # A line that cannot be decoded has no time: a replay ends with the last packet that has one.
         understood = isinstance(decode(packet.line), Packet)
         while understood and waiting and waiting[0] <= packet.time_us:
             live += list(ticked.advance(waiting.pop(0)))
@@ -170,15 +170,15 @@ def test_ticks_of_a_clock_change_nothing(traffic: list[Sent], ticks: list[int]) 
     assert records([*live, *ticked.finish()]) == records(replayed)
 
 
-@unhurried
-@given(conversations(), st.integers(-650_000_000, 1_000_000_000))  # from 2003 on: gate.py
+@fewer_examples
+@given(conversations(), st.integers(-650_000_000, 1_000_000_000))  # from 2003 on: times are compared as text
 def test_another_date_changes_only_dates(traffic: list[Sent], seconds: int) -> None:
     later = [dataclasses.replace(packet, time_us=packet.time_us + seconds * SECOND_US) for packet in traffic]
     settings = strict(connections="all")
     assert shifted(watch(settings, later)) == shifted(watch(settings, traffic))
 
 
-@unhurried
+@fewer_examples
 @given(conversations())
 def test_packets_in_any_order_and_number_never_raise(traffic: list[Sent]) -> None:
     settings = strict(connections="all", limits=Limits(max_sources=16, max_flows=64, max_attempts=64))
@@ -186,7 +186,7 @@ def test_packets_in_any_order_and_number_never_raise(traffic: list[Sent]) -> Non
     assert len(log_lines(events)) == len(events)
 
 
-@unhurried
+@fewer_examples
 @given(st.lists(st.text(max_size=60) | st.sampled_from(["", "\t" * 11]), max_size=20), conversations())
 def test_garbage_between_packets_changes_nothing(garbage: list[str], traffic: list[Sent]) -> None:
     clean, dirty = Pipeline(strict(), US), Pipeline(strict(), US)
@@ -195,10 +195,10 @@ def test_garbage_between_packets_changes_nothing(garbage: list[str], traffic: li
     assert dirty.counts()["packets"] == len(traffic) + 2 * len(garbage)
 
 
-def held(engine: Pipeline) -> int:
-    """The entries of all containers that an engine holds, whatever its parts are called."""
+def held(pipeline: Pipeline) -> int:
+    """The entries of all containers that a pipeline holds, whatever their names."""
     seen: set[int] = set()
-    waiting: list[Any] = [engine]
+    waiting: list[Any] = [pipeline]
     entries = 0
     while waiting:
         one = waiting.pop()
@@ -211,21 +211,23 @@ def held(engine: Pipeline) -> int:
     return entries
 
 
-@hypothesis_settings(unhurried, max_examples=30)
+@hypothesis_settings(fewer_examples, max_examples=15)
 @given(st.data())
 def test_no_sequence_of_packets_makes_a_table_exceed_its_bound(data: st.DataObject) -> None:
     limits = Limits(max_sources=16, max_flows=64, max_attempts=64)
-    engine = Pipeline(strict(limits=limits), HOME)
+    pipeline = Pipeline(strict(limits=limits), HOME)
     many = tuple(f"198.18.{nth}.1" for nth in range(120))
     for _ in range(data.draw(st.integers(1, 6))):
-        watch(engine, data.draw(conversations(many, hosts=6)))
-        held_within(engine, limits)
+        watch(pipeline, data.draw(conversations(many, hosts=6)))
+        held_within(pipeline, limits)
         first = data.draw(st.integers(0, 60_000))
-        watch(engine, syn(data.draw(st.sampled_from(many)), *range(first, first + 100), at=first, seq=first))
-        held_within(engine, limits)
+        watch(
+            pipeline, syn(data.draw(st.sampled_from(many)), *range(first, first + 100), at=first, seq=first)
+        )
+        held_within(pipeline, limits)
         flood = [one for nth in range(40) for one in syn(f"10.9.{nth}.1", first, at=first + nth, seq=nth + 1)]
-        watch(engine, flood)
-        held_within(engine, limits)
+        watch(pipeline, flood)
+        held_within(pipeline, limits)
 
 
 cells = st.fixed_dictionaries(
@@ -243,17 +245,17 @@ cells = st.fixed_dictionaries(
 )
 
 
-@unhurried
-@given(st.lists(cells, max_size=40), st.sampled_from([US, HOME, UNTOLD]))
-def test_no_line_of_columns_makes_the_engine_raise(rows: list[dict[str, str]], host: HostState) -> None:
+@fewer_examples
+@given(st.lists(cells, max_size=40), st.sampled_from([US, HOME, NO_HOME]))
+def test_no_line_makes_the_pipeline_raise(rows: list[dict[str, str]], host: HostState) -> None:
     events = watch_as(host, [line(**row) for row in rows], settings=strict(connections="all"))
     assert len(log_lines(events)) == len(events)
 
 
 LIMITS = Limits(max_sources=50, max_flows=200, max_attempts=400, max_held=200)
-# Every entry of a limit may cost a few: a flow its key and its deadline, an attempt its refusal.
+# An entry of a table may be several objects: a flow has a key and a deadline, an attempt its refusal.
 MOST_HELD = LIMITS.max_held + 4 * (2 * LIMITS.max_sources + 2 * LIMITS.max_flows + LIMITS.max_attempts) + 500
-# A network of sources holds twice the ports that make it a scanner; a source, what it found to be served.
+# A network holds twice the ports that make it a scanner; a source holds what it found to be served.
 MOST_HELD += LIMITS.max_sources * 2 * Settings().detectors.distributed.min_ports
 MOST_OPENED = 2 * LIMITS.max_sources * 64
 
@@ -261,33 +263,31 @@ MOST_OPENED = 2 * LIMITS.max_sources * 64
 @pytest.mark.parametrize("ports", [1, 5, 200])
 @pytest.mark.parametrize("answer", [None, rst, syn_ack])
 def test_no_number_of_sources_makes_memory_grow(ports: int, answer: object) -> None:
-    """Ten times as many sources as are remembered, each forged, each with a few or with many ports."""
-    engine = Pipeline(strict(limits=LIMITS), US)
-    count = 10 * LIMITS.max_sources if ports < 100 else 2 * LIMITS.max_sources
+    """Ten times as many forged sources as the table holds, each with a few or with many ports."""
+    pipeline = Pipeline(strict(limits=LIMITS), US)
+    count = 10 * LIMITS.max_sources if ports < 100 else LIMITS.max_sources + 20
     most = 0
     for number in range(count):
         source = f"10.{number >> 8}.{number & 255}.1"
-        for asked in syn(source, *range(1, ports + 1), at=number / 1000, every=0.000001):
-            watch(engine, asked)
-            if callable(answer):
-                watch(engine, answer(asked))
+        probes = syn(source, *range(1, ports + 1), at=number / 1000, every=0.000001)
+        watch(pipeline, ([probe, answer(probe)] if callable(answer) else [probe] for probe in probes))
         if number % 20 == 0 or number == count - 1:
-            most = max(most, held(engine))
+            most = max(most, held(pipeline))
     allowed = MOST_HELD + (MOST_OPENED if answer is syn_ack else 0)
     assert most <= allowed, f"{most} entries are held, {allowed} are the most that the limits allow"
 
 
-def test_no_number_of_datagrams_or_unasked_answers_makes_memory_grow() -> None:
-    engine = Pipeline(strict(limits=LIMITS), US)
+def test_no_number_of_datagrams_or_stray_answers_makes_memory_grow() -> None:
+    pipeline = Pipeline(strict(limits=LIMITS), US)
     for number in range(1000):
         source = f"10.{number >> 8}.{number & 255}.1"
-        watch(engine, udp(source, number, at=number / 1000), tcp(source, HOST, 80, number, SYN | ACK))
-        watch(engine, icmp_unreachable(udp(source, 99)[0]))
-    assert held(engine) <= MOST_HELD
+        watch(pipeline, udp(source, number, at=number / 1000), tcp(source, HOST, 80, number, SYN | ACK))
+        watch(pipeline, icmp_unreachable(udp(source, 99)[0]))
+    assert held(pipeline) <= MOST_HELD
 
 
 def test_events_name_evidence() -> None:
-    """The properties above are about something."""
+    """The traffic of the properties above makes evidence lines."""
     events = watch(strict(), syn(SCANNER, *range(100, 112)))
     assert any(isinstance(event, EvidenceEvent) and event.verdict == "ban" for event in events)
     assert held(Pipeline(strict(), US)) > 0

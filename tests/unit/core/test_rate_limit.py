@@ -1,4 +1,4 @@
-"""Connection lines are rationed per source and in total."""
+"""Rate limits on connection lines, per source and in total, and on scan lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from portsentry_py.core.rate_limit import ConnectionRateLimit, ScanRateLimit
 from tests.support.build import FRIEND, SCANNER, SECOND_US, START_US
 
 
-def ration(max_sources: int = 100, **changes: int) -> ConnectionRateLimit:
+def limit(max_sources: int = 100, **changes: int) -> ConnectionRateLimit:
     return ConnectionRateLimit(Lines(**changes), max_sources)
 
 
@@ -15,8 +15,8 @@ def allowed(one: ConnectionRateLimit, source: str, count: int, at: float = 0) ->
     return sum(one.allows(source, START_US + round(at * SECOND_US)) for _ in range(count))
 
 
-def test_a_source_has_so_many_lines_a_minute() -> None:
-    one = ration(per_source_per_minute=10)
+def test_each_source_has_a_limit_per_minute() -> None:
+    one = limit(per_source_per_minute=10)
     assert allowed(one, SCANNER, 50) == 10
     assert allowed(one, SCANNER, 50, at=30) == 5
     assert allowed(one, SCANNER, 50, at=3600) == 10
@@ -24,13 +24,13 @@ def test_a_source_has_so_many_lines_a_minute() -> None:
 
 
 def test_a_flood_of_one_source_leaves_the_others_their_lines() -> None:
-    one = ration(per_source_per_minute=10, per_second=20)
+    one = limit(per_source_per_minute=10, per_second=20)
     allowed(one, SCANNER, 10_000)
     assert allowed(one, FRIEND, 10) == 10
 
 
-def test_all_sources_together_have_so_many_lines_a_second() -> None:
-    one = ration(max_sources=10_000, per_second=20)
+def test_all_sources_share_a_limit_per_second() -> None:
+    one = limit(max_sources=10_000, per_second=20)
     burst = sum(allowed(one, f"10.0.{net}.{last}", 1) for net in range(20) for last in range(100))
     assert burst == 200
     later = sum(allowed(one, f"10.1.{net}.{last}", 1, at=1) for net in range(20) for last in range(100))
@@ -38,13 +38,13 @@ def test_all_sources_together_have_so_many_lines_a_second() -> None:
 
 
 def test_time_that_runs_backwards_refills_nothing() -> None:
-    one = ration(per_source_per_minute=10)
+    one = limit(per_source_per_minute=10)
     allowed(one, SCANNER, 10, at=100)
     assert allowed(one, SCANNER, 10, at=0) == 0
 
 
 def test_sources_are_bounded() -> None:
-    one = ration(max_sources=16, per_source_per_minute=1)
+    one = limit(max_sources=16, per_source_per_minute=1)
     for last in range(17):
         one.allows(f"203.0.113.{last}", START_US)
     assert one.allows("203.0.113.0", START_US), "it was forgotten"
@@ -52,9 +52,9 @@ def test_sources_are_bounded() -> None:
 
 
 def test_packets_that_come_late_refill_nothing_twice() -> None:
-    ration = ConnectionRateLimit(Lines(per_second=1, per_source_per_minute=10), 1000)
+    limits = ConnectionRateLimit(Lines(per_second=1, per_source_per_minute=10), 1000)
     late_and_new = [START_US + second * SECOND_US for _ in range(100) for second in (0, 9)]
-    allowed = [ration.allows(f"198.18.0.{number}", now) for number, now in enumerate(late_and_new)]
+    allowed = [limits.allows(f"198.18.0.{number}", now) for number, now in enumerate(late_and_new)]
     assert sum(allowed) <= 10 + 9
 
 
@@ -64,7 +64,7 @@ def scans_allowed(
     return sum(one.allows(START_US + round(at * SECOND_US), probes, bans=bans) for _ in range(count))
 
 
-def test_unproven_scanners_have_so_many_lines_a_second() -> None:
+def test_unverified_scanners_share_a_limit_per_second() -> None:
     one = ScanRateLimit(Lines(scans_per_second=8))
     assert scans_allowed(one, 1000) == 61
     assert one.is_spent(START_US, 8)
@@ -73,14 +73,14 @@ def test_unproven_scanners_have_so_many_lines_a_second() -> None:
     assert scans_allowed(one, 1000, at=3600) == 61
 
 
-def test_lines_that_ban_nobody_leave_half_to_those_that_do() -> None:
+def test_lines_without_a_ban_leave_half_to_lines_with_one() -> None:
     one = ScanRateLimit(Lines(scans_per_second=8))
     assert scans_allowed(one, 1000, bans=False) == 41
     assert scans_allowed(one, 1000) == 20
     assert scans_allowed(one, 1000, at=1, bans=False) == 0
 
 
-def test_who_sent_few_probes_leaves_a_quarter_to_who_sent_many() -> None:
+def test_sources_of_few_probes_leave_a_quarter_to_sources_of_many() -> None:
     one = ScanRateLimit(Lines(scans_per_second=8))
     scans_allowed(one, 1000)
     assert not one.is_spent(START_US, 64)

@@ -1,4 +1,4 @@
-"""Which findings about a scan deserve a line."""
+"""Which findings about a scan become lines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def finding(
 
 
 def grow(record: SourceRecord, weight: int) -> SourceRecord:
-    """The same record with so many attempts or touches."""
+    """The record with that many attempts or touches."""
     record.trap_touches = weight
     while len(record.unserved) > weight:
         record.unserved.popitem()
@@ -58,13 +58,13 @@ def ended(scans: ScanTracker, at: float) -> list[Report]:
     return list(scans.advance(START_US + round(at * SECOND_US)))
 
 
-def told_at(findings: Iterable[tuple[float, Finding]]) -> list[tuple[float, str]]:
-    """When, and as what, a scan is told, of which these are the findings and their seconds."""
+def reports_at(findings: Iterable[tuple[float, Finding]]) -> list[tuple[float, str]]:
+    """The seconds and states of the reports that the findings make."""
     scans = reports()
     return [(at, report.state) for at, one in findings for report in scans.observe(one)]
 
 
-def test_a_scan_is_told_when_it_is_certain_and_not_again() -> None:
+def test_a_scan_is_reported_when_it_is_certain_and_not_again() -> None:
     assert states(reports(), finding(8), finding(9), finding(8)) == ["new", None, None]
 
 
@@ -78,19 +78,19 @@ def test_growth_and_another_type_wait_for_the_next_line() -> None:
     assert states(scans, finding(5000, at=60)) == ["grown"]
 
 
-def test_growth_is_told_once_for_each_power_of_ten() -> None:
+def test_growth_is_reported_once_for_each_power_of_ten() -> None:
     scans = reports()
-    told = states(scans, finding(8), finding(100, at=60), finding(999, at=180), finding(1000, at=420))
-    assert told == ["new", "grown", "ongoing", "grown"]
+    reported = states(scans, finding(8), finding(100, at=60), finding(999, at=180), finding(1000, at=420))
+    assert reported == ["new", "grown", "ongoing", "grown"]
 
 
-def test_another_type_is_told_once() -> None:
+def test_another_type_is_reported_once() -> None:
     scans = reports()
-    told = states(scans, finding(), finding(scan_type="fin", at=60), finding(scan_type="fin", at=180))
-    assert told == ["new", "changed", "ongoing"]
+    reported = states(scans, finding(), finding(scan_type="fin", at=60), finding(scan_type="fin", at=180))
+    assert reported == ["new", "changed", "ongoing"]
 
 
-def test_evidence_that_became_enough_is_told() -> None:
+def test_evidence_that_became_enough_is_reported() -> None:
     scans = reports()
     assert states(scans, finding(bannable=False), finding(), finding(bannable=False)) == [
         "new",
@@ -99,31 +99,31 @@ def test_evidence_that_became_enough_is_told() -> None:
     ]
 
 
-def test_a_scan_that_goes_on_is_told_more_and_more_rarely_but_never_forgotten() -> None:
-    told = told_at((second, finding(at=second)) for second in range(1200))
-    assert told == [(0, "new"), *((at, "ongoing") for at in (60, 180, 420, 660, 900, 1140))]
+def test_a_scan_that_goes_on_is_reported_more_and_more_rarely() -> None:
+    reported = reports_at((second, finding(at=second)) for second in range(1200))
+    assert reported == [(0, "new"), *((at, "ongoing") for at in (60, 180, 420, 660, 900, 1140))]
 
 
-def test_whatever_a_banned_source_does_it_is_not_told_more_often() -> None:
+def test_a_banned_source_cannot_be_reported_more_often() -> None:
     types: tuple[ScanType, ...] = ("syn", "fin", "null", "xmas", "udp")
     techniques: tuple[Technique, ...] = ("port_scan", "trap")
-    scans = reports()
-    told = []
+    scans, record = reports(), finding().record
+    reported = []
     for second in range(600):
+        grow(record, 8 + 5 * second)
         for technique in techniques:
-            record = finding(8 + 5 * second, technique=technique)
-            changed = record._replace(scan_type=types[second % 5])
-            at = changed._replace(sighting=changed.sighting._replace(time_us=START_US + second * SECOND_US))
-            told += [(second, technique) for _ in scans.observe(at)]
-    assert len(told) == 5
-    assert told[:2] == [(0, "port_scan"), (0, "trap")]
+            scan_type = types[second % 5]
+            one = finding(at=second, scan_type=scan_type, technique=technique, record=record)
+            reported += [(second, technique) for _ in scans.observe(one)]
+    assert len(reported) == 5
+    assert reported[:2] == [(0, "port_scan"), (0, "trap")]
 
 
-def test_a_source_that_scans_and_touches_traps_has_one_pace() -> None:
+def test_a_scan_and_touches_of_one_source_share_an_interval() -> None:
     trap = [(second, finding(at=second, technique="trap")) for second in range(1, 200, 2)]
     scan = [(second, finding(at=second)) for second in range(0, 200, 2)]
     both = sorted(trap + scan, key=lambda one: one[0])
-    assert told_at(both) == [(0, "new"), (1, "new"), (61, "ongoing"), (181, "ongoing")]
+    assert reports_at(both) == [(0, "new"), (1, "new"), (61, "ongoing"), (181, "ongoing")]
 
 
 def test_a_scan_has_ended_after_a_quiet_minute() -> None:
@@ -156,7 +156,7 @@ def test_a_scan_that_slows_down_is_the_same_scan() -> None:
     assert [report.time_us for report in ended(scans, 5000)] == [START_US + 110 * SECOND_US]
 
 
-def test_ends_are_told_in_the_order_of_time() -> None:
+def test_ends_are_reported_in_the_order_of_time() -> None:
     scans = reports()
     states(scans, finding(technique="slow"), *(finding(source=f"198.51.100.{n}", at=3570) for n in (1, 2)))
     times = [report.time_us for report in ended(scans, 5000)]
@@ -164,7 +164,7 @@ def test_ends_are_told_in_the_order_of_time() -> None:
     assert len(times) == 3
 
 
-def test_evidence_that_was_taken_back_ends_without_a_ban() -> None:
+def test_retracted_evidence_ends_without_a_ban() -> None:
     scans = reports()
     one = finding(8)
     states(scans, one)
@@ -181,7 +181,7 @@ def test_evidence_that_still_stands_ends_as_it_began() -> None:
     assert (report.finding.bannable, report.finding.reason) == (True, "ports_in_window")
 
 
-def test_a_source_that_was_forgotten_ends_silently() -> None:
+def test_an_evicted_source_ends_without_a_line() -> None:
     scans = reports()
     one = finding(8)
     states(scans, one)
@@ -195,36 +195,35 @@ def test_a_touched_trap_has_no_end() -> None:
     assert ended(scans, 500) == []
 
 
-def test_a_trap_and_a_scan_of_one_source_are_told_apart() -> None:
+def test_a_trap_and_a_scan_of_one_source_are_reported_apart() -> None:
     scans = reports()
     assert states(scans, finding(technique="trap"), finding()) == ["new", "new"]
 
 
-def test_sources_are_told_apart() -> None:
+def test_sources_are_reported_apart() -> None:
     scans = reports()
     assert states(scans, finding(), finding(source=FRIEND), finding()) == ["new", "new", None]
 
 
-def test_directions_are_told_apart() -> None:
+def test_directions_are_reported_apart() -> None:
     scans = reports()
     outbound = finding()
     record = dataclasses.replace(outbound.record, direction="outbound")
     assert states(scans, finding(), outbound._replace(record=record)) == ["new", "new"]
 
 
-def test_scans_are_bounded_and_what_is_forgotten_is_counted() -> None:
+def test_scans_are_bounded() -> None:
     scans = reports(max_scans=16)
     for last in range(20):
         states(scans, finding(source=f"203.0.113.{last}"))
-    assert scans.evicted == 4
-    assert len(ended(scans, 500)) == 16
+    assert len(list(scans.open_scans())) == len(ended(scans, 500)) == 16
 
 
 def at(second: float, kind: Kind = Kind.PROBE) -> Sighting:
     return sighting(kind, 22, source=SCANNER, at=second)
 
 
-def test_a_source_that_was_just_told_of_need_not_be_looked_at() -> None:
+def test_a_source_that_was_just_reported_is_suppressed() -> None:
     scans = reports()
     assert scans.suppressed_until(at(0)) is None
     states(scans, finding())
@@ -234,13 +233,13 @@ def test_a_source_that_was_just_told_of_need_not_be_looked_at() -> None:
     assert scans.suppressed_until(sighting(Kind.PROBE, 22, source=FRIEND, at=1)) is None
 
 
-def test_a_source_that_may_yet_be_banned_is_looked_at() -> None:
+def test_a_source_that_was_not_banned_is_not_suppressed() -> None:
     scans = reports()
     states(scans, finding(bannable=False), finding(technique="trap"))
     assert scans.suppressed_until(at(1)) is None
 
 
-def test_what_is_not_looked_at_goes_on_all_the_same() -> None:
+def test_a_suppressed_scan_goes_on() -> None:
     scans = reports()
     states(scans, finding())
     assert scans.suppressed_until(at(50))
@@ -255,20 +254,20 @@ def strangers(count: int, *, at: float = 0) -> list[Finding]:
     return [finding(source=f"198.18.{number // 250}.{number % 250}", at=at) for number in range(count)]
 
 
-def test_when_too_many_scan_at_once_a_scan_is_told_with_a_later_probe() -> None:
+def test_beyond_the_rate_limit_a_scan_is_reported_with_a_later_probe() -> None:
     scans = ScanTracker(Lines(scans_per_second=4), 100)
     assert states(scans, *strangers(40)) == ["new"] * 31 + [None] * 9
     assert states(scans, finding(at=0.1), finding(at=0.3), finding(at=0.31)) == [None, "new", None]
 
 
-def test_what_was_said_already_is_not_forgotten_while_too_many_scan() -> None:
+def test_beyond_the_rate_limit_a_reported_scan_is_not_forgotten() -> None:
     scans = ScanTracker(Lines(scans_per_second=4, repeat_seconds=60, quiet_seconds=60), 100)
     assert states(scans, finding(bannable=False), finding(bannable=False, at=59)) == ["new", None]
     assert states(scans, *strangers(40, at=60))[30:] == ["new"] + [None] * 9
     assert states(scans, finding(at=60.1), finding(at=60.3)) == [None, "changed"]
 
 
-def test_a_source_that_proved_itself_is_told_however_many_scan() -> None:
+def test_a_verified_source_has_no_rate_limit() -> None:
     scans = ScanTracker(Lines(scans_per_second=1), 100)
     states(scans, *strangers(20))
     assert scans.is_spent(at(0), SourceRecord(SCANNER, "inbound", START_US, START_US))

@@ -1,4 +1,4 @@
-"""The packet that `check --live` sends is known, counted, and evidence of nothing."""
+"""The test packet of `check --live` is recognized, counted, and evidence of nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.build import US, cells, lines, ping, strict, with_cells
 MARKED = Packet(0, ADDRESS, ADDRESS, ICMP, src_port=ICMP_TYPE)
 
 
-def test_it_is_known() -> None:
+def test_the_test_packet_is_recognized() -> None:
     assert is_self_test(MARKED)
 
 
@@ -26,15 +26,15 @@ def test_it_is_known() -> None:
         MARKED._replace(src_port=8),
     ],
 )
-def test_no_other_packet_is(other: Packet) -> None:
+def test_no_other_packet_is_the_test_packet(other: Packet) -> None:
     assert not is_self_test(other)
 
 
-def test_it_is_counted_and_makes_no_line() -> None:
-    engine = Pipeline(strict(connections="all"), US)
+def test_the_test_packet_is_counted_and_makes_no_line() -> None:
+    pipeline = Pipeline(strict(connections="all"), US)
     (ordinary,) = lines(ping(ADDRESS, dst=ADDRESS))
     marked = with_cells(ordinary, data=f"{ICMP_TYPE:02x}{cells(ordinary)['data'][2:]}")
-    assert list(engine.feed([marked] * 20)) == []
-    assert list(engine.finish()) == []
-    assert engine.self_tests == 20
-    assert engine.counts()["packets_decoded"] == 20
+    assert list(pipeline.feed([marked] * 20)) == []
+    assert list(pipeline.finish()) == []
+    assert pipeline.self_tests == 20
+    assert pipeline.counts()["packets_decoded"] == 20

@@ -1,4 +1,4 @@
-"""Which ports are served."""
+"""Served ports: listening, named, or learned from answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from portsentry_py.core.served_ports import ServedPorts
 from tests.support.build import FRIEND, HOST, START_US
 
 
-def test_nothing_is_served_until_something_says_so() -> None:
+def test_no_port_is_served_by_default() -> None:
     assert not ServedPorts()(HOST, "tcp", 22)
 
 
@@ -29,14 +29,14 @@ def test_named_ports_are_served_at_every_address() -> None:
     assert not served(HOST, "tcp", 8444)
 
 
-def test_what_was_learned_holds_for_that_address_alone() -> None:
+def test_an_answer_teaches_about_its_address_alone() -> None:
     served = ServedPorts()
     served.learn(HOST, "tcp", 22, START_US)
     assert served(HOST, "tcp", 22)
     assert not served(FRIEND, "tcp", 22)
 
 
-def test_what_was_learned_is_bounded() -> None:
+def test_learned_ports_are_bounded() -> None:
     served = ServedPorts()
     for port in range(65_536):
         served.learn(HOST, "tcp", port, START_US)
@@ -47,7 +47,7 @@ def test_what_was_learned_is_bounded() -> None:
     assert served(FRIEND, "tcp", 9)
 
 
-def test_what_was_learned_outlives_the_sensor_with_its_order_and_times() -> None:
+def test_learned_ports_are_restored_with_order_and_times() -> None:
     served, other = ServedPorts(), ServedPorts()
     for nth, port in enumerate((80, 53, 80, 22)):
         served.learn(HOST, "udp", port, START_US + nth)
@@ -62,7 +62,7 @@ def test_what_was_learned_outlives_the_sensor_with_its_order_and_times() -> None
     assert other(HOST, "tcp", 80)
 
 
-def test_an_open_decoy_serves_nobody_whatever_holds_the_socket() -> None:
+def test_an_open_trap_serves_nobody() -> None:
     served = ServedPorts()
     served.set_host(HostState(listening_tcp=frozenset({23})))
     served.learn(HOST, "tcp", 23, START_US)

@@ -39,19 +39,19 @@ def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one() -> None:
     assert record.scan_type == "mixed"
 
 
-def test_a_proof_holds_for_probes_that_look_the_same() -> None:
+def test_a_proof_holds_for_probes_of_the_same_stack() -> None:
     _, record = noted(*probes(22), *proof())
     assert record.verified
     assert record.proven_stacks == (StackFingerprint(ttl=64, header_bytes=24),)
 
 
-def test_a_proof_says_nothing_of_probes_that_look_different() -> None:
-    """Somebody else can forge the address of a guest, but not the way that its packets have come."""
+def test_a_proof_does_not_hold_for_probes_of_another_stack() -> None:
+    """A forger can write the address of a visitor, but not the number of hops that its packets take."""
     _, record = noted(*probes(22, 23), *proof(ttl=51))
     assert not record.verified
 
 
-def test_half_of_the_probes_must_look_like_the_proven_ones() -> None:
+def test_half_of_the_probes_must_have_a_proven_stack() -> None:
     proven = [*probes(22, ttl=51), *proof(ttl=51)]
     _, record = noted(*proven, *probes(23, ttl=51), *probes(24, 25))
     assert record.verified
@@ -59,20 +59,20 @@ def test_half_of_the_probes_must_look_like_the_proven_ones() -> None:
     assert not record.verified
 
 
-def test_whoever_opens_and_closes_connections_before_any_probe_does_it_out_of_habit() -> None:
-    """A health check proves nothing about what comes later in its name; once in a minute it is a session."""
+def test_a_health_check_is_a_session_once_a_minute() -> None:
+    """It opens and closes connections, which proves nothing about later probes in its name."""
     checks = [one for at in (0, 30, 59, 60, 61, 130) for one in proof(at=at)]
     _, record = noted(*checks, *probes(22, at=131))
     assert (record.sessions, record.verified) == (3, False)
 
 
-def test_whoever_acknowledged_an_open_decoy_is_verified_whatever_it_looks_like() -> None:
+def test_a_source_that_acknowledged_an_open_trap_is_verified() -> None:
     _, record = noted(*probes(23))
     assert not record.verified
     assert dataclasses.replace(record, trap_answered=True).verified
 
 
-def test_the_tool_is_the_one_whose_mark_half_of_the_probes_carry() -> None:
+def test_half_of_the_probes_must_carry_the_fingerprint_of_the_tool() -> None:
     mark = sighting(Kind.PROBE, 22)
     zmap = mark._replace(packet=mark.packet._replace(ip_id=54_321))
     plain = mark._replace(packet=mark.packet._replace(window=29_200))
@@ -84,7 +84,7 @@ def test_the_tool_is_the_one_whose_mark_half_of_the_probes_carry() -> None:
     assert record.tool is None
 
 
-def test_a_make_that_changes_with_every_packet_costs_no_memory() -> None:
+def test_stacks_are_bounded() -> None:
     many = [sighting(Kind.PROBE, 22, ttl=ttl) for ttl in range(100)]
     _, record = noted(*many, *(one for ttl in range(100) for one in proof(ttl)))
     assert (len(record.stacks), len(record.proven_stacks)) == (8, 8)

@@ -1,4 +1,4 @@
-"""What each source has tried: counted at once, taken back when answered, bounded."""
+"""The records of all sources: attempts count at once, are retracted when answered, and are bounded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from portsentry_py.core.packet import UDP
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
-from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, udp, unhurried
+from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, no_deadline, udp
 from tests.support.sightings import noted, probes, sighting
 
 HOUR = 3600
@@ -29,20 +29,20 @@ def test_sources_and_directions_have_records_of_their_own() -> None:
     assert table.update(sighting(Kind.PROBE, 24, direction="outbound")).ports == 1
 
 
-def test_an_answer_takes_the_evidence_back() -> None:
+def test_an_answer_retracts_the_attempt() -> None:
     table, record = noted(*probes(22, 8080), sighting(Kind.ANSWERED, 8080))
     assert (record.ports, table.attempts, record.opened) == (1, 1, (Endpoint(HOST, "tcp", 8080),))
     assert record.score == 3
 
 
-def test_an_answer_after_a_refusal_takes_the_refusal_back_too() -> None:
+def test_an_answer_after_a_refusal_retracts_the_refusal_too() -> None:
     _, record = noted(*probes(22), sighting(Kind.REFUSED, 22), sighting(Kind.ANSWERED, 22))
     assert (record.ports, record.closed, len(record.opened)) == (0, 0, 1)
     assert not record.unserved
     assert not record.targets
 
 
-def test_an_answer_to_what_was_never_evidence_takes_nothing_back() -> None:
+def test_an_answer_to_no_attempt_retracts_nothing() -> None:
     _, record = noted(*probes(22), sighting(Kind.ANSWERED, 80), sighting(Kind.ANSWERED, 22, target=HOST6))
     assert (record.ports, record.score) == (1, 3)
 
@@ -58,7 +58,7 @@ def test_refusals_count_once_and_only_for_what_was_probed() -> None:
     assert record.closed == 1
 
 
-def test_refusal_silence_and_an_open_decoy_settle_an_attempt() -> None:
+def test_refusal_silence_and_an_open_trap_settle_an_attempt() -> None:
     settled = [sighting(Kind.REFUSED, 22), sighting(Kind.SILENT, 23), sighting(Kind.TRAPPED, 24)]
     _, record = noted(*probes(22, 23, 24, 25), *settled)
     assert [attempt.settled for attempt in record.unserved.values()] == [True, True, True, False]
@@ -72,7 +72,7 @@ def test_attempts_on_served_ports_are_attempts_and_no_evidence() -> None:
     assert record.last_us == START_US + 2 * SECOND_US
 
 
-def test_used_connections_are_counted_until_a_decoy_was_touched() -> None:
+def test_sessions_are_counted_until_a_trap_is_touched() -> None:
     session = [sighting(Kind.SERVED, 80), sighting(Kind.SESSION, 80)]
     table, record = noted(*session, *session)
     assert (record.sessions, record.verified) == (2, False)
@@ -80,25 +80,25 @@ def test_used_connections_are_counted_until_a_decoy_was_touched() -> None:
     assert table.update(sighting(Kind.SESSION, 80)).sessions == 2
 
 
-def test_tunnelled_probes_leave_their_mark() -> None:
+def test_a_tunnelled_probe_marks_the_record() -> None:
     _, record = noted(sighting(Kind.PROBE, 22, tunnelled=True), *probes(23))
     assert record.tunnelled
 
 
-def test_equal_probes_of_two_sources_are_decoys_of_each_other() -> None:
+def test_sources_of_equal_probes_are_twins() -> None:
     table, real = noted(sighting(Kind.PROBE, 22, seq=77))
     other = table.update(sighting(Kind.PROBE, 22, seq=77, source=FRIEND))
     stranger = table.update(sighting(Kind.PROBE, 22, seq=78, source="198.51.100.99"))
     assert (real.has_twin, other.has_twin, stranger.has_twin) == (True, True, False)
 
 
-def test_a_repeated_probe_is_no_decoy() -> None:
+def test_a_repeated_probe_is_no_twin() -> None:
     _, record = noted(sighting(Kind.PROBE, 22, seq=77), sighting(Kind.REPEAT, 22, seq=77, at=1))
     assert not record.has_twin
 
 
-def test_what_has_no_sequence_number_of_its_own_is_no_decoy() -> None:
-    """A DNS server that was moved is asked the same by all, from the same port."""
+def test_a_packet_without_a_sequence_number_is_no_twin() -> None:
+    """All clients send a DNS server that has moved the same query, from the same port."""
     table = SourceTable(Limits())
     for source in (SCANNER, FRIEND):
         datagram = udp(source, 53)[0].packet
@@ -107,7 +107,7 @@ def test_what_has_no_sequence_number_of_its_own_is_no_decoy() -> None:
         assert not table.update(one).has_twin
 
 
-def test_the_source_unused_for_longest_is_evicted_and_counted() -> None:
+def test_the_least_recently_used_source_is_evicted_and_counted() -> None:
     table = SourceTable(Limits(max_sources=16))
     for last in range(1, 21):
         table.update(sighting(Kind.PROBE, 22, source=f"203.0.113.{last}"))
@@ -125,7 +125,7 @@ def test_a_flood_of_single_packets_pushes_out_no_scanner() -> None:
     assert table.update(sighting(Kind.PROBE, 24)).ports == 3
 
 
-def test_a_record_that_was_evicted_is_emptied_for_those_who_still_hold_it() -> None:
+def test_an_evicted_record_is_emptied() -> None:
     table, record = noted(*probes(22), sighting(Kind.REFUSED, 22), limits=Limits(max_sources=16))
     for last in range(1, 18):
         table.update(sighting(Kind.PROBE, 22, source=f"198.51.100.{last}"))
@@ -136,7 +136,7 @@ def test_a_record_that_was_evicted_is_emptied_for_those_who_still_hold_it() -> N
 
 
 @pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.SILENT, Kind.ANSWERED, Kind.PROVEN, Kind.SESSION])
-def test_what_became_of_an_attempt_brings_no_forgotten_source_back(kind: Kind) -> None:
+def test_an_outcome_brings_no_evicted_source_back(kind: Kind) -> None:
     table, record = noted(sighting(kind, 22))
     assert (len(table), record.ports, record.attempts) == (0, 0, 0)
 
@@ -147,7 +147,7 @@ def test_one_source_alone_loses_its_oldest_attempts() -> None:
     assert next(iter(record.unserved)) == Endpoint(HOST, "tcp", 36)
 
 
-def test_a_target_without_attempts_left_is_forgotten() -> None:
+def test_a_target_without_attempts_is_dropped() -> None:
     first = sighting(Kind.PROBE, 1, target=HOST6)
     _, record = noted(first, *probes(*range(64)), limits=Limits(max_attempts=64))
     assert set(record.targets) == {HOST}
@@ -177,7 +177,7 @@ steps = st.builds(
 )
 
 
-@unhurried
+@no_deadline
 @given(st.lists(steps, max_size=300))
 def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
     sightings: list[Sighting],
@@ -202,9 +202,9 @@ def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
         assert table.attempts == sum(len(other.unserved) for other in records.values())
 
 
-@unhurried
+@no_deadline
 @given(st.lists(st.integers(0, 2000), max_size=300))
-def test_what_turned_out_to_be_open_is_bounded(ports: list[int]) -> None:
+def test_opened_endpoints_are_bounded(ports: list[int]) -> None:
     table = SourceTable(Limits(max_attempts=64))
     for port in ports:
         table.update(sighting(Kind.PROBE, port))

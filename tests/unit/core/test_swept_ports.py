@@ -1,4 +1,4 @@
-"""Ports that tell a sweep from a client."""
+"""Ports whose probes are a sweep and not a client."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def test_ports_that_scanners_sweep_for(port: int) -> None:
 
 
 @pytest.mark.parametrize("port", [25, 53, 80, 123, 443, 853])
-def test_what_every_client_asks_many_hosts_for_is_no_sweep(port: int) -> None:
+def test_ports_of_every_client_are_no_sweep(port: int) -> None:
     assert not is_swept_port(port)
 
 
 @pytest.mark.parametrize("port", [0, 1024, 6881, 30_303, 32_768, 49_152, 51_413, 65_535])
-def test_the_ports_of_peers_are_no_sweep(port: int) -> None:
+def test_ports_of_peers_are_no_sweep(port: int) -> None:
     assert not is_swept_port(port)

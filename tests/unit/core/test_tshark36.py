@@ -1,4 +1,4 @@
-"""The words of tshark 3.6 are numbers again, and the same ones that tshark means."""
+"""The words of tshark 3.6 have the numbers that tshark means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portsentry_py.core.tshark36 import NUMBERS, numbers_of
 from tests.support.build import HOST, SCANNER, Sent, write_pcap
 from tests.support.needs import require_tool
 
-# IPv6 extension headers, which tshark takes off, and protocols with addresses of their own.
+# IPv6 extension headers, which tshark removes, and protocols with addresses of their own.
 _OTHERS = {0, 43, 44, 51, 60} | {83, 93, 97, 143}
 _NAMELESS = {*range(144, 224)} - {173}
 
@@ -30,24 +30,24 @@ def test_a_column_of_words_is_one_of_numbers() -> None:
     assert numbers_of("Ethernet,Unassigned,225") == ["143", "255", "225"]
 
 
-def test_what_is_no_word_stays() -> None:
+def test_an_unknown_word_stays() -> None:
     assert numbers_of("6") == ["6"]
     assert numbers_of("0,60,17") == ["0", "60", "17"]
     assert numbers_of("tcp, TCP,") == ["tcp", " TCP", ""]
 
 
-def test_tshark_means_the_same_by_the_words() -> None:
-    """Newer versions have other words for a few numbers, but none that means another number."""
+def test_the_words_are_those_of_tshark() -> None:
+    """Newer versions have other words for a few numbers, and no word with another number."""
     command = [require_tool("tshark"), "-G", "values"]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-    rows = [row.split("\t") for row in printed.decode("utf-8", "replace").splitlines()]
-    meant = {word: number for _, _, number, word in (row for row in rows if row[:2] == ["V", "ip.proto"])}
+    rows = (row.decode() for row in printed.splitlines() if row.startswith(b"V\tip.proto\t"))
+    meant = {word: number for _, _, number, word in (row.split("\t") for row in rows)}
     both = meant.keys() & NUMBERS.keys() - {"Unassigned"}
     assert len(both) > 120
     assert {word: meant[word] for word in both} == {word: NUMBERS[word] for word in both}
 
 
-def test_every_protocol_of_a_protocol_scan_is_understood(tmp_path: Path) -> None:
+def test_every_protocol_of_a_protocol_scan_is_decoded(tmp_path: Path) -> None:
     require_tool("tshark")
     protocols = sorted({*range(256)} - _OTHERS)
     tools, path = find_tools(), tmp_path / "scan.pcap"

@@ -1,4 +1,4 @@
-"""The line as a mapping: order, times, and what is left out."""
+"""The line as a mapping: order, times, optional keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.events.model import EVENT_CLASSES, to_record, utc
-from tests.support.build import START_US, connections, log_lines, records, strict, syn, unhurried, watch
+from tests.support.build import START_US, connections, log_lines, no_deadline, records, strict, syn, watch
 
 FROZEN = ["timestamp", "event_type", "verdict", "src_ip", "source_verified", "scan_type", "technique"]
 LATEST_US = 253_402_300_799_000_000
@@ -30,7 +30,7 @@ def test_a_time_is_utc_with_six_decimals(time_us: int, text: str) -> None:
     assert utc(time_us) == text
 
 
-@unhurried
+@no_deadline
 @given(st.integers(0, LATEST_US), st.integers(0, LATEST_US))
 def test_times_sort_as_text(one: int, other: int) -> None:
     assert (utc(one) < utc(other)) == (one < other)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from portsentry_py.errors import Fail2banError, PermissionDenied
 from portsentry_py.fail2ban.client import CommandFailed, JailNotLoaded, NotAnswering, NotInstalled
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan, _bans, read_jails
-from tests.support.build import unhurried
+from tests.support.build import no_deadline
 from tests.support.fake_fail2ban import Answer, FakeClient
 
 NOW_US = round(datetime(2026, 11, 20, 12, 30, tzinfo=timezone.utc).timestamp()) * 1_000_000
@@ -161,7 +161,7 @@ def test_a_server_that_stops_in_between_keeps_the_jails_that_were_read() -> None
         given["status portsentry-trap"] = EMPTY_JAIL
 
 
-@unhurried
+@no_deadline
 @given(st.text() | st.lists(st.sampled_from([*TIMED.split(), "\t", " ", "\n", "+", "=", "٣"])).map("".join))
 def test_garbage_in_the_list_of_bans_never_raises(text: str) -> None:
     bans, unreadable = _bans(text, NOW_US)

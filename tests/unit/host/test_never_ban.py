@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.host.never_ban import protected_addresses, ssh_ports
-from tests.support.build import unhurried
+from tests.support.build import no_deadline
 
 ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
 eth0\t00000000\t{gateway}\t0003\t0\t0\t100\t00000000\t0\t0\t0
@@ -154,7 +154,7 @@ def test_bytes_that_are_no_text_hide_nothing(tmp_path: Path) -> None:
     assert protected_addresses(tmp_path) == {"198.51.100.53": "resolver"}
 
 
-@unhurried
+@no_deadline
 @given(st.text(max_size=200))
 def test_no_text_makes_it_raise(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     root = tmp_path_factory.mktemp("root")

@@ -23,11 +23,11 @@ from tests.support.build import (
     US,
     log_lines,
     micros,
+    no_deadline,
     refused,
     scans,
     strict,
     syn,
-    unhurried,
     watch,
 )
 
@@ -197,7 +197,7 @@ def test_a_damaged_or_hostile_line_is_counted_as_unreadable(tmp_path: Path, line
     assert tail.sources == {}
 
 
-@settings(unhurried, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(no_deadline, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(

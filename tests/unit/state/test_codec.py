@@ -45,6 +45,7 @@ from tests.support.build import (
     in_time,
     log_lines,
     micros,
+    no_deadline,
     refused,
     scans,
     strict,
@@ -53,7 +54,6 @@ from tests.support.build import (
     traps,
     udp,
     udp_reply,
-    unhurried,
     visit,
     watch,
 )
@@ -242,7 +242,7 @@ def comparable(state: SavedState) -> dict[str, object]:
     }
 
 
-@unhurried
+@no_deadline
 @given(conversations(hosts=6))
 def test_all_that_is_certain_is_remembered(traffic: list[Sent]) -> None:
     engine = watched(traffic)
@@ -252,7 +252,7 @@ def test_all_that_is_certain_is_remembered(traffic: list[Sent]) -> None:
     assert comparable(restarted(engine).state()) == comparable(engine.state())
 
 
-@unhurried
+@no_deadline
 @given(conversations(), st.integers(0, 40))
 def test_a_restart_between_two_packets_forgets_only_what_was_in_the_air(
     traffic: list[Sent], position: int
@@ -340,13 +340,13 @@ trees = st.recursive(
 )
 
 
-@unhurried
+@no_deadline
 @given(st.binary() | st.binary().map(lambda some: sample()[:600] + some) | trees.map(framed))
 def test_no_bytes_break_the_sensor(content: bytes) -> None:
     restore(content)
 
 
-@hypothesis_settings(unhurried, max_examples=200)
+@hypothesis_settings(no_deadline, max_examples=200)
 @given(
     st.lists(
         st.tuples(

@@ -19,7 +19,7 @@ from portsentry_py.state import file as state_file
 from portsentry_py.state.codec import MAX_BYTES
 from portsentry_py.state.file import StateFile
 from portsentry_py.state.snapshot import VERSION
-from tests.support.build import unhurried
+from tests.support.build import no_deadline
 from tests.support.other_users import unprivileged
 
 CONTENT = b"what is known"
@@ -282,7 +282,7 @@ def shared_path(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-@hypothesis_settings(unhurried, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(no_deadline, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=200)
     | st.binary(max_size=20).map(lambda some: with_header(CONTENT)[:90] + some)

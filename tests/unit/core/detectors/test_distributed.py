@@ -20,7 +20,7 @@ def together(events: list[Event]) -> list[ScanEvent]:
 def shared(
     *counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, tool: bool = True
 ) -> list[Sent]:
-    """Each source asks for so many ports that no other asks for, slower than a port scan."""
+    """Each source probes ports of its own, as many as its count, slower than a port scan."""
     found, first = [], 2000
     for nth, (source, count) in enumerate(zip(sources, counts, strict=True)):
         ports = range(first, first + count)
@@ -33,17 +33,17 @@ def shared(
 
 
 @pytest.mark.parametrize("sources", [SOURCES, SOURCES6])
-@pytest.mark.parametrize(("counts", "told"), [((5, 5, 5), 0), ((6, 5, 5), 1)])
+@pytest.mark.parametrize(("counts", "hits"), [((5, 5, 5), 0), ((6, 5, 5), 1)])
 def test_sixteen_ports_of_three_sources_are_enough(
-    sources: tuple[str, ...], counts: tuple[int, ...], told: int
+    sources: tuple[str, ...], counts: tuple[int, ...], hits: int
 ) -> None:
     found = together(watch(Settings(), shared(*counts, sources=sources)))
     assert [(scan.src_ip, scan.reason, scan.verdict) for scan in found] == [
         (sources[0], "network_together", "ban")
-    ] * told
+    ] * hits
 
 
-def test_each_that_takes_part_is_told_at_its_next_probe() -> None:
+def test_each_source_is_reported_at_its_next_probe() -> None:
     found = together(watch(Settings(), shared(7, 7, 7)))
     assert {scan.src_ip for scan in found} == set(SOURCES)
     assert {scan.src_net for scan in found} == {"203.0.113.0/24"}
@@ -53,17 +53,17 @@ def test_two_sources_are_not_enough() -> None:
     assert together(watch(Settings(), shared(9, 9, sources=SOURCES[:2], every=30))) == []
 
 
-@pytest.mark.parametrize(("counts", "told"), [((4, 3, 1), 1), ((5, 2, 1), 0)])
-def test_no_source_may_have_more_than_half(counts: tuple[int, ...], told: int) -> None:
-    """That one would be a scanner by itself, and the others its neighbours."""
+@pytest.mark.parametrize(("counts", "hits"), [((4, 3, 1), 1), ((5, 2, 1), 0)])
+def test_no_source_may_have_more_than_half(counts: tuple[int, ...], hits: int) -> None:
+    """That source would be a scanner by itself, and the others its neighbours."""
     settings = Settings(detectors=Detectors(distributed=Distributed(min_ports=8)))
-    assert len(together(watch(settings, shared(*counts, every=15)))) == told
+    assert len(together(watch(settings, shared(*counts, every=15)))) == hits
 
 
-@pytest.mark.parametrize(("every", "told"), [(119.8, 1), (120.2, 0)])
-def test_they_must_be_asked_within_ten_minutes(every: float, told: int) -> None:
+@pytest.mark.parametrize(("every", "hits"), [(119.8, 1), (120.2, 0)])
+def test_the_ports_must_be_probed_within_ten_minutes(every: float, hits: int) -> None:
     """Six ports of the first source, the last five steps after the first."""
-    assert len(together(watch(Settings(), shared(6, 5, 5, every=every)))) == told
+    assert len(together(watch(Settings(), shared(6, 5, 5, every=every)))) == hits
 
 
 def test_sources_of_other_networks_do_not_count() -> None:
@@ -80,15 +80,15 @@ def test_sources_that_share_a_tools_fingerprint_count_wherever_they_are() -> Non
     assert together(watch(Settings(), shared(6, 6, 6, sources=far, every=15))) == []
 
 
-def test_a_lone_packet_of_a_tool_is_watched_amid_a_scan() -> None:
+def test_a_lone_packet_of_a_tool_is_watched_during_a_scan() -> None:
     far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
     late = syn(FRIEND, 4000, at=45, seq=9)
     found = together(watch(Settings(), in_time(shared(6, 6, 6, sources=far, every=8), late)))
     assert [scan.verdict for scan in found if scan.src_ip == FRIEND] == ["watch"]
 
 
-def test_neighbours_who_ask_for_the_same_are_no_scan() -> None:
-    """A mail server that moved: all customers of a provider try the seven ports that it had."""
+def test_neighbours_that_probe_the_same_are_no_scan() -> None:
+    """A mail server has moved: all customers of a provider try its seven ports."""
     found = [
         connect(source, 25, 110, 143, 465, 587, 993, 995, at=nth * 5)
         for nth, source in enumerate(f"203.0.113.{last}" for last in range(1, 80))
@@ -96,7 +96,7 @@ def test_neighbours_who_ask_for_the_same_are_no_scan() -> None:
     assert scans(watch(Settings(), in_time(*found))) == []
 
 
-def test_ports_that_answer_are_taken_back() -> None:
+def test_ports_that_answer_are_retracted() -> None:
     probes = shared(6, 5, 5)
     first = probes[0]
     assert together(watch(Settings(), in_time(probes, [syn_ack(first)]))) == []
@@ -110,7 +110,7 @@ def test_datagrams_count_as_well() -> None:
     assert {scan.proto for scan in together(watch(Settings(), in_time(*found)))} == {"udp"}
 
 
-def test_what_we_ask_others_is_not_counted() -> None:
+def test_our_own_probes_are_not_counted() -> None:
     ours = [syn(HOST, *range(2000, 2007), dst=FRIEND, every=10)]
     assert together(watch(Settings(), *ours)) == []
 
@@ -129,7 +129,7 @@ def test_the_operator_chooses_the_numbers() -> None:
     assert together(watch(settings, shared(2, 2, sources=SOURCES[:2], every=60))) == []
 
 
-def test_networks_are_bounded_and_the_one_unused_for_longest_goes() -> None:
+def test_networks_are_bounded_and_the_least_recently_used_goes() -> None:
     settings = Settings(limits=Limits(max_sources=16))
     others = [syn(f"10.0.{nth}.1", 80, at=1000, seq=nth + 1) for nth in range(20)]
     scan = shared(6, 5, 5)

@@ -1,4 +1,4 @@
-"""Ordinary traffic that looks like a scan to somebody: no detector may speak of it."""
+"""Ordinary traffic that looks like a scan: no detector may report it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.build import (
     HOME,
     HOST,
     HOST6,
-    UNTOLD,
+    NO_HOME,
     US,
     Sent,
     connect,
@@ -34,7 +34,7 @@ from tests.support.build import (
 )
 
 FRIEND6 = "2001:db8:f::7"
-HOSTS = {"live": US, "gateway": HOME, "untold replay": UNTOLD}
+HOSTS = {"live": US, "gateway": HOME, "untold replay": NO_HOME}
 MAIL_PORTS = (25, 110, 143, 465, 587, 993, 995)
 SERVED = (22, 25, 53, 80, 110, 143, 443, 465, 587, 853, 993, 995, 8080, 8443, 64_738)
 
@@ -43,12 +43,12 @@ in_every_profile = pytest.mark.parametrize("profile", PROFILES)
 
 
 def repeated(asked: list[Sent]) -> list[Sent]:
-    """As a stack does that gets no answer: after 1, 3, 7 and 15 seconds."""
+    """As a stack without an answer repeats them: after 1, 3, 7 and 15 seconds."""
     return [one.later(seconds) for one in asked for seconds in (0, 1, 3, 7, 15)]
 
 
 def accused(host: HostState, *traffic: list[Sent], profile: Profile = "default") -> list[Event]:
-    """The lines about evidence of a sensor that watches everything."""
+    """The evidence lines of a sensor that watches everything."""
     return list(evidence(watch_as(host, in_time(*traffic), settings=Settings(profile=profile))))
 
 
@@ -56,7 +56,7 @@ def accused(host: HostState, *traffic: list[Sent], profile: Profile = "default")
 @pytest.mark.parametrize("source", [FRIEND, FRIEND6])
 @pytest.mark.parametrize("closed", [True, False])
 def test_mail_autoconfiguration(host: HostState, source: str, closed: bool) -> None:
-    """A mail program tries every port that a mail server may have, and later once more."""
+    """A mail program tries every port that a mail server may have, twice."""
     first = connect(source, *MAIL_PORTS)
     later = [dataclasses.replace(one, time_us=one.later(300).time_us) for one in first]
     tries = [refused(first), refused(later)] if closed else [repeated(first), repeated(later)]
@@ -72,7 +72,7 @@ def test_mail_autoconfiguration_over_both_families(host: HostState) -> None:
 
 @everywhere
 def test_happy_eyeballs(host: HostState) -> None:
-    """Both families are tried at once, the slower is dropped; IPv6 may be closed here."""
+    """A client tries both families at once and drops the slower one; IPv6 may be closed here."""
     dropped = connect(FRIEND6, 443, 80, dst=HOST6)
     taken = visit(FRIEND, 443, 80)
     half = [packet for one in dropped for packet in (one, syn_ack(one), rst_ack(one, after=0.002))]
@@ -83,7 +83,7 @@ def test_happy_eyeballs(host: HostState) -> None:
 
 @everywhere
 def test_a_client_whose_ipv6_is_broken(host: HostState) -> None:
-    """Its packets reach us, our answers do not reach it: it tries again and again, on every site of ours."""
+    """Its packets reach us and our answers do not reach it, so it tries all our sites again and again."""
     asked = [
         one for nth in range(20) for one in connect(FRIEND6, 443, dst=f"2001:db8:1::{10 + nth:x}", at=nth)
     ]
@@ -94,14 +94,14 @@ def test_a_client_whose_ipv6_is_broken(host: HostState) -> None:
 @in_every_profile
 @everywhere
 def test_dns_answers_to_three_hundred_ports(host: HostState, profile: Profile) -> None:
-    """To questions that are older than our memory, or were asked before we watched."""
+    """To queries that are older than our memory, or than the capture."""
     answers = udp("198.51.100.53", *range(40_000, 40_300), src_port=53)
     assert accused(host, answers, profile=profile) == []
 
 
 @in_every_profile
 @everywhere
-def test_answers_to_our_own_questions(host: HostState, profile: Profile) -> None:
+def test_answers_to_our_own_queries(host: HostState, profile: Profile) -> None:
     questions = [
         one for nth in range(300) for one in udp(HOST, 53, dst=FRIEND, src_port=40_000 + nth, at=nth / 99)
     ]
@@ -111,7 +111,7 @@ def test_answers_to_our_own_questions(host: HostState, profile: Profile) -> None
 @in_every_profile
 @pytest.mark.parametrize("flags", [FIN | ACK, RST, RST | ACK, FIN | PSH | ACK, SYN | ACK])
 def test_late_packets_of_servers(profile: Profile, flags: int) -> None:
-    """Of connections that we opened before we watched; our stack resets them."""
+    """Of connections that are older than the capture; our stack resets them."""
     late = [
         tcp(FRIEND, HOST, 443, port, flags, seq=7, ack=9, at=port / 1000) for port in range(33_000, 33_300)
     ]
@@ -119,13 +119,13 @@ def test_late_packets_of_servers(profile: Profile, flags: int) -> None:
         dataclasses.replace(rst(one), payload=tcp("", "", one.dest_port, 443, RST).payload) for one in late
     ]
     assert accused(US, late, resets, profile=profile) == []
-    assert accused(UNTOLD, late, resets, profile=profile) == []
+    assert accused(NO_HOME, late, resets, profile=profile) == []
 
 
 @in_every_profile
 @everywhere
 def test_two_hundred_sessions_of_a_server_that_was_restarted(host: HostState, profile: Profile) -> None:
-    """The clients go on, the new server knows nothing of them and resets each."""
+    """The clients go on; the new server does not know them and resets each."""
     resets = [tcp(HOST, FRIEND, 443, port, RST, at=(port - 50_000) / 100) for port in range(50_000, 50_200)]
     assert accused(host, resets, profile=profile) == []
 
@@ -148,7 +148,7 @@ def test_many_users_behind_one_address(host: HostState, profile: Profile) -> Non
 
 @in_every_profile
 def test_peers_that_look_for_a_program_that_is_gone(profile: Profile) -> None:
-    """A torrent was closed an hour ago, and its peers still ask for it."""
+    """A torrent was closed an hour ago, and its peers still probe its port."""
     peers = [
         packet
         for nth in range(300)

@@ -1,4 +1,4 @@
-"""Outbound: this host itself asks many others for what they do not serve."""
+"""Outbound: this host itself probes many others for what they do not serve."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def alarms(events: list[Event]) -> list[ScanEvent]:
 
 
 def others(count: int) -> list[str]:
-    """So many hosts of others."""
+    """Addresses of other hosts."""
     return [f"198.51.{100 + nth // 250}.{1 + nth % 250}" for nth in range(count)]
 
 
-@pytest.mark.parametrize(("count", "told"), [(29, 0), (30, 1)])
+@pytest.mark.parametrize(("count", "hits"), [(29, 0), (30, 1)])
 @pytest.mark.parametrize("closed", [True, False])
-def test_thirty_pairs_in_vain_are_an_alarm_and_never_a_ban(count: int, told: int, closed: bool) -> None:
+def test_thirty_unanswered_pairs_are_an_alarm_and_never_a_ban(count: int, hits: int, closed: bool) -> None:
     asked = across(HOST, others(count), 445)
     found = scans(watch(Settings(), refused(asked) if closed else asked))
     assert [(scan.technique, scan.verdict, scan.reason, scan.direction) for scan in found] == [
         ("outbound", "watch", "outbound", "outbound")
-    ] * told
-    assert [scan.src_ip for scan in found] == [HOST] * told
+    ] * hits
+    assert [scan.src_ip for scan in found] == [HOST] * hits
 
 
 def test_ports_of_one_host_count_as_well() -> None:
@@ -52,13 +52,13 @@ def test_ports_of_one_host_count_as_well() -> None:
     assert (scan.hosts, scan.ports) == (1, 30)
 
 
-@pytest.mark.parametrize(("every", "told"), [(2.068, 1), (2.069, 0)])
-def test_they_must_stay_unanswered_within_a_minute(every: float, told: int) -> None:
+@pytest.mark.parametrize(("every", "hits"), [(2.068, 1), (2.069, 0)])
+def test_the_pairs_must_stay_unanswered_within_a_minute(every: float, hits: int) -> None:
     asked = refused(across(HOST, others(30), 445, every=every))
-    assert len(alarms(watch(Settings(), asked))) == told
+    assert len(alarms(watch(Settings(), asked))) == hits
 
 
-def test_probes_whose_answer_is_on_its_way_do_not_count() -> None:
+def test_probes_without_an_outcome_do_not_count() -> None:
     asked = across(HOST, others(200), 445, every=0.001)
     assert scans(watch(Settings(), in_time(asked, [syn_ack(one, after=0.9) for one in asked]))) == []
 
@@ -88,14 +88,14 @@ def test_a_peer_of_many_peers_is_no_alarm() -> None:
     assert scans(watch(Settings(), in_time(asked, pings))) == []
 
 
-def test_what_is_answered_is_no_alarm() -> None:
+def test_answered_probes_are_no_alarm() -> None:
     questions = udp(HOST, *range(100, 160), dst=FRIEND)
     calls = connect(HOST, *range(100, 160), dst=SCANNER)
     answers: list[Sent] = [*map(udp_reply, questions), *map(syn_ack, calls)]
     assert scans(watch(Settings(), in_time(questions, calls, answers))) == []
 
 
-def test_what_others_ask_us_is_not_outbound() -> None:
+def test_probes_of_others_are_not_outbound() -> None:
     assert alarms(watch(Settings(), refused(syn(SCANNER, *range(100, 200))))) == []
 
 

@@ -32,7 +32,7 @@ FOUR = (100, 200, 300, 400)
 
 
 def port_scans(events: list[Event]) -> list[ScanEvent]:
-    """The lines of this detector; others may speak of the same traffic."""
+    """The lines of this detector; others may report the same traffic."""
     return [scan for scan in scans(events) if scan.technique == "port_scan"]
 
 
@@ -61,7 +61,7 @@ def test_every_tcp_type_counts_over_both_families(build: object, scan_type: str,
     assert (scan.src_ip, scan.scan_type) == (source, scan_type)
 
 
-def test_one_port_over_and_over_is_no_port_scan() -> None:
+def test_repeated_probes_of_one_port_are_no_port_scan() -> None:
     knocks = [packet for at in range(50) for packet in syn(SCANNER, 22, src_port=1025 + at, at=at / 10)]
     assert scans(watch(strict(), knocks)) == []
 
@@ -107,11 +107,11 @@ def test_transports_are_not_added_up() -> None:
     assert scans(watch(strict(), syn(SCANNER, *FOUR[:3]), udp(SCANNER, *FOUR[:3], at=1))) == []
 
 
-@pytest.mark.parametrize(("count", "told"), [(4, 0), (5, 1)])
-def test_five_protocols_are_a_scan_of_protocols(count: int, told: int) -> None:
+@pytest.mark.parametrize(("count", "hits"), [(4, 0), (5, 1)])
+def test_five_protocols_are_a_scan_of_protocols(count: int, hits: int) -> None:
     asked = [Sent(micros(nth), SCANNER, HOST, 100 + nth, b"") for nth in range(count)]
     found = scans(watch(Settings(), asked))
-    assert [(scan.scan_type, scan.proto, scan.ports) for scan in found] == [("ipproto", "ip", 5)] * told
+    assert [(scan.scan_type, scan.proto, scan.ports) for scan in found] == [("ipproto", "ip", 5)] * hits
 
 
 def test_icmp_requests_are_no_port_scan() -> None:
@@ -127,11 +127,11 @@ def test_a_scan_of_two_types_is_mixed() -> None:
     assert scan.scan_type == "mixed"
 
 
-def test_a_port_asked_for_again_counts_when_it_was_asked_last() -> None:
+def test_a_repeated_port_counts_at_its_last_probe() -> None:
     first, *others = syn(SCANNER, *FOUR, every=9)
     assert port_scans(watch(strict(), first, in_time([first.at(26)], others))) == []
     assert port_scans(watch(strict(), first, in_time([first.at(26)], [one.at(19) for one in others])))
 
 
-def test_what_we_try_ourselves_is_no_port_scan() -> None:
+def test_our_own_probes_are_no_port_scan() -> None:
     assert port_scans(watch(strict(), syn(HOST, *range(1, 60), dst=FRIEND))) == []

@@ -1,4 +1,4 @@
-"""Slow: a sequential test over everything that a source asked for."""
+"""Slow: a sequential test over everything that a source probed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.support.build import (
     FRIEND,
     HOME,
     HOST,
+    NO_HOME,
     SCANNER,
-    UNTOLD,
     US,
     Sent,
     across,
@@ -34,52 +34,52 @@ def slow(events: list[Event]) -> list[ScanEvent]:
 
 
 def apart(count: int, *, every: float = 600, at: float = 0) -> list[Sent]:
-    """One closed port after the other of one host, so far apart."""
+    """Probes of closed ports of one host, each some time after the other."""
     return refused(syn(SCANNER, *range(2001, 2001 + count), every=every, at=at))
 
 
-@pytest.mark.parametrize(("ports", "told"), [(7, 0), (8, 1)])
+@pytest.mark.parametrize(("ports", "hits"), [(7, 0), (8, 1)])
 @pytest.mark.parametrize("every", [60, 3 * HOUR])
-def test_eight_ports_of_one_host_are_enough_however_slow(ports: int, told: int, every: float) -> None:
+def test_eight_ports_of_one_host_are_enough_however_slow(ports: int, hits: int, every: float) -> None:
     found = slow(watch(Settings(), apart(ports, every=every)))
-    assert [(scan.reason, scan.verdict, scan.ports) for scan in found] == [("likelihood", "ban", 8)] * told
+    assert [(scan.reason, scan.verdict, scan.ports) for scan in found] == [("likelihood", "ban", 8)] * hits
 
 
-@pytest.mark.parametrize(("hosts", "told"), [(4, 0), (5, 1)])
-def test_five_hosts_are_enough(hosts: int, told: int) -> None:
+@pytest.mark.parametrize(("hosts", "hits"), [(4, 0), (5, 1)])
+def test_five_hosts_are_enough(hosts: int, hits: int) -> None:
     found = slow(watch_as(HOME, refused(across(SCANNER, home_hosts(hosts), 22, every=HOUR))))
-    assert [(scan.hosts, scan.ports) for scan in found] == [(5, 1)] * told
+    assert [(scan.hosts, scan.ports) for scan in found] == [(5, 1)] * hits
 
 
-@pytest.mark.parametrize(("every", "told"), [(14.999, 0), (15, 1)])
-def test_what_lasts_less_than_a_minute_is_left_to_others(every: float, told: int) -> None:
-    assert len(slow(watch_as(HOME, across(SCANNER, home_hosts(5), 22, every=every)))) == told
+@pytest.mark.parametrize(("every", "hits"), [(14.999, 0), (15, 1)])
+def test_a_scan_of_less_than_a_minute_is_left_to_others(every: float, hits: int) -> None:
+    assert len(slow(watch_as(HOME, across(SCANNER, home_hosts(5), 22, every=every)))) == hits
 
 
 @pytest.mark.parametrize(
-    ("opened", "closed", "told"),
+    ("opened", "closed", "hits"),
     [(1, 8, 0), (1, 9, 1), (2, 9, 0), (2, 10, 1), (3, 10, 1), (9, 10, 1)],
 )
-def test_ports_that_are_served_speak_for_it_up_to_two(opened: int, closed: int, told: int) -> None:
+def test_up_to_two_served_ports_are_in_favour(opened: int, closed: int, hits: int) -> None:
     found = visit(SCANNER, *range(8001, 8001 + opened), at=1)
-    assert len(slow(watch(Settings(), found, apart(closed, at=60)))) == told
+    assert len(slow(watch(Settings(), found, apart(closed, at=60)))) == hits
 
 
-@pytest.mark.parametrize(("dead", "told"), [(5, 0), (6, 1)])
-def test_hosts_that_answer_speak_for_it(dead: int, told: int) -> None:
+@pytest.mark.parametrize(("dead", "hits"), [(5, 0), (6, 1)])
+def test_hosts_that_answer_are_in_favour(dead: int, hits: int) -> None:
     live, *others = home_hosts(1 + dead)
     found = visit(SCANNER, 22, dst=live)
     asked = refused(across(SCANNER, others, 22, every=HOUR, at=60))
-    assert len(slow(watch_as(HOME, found, asked))) == told
+    assert len(slow(watch_as(HOME, found, asked))) == hits
 
 
-def test_a_guest_of_many_hosts_may_try_a_few_in_vain() -> None:
+def test_a_visitor_of_many_hosts_may_try_a_few_in_vain() -> None:
     hosts = home_hosts(30)
     found = [packet for nth, host in enumerate(hosts[10:]) for packet in visit(FRIEND, 22, dst=host, at=nth)]
     assert scans(watch_as(HOME, found, refused(across(FRIEND, hosts[:7], 22, every=100, at=60)))) == []
 
 
-def test_the_operator_chooses_how_sure_it_must_be() -> None:
+def test_the_operator_chooses_the_certainty() -> None:
     strict, lax = (Settings(detectors=Detectors(slow=Slow(alpha=alpha))) for alpha in (0.000_001, 0.1))
     assert slow(watch(strict, apart(15))) == []
     assert slow(watch(strict, apart(16)))
@@ -87,32 +87,32 @@ def test_the_operator_chooses_how_sure_it_must_be() -> None:
     assert slow(watch(lax, apart(3)))
 
 
-def test_what_the_ledger_has_forgotten_no_longer_counts() -> None:
+def test_forgotten_attempts_do_not_count() -> None:
     settings = Settings(limits=Limits(memory_hours=2))
     assert slow(watch(settings, apart(20, every=HOUR))) == []
     assert slow(watch(settings, apart(20, every=HOUR / 4)))
 
 
 def test_a_slow_scan_ends_after_six_quiet_hours() -> None:
-    engine = Pipeline(Settings(), US)
-    events = watch(engine, apart(10, every=HOUR))
+    pipeline = Pipeline(Settings(), US)
+    events = watch(pipeline, apart(10, every=HOUR))
     assert [scan.state for scan in scans(events)] == ["new", "ongoing", "ongoing"]
-    assert scans(engine.advance(micros(14 * HOUR))) == []
-    (ended,) = scans(engine.advance(micros(16 * HOUR)))
+    assert scans(pipeline.advance(micros(14 * HOUR))) == []
+    (ended,) = scans(pipeline.advance(micros(16 * HOUR)))
     assert (ended.state, ended.technique, ended.ports) == ("ended", "slow", 10)
 
 
-def test_a_client_that_is_not_known_to_be_one_may_ask_for_what_clients_ask() -> None:
+def test_without_a_home_the_ports_of_clients_do_not_count() -> None:
     servers = [f"198.51.100.{nth}" for nth in range(1, 60)]
-    assert scans(watch_as(UNTOLD, across(HOST, servers, 443, every=100))) == []
-    assert scans(watch_as(UNTOLD, across(HOST, servers, 51_413, every=100))) == []
-    assert slow(watch_as(UNTOLD, across(SCANNER, servers, 23, every=100)))
+    assert scans(watch_as(NO_HOME, across(HOST, servers, 443, every=100))) == []
+    assert scans(watch_as(NO_HOME, across(HOST, servers, 51_413, every=100))) == []
+    assert slow(watch_as(NO_HOME, across(SCANNER, servers, 23, every=100)))
 
 
-def test_what_we_ask_others_is_not_judged() -> None:
+def test_our_own_probes_are_not_judged() -> None:
     assert slow(watch(Settings(), refused(syn(HOST, *range(1, 40), dst=FRIEND, every=100)))) == []
 
 
-def test_one_port_over_and_over_says_one_thing() -> None:
+def test_repeated_probes_of_one_port_count_once() -> None:
     knocks = [packet for nth in range(100) for packet in syn(SCANNER, 22, src_port=2000 + nth, at=60 * nth)]
     assert scans(watch(Settings(), knocks)) == []

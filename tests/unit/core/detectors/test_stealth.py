@@ -49,16 +49,16 @@ def test_three_ports_are_enough(source: str, flags: int, scan_type: str) -> None
     assert (scan.scan_type, scan.ports) == (scan_type, 3)
 
 
-def test_the_same_port_over_and_over_is_one() -> None:
+def test_repeated_probes_of_one_port_count_once() -> None:
     probes = [
         packet for nth in range(30) for packet in syn(SCANNER, 22, flags=0, src_port=2000 + nth, at=nth)
     ]
     assert scans(watch(Settings(), probes)) == []
 
 
-@pytest.mark.parametrize(("every", "told"), [(300, 1), (300.001, 0)])
-def test_they_must_be_touched_within_ten_minutes(every: float, told: int) -> None:
-    assert len(stealthy(watch(Settings(), syn(SCANNER, 22, 80, 443, flags=FIN, every=every)))) == told
+@pytest.mark.parametrize(("every", "hits"), [(300, 1), (300.001, 0)])
+def test_the_ports_must_be_probed_within_ten_minutes(every: float, hits: int) -> None:
+    assert len(stealthy(watch(Settings(), syn(SCANNER, 22, 80, 443, flags=FIN, every=every)))) == hits
 
 
 def test_ports_of_different_hosts_are_added_up() -> None:
@@ -73,7 +73,7 @@ def test_several_kinds_are_mixed() -> None:
     assert scan.scan_type == "mixed"
 
 
-def test_what_a_stack_sends_does_not_count_with_it() -> None:
+def test_probes_that_a_stack_sends_do_not_count() -> None:
     traffic = [*refused(connect(FRIEND, 22, 80, 443)), *syn(FRIEND, 25, 26, flags=FIN, at=1)]
     assert scans(watch(Settings(), traffic)) == []
 
@@ -82,12 +82,12 @@ def test_one_broken_packet_is_no_scan() -> None:
     assert scans(watch(Settings(), tcp(FRIEND, HOST, 40_000, 22, SYN | FIN))) == []
 
 
-def test_what_we_send_ourselves_is_no_stealth_scan() -> None:
+def test_our_own_probes_are_no_stealth_scan() -> None:
     assert scans(watch(Settings(), syn(HOST, 22, 80, 443, dst=FRIEND, flags=FIN))) == []
 
 
 def test_served_ports_do_not_count() -> None:
-    """They answer nothing to such a packet: a scanner that finds them open is told by the others."""
+    """An open port does not answer such a packet; other detectors report a scanner that finds it."""
     opened = [tcp(HOST, FRIEND, port, 40_000, 0x12, ack=1001) for port in (22, 80)]
     probes: list[Sent] = syn(SCANNER, 22, 80, 443, flags=0, at=1)
     assert scans(watch(Settings(), opened, probes)) == []

@@ -1,4 +1,4 @@
-"""Sweep: one source asks many hosts that do not answer."""
+"""Sweep: one source probes many hosts that do not answer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tests.support.build import (
     FRIEND,
     HOME,
     HOST,
+    NO_HOME,
     SCANNER,
     SCANNER6,
-    UNTOLD,
     Sent,
     across,
     home_hosts,
@@ -28,7 +28,7 @@ from tests.support.build import (
 
 
 def sweeps(events: list[Event]) -> list[ScanEvent]:
-    """The lines of this detector; others may speak of the same traffic."""
+    """The lines of this detector; others may report the same traffic."""
     return [scan for scan in scans(events) if scan.technique == "sweep"]
 
 
@@ -36,15 +36,15 @@ def answered(asked: list[Sent], *, after: float = 0.001) -> list[Sent]:
     return in_time(asked, [syn_ack(one, after=after) for one in asked])
 
 
-@pytest.mark.parametrize(("hosts", "told"), [(7, 0), (8, 1)])
+@pytest.mark.parametrize(("hosts", "hits"), [(7, 0), (8, 1)])
 @pytest.mark.parametrize("closed", [True, False])
-def test_eight_hosts_asked_in_vain_are_a_sweep(hosts: int, told: int, closed: bool) -> None:
+def test_eight_hosts_that_do_not_answer_are_a_sweep(hosts: int, hits: int, closed: bool) -> None:
     asked = across(SCANNER, home_hosts(hosts), 22)
     found = sweeps(watch_as(HOME, refused(asked) if closed else asked))
     assert [(scan.verdict, scan.reason, scan.scan_type) for scan in found] == [
         ("ban", "hosts_in_window", "connect")
-    ] * told
-    assert [(scan.hosts, scan.ports, scan.closed) for scan in found] == [(8, 1, 8 if closed else 0)] * told
+    ] * hits
+    assert [(scan.hosts, scan.ports, scan.closed) for scan in found] == [(8, 1, 8 if closed else 0)] * hits
 
 
 def test_a_sweep_of_ipv6_is_a_sweep() -> None:
@@ -52,18 +52,18 @@ def test_a_sweep_of_ipv6_is_a_sweep() -> None:
     assert (scan.src_ip, scan.hosts) == (SCANNER6, 8)
 
 
-@pytest.mark.parametrize(("hosts", "told"), [(4, 0), (5, 1)])
-def test_eight_pairs_must_lie_on_five_hosts(hosts: int, told: int) -> None:
+@pytest.mark.parametrize(("hosts", "hits"), [(4, 0), (5, 1)])
+def test_eight_pairs_must_lie_on_five_hosts(hosts: int, hits: int) -> None:
     asked = across(SCANNER, home_hosts(hosts), 22, 23)[:8]
     if hosts == 5:
         asked = across(SCANNER, home_hosts(3), 22, 23) + across(SCANNER, home_hosts(5)[3:], 22, at=1)
-    assert len(sweeps(watch_as(HOME, refused(asked)))) == told
+    assert len(sweeps(watch_as(HOME, refused(asked)))) == hits
 
 
-@pytest.mark.parametrize(("every", "told"), [(8.571, 1), (8.572, 0)])
-def test_they_must_be_asked_within_a_minute(every: float, told: int) -> None:
+@pytest.mark.parametrize(("every", "hits"), [(8.571, 1), (8.572, 0)])
+def test_the_hosts_must_be_probed_within_a_minute(every: float, hits: int) -> None:
     asked = across(SCANNER, home_hosts(8), 22, every=every)
-    assert bool(sweeps(watch_as(HOME, refused(asked)))) is bool(told)
+    assert bool(sweeps(watch_as(HOME, refused(asked)))) is bool(hits)
 
 
 def test_one_port_over_datagrams_counts_too() -> None:
@@ -88,7 +88,7 @@ def test_the_operator_chooses_the_numbers() -> None:
 
 
 @pytest.mark.parametrize("count", [50, 120])
-def test_a_monitor_may_ask_many_live_hosts_at_once(count: int) -> None:
+def test_a_monitor_may_probe_many_live_hosts_at_once(count: int) -> None:
     asked = across(FRIEND, home_hosts(count), 22, every=0.0001)
     assert scans(watch_as(HOME, answered(asked, after=0.18))) == []
 
@@ -100,40 +100,40 @@ def test_a_monitor_may_know_a_few_dead_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dead", "live", "told"), [(6, 10, 1), (6, 12, 1), (6, 13, 0), (5, 11, 0), (5, 10, 0)]
+    ("dead", "live", "hits"), [(6, 10, 1), (6, 12, 1), (6, 13, 0), (5, 11, 0), (5, 10, 0)]
 )
-def test_sixteen_hosts_of_which_a_third_is_dead_are_a_sweep(dead: int, live: int, told: int) -> None:
-    """A list of hosts that somebody keeps has fewer dead ones."""
+def test_sixteen_hosts_of_which_a_third_is_dead_are_a_sweep(dead: int, live: int, hits: int) -> None:
+    """A list of hosts that an operator keeps has fewer dead ones."""
     hosts = home_hosts(dead + live)
     found = answered(across(SCANNER, hosts[dead:], 22))
-    assert len(sweeps(watch_as(HOME, found, refused(across(SCANNER, hosts[:dead], 22, at=5))))) == told
+    assert len(sweeps(watch_as(HOME, found, refused(across(SCANNER, hosts[:dead], 22, at=5))))) == hits
 
 
-def test_hosts_that_answer_late_are_taken_back() -> None:
+def test_hosts_that_answer_late_are_retracted() -> None:
     asked = across(FRIEND, home_hosts(7), 22)
     late = across(FRIEND, home_hosts(12)[7:], 22, at=0.5)
     assert scans(watch_as(HOME, in_time(asked, answered(late, after=0.19)))) == []
 
 
-def test_a_client_that_is_not_known_to_be_one_may_ask_many_servers() -> None:
-    """A replay that was not told who "we" are sees a client and its servers."""
+def test_without_a_home_a_client_may_probe_many_servers() -> None:
+    """A replay without `--home` sees a client and its servers."""
     servers = [f"198.51.100.{nth}" for nth in range(1, 60)]
     asked = [
         *across(HOST, servers, 443),
         *across(HOST, servers, 80, at=5),
         *across(HOST, servers, 51_413, at=9),
     ]
-    assert scans(watch_as(UNTOLD, asked)) == []
-    (scan,) = sweeps(watch_as(UNTOLD, across(SCANNER, servers[:8], 23)))
+    assert scans(watch_as(NO_HOME, asked)) == []
+    (scan,) = sweeps(watch_as(NO_HOME, across(SCANNER, servers[:8], 23)))
     assert scan.verdict == "ban"
 
 
-def test_one_host_that_asks_many_of_ours_for_its_peers_is_told() -> None:
-    """Where home is known, whoever asks eight of our hosts in vain has no business with them."""
+def test_with_a_home_a_host_that_looks_for_peers_is_reported() -> None:
+    """Where home is known, a source that probes eight of our hosts in vain has no business there."""
     assert sweeps(watch_as(HOME, across(SCANNER, home_hosts(8), 51_413)))
 
 
-def test_what_we_ask_others_is_no_sweep() -> None:
+def test_our_own_probes_are_no_sweep() -> None:
     asked = across(HOST, [f"198.51.100.{nth}" for nth in range(1, 20)], 22)
     assert sweeps(watch_as(HOME, [packet for one in asked for packet in (one, rst(one))])) == []
 
@@ -145,12 +145,12 @@ def echoes(src: str, hosts: list[str], *, kind: int = 8) -> list[Sent]:
     ]
 
 
-@pytest.mark.parametrize(("hosts", "told"), [(7, 0), (8, 1)])
-def test_a_ping_of_hosts_that_are_not_there_is_a_sweep(hosts: int, told: int) -> None:
+@pytest.mark.parametrize(("hosts", "hits"), [(7, 0), (8, 1)])
+def test_a_ping_of_hosts_that_are_not_there_is_a_sweep(hosts: int, hits: int) -> None:
     found = sweeps(watch_as(HOME, echoes(SCANNER, home_hosts(hosts))))
-    assert [(scan.scan_type, scan.proto, scan.verdict) for scan in found] == [("icmp", "icmp", "ban")] * told
+    assert [(scan.scan_type, scan.proto, scan.verdict) for scan in found] == [("icmp", "icmp", "ban")] * hits
     found6 = sweeps(watch_as(HOME, echoes(SCANNER6, home_hosts(hosts, family=6), kind=128)))
-    assert [scan.proto for scan in found6] == ["icmpv6"] * told
+    assert [scan.proto for scan in found6] == ["icmpv6"] * hits
 
 
 def test_a_ping_of_live_hosts_is_no_sweep() -> None:

@@ -1,4 +1,4 @@
-"""Trap: a decoy port was touched."""
+"""Trap: a trap port was touched."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_touch_until_the_ban_has_a_line() -> None:
     ]
 
 
-def test_whoever_goes_on_touching_is_told_once_a_minute() -> None:
+def test_further_touches_are_reported_once_a_minute() -> None:
     settings = strict(traps=Traps(tcp=frozenset(range(1, 10))))
     touches = traps(watch(settings, refused(syn(SCANNER, *range(1, 10), every=15))))
     assert [(touch.state, touch.touches) for touch in touches] == [
@@ -72,7 +72,7 @@ def test_whoever_goes_on_touching_is_told_once_a_minute() -> None:
 
 
 def test_the_first_touch_of_a_verified_source_is_a_ban() -> None:
-    """It scanned before, and acknowledged what a served port answered: nobody forges its address."""
+    """It scanned before and acknowledged the answer of a served port, so its address is not forged."""
     asked, closed = connect(SCANNER, 80, 81)
     session = in_time([closed, rst(closed)], [asked, syn_ack(asked), rst_ack(asked, after=0.5)])
     (touch,) = traps(watch(strict(), session, connect(SCANNER, TRAP, at=1)))
@@ -90,15 +90,15 @@ def test_a_proof_of_other_packets_makes_no_first_touch_a_ban() -> None:
 OPEN = HostState(own=US.own, open_traps=frozenset({TRAP, OTHER_TRAP}))
 
 
-def test_the_answer_of_an_open_decoy_is_no_service() -> None:
+def test_the_answer_of_an_open_trap_is_no_service() -> None:
     (asked,) = connect(SCANNER, TRAP)
     (touch,) = traps(watch_as(OPEN, asked, syn_ack(asked), settings=strict()))
     assert (touch.verdict, touch.touches, touch.source_verified, touch.open) == ("watch", 1, False, 0)
 
 
 @pytest.mark.parametrize("ack", [5001, 5060])
-def test_who_acknowledges_an_open_decoy_is_banned_for_the_first_touch(ack: int) -> None:
-    """It completed the handshake and read the banner, perhaps: the address is its own."""
+def test_a_source_that_acknowledges_an_open_trap_is_banned_at_the_first_touch(ack: int) -> None:
+    """It completed the handshake, and perhaps read the banner: the address is its own."""
     (asked,) = connect(SCANNER, TRAP)
     touches = traps(watch_as(OPEN, asked, syn_ack(asked), fin_ack(asked, ack=ack), settings=strict()))
     assert [(touch.verdict, touch.source_verified, touch.touches) for touch in touches] == [
@@ -107,20 +107,20 @@ def test_who_acknowledges_an_open_decoy_is_banned_for_the_first_touch(ack: int) 
     ]
 
 
-def test_who_stays_connected_to_an_open_decoy_is_banned_for_the_first_touch() -> None:
+def test_a_source_that_stays_connected_to_an_open_trap_is_banned_at_the_first_touch() -> None:
     (asked,) = connect(SCANNER, TRAP)
-    engine = Pipeline(strict(), OPEN)
-    watch(engine, asked, syn_ack(asked))
-    (touch,) = traps(engine.advance(asked.later(4).time_us))
+    pipeline = Pipeline(strict(), OPEN)
+    watch(pipeline, asked, syn_ack(asked))
+    (touch,) = traps(pipeline.advance(asked.later(4).time_us))
     assert (touch.verdict, touch.source_verified, touch.state) == ("ban", True, "changed")
 
 
-def test_a_forged_touch_of_an_open_decoy_is_watched() -> None:
-    """Nobody acknowledges the answer, so it is sent again."""
+def test_a_forged_touch_of_an_open_trap_is_watched() -> None:
+    """Nobody acknowledges the answer, so the stack repeats it."""
     (asked,) = syn(SCANNER, TRAP)
-    engine = Pipeline(strict(), OPEN)
-    events = watch(engine, asked, syn_ack(asked), syn_ack(asked, after=1), syn_ack(asked, after=3))
-    events += engine.advance(asked.later(60).time_us)
+    pipeline = Pipeline(strict(), OPEN)
+    events = watch(pipeline, asked, syn_ack(asked), syn_ack(asked, after=1), syn_ack(asked, after=3))
+    events += pipeline.advance(asked.later(60).time_us)
     assert [touch.verdict for touch in traps(events)] == ["watch"]
 
 
@@ -132,49 +132,49 @@ def test_a_retransmission_is_not_a_second_touch() -> None:
 
 
 def test_a_touch_counts_once_its_outcome_is_known() -> None:
-    engine = Pipeline(strict(), US)
+    pipeline = Pipeline(strict(), US)
     (asked,) = syn(SCANNER, TRAP)
-    assert traps(watch(engine, asked)) == []
-    assert len(traps(watch(engine, rst(asked)))) == 1
+    assert traps(watch(pipeline, asked)) == []
+    assert len(traps(watch(pipeline, rst(asked)))) == 1
 
 
-def test_udp_decoys_are_touched_by_datagrams() -> None:
+def test_datagrams_touch_udp_traps() -> None:
     (asked,) = udp(SCANNER, 19)
     (touch,) = traps(watch(strict(), asked, icmp_unreachable(asked)))
     assert (touch.proto, touch.scan_type, touch.closed) == ("udp", "udp", 1)
     assert traps(watch(strict(), udp(SCANNER, TRAP))) == []
 
 
-def test_a_decoy_port_that_is_served_is_no_decoy() -> None:
+def test_a_trap_port_that_is_served_is_no_trap() -> None:
     settings = strict(served=Served(tcp=frozenset({TRAP})))
     assert traps(watch(settings, syn(SCANNER, TRAP))) == []
     listening = Pipeline(strict(), HostState(own=US.own, listening_tcp=frozenset({TRAP})))
     assert traps([*watch(listening, syn(SCANNER, TRAP)), *listening.finish()]) == []
 
 
-def test_a_decoy_port_that_answers_is_no_decoy() -> None:
+def test_a_trap_port_that_answers_is_no_trap() -> None:
     (asked,) = syn(SCANNER, TRAP)
     assert traps(watch(strict(), asked, syn_ack(asked))) == []
 
 
-def test_a_decoy_port_elsewhere_is_no_decoy_of_ours() -> None:
+def test_a_trap_port_of_another_host_is_no_trap() -> None:
     assert traps(watch(strict(), syn(HOST, TRAP, dst="198.51.100.7"))) == []
 
 
-def test_a_scan_over_a_decoy_port_is_told_as_both() -> None:
+def test_a_scan_over_a_trap_port_is_reported_as_both() -> None:
     events = watch(strict(), refused(syn(SCANNER, 20, 21, 22, TRAP, 24, 25)))
     assert (len(scans(events)), len(traps(events))) == (1, 1)
 
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
-def test_the_default_decoys_are_nothing_that_clients_ask_for(proto: str) -> None:
+def test_no_client_uses_the_default_traps(proto: str) -> None:
     decoys = getattr(Settings().traps, proto)
     common = {21, 22, 25, 53, 80, 110, 113, 123, 137, 143, 161, 443, 445, 465, 500, 587, 853, 993, 995, 3389}
     assert decoys
     assert not decoys & common
 
 
-def test_decoys_are_the_operators() -> None:
+def test_the_operator_chooses_the_traps() -> None:
     settings = dataclasses.replace(Settings(), traps=Traps(tcp=frozenset({2323}), udp=frozenset()))
     assert traps(watch(settings, syn(SCANNER, 1))) == []
     assert len(traps(watch(settings, syn(SCANNER, 2323)))) == 1

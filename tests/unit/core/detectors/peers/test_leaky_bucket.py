@@ -1,4 +1,4 @@
-"""Bucket: CrowdSec's scenario for many ports."""
+"""Leaky bucket: CrowdSec's scenario for many ports."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ def overflows(events: list[Event]) -> list[ScanEvent]:
     return found
 
 
-@pytest.mark.parametrize(("count", "told"), [(15, 0), (16, 1)])
-def test_the_sixteenth_port_overflows(count: int, told: int) -> None:
+@pytest.mark.parametrize(("count", "hits"), [(15, 0), (16, 1)])
+def test_the_sixteenth_port_overflows(count: int, hits: int) -> None:
     found = overflows(watch(CROWDSEC, syn(SCANNER, *range(2000, 2000 + count))))
-    assert [(scan.verdict, scan.ports) for scan in found] == [("ban", 16)] * told
+    assert [(scan.verdict, scan.ports) for scan in found] == [("ban", 16)] * hits
 
 
-def test_one_port_in_five_seconds_never_does() -> None:
+def test_one_port_in_five_seconds_never_overflows() -> None:
     assert overflows(watch(CROWDSEC, syn(SCANNER, *range(2000, 3000), every=5))) == []
 
 
-@pytest.mark.parametrize(("count", "told"), [(29, 0), (30, 1)])
-def test_time_leaks_one_port_in_five_seconds(count: int, told: int) -> None:
+@pytest.mark.parametrize(("count", "hits"), [(29, 0), (30, 1)])
+def test_time_leaks_one_port_in_five_seconds(count: int, hits: int) -> None:
     """At two ports in five seconds the level grows by half a port with each."""
     found = overflows(watch(CROWDSEC, syn(SCANNER, *range(2000, 2000 + count), every=2.5)))
-    assert len(found) == told
+    assert len(found) == hits
 
 
-def test_a_pause_empties_it() -> None:
+def test_a_pause_empties_the_bucket() -> None:
     first, second = syn(SCANNER, *range(2000, 2015)), syn(SCANNER, *range(3000, 3015), at=100)
     assert overflows(watch(CROWDSEC, first, second)) == []
 
 
-def test_a_port_asked_for_again_is_the_same_port() -> None:
+def test_a_repeated_probe_of_a_port_does_not_count() -> None:
     first = syn(SCANNER, *range(2000, 2015))
     assert overflows(watch(CROWDSEC, first, [one.at(1) for one in first])) == []
 

@@ -18,10 +18,10 @@ def packets(events: list[Event]) -> list[ScanEvent]:
     return found
 
 
-@pytest.mark.parametrize(("count", "told"), [(4, 0), (5, 1)])
-def test_from_five_packets_on_it_is_told_and_not_banned(count: int, told: int) -> None:
+@pytest.mark.parametrize(("count", "hits"), [(4, 0), (5, 1)])
+def test_five_packets_are_reported_and_not_banned(count: int, hits: int) -> None:
     found = packets(watch(PSAD, syn(SCANNER, *range(2000, 2000 + count), every=100)))
-    assert [scan.verdict for scan in found if scan.state == "new"] == ["watch"] * told
+    assert [scan.verdict for scan in found if scan.state == "new"] == ["watch"] * hits
 
 
 def test_repetitions_count_as_packets() -> None:
@@ -42,10 +42,10 @@ def test_datagrams_count_as_well() -> None:
 
 
 def test_the_fifth_danger_level_bans() -> None:
-    engine = Pipeline(PSAD, US)
-    events = watch(engine, syn(SCANNER, *range(1, 9_999), every=0.0001), syn(SCANNER, 9_999, at=2))
+    pipeline = Pipeline(PSAD, US)
+    events = watch(pipeline, syn(SCANNER, *range(1, 9_999), every=0.0001), syn(SCANNER, 9_999, at=2))
     assert {scan.verdict for scan in packets(events)} == {"watch"}
-    (ban,) = packets(watch(engine, syn(SCANNER, 10_000, at=2.1)))
+    (ban,) = packets(watch(pipeline, syn(SCANNER, 10_000, at=2.1)))
     assert (ban.verdict, ban.state, ban.attempts) == ("ban", "changed", 10_000)
 
 

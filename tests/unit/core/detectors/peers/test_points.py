@@ -1,4 +1,4 @@
-"""Points: scanlogd's rule, xt_psd's and that of the Sophos slides."""
+"""Points: the rules of scanlogd, xt_psd and the Sophos slides."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def points(events: list[Event]) -> list[ScanEvent]:
 
 @pytest.mark.parametrize("settings", [SCANLOGD, XT_PSD])
 @pytest.mark.parametrize(
-    ("ports", "told"),
+    ("ports", "hits"),
     [
         (range(100, 106), 0),
         (range(100, 107), 1),
@@ -51,17 +51,17 @@ def points(events: list[Event]) -> list[ScanEvent]:
     ],
 )
 def test_seven_privileged_or_twenty_one_other_ports(
-    settings: Settings, ports: range | list[int], told: int
+    settings: Settings, ports: range | list[int], hits: int
 ) -> None:
-    assert len(points(watch(settings, refused(syn(SCANNER, *ports))))) == told
+    assert len(points(watch(settings, refused(syn(SCANNER, *ports))))) == hits
 
 
-@pytest.mark.parametrize(("every", "told"), [(3, 1), (3.000001, 0)])
-def test_no_pause_may_be_longer_than_three_seconds(every: float, told: int) -> None:
-    assert len(points(watch(SCANLOGD, syn(SCANNER, *range(100, 107), every=every)))) == told
+@pytest.mark.parametrize(("every", "hits"), [(3, 1), (3.000001, 0)])
+def test_no_pause_may_be_longer_than_three_seconds(every: float, hits: int) -> None:
+    assert len(points(watch(SCANLOGD, syn(SCANNER, *range(100, 107), every=every)))) == hits
 
 
-def test_after_a_pause_it_counts_anew() -> None:
+def test_after_a_pause_the_points_start_at_zero() -> None:
     first = syn(SCANNER, *range(100, 106))
     assert points(watch(SCANLOGD, first, syn(SCANNER, *range(200, 206), at=3.2))) == []
     assert points(watch(SCANLOGD, first, syn(SCANNER, 200, at=3.04)))
@@ -84,18 +84,18 @@ def test_served_ports_do_not_count() -> None:
     assert points(watch(SCANLOGD, visit(FRIEND, *range(200, 240), at=9), answered)) == []
 
 
-def test_what_we_ask_others_does_not_count() -> None:
+def test_our_own_probes_do_not_count() -> None:
     assert points(watch(SCANLOGD, syn(HOST, *range(100, 200), dst=FRIEND))) == []
 
 
 @pytest.mark.parametrize(
-    ("ports", "told"),
+    ("ports", "hits"),
     [((11, 12), 0), ((11, 12, 2000), 1), ((11, 12, 13), 1), ((11, 2000, 3000), 1), ((11, 2000), 0)],
 )
-def test_ports_of_trojan_horses_weigh_ten(ports: tuple[int, ...], told: int) -> None:
-    assert len(points(watch(SOPHOS, syn(SCANNER, *ports)))) == told
+def test_ports_of_trojan_horses_weigh_ten(ports: tuple[int, ...], hits: int) -> None:
+    assert len(points(watch(SOPHOS, syn(SCANNER, *ports)))) == hits
 
 
-@pytest.mark.parametrize(("every", "told"), [(0.05, 1), (0.050001, 0)])
-def test_all_of_it_must_lie_within_300_ms(every: float, told: int) -> None:
-    assert len(points(watch(SOPHOS, syn(SCANNER, *range(100, 107), every=every)))) == told
+@pytest.mark.parametrize(("every", "hits"), [(0.05, 1), (0.050001, 0)])
+def test_all_ports_must_lie_within_300_ms(every: float, hits: int) -> None:
+    assert len(points(watch(SOPHOS, syn(SCANNER, *range(100, 107), every=every)))) == hits

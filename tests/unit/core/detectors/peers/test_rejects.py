@@ -1,4 +1,4 @@
-"""Rejects: Snort's inspector of port scans."""
+"""Rejects: Snort's port_scan inspector."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rejects(events: list[Event]) -> list[ScanEvent]:
 
 
 @pytest.mark.parametrize(
-    ("settings", "closed", "silent", "told"),
+    ("settings", "closed", "silent", "hits"),
     [
         (LOW, 4, 0, 0),
         (LOW, 5, 0, 1),
@@ -48,7 +48,9 @@ def rejects(events: list[Event]) -> list[ScanEvent]:
         (HIGH, 5, 5, 1),
     ],
 )
-def test_so_many_refusals_over_so_many_ports(settings: Settings, closed: int, silent: int, told: int) -> None:
+def test_enough_refusals_over_enough_ports_are_a_scan(
+    settings: Settings, closed: int, silent: int, hits: int
+) -> None:
     asked = [
         *syn(SCANNER, *range(3000, 3000 + silent)),
         *refused(syn(SCANNER, *range(2000, 2000 + closed), at=5)),
@@ -56,11 +58,11 @@ def test_so_many_refusals_over_so_many_ports(settings: Settings, closed: int, si
     found = rejects(watch(settings, asked))
     assert [(scan.verdict, scan.scan_type) for scan in found if scan.state == "new"] == [
         ("ban", "syn")
-    ] * told
+    ] * hits
 
 
 @pytest.mark.parametrize(
-    ("settings", "count", "every", "told"),
+    ("settings", "count", "every", "hits"),
     [
         (LOW, 5, 14.99, 1),
         (LOW, 5, 15.01, 0),
@@ -70,15 +72,17 @@ def test_so_many_refusals_over_so_many_ports(settings: Settings, closed: int, si
         (HIGH, 10, 66.7, 0),
     ],
 )
-def test_they_must_lie_within_the_window(settings: Settings, count: int, every: float, told: int) -> None:
+def test_the_refusals_must_lie_within_the_window(
+    settings: Settings, count: int, every: float, hits: int
+) -> None:
     asked = refused(syn(SCANNER, *range(2000, 2000 + count), every=every))
-    assert len(rejects(watch(settings, asked))) == told
+    assert len(rejects(watch(settings, asked))) == hits
 
 
-@pytest.mark.parametrize(("settings", "told"), [(LOW, 0), (MEDIUM, 1), (HIGH, 1)])
-def test_two_hundred_silent_ports_are_enough_but_for_low(settings: Settings, told: int) -> None:
+@pytest.mark.parametrize(("settings", "hits"), [(LOW, 0), (MEDIUM, 1), (HIGH, 1)])
+def test_two_hundred_silent_ports_are_enough_but_for_low(settings: Settings, hits: int) -> None:
     assert rejects(watch(settings, syn(SCANNER, *range(2000, 2199)))) == []
-    assert len(rejects(watch(settings, syn(SCANNER, *range(2000, 2200))))) == told
+    assert len(rejects(watch(settings, syn(SCANNER, *range(2000, 2200))))) == hits
 
 
 def test_refused_datagrams_count_as_well() -> None:
