@@ -8,7 +8,7 @@ from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Proto
 
-Ports = dict[tuple[Proto, int], tuple[str, int]]
+GroupPorts = dict[tuple[Proto, int], tuple[str, int]]
 """Port to the source that probed it first and the time of its last probe, in the order of the last probe.
 
 There are few in a group and many groups: a plain dict is half as large as an ordered one.
@@ -31,14 +31,14 @@ class GroupTable:
     """
 
     def __init__(self, max_groups: int) -> None:
-        self._groups: LruTable[tuple[str, str], Ports] = LruTable(max_groups)
+        self._groups: LruTable[tuple[str, str], GroupPorts] = LruTable(max_groups)
         self._limits: GroupLimits | None = None
 
     def set_limits(self, limits: GroupLimits | None) -> None:
         """Take the limits of the detector that reads the table; None where no detector does."""
         self._limits = limits
 
-    def ports(self, group: str, target: str) -> Ports:
+    def ports(self, group: str, target: str) -> GroupPorts:
         """The ports of the target that the group (a network or a tool) probed."""
         return self._groups.peek((group, target)) or {}
 
@@ -70,5 +70,5 @@ class GroupTable:
             del ports[next(iter(ports))]
 
 
-def _oldest_us(ports: Ports) -> int:
+def _oldest_us(ports: GroupPorts) -> int:
     return next(iter(ports.values()))[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portsentry_py.core.group_table import GroupLimits, GroupTable, Ports
+from portsentry_py.core.group_table import GroupLimits, GroupPorts, GroupTable
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Direction, Proto
@@ -36,7 +36,7 @@ def probe(
     return sighting(kind, port, source=source, at=at, proto=proto, direction=direction)
 
 
-def sources(ports: Ports) -> dict[int, str]:
+def sources(ports: GroupPorts) -> dict[int, str]:
     return {port: source for (_, port), (source, _) in ports.items()}
 
 
