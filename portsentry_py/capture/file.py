@@ -14,9 +14,7 @@ from portsentry_py.privsep.sandbox import NOT_STARTED
 _GZIP = b"\x1f\x8b"
 _ALWAYS_ALLOWED_PACKETS = 500_000
 # pcap in both byte orders and resolutions, pcapng, gzip.
-_MAGIC = tuple(
-    bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a", "1f8b")
-)
+_MAGIC = tuple(bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a", "1f8b"))
 
 
 class DamagedCapture(InputError):

@@ -53,11 +53,7 @@ class LiveCapture:
         try:
             for command in dumpcap_commands(tools.dumpcap, describe(interfaces), served_udp, settings):
                 worker = Worker(
-                    command,
-                    tshark_command(tools.tshark, "-"),
-                    environment(),
-                    starter=launcher.capture,
-                    decode=decode,
+                    command, tshark_command(tools.tshark, "-"), environment(), starter=launcher.capture, decode=decode
                 )
                 self._workers.append(worker)
         except OSError as error:

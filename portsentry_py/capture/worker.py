@@ -193,7 +193,5 @@ class _Overlap:
 def reason_in(error_lines: list[str]) -> str:
     """The reason that a program gave on standard error, in one line; empty if it gave none."""
     lines = [line.strip() for line in error_lines]
-    kept = [
-        line.removeprefix("dumpcap: ").removeprefix("tshark: ") for line in lines if not _NOISE.match(line)
-    ]
+    kept = [line.removeprefix("dumpcap: ").removeprefix("tshark: ") for line in lines if not _NOISE.match(line)]
     return " ".join(kept[:2]).rstrip(".")

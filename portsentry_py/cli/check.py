@@ -13,10 +13,7 @@ from portsentry_py.errors import PortsentryError
 
 @command()
 @config_option
-@flag(
-    "--live",
-    help="Also send a marked packet, and wait until a new capture and the running sensor have received it.",
-)
+@flag("--live", help="Also send a marked packet, and wait until a new capture and the running sensor have received it.")
 def check(config: Path | None, *, live: bool) -> None:
     """Check tools, permissions, interfaces, log and jail; print fixes.
 

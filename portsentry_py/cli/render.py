@@ -20,11 +20,7 @@ if TYPE_CHECKING:  # a command waits for no more than it uses
 stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 # Tables are never so narrow that addresses are cut: a small terminal wraps their lines instead.
 stdout = Console(
-    highlight=False,
-    soft_wrap=True,
-    width=max(shutil.get_terminal_size().columns, 140),
-    markup=False,
-    emoji=False,
+    highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size().columns, 140), markup=False, emoji=False
 )
 
 
@@ -46,13 +42,7 @@ def summary_table(summary: Summary) -> Table:
     """The sources of a replay, each with its last line."""
     counted = ", ".join(f"{count} {name}" for name, count in sorted(summary.events.items()))
     table = Table(
-        "source",
-        "last verdict",
-        "type",
-        "technique",
-        "ports",
-        "reason",
-        title=f"{summary.packets} packets: {counted}",
+        "source", "last verdict", "type", "technique", "ports", "reason", title=f"{summary.packets} packets: {counted}"
     )
     for source, event in summary.sources.items():
         table.add_row(source, event.verdict, event.scan_type, event.technique, str(event.ports), event.reason)

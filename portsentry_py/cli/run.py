@@ -33,11 +33,7 @@ from portsentry_py.state.checkpoint import Checkpoint
     show_default="every interface that is up, without loopback",
     help="Interface to watch; may be repeated. `any` watches all.",
 )
-@option(
-    "--log",
-    show_default=f"`log` of the configuration, {DEFAULT_LOG}",
-    help="Event log; `-` is standard output.",
-)
+@option("--log", show_default=f"`log` of the configuration, {DEFAULT_LOG}", help="Event log; `-` is standard output.")
 def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
     """Watch live traffic and log events until SIGTERM or Ctrl-C.
 
@@ -54,10 +50,7 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
 
     def announce(names: list[str]) -> None:
         watched = ", ".join(names)
-        say(
-            f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}",
-            err=True,
-        )
+        say(f"portsentry-py {__version__} watches {watched} with tshark {tools.version}; log: {target}", err=True)
 
     with ExitStack() as opened:
         launcher = opened.enter_context(closing(LauncherClient(tools.dumpcap)))
@@ -65,9 +58,7 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         diagnostics = opened.enter_context(closing(AsyncLogHandler(standard_error())))
         logging.basicConfig(level=logging.INFO, handlers=[diagnostics])
         outputs = opened.enter_context(closing(open_outputs(now)))
-        traps = opened.enter_context(
-            closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner))
-        )
+        traps = opened.enter_context(closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner)))
         host = HostView(now.home, traps.ports)
         pipeline = Pipeline(now, host.state)
         Daemon(

@@ -45,13 +45,9 @@ def load(path: Path | None) -> Settings:
             return Settings()
         raise ConfigError(f"{path}: there is no such configuration file; name one with -c.") from error
     except PermissionError as error:
-        raise PermissionDenied(
-            f"{path}: you may not read the configuration; run as root or fix its mode."
-        ) from error
+        raise PermissionDenied(f"{path}: you may not read the configuration; run as root or fix its mode.") from error
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot read the configuration ({error.strerror}); name a file with -c."
-        ) from error
+        raise ConfigError(f"{path}: cannot read the configuration ({error.strerror}); name a file with -c.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     return parse(text, str(path))
@@ -89,11 +85,7 @@ def _problem(error: dict[str, Any]) -> str:
         *section, key = error["loc"]
         known = _keys(section)
         near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
-        return (
-            f"unknown key; did you mean {near[0]}?"
-            if near
-            else f"unknown key; known here: {', '.join(known)}."
-        )
+        return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(known)}."
     if kind == "value_error":  # one of values.py
         return f"{error['ctx']['error']}."
     if kind == "literal_error":

@@ -147,15 +147,10 @@ class Lines(Section):
     """How often lines are written."""
 
     repeat_seconds: int = number(
-        60,
-        "a scan that goes on is logged again after this time, then after twice, then after 4 times it",
-        10,
-        3600,
+        60, "a scan that goes on is logged again after this time, then after twice, then after 4 times it", 10, 3600
     )
     quiet_seconds: int = number(60, "a scan has ended after this time without a probe", 10, 3600)
-    slow_quiet_seconds: int = number(
-        21_600, "a slow scan has ended after this time without a probe", 60, 604_800
-    )
+    slow_quiet_seconds: int = number(21_600, "a slow scan has ended after this time without a probe", 60, 604_800)
     per_source_per_minute: int = number(10, "connection lines about one source per minute", 1, 10_000)
     per_second: int = number(20, "connection lines about all sources per second", 1, 10_000)
     scans_per_second: int = number(
@@ -197,9 +192,7 @@ class Settings(Section):
         (), "interfaces to watch; an empty list is every one that is up, less loopback", restart=True
     )
     log: Text = value(DEFAULT_LOG, "the event log; `-` is standard output", restart=True)
-    state: FileOrOff = value(
-        "/var/lib/portsentry-py/state", "the file of what outlives a restart", restart=True
-    )
+    state: FileOrOff = value("/var/lib/portsentry-py/state", "the file of what outlives a restart", restart=True)
     home: Networks = value((), "networks that count as ours besides this host's own addresses")
     ignore: Networks = value((), "sources that must never be banned")
     connections: Annotated[Literal["unserved", "all", "off"], OFF] = value(

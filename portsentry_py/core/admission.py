@@ -61,10 +61,7 @@ class Admission:
             or self._is_known(src)
             or not self._is_home(dst)
             # As text while there is no token: most packets of a flood find none.
-            or (
-                not (time < self._closed_until and len(time) == len(self._closed_until))
-                and self._has_token(time)
-            )
+            or (not (time < self._closed_until and len(time) == len(self._closed_until)) and self._has_token(time))
         ):
             return (line,)
         newer[src] = line

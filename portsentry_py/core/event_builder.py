@@ -7,14 +7,7 @@ from portsentry_py.core.host_state import network_of
 from portsentry_py.core.scan_tracker import Report
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
-from portsentry_py.events.model import (
-    ConnectionEvent,
-    EvidenceEvent,
-    Outcome,
-    Reason,
-    Verdict,
-    utc,
-)
+from portsentry_py.events.model import ConnectionEvent, EvidenceEvent, Outcome, Reason, Verdict, utc
 
 _SAMPLE = 16
 _OUTCOMES: dict[Kind, Outcome] = {

@@ -104,12 +104,7 @@ class SuppressedSources:
         """Whether the line is a probe of a suppressed source, or our refusal of one; it is counted then."""
         time, src, digits, dst, proto = head
         counts = self.sources.get(src) or self.sources.get(dst)
-        if (
-            counts is None
-            or not proto
-            or not counts.earliest < time < counts.until
-            or time[_DECIMAL_POINT] != "."
-        ):
+        if counts is None or not proto or not counts.earliest < time < counts.until or time[_DECIMAL_POINT] != ".":
             return False
         if counts.source != src:
             return proto == "tcp" and counts.refuse(digits[FLAGS], digits[SRC_PORT], src)

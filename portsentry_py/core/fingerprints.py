@@ -70,9 +70,7 @@ def _hping3(packet: Packet) -> bool:
 
 def _unicornscan(packet: Packet) -> bool:
     return (
-        packet.flags == SYN
-        and packet.options.startswith(_UNICORNSCAN_OPTIONS)
-        and packet.window == _UNICORNSCAN_WINDOW
+        packet.flags == SYN and packet.options.startswith(_UNICORNSCAN_OPTIONS) and packet.window == _UNICORNSCAN_WINDOW
     )
 
 

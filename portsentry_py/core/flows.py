@@ -130,9 +130,7 @@ class FlowTable:
         """The time is `now_us`: unanswered attempts become SILENT, unrepeated SYN-ACKs a SESSION."""
         if not (_due(self._pending, now_us) or _due(self._handshakes, now_us)):
             return
-        yield from merge(
-            self._fall_silent(now_us), self._complete(now_us), key=lambda sighting: sighting.time_us
-        )
+        yield from merge(self._fall_silent(now_us), self._complete(now_us), key=lambda sighting: sighting.time_us)
 
     def _fall_silent(self, now_us: int) -> Iterator[Sighting]:
         while _due(self._pending, now_us):

@@ -55,16 +55,10 @@ class Pipeline:
         # Called for each packet, about few addresses.
         self._is_home = lru_cache(maxsize=4096)(self._is_home_cell)
         self._admission = Admission(
-            settings.limits,
-            is_known=self._sources.knows,
-            is_queried=self._flows.is_queried,
-            is_home=self._is_home,
+            settings.limits, is_known=self._sources.knows, is_queried=self._flows.is_queried, is_home=self._is_home
         )
         self._suppressed = SuppressedSources(
-            settings.limits,
-            is_queried=self._flows.is_queried,
-            is_unserved=self._is_unserved,
-            record=self._record,
+            settings.limits, is_queried=self._flows.is_queried, is_unserved=self._is_unserved, record=self._record
         )
         self._host = host
         self._memory_us = settings.limits.memory_hours * 3_600_000_000
@@ -88,9 +82,7 @@ class Pipeline:
         self._sources.set_traps(traps)
         self._groups.set_limits(next((one.group_limits for one in detectors if one.group_limits), None))
         self._detectors = {
-            (kind, direction): tuple(
-                one for one in detectors if kind in one.kinds and one.direction == direction
-            )
+            (kind, direction): tuple(one for one in detectors if kind in one.kinds and one.direction == direction)
             for kind in Kind
             for direction in _DIRECTIONS
         }

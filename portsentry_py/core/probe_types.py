@@ -1,21 +1,6 @@
 """Scan types: what kind of probe a packet is, by protocol and flags; the names are those of nmap's manual."""
 
-from portsentry_py.core.packet import (
-    ACK,
-    CWR,
-    ECE,
-    FIN,
-    ICMP,
-    ICMPV6,
-    PSH,
-    RST,
-    SCTP,
-    SYN,
-    TCP,
-    UDP,
-    URG,
-    Packet,
-)
+from portsentry_py.core.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SCTP, SYN, TCP, UDP, URG, Packet
 from portsentry_py.events.model import Proto, ScanType
 
 _STACK_HEADER_BYTES = 28

@@ -103,9 +103,7 @@ class SourceTable:
             self._prove(record, endpoint, sighting)
         return record
 
-    def update_counted(
-        self, last: Sighting, probes: Mapping[Endpoint, int], refused: Iterable[Endpoint]
-    ) -> None:
+    def update_counted(self, last: Sighting, probes: Mapping[Endpoint, int], refused: Iterable[Endpoint]) -> None:
         """Write many probes of one source into its record at once.
 
         Args:

@@ -185,15 +185,11 @@ class StatusEvent(Event):
         "packets that passed the kernel's filter since the start, by the kernel's own count", unit="packets"
     )
     packets_pending: int = _key("of these, not yet delivered", unit="packets")
-    packets_dropped: int = _key(
-        "of these, lost on their way, mostly because a buffer was full", unit="packets"
-    )
+    packets_dropped: int = _key("of these, lost on their way, mostly because a buffer was full", unit="packets")
     packets_missed: int = _key("of these, lost while no capture ran or with the end of one", unit="packets")
     packets: int = _key("of these, reached the core; the sum of the next three", unit="packets")
     packets_decoded: int = _key("packets that were decoded, including those held back", unit="packets")
-    packets_ignored: int = _key(
-        "packets that are no evidence: not IP, fragments, running sessions", unit="packets"
-    )
+    packets_ignored: int = _key("packets that are no evidence: not IP, fragments, running sessions", unit="packets")
     packets_malformed: int = _key("packets that could not be decoded", unit="packets")
     packets_held: int = _key("first packets in a flood, of sources that sent no second", unit="packets")
     probes_unjudged: int = _key(

@@ -15,9 +15,7 @@ from portsentry_py.fail2ban.client import Fail2banClient, NotInstalled
 from portsentry_py.fail2ban.pack import JAIL
 
 TEST_ADDRESS = "192.0.2.1"
-_DOCUMENTATION = tuple(
-    map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
-)
+_DOCUMENTATION = tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
 # A ban leaves a trace in one of these, whichever action the operator chose.
 _LISTINGS = (
     ("nft", "list", "ruleset"),
@@ -80,9 +78,7 @@ def _documentation_address(text: str) -> str:
         address = ip_address(text)
         if any(address in network for network in _DOCUMENTATION):
             return str(address)
-    raise UsageError(
-        f"{text} is not a documentation address, so it can belong to somebody; use {TEST_ADDRESS}."
-    )
+    raise UsageError(f"{text} is not a documentation address, so it can belong to somebody; use {TEST_ADDRESS}.")
 
 
 def _rules_about(address: str) -> tuple[str, ...]:
@@ -96,12 +92,7 @@ def _rules_about(address: str) -> tuple[str, ...]:
     for command in programs:
         with suppress(OSError, subprocess.TimeoutExpired):
             listed += subprocess.run(
-                command,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=_LISTING_SECONDS,
-                check=False,
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=_LISTING_SECONDS, check=False
             ).stdout
     word = re.compile(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\d)")
     return tuple(line.strip() for line in listed.splitlines() if word.search(line))

@@ -19,9 +19,7 @@ _NO_JAIL = re.compile(r"the jail '([\w.-]{1,64})' does not exist")
 class NotInstalled(Fail2banError):
     """A program is missing; fail2ban's, if no other package is named."""
 
-    def __init__(
-        self, program: str = "fail2ban", *, package: str = "fail2ban", root: Path = Path("/")
-    ) -> None:
+    def __init__(self, program: str = "fail2ban", *, package: str = "fail2ban", root: Path = Path("/")) -> None:
         where = "" if root == Path("/") else f" below {root}"
         super().__init__(f"{program} is not installed{where}; run `apt-get install {package}`.")
 
@@ -39,8 +37,7 @@ class JailNotLoaded(CommandFailed):
 
     def __init__(self, jail: str) -> None:
         super().__init__(
-            f"fail2ban has no jail {jail}; "
-            "run `portsentry-py fail2ban install`, then `fail2ban-client reload`."
+            f"fail2ban has no jail {jail}; run `portsentry-py fail2ban install`, then `fail2ban-client reload`."
         )
 
 

@@ -16,13 +16,7 @@ from portsentry_py.fail2ban.pack import ETC, FILTER, JAIL, LOG, MODES
 
 _ACTION_ENDS = (".conf", ".local", ".py")
 # The stock actions whose names contain the key run the program.
-_PROGRAMS = {
-    "nft": "nft",
-    "iptables": "iptables",
-    "ipset": "ipset",
-    "firewallcmd": "firewall-cmd",
-    "ufw": "ufw",
-}
+_PROGRAMS = {"nft": "nft", "iptables": "iptables", "ipset": "ipset", "firewallcmd": "firewall-cmd", "ufw": "ufw"}
 _PROGRAM_PLACES = ("usr/sbin", "usr/bin", "sbin", "bin", "usr/local/sbin", "usr/local/bin")
 _LOG_TAIL_BYTES = 1 << 20
 _C_DAEMONS = ("usr/sbin/portsentry", "usr/local/sbin/portsentry")

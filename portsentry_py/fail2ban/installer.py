@@ -123,9 +123,7 @@ def _key(file: PackFile, content: bytes) -> tuple[str, str]:
 
 
 def _diff(path: Path, installed: bytes, file: PackFile) -> str:
-    before, after = (
-        text.decode("utf-8", "backslashreplace").splitlines() for text in (installed, file.content)
-    )
+    before, after = (text.decode("utf-8", "backslashreplace").splitlines() for text in (installed, file.content))
     return "\n".join(difflib.unified_diff(before, after, str(path), f"{file.target} (shipped)", lineterm=""))
 
 
@@ -185,9 +183,5 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EPERM}:
-            raise PermissionDenied(
-                f"{path}: cannot write it (permission denied); run this as root."
-            ) from error
-        raise OutputError(
-            f"{path}: cannot write it ({error.strerror}); correct that and run this again."
-        ) from error
+            raise PermissionDenied(f"{path}: cannot write it (permission denied); run this as root.") from error
+        raise OutputError(f"{path}: cannot write it ({error.strerror}); correct that and run this again.") from error

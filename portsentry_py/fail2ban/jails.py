@@ -10,13 +10,7 @@ from typing import Literal
 
 from portsentry_py.errors import Fail2banError, PermissionDenied, PortsentryError
 from portsentry_py.events.model import EvidenceEvent, utc
-from portsentry_py.fail2ban.client import (
-    CommandFailed,
-    Fail2banClient,
-    JailNotLoaded,
-    NotAnswering,
-    NotInstalled,
-)
+from portsentry_py.fail2ban.client import CommandFailed, Fail2banClient, JailNotLoaded, NotAnswering, NotInstalled
 from portsentry_py.fail2ban.pack import JAIL
 
 Standing = Literal["answers", "absent", "silent", "forbidden", "failed"]

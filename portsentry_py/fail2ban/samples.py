@@ -150,9 +150,7 @@ def _hostile() -> Iterator[Sample]:
         bait, bait_in_hex = f"192.0.2.{number}", f"c000:{0x200 + number:x}"
         yield Sample(name, bait, line.replace("192.0.2.1", bait).replace("c000:201", bait_in_hex))
     second = event_line("198.51.100.2")[:-1] + ',"src_ip":"192.0.2.253","via":{"src_ip":"192.0.2.254"}}'
-    yield Sample(
-        "first of several sources", "198.51.100.2", second, modes_for("scan", "ban", False, "port_scan")
-    )
+    yield Sample("first of several sources", "198.51.100.2", second, modes_for("scan", "ban", False, "port_scan"))
 
 
 def _hostile_networks() -> Iterator[Sample]:

@@ -49,9 +49,7 @@ def default_interfaces() -> list[str]:
     return sorted(
         name
         for name, stats in psutil.net_if_stats().items()
-        if stats.isup
-        and "loopback" not in stats.flags.split(",")
-        and not (_SYS_NET / name / "master").exists()
+        if stats.isup and "loopback" not in stats.flags.split(",") and not (_SYS_NET / name / "master").exists()
     )
 
 

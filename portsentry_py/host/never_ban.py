@@ -65,9 +65,7 @@ def _sshd_ports(path: Path) -> Iterator[int]:
 
 def _streams(root: Path, name: str) -> set[int]:
     """Ports of a socket unit and its drop-ins; an empty value cancels all before it."""
-    unit = next(
-        (root / folder / name for folder in reversed(_UNITS) if (root / folder / name).is_file()), None
-    )
+    unit = next((root / folder / name for folder in reversed(_UNITS) if (root / folder / name).is_file()), None)
     drop_ins = {path.name: path for folder in _UNITS for path in root.glob(f"{folder}/{name}.d/*.conf")}
     found: set[int] = set()
     for path in (*([unit] if unit else []), *(drop_ins[key] for key in sorted(drop_ins))):

@@ -37,10 +37,7 @@ def read_sockets(traps: frozenset[int]) -> Sockets:
 
 
 def served(
-    connections: Iterable[Any],
-    traps: frozenset[int],
-    ssh: frozenset[int],
-    program: Callable[[int], str | None],
+    connections: Iterable[Any], traps: frozenset[int], ssh: frozenset[int], program: Callable[[int], str | None]
 ) -> Sockets:
     """What a socket table says. Sockets bound to loopback do not count: nobody else can reach them.
 

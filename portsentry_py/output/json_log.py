@@ -177,11 +177,7 @@ class FileSink:
         partial, self._partial = self._partial, None
         end = status.st_size
         done = 0
-        if partial is not None and (partial.line, partial.file, partial.end) == (
-            line,
-            _identity(status),
-            end,
-        ):
+        if partial is not None and (partial.line, partial.file, partial.end) == (line, _identity(status), end):
             done = partial.done
         # The read gives nothing if the file was truncated just now.
         elif end and os.pread(self._descriptor, 1, end - 1) not in {b"\n", b""}:

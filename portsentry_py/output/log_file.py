@@ -141,9 +141,7 @@ def refusal(path: Path, error: OSError | ValueError) -> PortsentryError:
     """Why the log cannot be written, and the fix, in one sentence."""
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EPERM and os.geteuid() == 0:
-        return PermissionDenied(
-            f"{path}: even root may not write the log; take away chattr's +i (see lsattr)."
-        )
+        return PermissionDenied(f"{path}: even root may not write the log; take away chattr's +i (see lsattr).")
     if isinstance(error, PermissionError):
         return PermissionDenied(f"{path}: you may not write the log; run as root or name another log.")
     reason = (error.strerror if isinstance(error, OSError) else None) or error

@@ -124,9 +124,7 @@ class LauncherClient:
             self._process.kill()  # it may be stopped
             self.close()
             if not self._replaceable:
-                raise RightsLost(
-                    "the launcher has ended, and with it the right to capture; restart portsentry-py."
-                )
+                raise RightsLost("the launcher has ended, and with it the right to capture; restart portsentry-py.")
             self._start()
             answer = self._exchange(request, descriptors)
         if answer is None:

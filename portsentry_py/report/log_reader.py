@@ -123,9 +123,7 @@ def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
             f"{path}: you may not read the log; run as root or join the group that may (adm)."
         ) from error
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: there is no such log; start the sensor or name another with --log."
-        ) from error
+        raise InputError(f"{path}: there is no such log; start the sensor or name another with --log.") from error
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise InputError(f"{path}: cannot read the log ({reason}); name another with --log.") from error

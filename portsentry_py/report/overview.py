@@ -207,10 +207,7 @@ def _log(tail: LogTail, now_us: int) -> LogView:
 
 def _explained(jail: JailState, tail: LogTail) -> JailState:
     """The jail with the evidence of its bans, and with a note if it does not read this log."""
-    bans = (
-        replace(ban, evidence=tail.bans.get(ban.address) or tail.sources.get(ban.address))
-        for ban in jail.bans
-    )
+    bans = (replace(ban, evidence=tail.bans.get(ban.address) or tail.sources.get(ban.address)) for ban in jail.bans)
     return replace(jail, bans=tuple(bans), note=jail.note or _jail_note(jail, tail.path))
 
 
@@ -218,9 +215,7 @@ def _jail_note(jail: JailState, log: Path) -> str:
     """What is wrong with the logs of a jail. In fail2ban's list, a path with blanks cannot be recognized."""
     if not jail.logs:
         return f"it reads no file, so nothing is banned; set backend = auto for [{jail.name}] in jail.local."
-    if " " in str(log) or os.path.realpath(log) in {
-        os.path.realpath(path) for path in jail.logs if "\0" not in path
-    }:
+    if " " in str(log) or os.path.realpath(log) in {os.path.realpath(path) for path in jail.logs if "\0" not in path}:
         return ""
     return f"it reads {', '.join(jail.logs)}, not {log}; set logpath for [{jail.name}] in jail.local."
 

@@ -79,9 +79,7 @@ def _log(log: LogView) -> Text:
 
 
 def _jail(jail: JailState) -> Text:
-    now, total = (
-        "?" if number is None else str(number) for number in (jail.currently_banned, jail.total_banned)
-    )
+    now, total = ("?" if number is None else str(number) for number in (jail.currently_banned, jail.total_banned))
     return _with_note(Text(f"{jail.name}: {now} banned now, {total} since fail2ban started"), jail.note)
 
 
@@ -111,9 +109,7 @@ def _left(ban: JailBan) -> str:
 
 
 def _sources(overview: Overview) -> Table:
-    table = _table(
-        "latest sources", ("time (UTC)", "source", "verdict", "type", "technique", "ports", "reason")
-    )
+    table = _table("latest sources", ("time (UTC)", "source", "verdict", "type", "technique", "ports", "reason"))
     for line in overview.sources:
         _add(
             table,

@@ -184,9 +184,7 @@ class Daemon:
         kept = {name: getattr(self._settings, name) for name in RESTART_KEYS}
         changed = [name for name in RESTART_KEYS if getattr(settings, name) != kept[name]]
         if changed:
-            _diagnostics.warning(
-                "%s: a reload does not change these; restart the sensor.", ", ".join(changed)
-            )
+            _diagnostics.warning("%s: a reload does not change these; restart the sensor.", ", ".join(changed))
         served_udp = self._settings.served.udp
         self._settings = replace(settings, **kept)
         self._pipeline.set_settings(self._settings)

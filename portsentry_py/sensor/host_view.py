@@ -23,9 +23,7 @@ class HostView:
         try:
             self.state = self._read(home)
         except OSError as error:
-            raise CaptureError(
-                f"cannot read addresses and sockets: {error.strerror}; raise the limit."
-            ) from error
+            raise CaptureError(f"cannot read addresses and sockets: {error.strerror}; raise the limit.") from error
 
     def _read(self, home: Networks) -> HostState:
         return host_state(home, self._traps)

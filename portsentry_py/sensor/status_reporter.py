@@ -26,9 +26,7 @@ class StatusReporter:
         clock: the time.
     """
 
-    def __init__(
-        self, pipeline: Pipeline, captures: CaptureSupervisor, outputs: Dispatcher, clock: Clock
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, captures: CaptureSupervisor, outputs: Dispatcher, clock: Clock) -> None:
         self._pipeline = pipeline
         self._captures = captures
         self._outputs = outputs
@@ -89,9 +87,7 @@ class StatusReporter:
 
     def _warn_if_blind(self, counts: dict[str, int]) -> None:
         """A tshark with other columns would leave the sensor running and blind."""
-        seen, malformed = (
-            counts[name] - self._reported.get(name, 0) for name in ("packets", "packets_malformed")
-        )
+        seen, malformed = (counts[name] - self._reported.get(name, 0) for name in ("packets", "packets_malformed"))
         if malformed > _MANY_PACKETS and 2 * malformed > seen:
             _diagnostics.error(
                 "%d of %d packets of the last minute could not be understood: is tshark %s supported? "

@@ -74,11 +74,7 @@ def _sources(
     for some in _latest_first(records, _SOURCES_IN_BLOCK):
         endpoints = _Numbered()
         # A record may have been evicted since, and its source have another one now.
-        sources = [
-            _saved_source(one, scans.get(id(one), ()), endpoints, settled_us)
-            for one in some
-            if not one.evicted
-        ]
+        sources = [_saved_source(one, scans.get(id(one), ()), endpoints, settled_us) for one in some if not one.evicted]
         yield list(endpoints), sources
 
 
@@ -95,17 +91,10 @@ class _Numbered(dict[Endpoint, int]):
         return number
 
 
-def _saved_source(
-    record: SourceRecord, scans: Iterable[Scan], endpoints: _Numbered, settled_us: int
-) -> SavedSource:
+def _saved_source(record: SourceRecord, scans: Iterable[Scan], endpoints: _Numbered, settled_us: int) -> SavedSource:
     unserved = [
         SavedAttempt(
-            endpoints[endpoint],
-            attempt.first_us,
-            attempt.last_us,
-            attempt.scan_type,
-            attempt.settled,
-            attempt.refused,
+            endpoints[endpoint], attempt.first_us, attempt.last_us, attempt.scan_type, attempt.settled, attempt.refused
         )
         for endpoint, attempt in islice(reversed(record.unserved.items()), MAX_JUDGED)
         if attempt.settled or attempt.last_us < settled_us
@@ -196,8 +185,7 @@ class _Reader:
             known += map(self._record, block.known)
             newcomers += map(self._record, block.newcomers)
             learned += [
-                Learned(self._addresses[one.address], one.kind, one.port, one.answered_us)
-                for one in block.learned
+                Learned(self._addresses[one.address], one.kind, one.port, one.answered_us) for one in block.learned
             ]
             servers += [(self._addresses[address], kind) for address, kind in block.servers]
         _expect_each_once((record.source, record.direction) for record in [*known, *newcomers])

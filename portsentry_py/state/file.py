@@ -141,9 +141,7 @@ class StateFile:
             return
         try:
             self._acquire()
-            self._replace(
-                b"portsentry-py state %d %d %s\n" % (VERSION, len(content), digest.encode()), content
-            )
+            self._replace(b"portsentry-py state %d %d %s\n" % (VERSION, len(content), digest.encode()), content)
         except OSError as error:
             self._fail(error)
             return

@@ -35,13 +35,7 @@ from tests.support.paths import DOCS, MEASUREMENTS, PACKAGE, ROOT
 
 README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
-PAGES = [
-    README,
-    CHANGELOG,
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "fail2ban/README.md",
-    *sorted(DOCS.rglob("*.md")),
-]
+PAGES = [README, CHANGELOG, ROOT / "CONTRIBUTING.md", ROOT / "fail2ban/README.md", *sorted(DOCS.rglob("*.md"))]
 # Their names of things are names of modules and classes as well.
 DEVELOPERS = {ROOT / "CONTRIBUTING.md", DOCS / "architecture.md", DOCS / "glossary.md"}
 OTHER_WORDS = {"no_new_privs", "io_uring", "banaction_allports", "already_banned"}
@@ -71,9 +65,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The commands in the blocks and between the backticks, each in words."""
     lines = [line for block in blocks(page) for line in block.splitlines()]
     for line in (*lines, *spans(page)):
-        if re.match(
-            r"(\S*/)?(portsentry-py|python|quickstart)( |$)|make [a-z0-9-]+( [A-Z]+=.*| *#.*)?$", line
-        ):
+        if re.match(r"(\S*/)?(portsentry-py|python|quickstart)( |$)|make [a-z0-9-]+( [A-Z]+=.*| *#.*)?$", line):
             for command in re.split(r"&&|\|", line):
                 yield shlex.split(command, comments=True)
 
@@ -112,10 +104,7 @@ EVENT_KEYS = {"event_type", *(item.name for event in model.EVENT_CLASSES for ite
 
 
 def command_table() -> str:
-    rows = (
-        f"| `portsentry-py {path}` | {command.get_short_help_str(200)} |"
-        for path, command in COMMANDS.items()
-    )
+    rows = (f"| `portsentry-py {path}` | {command.get_short_help_str(200)} |" for path, command in COMMANDS.items())
     return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 
@@ -154,9 +143,7 @@ def word_table() -> str:
         "SensorState": "`state` of the sensor",
         "SensorReason": "`reason` of the sensor",
     }
-    rows = (
-        f"| {key} | {', '.join(f'`{word}`' for word in VOCABULARIES[name])} |" for name, key in keys.items()
-    )
+    rows = (f"| {key} | {', '.join(f'`{word}`' for word in VOCABULARIES[name])} |" for name, key in keys.items())
     assert set(keys) == set(VOCABULARIES) - {"Reason"}
     return "\n".join(["| key | words |", "|---|---|", *rows])
 
@@ -204,15 +191,11 @@ def test_the_index_has_every_page() -> None:
 
 def test_the_summary_of_measurements_has_every_page() -> None:
     summary = MEASUREMENTS / "README.md"
-    assert [page.name for page in MEASUREMENTS.glob("*.md") if f"({page.name}" not in text(summary)] == [
-        summary.name
-    ]
+    assert [page.name for page in MEASUREMENTS.glob("*.md") if f"({page.name}" not in text(summary)] == [summary.name]
 
 
 def test_every_figure_in_the_summary_of_measurements_is_on_its_page() -> None:
-    rows = re.findall(
-        r"^\| \[[^]]+\]\(([^)#]+).*\| (.*) \| `make", text(MEASUREMENTS / "README.md"), re.MULTILINE
-    )
+    rows = re.findall(r"^\| \[[^]]+\]\(([^)#]+).*\| (.*) \| `make", text(MEASUREMENTS / "README.md"), re.MULTILINE)
     assert len(rows) > 1
     for page, headline in rows:
         on_page = set(re.findall(r"\d[\d,.]*\d|\d", text(MEASUREMENTS / page)))
@@ -244,9 +227,7 @@ def test_every_name_of_a_page_exists(page: Path) -> None:
     known = {*KEYS, *EVENT_KEYS, *OTHER_WORDS, *(word for words in VOCABULARIES.values() for word in words)}
     known |= {key.rsplit(".", 1)[-1] for key in KEYS} | set(PROFILES)
     if page in DEVELOPERS:
-        known |= {word for path in PACKAGE.rglob("*.py") for word in re.findall(r"\w+", text(path))} | set(
-            CORE
-        )
+        known |= {word for path in PACKAGE.rglob("*.py") for word in re.findall(r"\w+", text(path))} | set(CORE)
     sections = "|".join({key.partition(".")[0] for key in KEYS if "." in key})
     long_options = {option for command in COMMANDS.values() for option in options(command)} | OTHER_OPTIONS
     for span in spans(page):
@@ -314,11 +295,7 @@ def test_what_is_installed_as_a_service_is_upgraded_and_removed() -> None:
 
 
 def test_the_detection_page_names_every_word() -> None:
-    named = {*VOCABULARIES["ScanType"], *VOCABULARIES["Technique"], *PROFILES} - {
-        "unknown",
-        "none",
-        "default",
-    }
+    named = {*VOCABULARIES["ScanType"], *VOCABULARIES["Technique"], *PROFILES} - {"unknown", "none", "default"}
     assert sorted(word for word in named if f"`{word}`" not in text(DOCS / "detection.md")) == []
 
 

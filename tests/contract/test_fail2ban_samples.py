@@ -39,13 +39,7 @@ def fail2ban_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_samples(tree: Path, samples: str) -> subprocess.CompletedProcess[str]:
     (tree / "fail2ban/tests/files/logs/portsentry-py").write_text(samples, encoding="utf-8")
     done = subprocess.run(
-        [
-            SYSTEM_PYTHON,
-            "bin/fail2ban-testcases",
-            "--no-network",
-            "--no-gamin",
-            "testSampleRegexsPORTSENTRY-PY",
-        ],
+        [SYSTEM_PYTHON, "bin/fail2ban-testcases", "--no-network", "--no-gamin", "testSampleRegexsPORTSENTRY-PY"],
         cwd=tree,
         check=False,
         capture_output=True,
@@ -69,10 +63,7 @@ def test_the_runner_of_fail2ban_accepts_the_samples(fail2ban_tree: Path) -> None
         ('"host": "203.0.113.0/24"', '"host": "203.0.113.0"'),
         ('"dport": "23"', '"dport": "24"'),
         ('"match": true', '"match": false'),
-        (
-            '"match": false, "desc": "source mapped into IPv6"',
-            '"match": true, "desc": "source mapped into IPv6"',
-        ),
+        ('"match": false, "desc": "source mapped into IPv6"', '"match": true, "desc": "source mapped into IPv6"'),
     ],
 )
 def test_the_runner_of_fail2ban_refuses_a_false_sample(fail2ban_tree: Path, truth: str, lie: str) -> None:

@@ -158,9 +158,7 @@ def _may_import(module: str, other: str) -> bool:
         return True
     if _floor(there) == _floor(here):
         return (here, there) in SIDEWAYS
-    return _floor(there) < _floor(here) and (
-        here not in NARROW or not {other, there}.isdisjoint(NARROW[here])
-    )
+    return _floor(there) < _floor(here) and (here not in NARROW or not {other, there}.isdisjoint(NARROW[here]))
 
 
 def _stage(module: str) -> int:

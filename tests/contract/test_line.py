@@ -96,9 +96,7 @@ def test_the_schema_is_a_schema() -> None:
 
 
 @pytest.mark.parametrize("event_class", EVENT_CLASSES)
-def test_dataclass_schema_and_documentation_have_the_same_keys_in_the_same_order(
-    event_class: type[Event],
-) -> None:
+def test_dataclass_schema_and_documentation_have_the_same_keys_in_the_same_order(event_class: type[Event]) -> None:
     parts = {part["title"]: part for part in schema.schema()["oneOf"]}
     assert list(parts[event_class.event_type]["properties"]) == keys(event_class)
     assert documented()[event_class.event_type] == keys(event_class)
@@ -123,9 +121,7 @@ def test_no_value_can_be_free_text(event_class: type[Event]) -> None:
     """Only the sensor itself or the operator may choose a text."""
     part = next(part for part in schema.schema()["oneOf"] if part["title"] == event_class.event_type)
     free = {
-        name
-        for name, shape in part["properties"].items()
-        if shape.get("type") == "string" and "pattern" not in shape
+        name for name, shape in part["properties"].items() if shape.get("type") == "string" and "pattern" not in shape
     }
     assert free <= {"in_iface", "version"}
 
@@ -159,9 +155,7 @@ TRAFFIC: dict[str, tuple[Settings, list[Sent]]] = {
     "ignored": (strict(ignore=(ip_network("203.0.113.0/24"),)), refused(syn(SCANNER, *range(11, 40)))),
     "everything": (
         strict(connections="all"),
-        in_time(
-            visit(FRIEND, 80, 443), udp(SCANNER, 19, 161), syn(SCANNER, 1, 2), syn("169.254.9.9", 1, 2, 3, 4)
-        ),
+        in_time(visit(FRIEND, 80, 443), udp(SCANNER, 19, 161), syn(SCANNER, 1, 2), syn("169.254.9.9", 1, 2, 3, 4)),
     ),
     "answered late": (strict(), [*LATE, *map(syn_ack, LATE)]),
 }
@@ -174,9 +168,7 @@ def every_event() -> list[Event]:
     for settings, traffic in TRAFFIC.values():
         pipeline = Pipeline(settings, US)
         found += [*watch(pipeline, traffic), *pipeline.finish(), *pipeline.advance(micros(500))]
-        found.append(
-            status_event(pipeline, micros(500), "stopped", "signal", loss=lost(3), restarts=1, lines_lost=2)
-        )
+        found.append(status_event(pipeline, micros(500), "stopped", "signal", loss=lost(3), restarts=1, lines_lost=2))
     return found
 
 
@@ -245,9 +237,7 @@ HOSTILE = (
 )
 NAMES = st.sampled_from([*HOSTILE, "", "eth0", "br-1.7@x:2", "a,b"]) | st.text(max_size=70)
 NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
-NUMBERS = st.integers().map(str) | st.sampled_from(
-    ["", "0", "4095", "4096", "-1", "7,8", "\u0663", "1_0", "v"]
-)
+NUMBERS = st.integers().map(str) | st.sampled_from(["", "0", "4095", "4096", "-1", "7,8", "\u0663", "1_0", "v"])
 
 
 def one_line(line: bytes) -> dict[str, Any]:
@@ -272,8 +262,7 @@ def filled(event_class: type[Event]) -> st.SearchStrategy[Event]:
     """Any event of a class, within the types of its fields and the values that the core allows."""
     hints = get_type_hints(event_class)
     return st.builds(
-        event_class,
-        **{item.name: values(item, hints[item.name]) for item in dataclasses.fields(event_class)},
+        event_class, **{item.name: values(item, hints[item.name]) for item in dataclasses.fields(event_class)}
     )
 
 
@@ -299,9 +288,7 @@ def values(item: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
         return named[item.name]
     if unit in units:
         return units[unit]
-    words = [
-        word for part in (hint, *get_args(hint)) if get_origin(part) is Literal for word in get_args(part)
-    ]
+    words = [word for part in (hint, *get_args(hint)) if get_origin(part) is Literal for word in get_args(part)]
     if words:
         return st.sampled_from(words) | (st.none() if type(None) in get_args(hint) else st.nothing())
     if hint is bool:

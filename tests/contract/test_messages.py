@@ -103,9 +103,7 @@ def test_the_troubleshooting_page_has_the_message(module: str, message: str) -> 
 
 def test_the_page_has_every_exit_code() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE.partition("## Exit codes")[2], re.MULTILINE))
-    classes = [
-        one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, PortsentryError)
-    ]
+    classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, PortsentryError)]
     assert {int(code) for code in rows} == {one.exit_code for one in classes} | {0, 130}
 
 

@@ -36,9 +36,7 @@ def _directives(name: str) -> list[list[str]]:
 
 
 def _systemd_version() -> int:
-    done = subprocess.run(
-        [require_tool("systemd-analyze"), "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([require_tool("systemd-analyze"), "--version"], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[1])
 
 
@@ -129,16 +127,13 @@ def test_systemd_creates_the_user(tmp_path: Path) -> None:
     require_root()
     (tmp_path / "etc").mkdir()
     subprocess.run(
-        [require_tool("systemd-sysusers"), f"--root={tmp_path}", CONFIG / "portsentry-py.sysusers"],
-        check=True,
+        [require_tool("systemd-sysusers"), f"--root={tmp_path}", CONFIG / "portsentry-py.sysusers"], check=True
     )
     passwd = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
     (ours,) = [line for line in passwd if line[0] == USER]
     assert ours[5:] == ["/var/lib/portsentry-py", "/usr/sbin/nologin"]
     assert 0 < int(ours[2]) < 1000, "a system account"
-    groups = {
-        line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()
-    }
+    groups = {line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()}
     assert groups == {USER: "", "wireshark": USER}
 
 
@@ -160,12 +155,7 @@ def test_systemd_creates_the_log(tmp_path: Path, before: str) -> None:
         log.write_text("a line\n")
         log.chmod(0o666 if before == "open_to_all" else 0o640)
     done = subprocess.run(
-        [
-            require_tool("systemd-tmpfiles"),
-            "--create",
-            f"--root={tmp_path}",
-            CONFIG / "portsentry-py.tmpfiles",
-        ],
+        [require_tool("systemd-tmpfiles"), "--create", f"--root={tmp_path}", CONFIG / "portsentry-py.tmpfiles"],
         capture_output=True,
         text=True,
         check=False,

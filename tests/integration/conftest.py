@@ -30,9 +30,7 @@ def start_sensor(lab: Lab, tmp_path: Path) -> Iterator[StartSensor]:
     """Start the sensor with settings that the test chooses."""
     with ExitStack() as stack:
 
-        def start(
-            *, copy: bool = False, iface: str = IFACE, program: tuple[str, ...] = RUN, **settings: Any
-        ) -> Sensor:
+        def start(*, copy: bool = False, iface: str = IFACE, program: tuple[str, ...] = RUN, **settings: Any) -> Sensor:
             sensor = Sensor(lab.target, tmp_path, settings, copy=copy, iface=iface, program=program)
             stack.callback(sensor.stop)
             sensor.wait_until_ready()

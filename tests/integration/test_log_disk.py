@@ -54,9 +54,7 @@ def numbers(*files: Path) -> list[int]:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [
-        record.getMessage() for record in caplog.records if record.name == "portsentry_py.output.async_writer"
-    ]
+    return [record.getMessage() for record in caplog.records if record.name == "portsentry_py.output.async_writer"]
 
 
 def tick_until(sink: AsyncWriter[Event], look: Callable[[], object]) -> None:

@@ -105,11 +105,7 @@ def one_by_one(made: Bench, scans: int) -> list[Ban]:
     addresses = [address(number) for number in range(scans)]
     for source in addresses:
         nmap = made.lab.scanner.start(*NMAP, *ORDINARY, "-S", source, made.lab.target.ipv4[0])
-        wait_for(
-            partial(made.ruled.get, source),
-            f"a rule about {source}",
-            evidence=made.jail.evidence,
-        )
+        wait_for(partial(made.ruled.get, source), f"a rule about {source}", evidence=made.jail.evidence)
         nmap.kill()
         nmap.wait()
     return made.bans(addresses)
@@ -145,11 +141,7 @@ def row(what: str, bans: list[Ban]) -> list[str]:
     seconds = sorted(ban.seconds for ban in bans)
     probes = statistics.median(ban.probes for ban in bans)
     ninth = seconds[max(0, -(-9 * len(seconds) // 10) - 1)]
-    return [
-        what,
-        *(f"{one:.2f} s" for one in (statistics.median(seconds), ninth, seconds[-1])),
-        f"{probes:.0f}",
-    ]
+    return [what, *(f"{one:.2f} s" for one in (statistics.median(seconds), ninth, seconds[-1])), f"{probes:.0f}"]
 
 
 def shown(rows: Sequence[Sequence[str]]) -> str:

@@ -7,9 +7,7 @@ from tests.lab.fail2ban_matrix import Row, shown
 
 def test_a_row_says_what_worked_and_how_long_it_took() -> None:
     row = Row("1.0.2 (Debian)", "nftables", "IPv4", 0.44, 0.11)
-    assert shown([row]).endswith(
-        "| 1.0.2 (Debian) | nftables | IPv4 | 0.4 s | refused | refused | 0.1 s | 0 |\n"
-    )
+    assert shown([row]).endswith("| 1.0.2 (Debian) | nftables | IPv4 | 0.4 s | refused | refused | 0.1 s | 0 |\n")
     assert row.ok
 
 

@@ -21,20 +21,11 @@ DAY_SECONDS = 86_400
 
 
 def call(
-    src: str,
-    port: int,
-    *,
-    at: float,
-    dst: str = HOST,
-    src_port: int = 0,
-    options: bytes = STACK_OPTIONS,
-    ttl: int = 57,
+    src: str, port: int, *, at: float, dst: str = HOST, src_port: int = 0, options: bytes = STACK_OPTIONS, ttl: int = 57
 ) -> Sent:
     """A SYN with a sequence number of its own, as a stack sends it."""
     chosen = crc32(f"{src} {dst} {port} {at}".encode())
-    return tcp(
-        src, dst, src_port or 32_768 + chosen % 28_000, port, SYN, at=at, seq=chosen, options=options, ttl=ttl
-    )
+    return tcp(src, dst, src_port or 32_768 + chosen % 28_000, port, SYN, at=at, seq=chosen, options=options, ttl=ttl)
 
 
 def served(asked: Sent, *, read: int = SERVED_BYTES, lasts: float = 0.2) -> list[Sent]:

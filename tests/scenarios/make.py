@@ -28,9 +28,7 @@ def make(one: Scenario) -> list[str]:
         if text:
             (one.folder / file).write_text(text, encoding="utf-8")
     with tempfile.TemporaryDirectory() as elsewhere:
-        lines = one.replayed(
-            one.write_capture(one.capture if one.committed else Path(elsewhere, "capture.pcap"))
-        )
+        lines = one.replayed(one.write_capture(one.capture if one.committed else Path(elsewhere, "capture.pcap")))
     found = one.contradictions(lines)
     if not found:
         (one.folder / "expected.jsonl").write_bytes(b"".join(lines))

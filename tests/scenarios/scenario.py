@@ -77,9 +77,7 @@ class Scenario:
         given, home = self.folder / "config.yaml", self.folder / "home"
         settings = loader.load(given) if given.exists() else Settings()
         networks = home.read_text(encoding="utf-8").split() if home.exists() else []
-        player = Replay(
-            settings, tuple(map(ip_network, networks)), find_tools(), lambda _path, _packets: None
-        )
+        player = Replay(settings, tuple(map(ip_network, networks)), find_tools(), lambda _path, _packets: None)
         return log_lines(player.events([capture]))
 
     def contradictions(self, lines: list[bytes]) -> list[str]:
@@ -93,11 +91,7 @@ class Scenario:
 
 
 def scenario(
-    *names: Named,
-    home: str = f"{HOST} {HOST6}",
-    config: str = "",
-    quiet: bool = False,
-    committed: bool = True,
+    *names: Named, home: str = f"{HOST} {HOST6}", config: str = "", quiet: bool = False, committed: bool = True
 ) -> Callable[[Callable[[], list[Sent]]], Scenario]:
     """Make a scenario of the function that makes its traffic; the docstring is its README."""
 

@@ -23,9 +23,7 @@ def test_every_scenario_has_its_folder_and_the_other_way_round() -> None:
 
 
 @pytest.mark.parametrize("one", ALL)
-def test_a_replay_gives_the_expected_lines_and_understands_every_packet(
-    one: Scenario, tmp_path: Path
-) -> None:
+def test_a_replay_gives_the_expected_lines_and_understands_every_packet(one: Scenario, tmp_path: Path) -> None:
     require_tool("tshark")
     lines = one.replayed(one.capture if one.committed else one.write_capture(tmp_path / "capture.pcap"))
 

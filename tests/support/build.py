@@ -210,17 +210,7 @@ def across(
     """A SYN to each port of each host, as an operating system sends it."""
     pairs = [(host, port) for host in hosts for port in ports]
     return [
-        tcp(
-            src,
-            host,
-            41_000 + nth,
-            port,
-            SYN,
-            at=at + nth * every,
-            seq=7 + nth,
-            options=STACK_OPTIONS,
-            ttl=ttl,
-        )
+        tcp(src, host, 41_000 + nth, port, SYN, at=at + nth * every, seq=7 + nth, options=STACK_OPTIONS, ttl=ttl)
         for nth, (host, port) in enumerate(pairs)
     ]
 
@@ -230,9 +220,7 @@ def connect(src: str, *ports: int, dst: str = "", at: float = 0.0, every: float 
     return [
         packet
         for nth, port in enumerate(ports)
-        for packet in syn(
-            src, port, dst=dst, src_port=50_000 + nth, at=at + nth * every, options=STACK_OPTIONS
-        )
+        for packet in syn(src, port, dst=dst, src_port=50_000 + nth, at=at + nth * every, options=STACK_OPTIONS)
     ]
 
 
@@ -287,13 +275,7 @@ def udp(
     """One datagram to each port of the host."""
     target = dst or (HOST6 if ":" in src else HOST)
     return [
-        Sent(
-            micros(at + nth * every),
-            src,
-            target,
-            UDP,
-            struct.pack("!HHHH", src_port, port, 8 + len(data), 0) + data,
-        )
+        Sent(micros(at + nth * every), src, target, UDP, struct.pack("!HHHH", src_port, port, 8 + len(data), 0) + data)
         for nth, port in enumerate(ports)
     ]
 
@@ -405,9 +387,7 @@ def statuses(events: Iterable[Event]) -> list[StatusEvent]:
 
 def records(events: Iterable[Event], *without: str) -> list[dict[str, object]]:
     """The lines as mappings, without some keys."""
-    return [
-        {key: content for key, content in to_record(event).items() if key not in without} for event in events
-    ]
+    return [{key: content for key, content in to_record(event).items() if key not in without} for event in events]
 
 
 def log_lines(events: Iterable[Event]) -> list[bytes]:

@@ -39,9 +39,7 @@ logpath = {log}
 NFTABLES = "[DEFAULT]\nbanaction = nftables\nbanaction_allports = nftables[type=allports]\n"
 IPTABLES = "[DEFAULT]\nbanaction = iptables\nbanaction_allports = iptables-allports\n"
 IPSET = "[DEFAULT]\nbanaction = iptables-ipset-proto6\nbanaction_allports = iptables-ipset-proto6-allports\n"
-_NETWORK = (
-    "[portsentry]\nenabled = false\n[portsentry-net]\nenabled = true\nbanaction = portsentry-py-%s-net\n"
-)
+_NETWORK = "[portsentry]\nenabled = false\n[portsentry-net]\nenabled = true\nbanaction = portsentry-py-%s-net\n"
 NETWORK_FIREWALLS = {name: _NETWORK % name for name in ("nft", "ipset")}
 FIREWALLS = {"nftables": NFTABLES, "iptables": IPTABLES, "ipset": IPSET}
 
@@ -175,12 +173,7 @@ class Fail2banServer:
 
     def listing(self) -> str:
         """Everything that the kernel of the host holds for its firewalls."""
-        commands = (
-            ("nft", "list", "ruleset"),
-            ("iptables-save",),
-            ("ip6tables-save",),
-            ("ipset", "list"),
-        )
+        commands = (("nft", "list", "ruleset"), ("iptables-save",), ("ip6tables-save",), ("ipset", "list"))
         return "\n".join(self.host.run(*command).stdout for command in commands)
 
     def messages(self) -> list[str]:
@@ -216,11 +209,5 @@ def scan_line(
     """Write a line as the sensor does, dated now."""
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return event_line(
-        address,
-        event_type,
-        verdict,
-        verified=verified,
-        technique=technique,
-        network=network,
-        timestamp=now,
+        address, event_type, verdict, verified=verified, technique=technique, network=network, timestamp=now
     )

@@ -53,9 +53,7 @@ class Host:
         """
         return ["nsenter", f"--net={NAMESPACES / self.namespace}", "--", *map(str, command)]
 
-    def run(
-        self, *command: str | Path, seconds: float = 120, text: str = ""
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str | Path, seconds: float = 120, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command to its end, with this text as its input; the caller judges the exit code."""
         return subprocess.run(
             self.inside(*command), input=text, capture_output=True, text=True, timeout=seconds, check=False
@@ -78,9 +76,7 @@ class Host:
         stderr: IO[str] | None = None,
     ) -> subprocess.Popen[str]:
         """Start a command that ends with the lab at the latest."""
-        process = subprocess.Popen(
-            self.inside(*command), stdin=stdin, stdout=stdout, stderr=stderr, text=True
-        )
+        process = subprocess.Popen(self.inside(*command), stdin=stdin, stdout=stdout, stderr=stderr, text=True)
         self.started.append(process)
         return process
 
@@ -104,9 +100,7 @@ class Host:
         if service.stdout is None or service.stdout.readline() != "ready\n":
             raise AssertionError(f"{self.role} does not {role}")
 
-    def connect(
-        self, address: str, port: int, *, source: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def connect(self, address: str, port: int, *, source: str | None = None) -> subprocess.CompletedProcess[str]:
         """Try one TCP connection, which is one SYN when the port is closed."""
         return self.peer("connect", address, str(port), *([source] if source else []))
 
@@ -121,9 +115,7 @@ class Host:
 
     def load_burst(self, iface: str, frames: Iterable[bytes]) -> subprocess.Popen[str]:
         """These frames to a sender that sends them all at once when its input is closed."""
-        sender = self.start(
-            sys.executable, _PEERS, "burst", iface, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        sender = self.start(sys.executable, _PEERS, "burst", iface, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if sender.stdin is None:
             raise AssertionError("no pipe")
         for frame in frames:
@@ -202,9 +194,7 @@ def sweep() -> None:
 
 def remove(namespace: str) -> None:
     """Take a host down, with every process in it."""
-    inside = subprocess.run(
-        ["ip", "netns", "pids", namespace], capture_output=True, text=True, timeout=30, check=False
-    )
+    inside = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, timeout=30, check=False)
     for pid in inside.stdout.split():
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)

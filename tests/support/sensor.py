@@ -106,9 +106,7 @@ class Sensor:
 
     def wait_until_ready(self) -> None:
         """Return when the sensor says that it captures, and tshark is what it will be."""
-        self.wait_for(
-            lambda: len(self.matching(event_type="status", state="started")) == self._starts, "its start"
-        )
+        self.wait_for(lambda: len(self.matching(event_type="status", state="started")) == self._starts, "its start")
         self.wait_for(lambda: set(self.children()) >= CAPTURE_TOOLS, "dumpcap and tshark")
 
     def wait_for(self, look: Callable[[], Found | None], what: str) -> Found:

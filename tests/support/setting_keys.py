@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def keys(
-    section: Any, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any]]]:
+def keys(section: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any]]]:
     """Every key, a section before its own."""
     for item in dataclasses.fields(section):
         yield (*path, item.name), item

@@ -102,13 +102,10 @@ def conversations(
         elif kind == "across":
             flags = draw(st.sampled_from([SYN, FIN]))
             conversation = [
-                tcp(src, one, src_port, port, flags, at=at + nth / 100, seq=seq)
-                for nth, one in enumerate(ours)
+                tcp(src, one, src_port, port, flags, at=at + nth / 100, seq=seq) for nth, one in enumerate(ours)
             ]
         else:
-            asked = Sent(
-                START_US + round(at * SECOND_US), src, dst, draw(st.sampled_from(_PROTOCOLS)), _ANY_PAYLOAD
-            )
+            asked = Sent(START_US + round(at * SECOND_US), src, dst, draw(st.sampled_from(_PROTOCOLS)), _ANY_PAYLOAD)
             conversation = _answered(draw, asked, icmp_unreachable)
         found += conversation if answers or kind in {"burst", "across"} else conversation[:1]
     return sorted(found, key=lambda packet: packet.time_us)
@@ -123,11 +120,7 @@ def every_kind(source: str, host: str, source6: str, host6: str) -> list[Sent]:
         *(*udp(source, 161, dst=host), *udp(source6, 161, dst=host6), *udp(source, 53, dst=host)),
         *(udp_reply(udp(source, 53, dst=host)[0]), icmp_unreachable(udp(source6, 161, dst=host6)[0])),
         *(tcp(source, host, 40_000, 22, ACK | PSH), tcp(source6, host6, 40_000, 22, ACK | PSH)),
-        *(
-            in_tunnel(whole, source, host),
-            Sent(0, source, host, 132, bytes(16)),
-            Sent(0, source6, host6, 0, bytes(40)),
-        ),
+        *(in_tunnel(whole, source, host), Sent(0, source, host, 132, bytes(16)), Sent(0, source6, host6, 0, bytes(40))),
     ]
     tagged = [dataclasses.replace(sent, vlan=7) for sent in plain]
     return [*plain, *tagged, *fragments(whole, ip_id=9)]

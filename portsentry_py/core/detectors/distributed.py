@@ -49,8 +49,4 @@ class DistributedDetector(Detector):
         if len(ports) < self._min_ports:
             return False
         counts = Counter(source for source, _ in ports.values())
-        return (
-            len(counts) >= self._min_sources
-            and sighting.source in counts
-            and max(counts.values()) * 2 <= len(ports)
-        )
+        return len(counts) >= self._min_sources and sighting.source in counts and max(counts.values()) * 2 <= len(ports)

@@ -77,9 +77,7 @@ PROFILES: dict[str, Profile] = {
     "sophos": _alone(PointsDetector(SOPHOS)),
     "xt_psd": _alone(PointsDetector(SCANLOGD)),
     # scanblocker: a fourth distinct port within 60 s.
-    "scanblocker": _alone(
-        PortScanDetector(PortScan(min_ports=4, window_seconds=60), frozenset({"syn", "connect"}))
-    ),
+    "scanblocker": _alone(PortScanDetector(PortScan(min_ports=4, window_seconds=60), frozenset({"syn", "connect"}))),
     "psad": _alone(PacketsDetector()),
     "crowdsec": _alone(LeakyBucketDetector()),
     "snort-low": _alone(RejectsDetector(LOW)),

@@ -80,10 +80,7 @@ def test_route(lab: Lab, start_server: StartServer) -> None:
     for old, new in (("198.51.100.66", "198.51.100.0/24"), ("2001:db8:100::66", "2001:db8:100::/64")):
         lab.target.run("ip", "route", "add", new, "dev", "eth0")
         lab.target.run("ip", "route", "del", old)
-    pairs = [
-        (lab.target.ipv4[0], lab.scanner.ipv4[0]),
-        (lab.target.ipv6[0], lab.scanner.ipv6[0]),
-    ]
+    pairs = [(lab.target.ipv4[0], lab.scanner.ipv4[0]), (lab.target.ipv6[0], lab.scanner.ipv6[0])]
     server = start_server(example("KILL_ROUTE"))
     assert all(open_ports(lab.scanner, *pair) == {"tcp", "udp"} for pair in pairs)
 

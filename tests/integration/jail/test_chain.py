@@ -82,9 +82,7 @@ def test_a_test_ban_names_a_jail_that_is_not_there(lab: Lab, start_server: Start
     assert "portsentry-py fail2ban install" in str(report["error"])
 
 
-def test_a_test_ban_keeps_its_hands_off_an_address_that_is_banned(
-    lab: Lab, start_server: StartServer
-) -> None:
+def test_a_test_ban_keeps_its_hands_off_an_address_that_is_banned(lab: Lab, start_server: StartServer) -> None:
     server = start_server(NFTABLES)
     server.write(scan_line("192.0.2.1"))
     wait_for(lambda: listed(server, "192.0.2.1"), "the ban", evidence=server.evidence)
@@ -95,9 +93,7 @@ def test_a_test_ban_keeps_its_hands_off_an_address_that_is_banned(
     assert server.banned() == {"192.0.2.1"}
 
 
-def test_a_mode_that_does_not_exist_bans_nobody_and_takes_no_jail_down(
-    lab: Lab, start_server: StartServer
-) -> None:
+def test_a_mode_that_does_not_exist_bans_nobody_and_takes_no_jail_down(lab: Lab, start_server: StartServer) -> None:
     mine = "[zz-mine]\nenabled = true\nfilter = portsentry-py\nbackend = auto\nmaxretry = 1\n"
     server = start_server(
         f"{NFTABLES}[portsentry]\nmode = agressive\n{mine}logpath = %(portsentry/logpath)s\n"
@@ -168,10 +164,7 @@ def test_what_the_filter_captures_can_be_used_in_actions(start_server: StartServ
 
     server.write(scan_line("192.0.2.1"), scan_line("2001:db8::1", technique="distributed"))
 
-    expected = {
-        "192.0.2.1 syn port_scan 23 203.0.113.0/24",
-        "2001:db8::1 syn distributed 23 203.0.113.0/24",
-    }
+    expected = {"192.0.2.1 syn port_scan 23 203.0.113.0/24", "2001:db8::1 syn distributed 23 203.0.113.0/24"}
     wait_for(
         lambda: record.exists() and set(record.read_text().splitlines()) == expected,
         "the record",
@@ -183,9 +176,7 @@ def test_what_the_filter_captures_can_be_used_in_actions(start_server: StartServ
     assert server.errors() == []
 
 
-@pytest.mark.parametrize(
-    ("firewall", "holds"), [("nft", ("nft", "list", "ruleset")), ("ipset", ("ipset", "list"))]
-)
+@pytest.mark.parametrize(("firewall", "holds"), [("nft", ("nft", "list", "ruleset")), ("ipset", ("ipset", "list"))])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_distributed_scan_has_its_network_banned(
     lab: Lab, start_server: StartServer, firewall: str, holds: tuple[str, ...], family: str
@@ -203,9 +194,7 @@ def test_a_distributed_scan_has_its_network_banned(
     server.write(scan_line(lab.visitor.ipv4[0], network="192.0.2.0/24"))
     server.write(*[scan_line(seen, technique="distributed", network=network)] * 2)
     server.wait_for_bans([network], "portsentry-net")
-    wait_for(
-        lambda: network in lab.target.run(*holds).stdout, f"{network} in the kernel", evidence=server.evidence
-    )
+    wait_for(lambda: network in lab.target.run(*holds).stdout, f"{network} in the kernel", evidence=server.evidence)
     wait_for(lambda: not open_ports(lab.scanner, target, neighbour), "the neighbour to be refused")
     assert open_ports(lab.visitor, lab.target.ipv4[0], lab.visitor.ipv4[0]) == {"tcp", "udp"}
 

@@ -69,12 +69,7 @@ def lines(draw: st.DrawFn, /, event_type: str, **fixed: list[Any]) -> dict[str, 
 
 def samples(drawn: list[dict[str, Any]], mode: str = "") -> list[Sample]:
     return [
-        Sample(
-            str(number),
-            line.get("src_ip", "none"),
-            json.dumps(line, separators=(",", ":")),
-            frozenset({mode}),
-        )
+        Sample(str(number), line.get("src_ip", "none"), json.dumps(line, separators=(",", ":")), frozenset({mode}))
         for number, line in enumerate(drawn)
     ]
 

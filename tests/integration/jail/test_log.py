@@ -18,9 +18,7 @@ pytestmark = pytest.mark.wire
 BURST = 60
 # fail2ban notices that a log was truncated only while it is shorter than before.
 ROTATED_AT = 40
-BACKENDS = pytest.mark.parametrize(
-    "backend", ["", "[portsentry]\nbackend = polling\n"], ids=["auto", "polling"]
-)
+BACKENDS = pytest.mark.parametrize("backend", ["", "[portsentry]\nbackend = polling\n"], ids=["auto", "polling"])
 
 
 def addresses(count: int) -> list[str]:
@@ -29,9 +27,7 @@ def addresses(count: int) -> list[str]:
 
 def bans(server: Fail2banServer) -> Counter[str]:
     """Count the bans of each address in fail2ban's own log, restored ones not included."""
-    return Counter(
-        line.split(" Ban ")[1].strip() for line in server.messages() if "[portsentry] Ban " in line
-    )
+    return Counter(line.split(" Ban ")[1].strip() for line in server.messages() if "[portsentry] Ban " in line)
 
 
 def create(log: Path) -> None:
@@ -70,9 +66,7 @@ def test_a_rotation_in_a_burst_loses_no_ban(
 
 
 @BACKENDS
-def test_a_stop_a_restart_and_a_reload_lose_no_ban_and_repeat_none(
-    start_server: StartServer, backend: str
-) -> None:
+def test_a_stop_a_restart_and_a_reload_lose_no_ban_and_repeat_none(start_server: StartServer, backend: str) -> None:
     server = start_server(NFTABLES + backend)
     before, meanwhile, after = addresses(15)[:5], addresses(15)[5:10], addresses(15)[10:]
     server.write(*map(scan_line, before))

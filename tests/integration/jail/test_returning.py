@@ -43,9 +43,7 @@ def ban_again(server: Fail2banServer, line: str) -> None:
     wait_for(lambda: ADDRESS in server.listing(), "the rule", evidence=server.evidence)
 
 
-def test_recidive_counts_each_ban_once_however_many_lines_there_are(
-    start_server: StartServer, tmp_path: Path
-) -> None:
+def test_recidive_counts_each_ban_once_however_many_lines_there_are(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server(NFTABLES + recidive(tmp_path, maxretry=3), OWN_LOG)
     lines = [*[scan_line(ADDRESS)] * 5, scan_line(ADDRESS, "trap", technique="trap")]
     # fail2ban bans in the order of the log: with the last one, it is done with the others.
@@ -71,9 +69,7 @@ def test_the_recommended_parts_count_one_ban_for_each_line(start_server: StartSe
     for number, jail in enumerate(PARTS, 1):
         server.wait_for_bans([f"198.18.0.{number}"], jail)
 
-    wait_for(
-        lambda: server.failures("recidive") == len(PARTS), "the bans to be counted", evidence=server.evidence
-    )
+    wait_for(lambda: server.failures("recidive") == len(PARTS), "the bans to be counted", evidence=server.evidence)
     assert server.errors() == []
 
 

@@ -37,9 +37,7 @@ def evidence_against(sensor: Sensor, address: str) -> list[Line]:
 
 
 @pytest.mark.parametrize(
-    ("options", "version"),
-    [(["-sS"], 4), (["-sT"], 4), (["-6", "-sS"], 6)],
-    ids=["syn", "connect", "syn over IPv6"],
+    ("options", "version"), [(["-sS"], 4), (["-sT"], 4), (["-6", "-sS"], 6)], ids=["syn", "connect", "syn over IPv6"]
 )
 def test_a_scanner_is_banned_and_a_visitor_is_not(
     lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, options: list[str], version: int
@@ -62,9 +60,7 @@ def test_a_scanner_is_banned_and_a_visitor_is_not(
     assert jail.banned() == jail.blocked() == {scanner}
 
 
-def test_a_scan_from_the_ignore_list_bans_nobody(
-    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor
-) -> None:
+def test_a_scan_from_the_ignore_list_bans_nobody(lab: Lab, jail: Fail2banServer, start_sensor: StartSensor) -> None:
     friend, stranger = lab.scanner.ipv4
     sensor = start_sensor(ignore=[friend])
     target = lab.target.ipv4[0]
@@ -129,9 +125,7 @@ def test_the_children_do_not_outlive_a_killed_sensor(start_sensor: StartSensor) 
 
 
 @pytest.mark.parametrize("victim", ["dumpcap", "tshark"])
-def test_a_killed_child_is_replaced(
-    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, victim: str
-) -> None:
+def test_a_killed_child_is_replaced(lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, victim: str) -> None:
     sensor = start_sensor()
     before = sensor.children()
 
@@ -189,13 +183,7 @@ def test_a_replay_says_what_was_said_live(lab: Lab, start_sensor: StartSensor, t
         )
         visit = lab.visitor.visit(lab.target, 40)
         lab.scanner.connect(lab.target.ipv4[0], TRAP)
-        for options in (
-            "-sS -p 75-110",
-            "-sT -p 75-110",
-            "-sX -p 75-85",
-            "-sU -p 75-80",
-            "-6 -sS -p 75-110",
-        ):
+        for options in ("-sS -p 75-110", "-sT -p 75-110", "-sX -p 75-85", "-sU -p 75-80", "-6 -sS -p 75-110"):
             nmap(lab.scanner, *options.split(), (lab.target.ipv6 if "-6" in options else lab.target.ipv4)[0])
         visit.communicate(timeout=120)
         sensor.settle()

@@ -78,9 +78,7 @@ def test_a_port_that_a_service_holds_is_no_open_trap(lab: Lab, start_sensor: Sta
 
 
 @pytest.mark.parametrize("good", [True, False], ids=["a good file", "a bad file"])
-def test_the_configuration_is_read_again_at_sighup(
-    lab: Lab, start_sensor: StartSensor, *, good: bool
-) -> None:
+def test_the_configuration_is_read_again_at_sighup(lab: Lab, start_sensor: StartSensor, *, good: bool) -> None:
     scanner, target = lab.scanner.ipv4[0], lab.target.ipv4[0]
     sensor = start_sensor()
 

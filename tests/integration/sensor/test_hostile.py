@@ -19,17 +19,11 @@ _LINK_HEADER = 14
 def pieces(*whole: Sent) -> list[bytes]:
     """Each frame, ending after each of its bytes."""
     everyone = b"\xff" * 6
-    return [
-        everyone + sent.frame[6:length]
-        for sent in whole
-        for length in range(_LINK_HEADER, len(sent.frame) + 1)
-    ]
+    return [everyone + sent.frame[6:length] for sent in whole for length in range(_LINK_HEADER, len(sent.frame) + 1)]
 
 
 @pytest.mark.parametrize("asked", [syn, udp])
-def test_a_frame_may_end_anywhere(
-    lab: Lab, start_sensor: StartSensor, asked: Callable[..., list[Sent]]
-) -> None:
+def test_a_frame_may_end_anywhere(lab: Lab, start_sensor: StartSensor, asked: Callable[..., list[Sent]]) -> None:
     """A datagram that ended within its IP header once ended the sensor."""
     scanner, target = lab.scanner, lab.target.ipv4[0]
     four, six = asked("198.51.100.9", 9, dst=target)[0], asked("2001:db8:bad::9", 9)[0]

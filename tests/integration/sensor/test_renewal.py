@@ -102,18 +102,14 @@ def test_a_udp_service_that_starts_later_is_left_to_the_kernel(
     require_tool("tcpreplay")
     add_second_link(lab)
     lab.silence()
-    others = tcpreplay.recorded(
-        tmp_path / "others.pcap", lab.visitor, lab.target, strangers, SLOWLY_PER_SECOND
-    )
+    others = tcpreplay.recorded(tmp_path / "others.pcap", lab.visitor, lab.target, strangers, SLOWLY_PER_SECOND)
     sensor = start_sensor(iface="", interfaces=[IFACE, SECOND], capture={"workers": workers})
     old = sensor.children()["tshark"]
     serve_udp(lab.target)
 
     sent = 0
     while old.is_running() or "tshark" not in sensor.children():
-        senders = [
-            tcpreplay.start(lab.visitor, others, SLOWLY_PER_SECOND, iface=iface) for iface in (IFACE, SECOND)
-        ]
+        senders = [tcpreplay.start(lab.visitor, others, SLOWLY_PER_SECOND, iface=iface) for iface in (IFACE, SECOND)]
         sent += sum(tcpreplay.finish(one).packets for one in senders)
     send_udp(lab.scanner, lab.target)
     sensor.settle()

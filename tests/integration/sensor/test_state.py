@@ -17,8 +17,7 @@ pytestmark = pytest.mark.wire
 BEFORE, AFTER = range(8001, 8006), range(8006, 8009)
 SLOWLY = {"port_scan": {"min_ports": 128}, "slow": {"min_seconds": 1}}
 OFTEN = (
-    "import portsentry_py.state.checkpoint as m; m._SAVE_SECONDS = 0.2; "
-    "from portsentry_py.cli.main import main; main()"
+    "import portsentry_py.state.checkpoint as m; m._SAVE_SECONDS = 0.2; from portsentry_py.cli.main import main; main()"
 )
 
 
@@ -38,12 +37,8 @@ def attempts_saved(sensor: Sensor, source: str) -> int:
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL"])
-def test_a_restart_forgets_neither_a_slow_scanner_nor_a_friend(
-    lab: Lab, start_sensor: StartSensor, end: str
-) -> None:
-    sensor = start_sensor(
-        detectors=SLOWLY, program=("-c", OFTEN) if end == "SIGKILL" else ("-m", "portsentry_py")
-    )
+def test_a_restart_forgets_neither_a_slow_scanner_nor_a_friend(lab: Lab, start_sensor: StartSensor, end: str) -> None:
+    sensor = start_sensor(detectors=SLOWLY, program=("-c", OFTEN) if end == "SIGKILL" else ("-m", "portsentry_py"))
     scanner, friend = lab.scanner.ipv4[0], lab.visitor.ipv4[0]
     lab.visitor.visit(lab.target, 20).communicate(timeout=120)
     probe(lab, sensor, BEFORE)

@@ -29,9 +29,7 @@ NAMED_PORTS = f"{PORTS[0]}-{PORTS[-1]}"
 
 def all_tools(sensor: Sensor) -> list[psutil.Process]:
     """The capture tools of all workers, when they run."""
-    return sensor.wait_for(
-        lambda: found if len(found := sensor.capture_tools()) == 2 * WORKERS else None, "all tools"
-    )
+    return sensor.wait_for(lambda: found if len(found := sensor.capture_tools()) == 2 * WORKERS else None, "all tools")
 
 
 def test_every_packet_is_seen_once_by_one_of_two(lab: Lab, start_sensor: StartSensor, tmp_path: Path) -> None:
@@ -62,9 +60,7 @@ def test_every_packet_is_seen_once_by_one_of_two(lab: Lab, start_sensor: StartSe
 
 
 @pytest.mark.parametrize("victim", ["dumpcap", "tshark"])
-def test_one_that_dies_ends_all_and_all_are_started_again(
-    lab: Lab, start_sensor: StartSensor, victim: str
-) -> None:
+def test_one_that_dies_ends_all_and_all_are_started_again(lab: Lab, start_sensor: StartSensor, victim: str) -> None:
     sensor = start_sensor(capture={"workers": WORKERS})
     before = all_tools(sensor)
     next(one for one in before if one.name() == victim).kill()

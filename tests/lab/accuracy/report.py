@@ -32,12 +32,7 @@ def markdown(scores: Sequence[Score], peers: str) -> str:
     """
     positives = [one for one in scores if one.label == "positive"]
     parts = [_HEAD, _summary(scores), "## Scans, by type and strength\n", _by_type(positives)]
-    parts += [
-        "## Innocent and hostile captures\n",
-        _innocents(scores),
-        "## What is not right\n",
-        _wrong(scores),
-    ]
+    parts += ["## Innocent and hostile captures\n", _innocents(scores), "## What is not right\n", _wrong(scores)]
     parts += ["## Ambiguous, not scored\n", _ambiguous(scores)]
     if peers:
         parts.append(re.sub("^#", "##", peers, flags=re.MULTILINE))

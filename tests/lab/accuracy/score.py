@@ -54,13 +54,10 @@ def score(capture: Capture) -> Score:
 
 def _judge_positive(result: Score, capture: Capture, lines: list[EvidenceEvent]) -> None:
     # Decoys may be watched; only the scanner may be banned.
-    result.false_positives = [
-        source for source in _named(lines, {"ban"}) if not _is_scanner(source, capture.scanners)
-    ]
+    result.false_positives = [source for source in _named(lines, {"ban"}) if not _is_scanner(source, capture.scanners)]
     result.right_source = not result.false_positives
     first = next(
-        (line for line in lines if line.event_type == "scan" and _is_scanner(line.src_ip, capture.scanners)),
-        None,
+        (line for line in lines if line.event_type == "scan" and _is_scanner(line.src_ip, capture.scanners)), None
     )
     result.detected = first is not None
     if first is None:
@@ -91,9 +88,7 @@ def _is_address(text: str) -> bool:
 
 
 def _named(events: Iterable[Event], verdicts: set[str]) -> list[str]:
-    return sorted(
-        {event.src_ip for event in events if isinstance(event, EvidenceEvent) and event.verdict in verdicts}
-    )
+    return sorted({event.src_ip for event in events if isinstance(event, EvidenceEvent) and event.verdict in verdicts})
 
 
 def _time(text: str) -> datetime:

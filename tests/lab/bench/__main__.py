@@ -89,10 +89,7 @@ def main(words: Sequence[str]) -> int:
     peers: list[Program] = list(arguments.peer)
     if arguments.portsentry:
         peers.insert(0, given_portsentry(arguments.portsentry.resolve()))
-    parts = {
-        "machine": machine.described,
-        **{name: _bound(name, arguments.quick, peers) for name in names},
-    }
+    parts = {"machine": machine.described, **{name: _bound(name, arguments.quick, peers) for name in names}}
     for name, part in parts.items():
         text = part()
         print(f"\n== {name}\n\n{text}", flush=True)

@@ -37,9 +37,7 @@ def measure(scans: int) -> dict[str, list[Delay]]:
             for source in sources:
                 words = (*NMAP, *speed, *_PORTS, "-S", source, made.lab.target.ipv4[0])
                 nmap = made.lab.scanner.start(*words)
-                wait_for(
-                    partial(made.ruled.get, source), f"a rule about {source}", evidence=made.jail.evidence
-                )
+                wait_for(partial(made.ruled.get, source), f"a rule about {source}", evidence=made.jail.evidence)
                 nmap.kill()
                 nmap.wait()
             made.bans(sources)  # waits until the capture has them all
@@ -52,10 +50,7 @@ def measure(scans: int) -> dict[str, list[Delay]]:
 def _delay(moments: Sequence[float], line: float, rule: float) -> Delay:
     first = moments[0]
     return Delay(
-        line - first,
-        sum(moment < line for moment in moments),
-        rule - first,
-        sum(moment < rule for moment in moments),
+        line - first, sum(moment < line for moment in moments), rule - first, sum(moment < rule for moment in moments)
     )
 
 

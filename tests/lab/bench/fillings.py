@@ -12,16 +12,7 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
-from portsentry_py.config.settings import (
-    Detectors,
-    Distributed,
-    Limits,
-    Lines,
-    PortScan,
-    Served,
-    Settings,
-    Slow,
-)
+from portsentry_py.config.settings import Detectors, Distributed, Limits, Lines, PortScan, Served, Settings, Slow
 from portsentry_py.core import (
     admission,
     columns,
@@ -376,10 +367,7 @@ def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
 
 
 def _cached(
-    name: str,
-    module: ModuleType,
-    function: str,
-    arguments: Callable[[Sender, int], tuple[Any, ...]] = _addresses,
+    name: str, module: ModuleType, function: str, arguments: Callable[[Sender, int], tuple[Any, ...]] = _addresses
 ) -> Table:
     """What a function remembers."""
     cached = getattr(module, function)
@@ -457,9 +445,7 @@ TABLES = (
     _per_flow("segments of no flow", "_flows._strays", _strays),
     _fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
     _fixed("servers that answered us", "_MAX_SERVERS", "_flows._servers", _servers, version=6),
-    _fixed(
-        "ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"
-    ),
+    _fixed("ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"),
     Table(
         "sources that wait, and our answers to them",
         "`max_held`",
@@ -492,9 +478,7 @@ TABLES = (
     _cached("addresses that can be one host's", host_state, "is_unicast"),
     _cached("canonical IPv6 addresses", decode, "_canonical_ipv6"),
     _cached("addresses that packets go to", decode, "_canonical_target"),
-    _cached(
-        "ports that somebody serves", source_record, "_shared", lambda sender, nth: (_pair(sender, nth),)
-    ),
+    _cached("ports that somebody serves", source_record, "_shared", lambda sender, nth: (_pair(sender, nth),)),
     _cached("addresses as numbers", fingerprints, "_address"),
     Table(
         "cache: which addresses are ours",

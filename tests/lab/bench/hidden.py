@@ -71,11 +71,7 @@ class Outcome:
 
 def measure(per_second: int, seconds: int) -> Outcome:
     """Send a flood, and let nmap scan in the middle of it."""
-    with (
-        opened() as lab,
-        tempfile.TemporaryDirectory(prefix="portsentry-py-") as name,
-        ExitStack() as stack,
-    ):
+    with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name, ExitStack() as stack:
         folder = Path(name)
         lab.silence()
         # Not a shorter one again and again: forged sources that come back are another story.

@@ -92,9 +92,7 @@ class Sender:
         self.clock[0] += after_us
         return self._line((src, dst), TCP, data + _CUT * bool(options), vlan, ttl)
 
-    def datagram(
-        self, src: str, dst: str, ports: tuple[int, int] = (_ANY, _FIRST), *, after_us: int = 1
-    ) -> str:
+    def datagram(self, src: str, dst: str, ports: tuple[int, int] = (_ANY, _FIRST), *, after_us: int = 1) -> str:
         """A UDP datagram."""
         self.clock[0] += after_us
         data = _HEAD.pack(*ports, 0, 0, 0, 0, 0, 0, 0).hex()

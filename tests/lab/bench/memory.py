@@ -81,9 +81,7 @@ def sensor(folder: Path, stand_in: Sequence[object]) -> Iterator[subprocess.Pope
     dumpcap.chmod(0o755)
     settings = folder / "portsentry.yaml"
     # A second stand-in would make the same packets again.
-    settings.write_text(
-        f"home: [{TARGET}]\ncapture: {{workers: 1}}\nstate: {folder / 'state'}\n", encoding="ascii"
-    )
+    settings.write_text(f"home: [{TARGET}]\ncapture: {{workers: 1}}\nstate: {folder / 'state'}\n", encoding="ascii")
     command = [sys.executable, "-m", "portsentry_py", "run", "-i", "lo", "-c", str(settings)]
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
@@ -121,8 +119,7 @@ def section(growth: Growth) -> str:
     head = ["packets so far", *(count(tenth * (number + 1)) for number in range(TENTHS))]
     rows = [["all, MiB", *(mebibytes(sum(peak.values())) for peak in growth.peaks)]]
     rows += [
-        [f"{name}, MiB", *(mebibytes(peak.get(name, 0)) for peak in growth.peaks)]
-        for name in ("tshark", "python")
+        [f"{name}, MiB", *(mebibytes(peak.get(name, 0)) for peak in growth.peaks)] for name in ("tshark", "python")
     ]
     grown = {
         name: (growth.peaks[-1].get(name, 0) - growth.peaks[1].get(name, 0)) / (growth.packets - 2 * tenth)

@@ -107,10 +107,7 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
     target = lab.target
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
         before = processes_in(target)
-        with (
-            program.started(target, Path(name)) as running,
-            metered(_newcomers(target, before)) as meter,
-        ):
+        with program.started(target, Path(name)) as running, metered(_newcomers(target, before)) as meter:
             meter.wait_until_quiet(_PATIENCE_SECONDS, program.nap_seconds)
             meter.weigh_anew()
             used = meter.cpu()

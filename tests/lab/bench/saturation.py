@@ -85,9 +85,7 @@ class FullTables:
         strangers = self._new(self._limits.max_flows)
         yield from each(range(served_ports._MAX_LEARNED // self._share), four.discovered)
         yield from each(range(flows._MAX_SERVERS), six.question)
-        yield from (
-            six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(flows._MAX_LATEST)
-        )
+        yield from (six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(flows._MAX_LATEST))
         yield from each(strangers, four.stray)
         yield from each(strangers, four.ask)
 

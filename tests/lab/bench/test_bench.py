@@ -76,9 +76,7 @@ def test_replay() -> None:
 @pytest.mark.wire
 def test_rates() -> None:
     wire("tcpreplay")
-    found = rates.measure(
-        rates.Plan({"forged flood": (None,)}, (3_000,), 1, PACKETS, PACKETS), [given_peer(COUNTER)]
-    )
+    found = rates.measure(rates.Plan({"forged flood": (None,)}, (3_000,), 1, PACKETS, PACKETS), [given_peer(COUNTER)])
 
     assert [one.program for one in found] == ["portsentry-py", "counter"]
     assert all(one.sent.packets == PACKETS and one.peak_bytes > 0 and one.lines > 0 for one in found)

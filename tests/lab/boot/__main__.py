@@ -35,9 +35,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("tree", type=Path)
     arguments = program.begin(parser, words)
     program.need_root(parser)
-    with tempfile.TemporaryDirectory(
-        prefix="portsentry-py-boot-", dir=arguments.tree.resolve().parent
-    ) as folder:
+    with tempfile.TemporaryDirectory(prefix="portsentry-py-boot-", dir=arguments.tree.resolve().parent) as folder:
         tree, console = Path(folder) / "tree", Path(folder) / "console"
         trees.prepare(arguments.tree, tree)
         with console.open("wb") as output, booted(tree, output) as machine:

@@ -122,9 +122,7 @@ def no_process_holds_a_right_it_does_not_need(machine: Machine) -> str:
         for thread in process.threads:
             assert thread["NoNewPrivs"] == "1", thread
             assert int(thread["Seccomp"]) == _FILTER, thread
-    return (
-        f"the launcher holds CAP_NET_RAW, {len(processes) - 1} others nothing; no_new_privs, seccomp in all"
-    )
+    return f"the launcher holds CAP_NET_RAW, {len(processes) - 1} others nothing; no_new_privs, seccomp in all"
 
 
 def it_can_connect_to_nothing(machine: Machine) -> str:
@@ -188,9 +186,9 @@ def a_source_with_an_ssh_session_is_not_banned(machine: Machine) -> str:
     wait_for(lambda: _established(machine, friend), "the session")
     time.sleep(11)  # the sensor looks at the host's sockets every ten seconds
     _scan(machine, friend)
-    line = wait_for(
-        lambda: machine.matching(event_type="scan", src_ip=friend), "the scan", evidence=machine.evidence
-    )[-1]
+    line = wait_for(lambda: machine.matching(event_type="scan", src_ip=friend), "the scan", evidence=machine.evidence)[
+        -1
+    ]
     session.kill()
     assert (line["verdict"], line["reason"]) == ("ignore", "ssh_session"), line
     return "a scan beside a session on port 2222: verdict ignore, reason ssh_session"
@@ -198,11 +196,7 @@ def a_source_with_an_ssh_session_is_not_banned(machine: Machine) -> str:
 
 def the_journal_is_quiet(machine: Machine) -> str:
     """Nothing was said but that it runs."""
-    said = [
-        line
-        for line in machine.journal("-b")
-        if not line.startswith(("Starting ", "Started ", "portsentry-py "))
-    ]
+    said = [line for line in machine.journal("-b") if not line.startswith(("Starting ", "Started ", "portsentry-py "))]
     assert not said, said
     return "no line but start and interfaces"
 
@@ -211,11 +205,7 @@ def it_reloads(machine: Machine) -> str:
     """`systemctl reload` is SIGHUP, and no restart."""
     before = machine.show("MainPID")
     machine.told("systemctl", "reload", UNIT)
-    wait_for(
-        lambda: machine.matching(event_type="status", state="reloaded"),
-        "the reload",
-        evidence=machine.evidence,
-    )
+    wait_for(lambda: machine.matching(event_type="status", state="reloaded"), "the reload", evidence=machine.evidence)
     wait_for(lambda: machine.show("ActiveState") == "active", "it to be active again")
     assert machine.show("MainPID") == before
     return "same process, status line `reloaded`"

@@ -96,9 +96,7 @@ class Machine:
         namespaces.ip("-n", name, "link", "set", namespaces.IFACE, "up")
         for address in self.scanner.ipv4:
             namespaces.ip("-n", name, "addr", "add", f"{address}/24", "dev", namespaces.IFACE)
-        namespaces.ip(
-            "-n", name, "addr", "add", f"{self.scanner.ipv6[0]}/64", "dev", namespaces.IFACE, "nodad"
-        )
+        namespaces.ip("-n", name, "addr", "add", f"{self.scanner.ipv6[0]}/64", "dev", namespaces.IFACE, "nodad")
         for network in ("203.0.113.0/24", "2001:db8:113::/64"):
             namespaces.ip("-n", name, "route", "add", network, "dev", namespaces.IFACE)
 
@@ -151,9 +149,7 @@ class Machine:
 
     def processes(self) -> list[Process]:
         """Every process of the unit, the main one first."""
-        found = [
-            process for folder in Path("/proc").glob("[0-9]*") if (process := self._look(folder)) is not None
-        ]
+        found = [process for folder in Path("/proc").glob("[0-9]*") if (process := self._look(folder)) is not None]
         return sorted(found, key=lambda process: process.inner_pid)
 
     def _look(self, folder: Path) -> Process | None:

@@ -64,10 +64,7 @@ def prepare(source: Path, tree: Path) -> None:
     subprocess.run(["cp", "-a", "--reflink=auto", source, tree], check=True)
     bundle = tree / _CERTIFICATES.relative_to("/")
     inside(tree, "apt-get update -qq")
-    inside(
-        tree,
-        f"apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 {' '.join(_PACKAGES)}",
-    )
+    inside(tree, f"apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 {' '.join(_PACKAGES)}")
     if _CERTIFICATES.exists():
         shutil.copy(_CERTIFICATES, bundle)
     shutil.copytree(ROOT, tree / SOURCE[1:], ignore=shutil.ignore_patterns(*_NOT_COPIED))

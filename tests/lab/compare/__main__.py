@@ -60,8 +60,7 @@ def _start(
     """Start whatever can run here; `absent` gets the reasons of the others."""
     target = lab.target
     watchers: list[Watcher] = [
-        stack.enter_context(contextlib.closing(Ours(target, folder, profile)))
-        for profile in ("default", "scanlogd")
+        stack.enter_context(contextlib.closing(Ours(target, folder, profile))) for profile in ("default", "scanlogd")
     ]
 
     def scanlogd() -> Watcher:
@@ -135,10 +134,7 @@ def _versions(portsentry: Path | None) -> str:
     found = []
     for package in packages:
         done = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${Package} ${Version}", package],
-            capture_output=True,
-            text=True,
-            check=False,
+            ["dpkg-query", "-W", "-f", "${Package} ${Version}", package], capture_output=True, text=True, check=False
         )
         found.append(done.stdout or package)
     if portsentry is not None:

@@ -34,16 +34,7 @@ def _set_rules(host: Host, prefix: str) -> None:
     """Log what is not accepted, as psad's manual says; nothing is dropped, for the others watch too."""
     served = ("-p", "tcp", "-m", "multiport", "--dports", f"{SSH_PORT},{HTTP_PORT}", "-j", "RETURN")
     # At debug level the lines stay off the console.
-    log = (
-        "-j",
-        "LOG",
-        "--log-level",
-        "debug",
-        "--log-prefix",
-        prefix,
-        "--log-tcp-options",
-        "--log-ip-options",
-    )
+    log = ("-j", "LOG", "--log-level", "debug", "--log-prefix", prefix, "--log-tcp-options", "--log-ip-options")
     neighbours = [("-p", "icmpv6", "--icmpv6-type", kind, "-j", "RETURN") for kind in _NEIGHBOUR_MESSAGES]
     for tool, rules in (("iptables", [served, log]), ("ip6tables", [served, *neighbours, log])):
         for rule in rules:

@@ -80,10 +80,7 @@ def cell(address: str, accusations: Sequence[Accusation]) -> str:
 
 def _table(rows: Sequence[Row], columns: Mapping[str, Sequence[Accusation]], *sums: Sequence[str]) -> str:
     cells = [
-        (
-            f"`{row.technique.options}`{row.technique.remark}",
-            *(cell(row.scanner, said) for said in columns.values()),
-        )
+        (f"`{row.technique.options}`{row.technique.remark}", *(cell(row.scanner, said) for said in columns.values()))
         for row in rows
     ]
     return table(("technique", *columns), [*cells, *sums])

@@ -41,9 +41,7 @@ def main(words: Sequence[str]) -> int:
     names = tuple(arguments.names)
     unknown = [name for name in names if not any(fault.name.startswith(name) for fault in FAULTS)]
     if unknown:
-        parser.error(
-            f"no such fault: {', '.join(unknown)}; there are {', '.join(one.name for one in FAULTS)}"
-        )
+        parser.error(f"no such fault: {', '.join(unknown)}; there are {', '.join(one.name for one in FAULTS)}")
     program.need_root(parser)
     rows, broken = [], 0
     for fault in FAULTS:

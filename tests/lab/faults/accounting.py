@@ -47,9 +47,7 @@ class Accounting:
         return longest
 
 
-def account(
-    capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = (), *, counted: bool = True
-) -> Accounting:
+def account(capture: Capture, lines: Sequence[Line], gaps: Iterable[Gap] = (), *, counted: bool = True) -> Accounting:
     """Compare them.
 
     Args:

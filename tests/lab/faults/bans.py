@@ -22,9 +22,7 @@ def _scan(scene: Scene, source: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _amid(
-    trouble: Callable[[Fail2banServer, Callable[[], None]], None], text: str
-) -> Callable[[Stage], Observed]:
+def _amid(trouble: Callable[[Fail2banServer, Callable[[], None]], None], text: str) -> Callable[[Stage], Observed]:
     """Ban one scanner, let fail2ban be in trouble while another scans, and see both banned."""
 
     def happens(stage: Stage) -> Observed:
@@ -67,11 +65,7 @@ def _stopped(server: Fail2banServer, scan: Callable[[], None]) -> None:
 
 _BANNED = "the scan is banned, and so is who was before"
 FAULTS = (
-    Fault(
-        "fail2ban-reloaded", "fail2ban is reloaded during a scan", _BANNED, _amid(_reloaded, "both banned")
-    ),
-    Fault(
-        "fail2ban-restarted", "fail2ban is restarted during a scan", _BANNED, _amid(_restarted, "both banned")
-    ),
+    Fault("fail2ban-reloaded", "fail2ban is reloaded during a scan", _BANNED, _amid(_reloaded, "both banned")),
+    Fault("fail2ban-restarted", "fail2ban is restarted during a scan", _BANNED, _amid(_restarted, "both banned")),
     Fault("fail2ban-stopped", "fail2ban is down during a scan", _BANNED, _amid(_stopped, "both banned")),
 )

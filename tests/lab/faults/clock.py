@@ -55,10 +55,6 @@ def _alone() -> Iterator[None]:
 
 _LOSSLESS = "nothing is lost, then and when it is set right"
 FAULTS = (
-    Fault(
-        "clock-forward", "the clock is an hour ahead for seconds", _LOSSLESS, _set(_HOUR), alters_clock=True
-    ),
-    Fault(
-        "clock-back", "the clock is an hour behind for seconds", _LOSSLESS, _set(-_HOUR), alters_clock=True
-    ),
+    Fault("clock-forward", "the clock is an hour ahead for seconds", _LOSSLESS, _set(_HOUR), alters_clock=True),
+    Fault("clock-back", "the clock is an hour behind for seconds", _LOSSLESS, _set(-_HOUR), alters_clock=True),
 )

@@ -28,9 +28,7 @@ def _descriptors(stage: Stage) -> Observed:
         pid = scene.sensor.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         used = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
-        resource.prlimit(
-            pid, resource.RLIMIT_NOFILE, (next(number for number in count() if number not in used), hard)
-        )
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (next(number for number in count() if number not in used), hard))
         time.sleep(_WITHOUT_SECONDS)
         scene.sees()
         scene.sensor.child("tshark").kill()
@@ -81,9 +79,7 @@ def _confined(pid: int) -> Iterator[Path]:
 def _killed_in(group: Path) -> int:
     """How many processes the kernel has killed for want of memory."""
     reported = next(path for name in _TELLS if (path := group / name).exists())
-    return next(
-        int(line.split()[1]) for line in reported.read_text().splitlines() if line.startswith("oom_kill ")
-    )
+    return next(int(line.split()[1]) for line in reported.read_text().splitlines() if line.startswith("oom_kill "))
 
 
 _REPLACED = "reported, a new capture"

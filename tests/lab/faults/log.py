@@ -201,12 +201,7 @@ FAULTS = (
     Fault("file-limit", "no file may grow (RLIMIT_FSIZE)", _WAITS, _limited),
     Fault("disk-read-only", "the disk turns read-only, then there is another", _WAITS, _read_only),
     Fault("log-directory", "the directory of the log is deleted and recreated", _WAITS, _directory),
-    Fault(
-        "log-renamed",
-        "the log is rotated by renaming",
-        _NONE_LOST,
-        _rotated,
-    ),
+    Fault("log-renamed", "the log is rotated by renaming", _NONE_LOST, _rotated),
     Fault("log-deleted", "the log is deleted", "a new one; nothing else is lost", _deleted),
     Fault(
         "log-truncated",

@@ -51,9 +51,7 @@ def _created_anew(iface: str) -> Callable[[Stage], Observed]:
             scene.mended()
             scene.sees()
             return scene.observed(
-                "seen once its address is ours again",
-                gaps=[_until_ours(scene)],
-                counted=iface == _ALL,
+                "seen once its address is ours again", gaps=[_until_ours(scene)], counted=iface == _ALL
             )
 
     return happens
@@ -123,10 +121,7 @@ FAULTS = (
     Fault("iface-down", "interface down for a second", "seen again when it is up", _down_and_up),
     Fault("iface-renamed", "interface renamed", "reported, seen under its new name", _renamed),
     Fault(
-        "iface-deleted",
-        "interface deleted and recreated",
-        "reported, seen again when it is there",
-        _created_anew(_ALL),
+        "iface-deleted", "interface deleted and recreated", "reported, seen again when it is there", _created_anew(_ALL)
     ),
     Fault(
         "iface-named",

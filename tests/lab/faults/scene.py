@@ -39,14 +39,7 @@ class Sender:
     ) -> None:
         lab = stage.lab
         self._process = lab.scanner.start(
-            *(
-                sys.executable,
-                "-m",
-                "tests.lab.faults.sender",
-                IFACE,
-                stage.address,
-                target or lab.target.ipv4[0],
-            ),
+            *(sys.executable, "-m", "tests.lab.faults.sender", IFACE, stage.address, target or lab.target.ipv4[0]),
             *(str(first), str(per_second), *([str(count)] if count else [])),
             stdout=subprocess.PIPE,
         )
@@ -83,13 +76,10 @@ class Scene:
     def waits_for(self, state: str, reason: str, number: int = 1) -> None:
         """Wait until the sensor has reported a state this many times, the last time for this reason."""
         found = self.sensor.wait_for(
-            lambda: self.sensor.matching(event_type="status", state=state)[number - 1 :],
-            f"{state}, {number} times",
+            lambda: self.sensor.matching(event_type="status", state=state)[number - 1 :], f"{state}, {number} times"
         )
         reported = found[0]["reason"]
-        assert reported == reason, (
-            f"it is {state} for the reason {reported}, not {reason}\n{self.sensor.evidence()}"
-        )
+        assert reported == reason, f"it is {state} for the reason {reported}, not {reason}\n{self.sensor.evidence()}"
 
     def says(self, sentence: str) -> None:
         """Wait until the sensor has said so on stderr."""
@@ -216,8 +206,7 @@ def playing(
         scene = Scene(stage, sensor, per_second)
         if steady:
             sensor.wait_for(
-                lambda: len(sensor.matching(event_type="connection")) >= _BEFORE_LINES,
-                "lines before the fault",
+                lambda: len(sensor.matching(event_type="connection")) >= _BEFORE_LINES, "lines before the fault"
             )
         scene.strike()
         yield scene

@@ -66,8 +66,6 @@ FAULTS = (
         "no child survives; what was open for a second is lost",
         _killed,
     ),
-    Fault(
-        "all-suspended", "SIGSTOP of the sensor and all its children, for 20 s", "nothing is lost", _suspended
-    ),
+    Fault("all-suspended", "SIGSTOP of the sensor and all its children, for 20 s", "nothing is lost", _suspended),
     Fault("sensor-suspended", "SIGSTOP of the sensor alone, for 20 s", "nothing is lost", _alone_suspended),
 )

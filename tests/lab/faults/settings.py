@@ -9,13 +9,7 @@ from tests.lab.faults.scene import Scene, playing
 from tests.support.waiting import wait_for
 
 _KEPT = "the old configuration stays in force: "
-_BROKEN = (
-    "connections: [",
-    "no_such_key: 1",
-    "capture: {workers: 3}",
-    "ignore: [198.51.100.300]",
-    "\0",
-)
+_BROKEN = ("connections: [", "no_such_key: 1", "capture: {workers: 3}", "ignore: [198.51.100.300]", "\0")
 _RELOADS, _FEW_RELOADS = 1000, 50
 
 
@@ -40,9 +34,7 @@ def _is_kept(scene: Scene) -> None:
     before = scene.sensor.diagnostics.read_text()
     scene.sensor.process.send_signal(signal.SIGHUP)
     said = wait_for(
-        lambda: scene.sensor.diagnostics.read_text()[len(before) :],
-        "a sentence",
-        evidence=scene.sensor.evidence,
+        lambda: scene.sensor.diagnostics.read_text()[len(before) :], "a sentence", evidence=scene.sensor.evidence
     )
     assert _KEPT in said, said
     assert said.count("\n") == 1, said

@@ -120,12 +120,7 @@ FAULTS = (
         "counted as malformed, nothing else is lost",
         _noisy(_GARBAGE),
     ),
-    Fault(
-        "tshark-floods",
-        "tshark prints 32 MiB of complaints",
-        "nothing is lost; memory is bounded",
-        _noisy(_FLOOD),
-    ),
+    Fault("tshark-floods", "tshark prints 32 MiB of complaints", "nothing is lost; memory is bounded", _noisy(_FLOOD)),
     Fault(
         "address-space",
         "no address space for tshark (RLIMIT_AS)",

@@ -64,19 +64,14 @@ def test_where_all_have_lines_nothing_is_lost() -> None:
     assert found.blind_seconds(NOW + 3, SYNS) == pytest.approx(0.1)
 
 
-BROKEN = tuple(
-    status(state, at, reason="dumpcap_ended") for state, at in (("interrupted", 5), ("restarted", 6))
-)
+BROKEN = tuple(status(state, at, reason="dumpcap_ended") for state, at in (("interrupted", 5), ("restarted", 6)))
 
 
 def test_what_is_lost_in_a_gap_and_counted_was_told() -> None:
     found = judged(range(48, 60), *BROKEN, status("stopped", 11, counted(12, packets_missed=12)))
     assert len(found.lost) == 12
     assert (found.unreported, found.wrong) == ([], [])
-    assert (
-        "`interrupted` (`dumpcap_ended`), `restarted` (`dumpcap_ended`), `packets_missed` 12"
-        in found.reported
-    )
+    assert "`interrupted` (`dumpcap_ended`), `restarted` (`dumpcap_ended`), `packets_missed` 12" in found.reported
     assert found.blind_seconds(NOW + 4.85, SYNS) == pytest.approx(6.0 - 4.85)
 
 
@@ -165,7 +160,7 @@ FAULT = Fault("x", "what breaks", "what is promised", lambda _: Observed("", "")
 def test_the_table_shows_what_happened() -> None:
     observed = Observed("a new capture", "`interrupted`", 0.44, 12, 1234)
     assert row(FAULT, observed) == [
-        *("what breaks", "what is promised", "a new capture", "0.4", "12 of 1,234", "`interrupted`"),
+        *("what breaks", "what is promised", "a new capture", "0.4", "12 of 1,234", "`interrupted`")
     ]
     assert row(FAULT, Observed("exit code 69", "“no”"))[3:5] == ["", ""]
     assert row(FAULT, AssertionError("12 were lost\nevidence"))[2] == "**12 were lost**"

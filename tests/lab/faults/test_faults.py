@@ -49,9 +49,7 @@ def test_a_run_of_some_faults_keeps_the_rows_of_the_others(tmp_path: Path) -> No
     report.write(copy, [third, first, second], "acb")
     report.write(copy, [[*second[:-1], "new"]], "bca")
 
-    rows = [
-        line for line in pages.part(copy, report.PART).splitlines() if line[:4] in {"| a ", "| b ", "| c "}
-    ]
+    rows = [line for line in pages.part(copy, report.PART).splitlines() if line[:4] in {"| a ", "| b ", "| c "}]
     assert rows == ["| b | 1 | 2 |  | 4 | new |", "| c | 1 | 2 |  | 4 | old |", "| a | 1 | 2 |  | 4 | old |"]
 
 

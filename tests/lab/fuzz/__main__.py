@@ -162,10 +162,7 @@ def _rows(names: Sequence[str], inputs: int | None, seconds: int | None, finds: 
         # A limit that is asked for replaces both of the target's own.
         asked = inputs is not None or seconds is not None
         row = fuzz(
-            name,
-            (inputs or 0) if asked else target.inputs,
-            (seconds or 24 * 3600) if asked else target.seconds,
-            finds,
+            name, (inputs or 0) if asked else target.inputs, (seconds or 24 * 3600) if asked else target.seconds, finds
         )
         print(*row.cells(), *row.finds, sep="  ", flush=True)
         yield row

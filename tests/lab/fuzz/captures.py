@@ -120,9 +120,5 @@ def seeds() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         pcap = write_pcap(Path(folder, "a"), traffic()).read_bytes()
         pcapng = write_pcapng(Path(folder, "b"), "eth0", traffic()).read_bytes()
-    own = [
-        path.read_bytes()
-        for path in sorted(CASES.glob("*/capture.pcap"))
-        if path.stat().st_size < _MOST_SEED_BYTES
-    ]
+    own = [path.read_bytes() for path in sorted(CASES.glob("*/capture.pcap")) if path.stat().st_size < _MOST_SEED_BYTES]
     return [pcap, pcapng, gzip.compress(pcap, mtime=0), *own[:4]]

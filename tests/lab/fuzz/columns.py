@@ -166,17 +166,7 @@ def _check_packet(packet: Packet) -> None:
 
 
 # What stands in the columns, and what could.
-_ADDRESSES = (
-    SCANNER,
-    SCANNER6,
-    FRIEND,
-    HOST,
-    HOST6,
-    "192.0.2.77",
-    "2001:db8:1::77",
-    "203.0.113.10",
-    "10.0.0.1",
-)
+_ADDRESSES = (SCANNER, SCANNER6, FRIEND, HOST, HOST6, "192.0.2.77", "2001:db8:1::77", "203.0.113.10", "10.0.0.1")
 _ODD_ADDRESSES = (
     *("255.255.255.255", "224.0.0.1", "0.0.0.0", "127.0.0.1", "169.254.1.1", "::", "::1", "ff02::1"),
     *("fe80::1", "fe80::1%eth0", "::ffff:192.0.2.10", "::FFFF:203.0.113.9", "2001:DB8:BAD::9", "192.0.2.010"),
@@ -212,18 +202,7 @@ _TTLS = ("64", "1", "0", "255", "256", "", "64,1", "-1", "x")
 _INTERFACES = ("eth0", "", "br-1@if2", "eth0,eth1", 'a"b', "\x1b[31m", "x" * 65, "é")
 _NUMBERS = ("", "0", "7", "4095", "4096", "7,8", "1_0", "+1", "0x10", "٣".encode().decode("latin-1"))
 _IDS = ("0x0000", "0xd431", "0xd431 (54321)", "", "0x1,0x2", "-0x1", "y", "0xfffff")
-_TIMES = (
-    "",
-    "0",
-    "-1.5",
-    "1.5.5",
-    "nan",
-    "inf",
-    "1e300",
-    "9999999999.999999",
-    "253402300799.999999",
-    "1_0.0",
-)
+_TIMES = ("", "0", "-1.5", "1.5.5", "nan", "inf", "1e300", "9999999999.999999", "253402300799.999999", "1_0.0")
 _FLAGS = (SYN, SYN, SYN | ACK, RST, RST | ACK, FIN, FIN | ACK, 0, 0x29, 0xFF, ACK, SYN | FIN)
 _CUTS = ("\xe2\x80\xa6", ",", " ", "..", "zz", "…".encode().decode("latin-1"))
 
@@ -391,11 +370,4 @@ def _shape(line: str) -> tuple[object, ...]:
     packet = decode(line)
     if isinstance(packet, Discard):
         return (packet,)
-    return (
-        packet.proto,
-        packet.flags,
-        packet.src_port < 1024,
-        packet.header_bytes,
-        ":" in packet.src,
-        packet.vlan,
-    )
+    return (packet.proto, packet.flags, packet.src_port < 1024, packet.header_bytes, ":" in packet.src, packet.vlan)

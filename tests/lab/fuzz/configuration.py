@@ -79,36 +79,10 @@ _SCALARS = (
         ".nan",
         "-.inf",
     ),
-    *(
-        "true",
-        "off",
-        "~",
-        "auto",
-        "first",
-        "2026-11-20",
-        "2026-02-31",
-        "0001-01-01T00:00:00+14:00",
-        "192.0.2.1",
-    ),
-    *(
-        "192.0.2.0/24",
-        "192.0.2.1/24",
-        "2001:db8::/32",
-        "2001:20",
-        "::ffff:1.2.3.4",
-        "fe80::1%eth0",
-        "8000-8010",
-    ),
+    *("true", "off", "~", "auto", "first", "2026-11-20", "2026-02-31", "0001-01-01T00:00:00+14:00", "192.0.2.1"),
+    *("192.0.2.0/24", "192.0.2.1/24", "2001:db8::/32", "2001:20", "::ffff:1.2.3.4", "fe80::1%eth0", "8000-8010"),
     *("10-1", "0-65535", "eth0", "/a/b", "-", "<<", "=", "*a", "&a x", "!!int ''", "!!float ''", "!!bool x"),
-    *(
-        "!!timestamp x",
-        "!!binary x",
-        "!!null x",
-        "!!set {a}",
-        "!!omap [a: b]",
-        "!!pairs [a: b]",
-        "!!python/name:os.x",
-    ),
+    *("!!timestamp x", "!!binary x", "!!null x", "!!set {a}", "!!omap [a: b]", "!!pairs [a: b]", "!!python/name:os.x"),
     *(
         "!<tag:yaml.org,2002:int> ''",
         "!!str {=: a}",
@@ -176,11 +150,7 @@ _KEYS = tuple(_keys(Settings()))
 def seeds() -> list[bytes]:
     """The shipped file, and a line of each kind."""
     shipped = (ROOT / "config" / "portsentry.yaml").read_bytes()
-    plain = "\n".join(
-        line for line in shipped.decode().splitlines() if line and not line.strip().startswith("#")
-    )
-    pieces = [
-        f"{key}: {value}" for key in ("log", "ignore", "connections", "interfaces") for value in _SCALARS
-    ]
+    plain = "\n".join(line for line in shipped.decode().splitlines() if line and not line.strip().startswith("#"))
+    pieces = [f"{key}: {value}" for key in ("log", "ignore", "connections", "interfaces") for value in _SCALARS]
     ports = [f"traps:\n  tcp: {value}" for value in _SCALARS]
     return [plain.encode(), *(piece.encode() for piece in [*pieces[::3], *ports[::3]])]

@@ -106,9 +106,7 @@ def _other_value(line: bytes, random: Random) -> bytes:
     record[key] = random.choice(_VALUES)
     if random.random() < 1 / 8:
         record[f"{random.choice(CONTROLS)}{key}"] = record.pop(key)
-    return json.dumps(record, separators=(",", ":"), ensure_ascii=random.random() < 1 / 2).encode(
-        "utf-8", "replace"
-    )
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=random.random() < 1 / 2).encode("utf-8", "replace")
 
 
 def seeds() -> list[bytes]:

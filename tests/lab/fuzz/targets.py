@@ -25,19 +25,12 @@ class Target(NamedTuple):
     modules: frozenset[str] = frozenset()
 
 
-_CORE = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    for path in (PACKAGE / "core").rglob("[a-z]*.py")
-}
+_CORE = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in (PACKAGE / "core").rglob("[a-z]*.py")}
 
 TARGETS = {
     "columns": Target("lines of tshark's", 10_000_000, 3600, 2048, frozenset(_CORE | {"events.model"})),
     "configuration": Target(
-        "configuration files",
-        0,
-        600,
-        4096,
-        frozenset({"config.document", "config.loader", "config.values"}),
+        "configuration files", 0, 600, 4096, frozenset({"config.document", "config.loader", "config.values"})
     ),
     "status": Target(
         "logs, and fail2ban's answers",

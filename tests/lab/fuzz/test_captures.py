@@ -11,17 +11,7 @@ import pytest
 
 from tests.lab.fuzz.captures import check_file, traffic
 from tests.support import pcap
-from tests.support.build import (
-    SCANNER,
-    SCANNER6,
-    Sent,
-    icmp_unreachable,
-    refused,
-    syn,
-    udp,
-    write_pcap,
-    write_pcapng,
-)
+from tests.support.build import SCANNER, SCANNER6, Sent, icmp_unreachable, refused, syn, udp, write_pcap, write_pcapng
 from tests.support.needs import require_tool
 
 HEADER = pcap.head()
@@ -62,9 +52,7 @@ def interface(*options: bytes, link: int = 1, snap: int = 65_535) -> bytes:
     return block(1, struct.pack("<HHI", link, 0, snap) + b"".join(options) + (END if options else b""))
 
 
-def packet(
-    frame: bytes = FRAME, nth: int = 0, held: int | None = None, micros: int = SECOND * 10**6
-) -> bytes:
+def packet(frame: bytes = FRAME, nth: int = 0, held: int | None = None, micros: int = SECOND * 10**6) -> bytes:
     """A packet of a pcapng file, of its nth interface."""
     sizes = (len(frame) if held is None else held, len(frame))
     padded = frame + b"\0" * (-len(frame) % 4)
@@ -73,10 +61,7 @@ def packet(
 
 LENGTHS = (0, 1, 15, 0xFFFF, 262_145, 0x7FFFFFFF, 0xFFFFFFFF)
 HOSTILE: dict[str, bytes] = {
-    **{
-        f"pcap record that holds {one:#x}": HEADER + record(FRAME, held=one) + record(FRAME)
-        for one in LENGTHS
-    },
+    **{f"pcap record that holds {one:#x}": HEADER + record(FRAME, held=one) + record(FRAME) for one in LENGTHS},
     **{f"pcap packet said to be {one:#x} long": HEADER + record(FRAME, long=one) * 5 for one in LENGTHS},
     **{
         f"pcap with the snap length {one:#x}": HEADER[:16] + struct.pack("<II", one, 1) + record(FRAME) * 5
@@ -102,10 +87,7 @@ HOSTILE: dict[str, bytes] = {
         f"pcapng trailer {one:#x}": SECTION + interface() + block(5, bytes(8), trailer=one) + packet()
         for one in LENGTHS
     },
-    **{
-        f"pcapng packet that holds {one:#x}": SECTION + interface() + packet(held=one) + packet()
-        for one in LENGTHS
-    },
+    **{f"pcapng packet that holds {one:#x}": SECTION + interface() + packet(held=one) + packet() for one in LENGTHS},
     **{
         f"pcapng packet of interface {one:#x}": SECTION + interface() + packet(nth=one) + packet()
         for one in LENGTHS[1:]
@@ -122,39 +104,18 @@ HOSTILE: dict[str, bytes] = {
         for one in (0, 1, 9, 12, 20, 127, 128, 160, 191, 255)
     },
     **{
-        f"pcapng with the time offset {one}": SECTION
-        + interface(option(14, struct.pack("<q", one)))
-        + packet() * 9
-        for one in (
-            -(1 << 63),
-            -SECOND - 1,
-            253_402_300_799 - SECOND,
-            253_402_300_800 - SECOND,
-            (1 << 63) - 1,
-        )
+        f"pcapng with the time offset {one}": SECTION + interface(option(14, struct.pack("<q", one))) + packet() * 9
+        for one in (-(1 << 63), -SECOND - 1, 253_402_300_799 - SECOND, 253_402_300_800 - SECOND, (1 << 63) - 1)
     },
     **{
         f"pcapng with an interface called {name!r}": SECTION + interface(option(2, name)) + packet() * 9
-        for name in (
-            b"\x1b[31m",
-            b'a"b',
-            b"a\tb",
-            b"a\nb",
-            b"\xff\xfe",
-            b"x" * 4000,
-            "\u202e".encode(),
-            b"a,b",
-        )
+        for name in (b"\x1b[31m", b'a"b', b"a\tb", b"a\nb", b"\xff\xfe", b"x" * 4000, "\u202e".encode(), b"a,b")
     },
     "pcapng with five thousand interfaces": SECTION
     + b"".join(interface(option(2, b"%04d" % nth + b"x" * 40)) for nth in range(5_000))
     + b"".join(packet(nth=nth) for nth in range(5_000)),
     "pcapng with as many sections": (SECTION + interface() + packet()) * 500,
-    "pcapng of the other byte order": SECTION[:8]
-    + SECTION[8:12][::-1]
-    + SECTION[12:]
-    + interface()
-    + packet(),
+    "pcapng of the other byte order": SECTION[:8] + SECTION[8:12][::-1] + SECTION[12:] + interface() + packet(),
     "nothing but a magic number": HEADER[:4],
     "gzip of nothing": gzip.compress(b"", mtime=0),
     "gzip of gzip": gzip.compress(gzip.compress(HEADER + record(FRAME) * 5, mtime=0), mtime=0),
@@ -202,10 +163,7 @@ def test_a_file_may_end_anywhere(form: str, tmp_path: Path) -> None:
 def cut_frames() -> Iterator[tuple[bytes, int]]:
     """Each kind of packet, ending after each of its bytes, and how long it is said to have been."""
     asked = udp(SCANNER, 9)[0]
-    tagged = [
-        Sent(one.time_us, one.src, one.dst, one.proto, one.payload, vlan=7)
-        for one in (asked, *udp(SCANNER6, 9))
-    ]
+    tagged = [Sent(one.time_us, one.src, one.dst, one.proto, one.payload, vlan=7) for one in (asked, *udp(SCANNER6, 9))]
     for sent in (*traffic(), *tagged, icmp_unreachable(icmp_unreachable(asked))):
         frame = sent.frame
         for length in range(len(frame) + 1):

@@ -47,11 +47,7 @@ def test_every_seed_is_dealt_with(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "case"),
-    [
-        pytest.param(name, case, id=f"{name}: {case.why}")
-        for name in TARGETS
-        for case in read(REGRESSIONS, name)
-    ],
+    [pytest.param(name, case, id=f"{name}: {case.why}") for name in TARGETS for case in read(REGRESSIONS, name)],
 )
 def test_what_was_found_is_mended(name: str, case: Case) -> None:
     target(name).replay(case.data)
@@ -113,22 +109,12 @@ def test_a_few_of_the_slow_ones(name: str) -> None:
         module.replay(module.mutated(seed, random, lambda some: changed(some, random)))
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(TARGETS) - {"columns"})
-)  # those take tshark a quarter of a minute
+@pytest.mark.parametrize("name", sorted(set(TARGETS) - {"columns"}))  # those take tshark a quarter of a minute
 def test_the_seeds_can_be_made_anew(name: str) -> None:
     assert len(target(name).seeds()) >= 5
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"{}\n",
-        b'{"timestamp":"x","event_type":"scan"}\n',
-        '{"é":1}\n'.encode(),
-    ],
-)
+@pytest.mark.parametrize("line", [b"", b"{}\n", b'{"timestamp":"x","event_type":"scan"}\n', '{"é":1}\n'.encode()])
 def test_what_is_no_line_is_told(line: bytes) -> None:
     with pytest.raises((AssertionError, ValueError, LookupError)):
         oracle.check_line(line)
@@ -215,17 +201,7 @@ def test_the_guided_targets_name_modules_that_exist() -> None:
 def test_a_short_run_writes_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / program.PAGE
     page.write_text("before\n<!-- fuzz -->\n<!-- end of fuzz -->\nafter\n", encoding="utf-8")
-    words = [
-        "output",
-        "--inputs",
-        "3",
-        "--seconds",
-        "60",
-        "--finds",
-        str(tmp_path / "finds"),
-        "-o",
-        str(tmp_path),
-    ]
+    words = ["output", "--inputs", "3", "--seconds", "60", "--finds", str(tmp_path / "finds"), "-o", str(tmp_path)]
     assert program.main(words) == 0
     assert "| 3 |" in page.read_text(encoding="utf-8")
     assert page.read_text(encoding="utf-8").endswith("<!-- end of fuzz -->\nafter\n")

@@ -60,13 +60,9 @@ def values(item: Field[Any], hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) is Literal:
         return st.sampled_from(options)
     if get_origin(hint) is tuple:
-        return st.lists(st.integers(0, 65_535), max_size=16, unique=True).map(
-            lambda some: tuple(sorted(some))
-        )
+        return st.lists(st.integers(0, 65_535), max_size=16, unique=True).map(lambda some: tuple(sorted(some)))
     if options:
-        return st.none() | (
-            st.sampled_from(get_args(options[0])) if get_args(options[0]) else plain(options[0], unit)
-        )
+        return st.none() | (st.sampled_from(get_args(options[0])) if get_args(options[0]) else plain(options[0], unit))
     return plain(hint, unit)
 
 
@@ -81,9 +77,7 @@ def plain(kind: type, unit: str) -> st.SearchStrategy[Any]:
 
 def events_of(event_class: Any) -> st.SearchStrategy[Event]:
     hints = get_type_hints(event_class)
-    return st.builds(
-        event_class, **{item.name: values(item, hints[item.name]) for item in fields(event_class)}
-    )
+    return st.builds(event_class, **{item.name: values(item, hints[item.name]) for item in fields(event_class)})
 
 
 events = st.one_of([events_of(event_class) for event_class in EVENT_CLASSES])
@@ -150,18 +144,14 @@ def test_a_line_within_a_value_bans_nobody(one: Event, two: Event) -> None:
 def test_the_reader_reads() -> None:
     """The properties above are about something."""
     bait = jail.seeds()[0].decode().split("\n")
-    seen = {
-        mode: sum(bool(one.addresses) for one in found) for mode, found in jail.reader().read(bait).items()
-    }
+    seen = {mode: sum(bool(one.addresses) for one in found) for mode, found in jail.reader().read(bait).items()}
     assert seen["normal"] > 0
     assert seen["aggressive"] >= seen["normal"] >= seen["strict"]
 
 
 def parsed(pattern: str) -> Any:
     """A regular expression as Python's own parser sees it."""
-    return importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse").parse(
-        pattern
-    )
+    return importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse").parse(pattern)
 
 
 class Repeat(NamedTuple):
@@ -180,9 +170,7 @@ def repeats(tree: Any, within: tuple[int, ...] = ()) -> Iterator[Repeat]:
         name = str(operation)
         if name in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
             _, most, body = content
-            yield Repeat(
-                within, int(most), list(body), str(parts[nth + 1][0]) if nth + 1 < len(parts) else "END"
-            )
+            yield Repeat(within, int(most), list(body), str(parts[nth + 1][0]) if nth + 1 < len(parts) else "END")
             yield from repeats(body, (*within, int(most)))
         elif name == "BRANCH":
             for branch in content[1]:
@@ -191,9 +179,7 @@ def repeats(tree: Any, within: tuple[int, ...] = ()) -> Iterator[Repeat]:
             yield from repeats(content if name == "ATOMIC_GROUP" else content[-1], within)
 
 
-UNBOUND = int(
-    importlib.import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants").MAXREPEAT
-)
+UNBOUND = int(importlib.import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants").MAXREPEAT)
 
 
 @pytest.mark.parametrize("mode", MODES)

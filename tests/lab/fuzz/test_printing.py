@@ -66,8 +66,7 @@ def test_a_file_that_is_no_capture_is_told_in_text(command: Command, tmp_path: P
 def test_settings_are_shown_as_text(command: Command, tmp_path: Path, name: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(
-        yaml.safe_dump({"interfaces": [f"eth{name}"], "log": f"{tmp_path}/none{name}/x.log"}),
-        encoding="utf-8",
+        yaml.safe_dump({"interfaces": [f"eth{name}"], "log": f"{tmp_path}/none{name}/x.log"}), encoding="utf-8"
     )
     for arguments in (("check", "-c", path), ("status", "-c", path)):
         done = command(*arguments)

@@ -39,19 +39,7 @@ class Alone:
 
 _NUMBERS = (b"\0", b"\xff", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\x01", b"\xff\xff")
 # Escape sequences, C1 and bidirectional controls, markup, half of a character, line ends of all kinds.
-CONTROLS = (
-    "\x1b[31m",
-    "\x1b]0;x\x07",
-    "\x9b31m",
-    "\u202e",
-    "\u2066",
-    "\0",
-    "\r",
-    "\n",
-    "\u2028",
-    "[red]",
-    ":a:",
-)
+CONTROLS = ("\x1b[31m", "\x1b]0;x\x07", "\x9b31m", "\u202e", "\u2066", "\0", "\r", "\n", "\u2028", "[red]", ":a:")
 
 
 def changed(data: bytes, random: Random) -> bytes:

@@ -122,9 +122,7 @@ def _blind(module: ModuleType, target: Target, check: Check, limits: Limits, cor
     seeds = len(pool)
     until, done = time.monotonic() + limits.seconds, 0
     while time.monotonic() < until and (not limits.inputs or done < limits.inputs):
-        data = _mutated(module, random.choice(pool), random, lambda some: changed(some, random))[
-            : target.longest
-        ]
+        data = _mutated(module, random.choice(pool), random, lambda some: changed(some, random))[: target.longest]
         check(data)
         done += 1
         if done % _REPORTED == 0:

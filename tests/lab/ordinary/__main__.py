@@ -22,9 +22,7 @@ def main(words: Sequence[str]) -> int:
     """Live the day."""
     parser = program.parser("ordinary", __doc__)
     parser.add_argument("--minutes", type=float, default=60, help="how long the 24 hours take")
-    parser.add_argument(
-        "--captures", type=Path, help="directory with index.csv, whose innocent captures are played"
-    )
+    parser.add_argument("--captures", type=Path, help="directory with index.csv, whose innocent captures are played")
     parser.add_argument("--keep", type=Path, help="new folder for all logs and what the sensor captured")
     arguments = program.begin(parser, words)
     program.need_root(parser)

@@ -40,9 +40,7 @@ class Accounts:
         """The account of each population by its name."""
         listed = self._host.run("nft", "--json", "list", "table", "inet", _TABLE)
         entries: list[dict[str, Any]] = json.loads(listed.stdout)["nftables"]
-        counters = {
-            entry["counter"]["name"]: entry["counter"]["packets"] for entry in entries if "counter" in entry
-        }
+        counters = {entry["counter"]["name"]: entry["counter"]["packets"] for entry in entries if "counter" in entry}
         sets = {entry["set"]["name"]: _addresses(entry["set"]) for entry in entries if "set" in entry}
         return {
             one.name: Account(sets[f"a{n}v4"] | sets[f"a{n}v6"], counters[f"c{n}"], counters[f"p{n}"])

@@ -76,9 +76,7 @@ def lenient() -> Iterator[None]:
 
 async def dial(source: str, port: int, dest: str = HOST) -> Line:
     """Connect from an address; TLS on port 443."""
-    connecting = asyncio.open_connection(
-        dest, port, local_addr=(source, 0), ssl=_TLS if port == 443 else None
-    )
+    connecting = asyncio.open_connection(dest, port, local_addr=(source, 0), ssl=_TLS if port == 443 else None)
     return Line(*await patient(connecting))
 
 
@@ -103,9 +101,7 @@ async def knock(source: str, port: int, dest: str = HOST, *, tries: int = 1, pau
         await asyncio.sleep(pause)
 
 
-def datagram(
-    source: str, dest: str, port: int, content: bytes, *, source_port: int = 0, ttl: int = 64
-) -> None:
+def datagram(source: str, dest: str, port: int, content: bytes, *, source_port: int = 0, ttl: int = 64) -> None:
     """Send one datagram, and do not wait for an answer."""
     family = socket.AF_INET6 if ":" in dest else socket.AF_INET
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:

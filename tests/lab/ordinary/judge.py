@@ -91,7 +91,5 @@ def missed(lived: Lived, populations: Sequence[Population]) -> list[str]:
 def wrong(judgements: Sequence[Judged]) -> list[str]:
     """The innocents that were banned."""
     return [
-        f"{one.who.name}: {one.ban.address} is banned by {one.ban.jail}"
-        for one in judgements
-        if one.right is False
+        f"{one.who.name}: {one.ban.address} is banned by {one.ban.jail}" for one in judgements if one.right is False
     ]

@@ -67,11 +67,7 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
         captures: a directory with `index.csv`, whose innocent captures are played.
         keep: a folder for the logs and what the sensor captured; without it they go with the day.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="ordinary-") as temporary,
-        opened() as network,
-        ExitStack() as stack,
-    ):
+    with tempfile.TemporaryDirectory(prefix="ordinary-") as temporary, opened() as network, ExitStack() as stack:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         recording = folder / "recording.pcap"
@@ -168,9 +164,7 @@ def _wait_for_the_player(player: Player, playlist: Playlist) -> list[str]:
     player.wait(_GRACE_SECONDS)
     if player.failed:
         return [f"tcpreplay: {player.failed}"]
-    return (
-        [] if player.played == playlist.packets else [f"tcpreplay sent {player.played} of {playlist.packets}"]
-    )
+    return [] if player.played == playlist.packets else [f"tcpreplay sent {player.played} of {playlist.packets}"]
 
 
 def _settle(sensor: Sensor) -> None:

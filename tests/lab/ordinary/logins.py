@@ -24,9 +24,7 @@ _BY_KEY = ("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes")
 _BY_PASSWORD = ("-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password")
 
 
-async def _run(
-    *words: str | Path, environment: dict[str, str] | None = None, seconds: float = _SECONDS
-) -> None:
+async def _run(*words: str | Path, environment: dict[str, str] | None = None, seconds: float = _SECONDS) -> None:
     """Run a client; the server's log says what came of it."""
     process = await asyncio.create_subprocess_exec(
         *words,
@@ -96,21 +94,10 @@ async def _guessers(scene: Scene, me: Population) -> None:
 
 
 POPULATIONS = (
-    Population(
-        "administrator",
-        "SSH sessions by key; mistypes a password twice",
-        "world",
-        guests(30),
-        _administrator,
-    ),
+    Population("administrator", "SSH sessions by key; mistypes a password twice", "world", guests(30), _administrator),
     Population("backup", f"scp of {_BACKUP_BYTES / 1e6:.0f} MB, both ways", "world", guests(31), _backup),
     Population("deployer", "short SSH sessions while sshd is restarted", "world", guests(32), _deployer),
     Population(
-        "password guessers",
-        "wrong passwords over SSH, port 22 only",
-        "world",
-        guests(33),
-        _guessers,
-        Meant.LOGIN,
+        "password guessers", "wrong passwords over SSH, port 22 only", "world", guests(33), _guessers, Meant.LOGIN
     ),
 )

@@ -89,9 +89,7 @@ async def _victims(scene: Scene, me: Population) -> None:
         victim = str(network[addresses[number]])
         flags = chances.choice((SYN | ACK, SYN | ACK, RST | ACK, RST))
         for _ in range(chances.randint(1, 12)):
-            ends = Ends(
-                victim, chances.choice(HOSTS), chances.choice((80, 443, 53)), chances.randint(1, 65_535)
-            )
+            ends = Ends(victim, chances.choice(HOSTS), chances.choice((80, 443, 53)), chances.randint(1, 65_535))
             raw.send(tcp(ends, flags, seq=chances.getrandbits(32), ack=chances.getrandbits(32)))
 
 
@@ -116,15 +114,6 @@ POPULATIONS = (
         (_BOTS,),
         _bots,
     ),
-    Population(
-        "backscatter", "flooded servers: SYN-ACK and RST to random ports", "world", (_VICTIMS,), _victims
-    ),
-    Population(
-        "chargen seekers",
-        "ask twice for 19/udp, a decoy",
-        "world",
-        (_AMPLIFIERS,),
-        _amplifiers,
-        Meant.EACH,
-    ),
+    Population("backscatter", "flooded servers: SYN-ACK and RST to random ports", "world", (_VICTIMS,), _victims),
+    Population("chargen seekers", "ask twice for 19/udp, a decoy", "world", (_AMPLIFIERS,), _amplifiers, Meant.EACH),
 )

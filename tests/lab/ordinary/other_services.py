@@ -22,9 +22,7 @@ _CHECKS_AN_HOUR = 12
 async def _monitors(scene: Scene, me: Population) -> None:
     """Three monitors look every five minutes of the day; the service on one of the ports was stopped."""
     async for _ in scene.day.spread(0.1, 23.6, _CHECKS_AN_HOUR * HOURS):
-        await asyncio.gather(
-            *(knock(me.address(which), port) for which in (1, 2, 3) for port in (*_CHECKED, _STOPPED))
-        )
+        await asyncio.gather(*(knock(me.address(which), port) for which in (1, 2, 3) for port in (*_CHECKED, _STOPPED)))
 
 
 async def _balancer(scene: Scene, me: Population) -> None:

@@ -43,9 +43,7 @@ class RawSender:
 
 def ipv4(ends: Ends, proto: int, payload: bytes, *, ttl: int = 57, ip_id: int = 0) -> bytes:
     """A packet; the kernel fills in its checksum, and its identification where that is 0."""
-    return (
-        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ip_id, 0, ttl, proto, 0) + ends.packed + payload
-    )
+    return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ip_id, 0, ttl, proto, 0) + ends.packed + payload
 
 
 def tcp(

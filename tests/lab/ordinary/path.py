@@ -101,14 +101,8 @@ POPULATIONS = (
     Population("pings", "ping, and mtr with a rising TTL", "world", guests(40), _pings),
     Population("traceroutes", "UDP to 32 rising ports with a rising TTL", "world", guests(41), _traceroutes),
     Population(
-        "narrow roads",
-        "downloads during which a router reports a smaller MTU",
-        "world",
-        guests(42),
-        _narrow_roads,
+        "narrow roads", "downloads during which a router reports a smaller MTU", "world", guests(42), _narrow_roads
     ),
     Population("movers", "phones that change their address amid a download", "world", guests(43), _movers),
-    Population(
-        "forgotten sessions", "late ACK, FIN and data on 22, 80, 443", "world", guests(44), _forgotten
-    ),
+    Population("forgotten sessions", "late ACK, FIN and data on 22, 80, 443", "world", guests(44), _forgotten),
 )

@@ -28,9 +28,7 @@ _EVIDENCE = frozenset({"trap", "scan"})
 _ONE = 1
 
 
-def page(
-    lived: Lived, populations: Sequence[Population], judgements: Sequence[Judged], wrong: list[str]
-) -> str:
+def page(lived: Lived, populations: Sequence[Population], judgements: Sequence[Judged], wrong: list[str]) -> str:
     """The whole page."""
     speed = 24 * 60 / lived.day.minutes
     register = Register(populations, lived.playlist)
@@ -125,17 +123,7 @@ def _match(text: str) -> str:
 
 
 def _evidence(line: Line) -> str:
-    keys = (
-        "scan_type",
-        "technique",
-        "reason",
-        "ports_sample",
-        "hosts",
-        "attempts",
-        "closed",
-        "open",
-        "touches",
-    )
+    keys = ("scan_type", "technique", "reason", "ports_sample", "hosts", "attempts", "closed", "open", "touches")
     said = [f"{key} {line[key]}" for key in keys if key in line]
     said += [f"verified {str(line['source_verified']).lower()}"]
     said += [f"first seen {line['first_seen'][11:23]}, last {line['last_seen'][11:23]}"]

@@ -60,19 +60,13 @@ _SCANS = (
     Scan("nmap -sA", f"{_RAW} -sA -T4 -p {_PORTS} {HOST}", 11),
     Scan(
         "masscan",
-        f"masscan {HOST} -p 1-1000 --rate 300 --wait 1 --adapter {IFACE} --adapter-ip {{address}} "
-        "--router-mac {mac}",
+        f"masscan {HOST} -p 1-1000 --rate 300 --wait 1 --adapter {IFACE} --adapter-ip {{address}} --router-mac {{mac}}",
         13,
     ),
     Scan("hping3 ++port", f"hping3 -q -S -I {IFACE} -a {{address}} -p ++20 -c 60 -i u20000 {HOST}", 14),
     Scan("traps touched", f"{_NMAP} -sT -p 11,15 {HOST}", 16),
     Scan("sweep", f"{_RAW} -sS -T4 -p 23,445 203.0.113.1-6", 17),
-    Scan(
-        "one /24 together",
-        f"{_NMAP} -sT -T4 -p {{ports}} {HOST}",
-        18,
-        sources=_SOURCES,
-    ),
+    Scan("one /24 together", f"{_NMAP} -sT -T4 -p {{ports}} {HOST}", 18, sources=_SOURCES),
     Scan("nmap -sV", f"{_NMAP} -sT -sV --version-light -T4 -p 20-90,443 {HOST}", 20),
 )
 
@@ -84,10 +78,7 @@ def _ports(number: int) -> str:
 
 async def _run(words: Iterable[str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, errors = await process.communicate()
     # hping3 says by 1 that no answer came: it did not wait for any in somebody's name.

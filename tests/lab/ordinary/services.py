@@ -135,9 +135,7 @@ class Services:
         # No process ids of its own: its sessions outlive it.
         words = ("unshare", "--mount", "sh", "-euc", own_dev.SET_UP, self.auth.path)
         with (self.folder / "sshd.err").open("a") as errors:
-            return self.host.start(
-                *words, "/usr/sbin/sshd", "-D", "-f", self.folder / "sshd.conf", stderr=errors
-            )
+            return self.host.start(*words, "/usr/sbin/sshd", "-D", "-f", self.folder / "sshd.conf", stderr=errors)
 
 
 def _prepare(folder: Path) -> None:

@@ -65,12 +65,7 @@ def test_a_day_on_which_the_right_ones_are_banned_is_right() -> None:
 
 @pytest.mark.parametrize(
     "ban",
-    [
-        ("portsentry", "198.18.1.1"),
-        ("sshd", "198.18.1.1"),
-        ("portsentry", "198.18.2.1"),
-        ("sshd", "198.19.1.66"),
-    ],
+    [("portsentry", "198.18.1.1"), ("sshd", "198.18.1.1"), ("portsentry", "198.18.2.1"), ("sshd", "198.19.1.66")],
     ids=["a guest", "a guest, by sshd", "a guesser, by portsentry", "a scanner, by sshd"],
 )
 def test_a_ban_of_the_wrong_one_is_wrong(ban: tuple[str, str]) -> None:
@@ -102,9 +97,7 @@ def test_a_ban_of_somebody_in_a_capture_is_wrong_unless_it_is_ambiguous(
     path = write_pcap(tmp_path / "a.pcap", [segment("192.0.2.7", "192.0.2.10", 4000, 80, SYN)])
     capture = Capture(path, "a.pcap", "negative", strength, (), frozenset(), ())
     playlist = recordings.record([capture], Day(0, 60), tmp_path / "recording.pcap")
-    (guest,) = (
-        new for new in playlist.numbers.addresses() if playlist.numbers.whose(new) == (0, "192.0.2.7")
-    )
+    (guest,) = (new for new in playlist.numbers.addresses() if playlist.numbers.whose(new) == (0, "192.0.2.7"))
     found = judgements(lived(("portsentry", guest), playlist=playlist))
 
     assert len(judge.wrong(found)) == wrong

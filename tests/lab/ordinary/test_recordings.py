@@ -11,18 +11,7 @@ from tests.lab.ordinary import frames, recordings, renumber
 from tests.lab.ordinary.day import Day
 from tests.lab.support.labelled import Capture
 from tests.support import pcap
-from tests.support.build import (
-    HOST,
-    HOST6,
-    SCANNER,
-    SCANNER6,
-    Sent,
-    icmp_unreachable,
-    in_tunnel,
-    syn,
-    tcp,
-    write_pcap,
-)
+from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, icmp_unreachable, in_tunnel, syn, tcp, write_pcap
 
 
 def packet(sent: Sent) -> bytes:

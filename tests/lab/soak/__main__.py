@@ -42,10 +42,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=int, default=20, help="live; 0 leaves this part out")
     arguments = program.begin(parser, words)
     program.need_root(parser)
-    for name, part, size in (
-        ("simulated", _simulated, arguments.hours),
-        ("live", _live, arguments.minutes),
-    ):
+    for name, part, size in (("simulated", _simulated, arguments.hours), ("live", _live, arguments.minutes)):
         if not size:
             continue
         text = part(size)

@@ -12,13 +12,7 @@ from tests.support.needs import require_root, require_tool, require_wire
 def test_the_last_quarter_stands_beside_the_first() -> None:
     mib = 1 << 20
     quarters = [Quarter(1000, 0.01, {"python": 50 * mib}), Quarter(2000, 0.03, {"python": 75 * mib})]
-    assert shown(quarters).splitlines()[-1].split("|")[1:-1] == [
-        " last / first ",
-        "  ",
-        " 1.50 ",
-        "  ",
-        " 1.50 ",
-    ]
+    assert shown(quarters).splitlines()[-1].split("|")[1:-1] == [" last / first ", "  ", " 1.50 ", "  ", " 1.50 "]
 
 
 @pytest.mark.slow

@@ -59,6 +59,4 @@ def start(host: Host, log: Syslog, *command: str | Path) -> subprocess.Popen[str
     """Run a command on the host, in a cage whose /dev/log is `log`."""
     cage = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     with log.path.with_suffix(".err").open("a") as stderr:
-        return host.start(
-            *cage, "sh", "-euc", SET_UP, log.path, *command, stdout=subprocess.PIPE, stderr=stderr
-        )
+        return host.start(*cage, "sh", "-euc", SET_UP, log.path, *command, stdout=subprocess.PIPE, stderr=stderr)

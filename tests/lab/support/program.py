@@ -15,9 +15,7 @@ from tests.support.paths import MEASUREMENTS
 def parser(name: str, usage: str) -> argparse.ArgumentParser:
     """The parser of `python -m tests.lab.NAME`, with its output; the usage is the module's docstring."""
     made = argparse.ArgumentParser(
-        prog=f"python -m tests.lab.{name}",
-        description=usage,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=f"python -m tests.lab.{name}", description=usage, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument(
         "-o", "--output", metavar="DIR", type=Path, default=MEASUREMENTS, help="default: docs/measurements"

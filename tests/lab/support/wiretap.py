@@ -34,9 +34,7 @@ def sent(path: Path) -> dict[str, list[float]]:
     """The moments, in seconds since 1970, of each address's segments that dumpcap has written so far."""
     words = ("-n", "-r", path, "-T", "fields", "-e", "frame.time_epoch", "-e", "ip.src")
     # The file may still be written: that its end is cut is no error.
-    done = subprocess.run(
-        [require_tool("tshark"), *words], capture_output=True, text=True, check=False, timeout=300
-    )
+    done = subprocess.run([require_tool("tshark"), *words], capture_output=True, text=True, check=False, timeout=300)
     found: defaultdict[str, list[float]] = defaultdict(list)
     for line in done.stdout.splitlines():
         moment, address = line.split("\t")

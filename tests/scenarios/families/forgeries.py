@@ -17,18 +17,7 @@ from tests.scenarios.conversations import (
     syn_scan_of,
 )
 from tests.scenarios.scenario import Named, scenario
-from tests.support.build import (
-    FRIEND,
-    HOST,
-    MSS_OPTION,
-    SCANNER,
-    Sent,
-    in_time,
-    in_tunnel,
-    tcp,
-    udp,
-    udp_reply,
-)
+from tests.support.build import FRIEND, HOST, MSS_OPTION, SCANNER, Sent, in_time, in_tunnel, tcp, udp, udp_reply
 
 
 @scenario(Named(FRIEND, "watch", "port_scan", "syn", "friend"))
@@ -41,11 +30,7 @@ def forged_scan_of_a_friend() -> list[Sent]:
     return in_time(flatten(used), syn_scan_of(FRIEND, range(20, 60), at=10))
 
 
-@scenario(
-    Named(GATEWAY, "ignore", "port_scan", "syn", "ignore_list"),
-    config=f"ignore:\n  - {GATEWAY}\n",
-    quiet=False,
-)
+@scenario(Named(GATEWAY, "ignore", "port_scan", "syn", "ignore_list"), config=f"ignore:\n  - {GATEWAY}\n", quiet=False)
 def forged_scan_of_the_gateway() -> list[Sent]:
     """Somebody sends a SYN scan in the name of our gateway, which the operator has put on the ignore list.
 

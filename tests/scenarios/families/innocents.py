@@ -54,8 +54,7 @@ def resolver_replies() -> list[Sent]:
     Nobody is named: these are answers, although nobody waits for them any more.
     """
     answers = [
-        udp(RESOLVER, client_port(nth), src_port=53, at=nth * 0.05, data=b"\0\x2a\x81\x80")[0]
-        for nth in range(300)
+        udp(RESOLVER, client_port(nth), src_port=53, at=nth * 0.05, data=b"\0\x2a\x81\x80")[0] for nth in range(300)
     ]
     return in_time(answers, [icmp_unreachable(answer) for answer in answers[::20]])
 
@@ -98,13 +97,10 @@ def ftp_active() -> list[Sent]:
     """
     asked = served(call(FRIEND, 21, at=0), lasts=20)
     sent = [
-        served(call(HOST, client_port(nth, 40_000), at=1 + nth * 0.5, dst=FRIEND, src_port=20))
-        for nth in range(10)
+        served(call(HOST, client_port(nth, 40_000), at=1 + nth * 0.5, dst=FRIEND, src_port=20)) for nth in range(10)
     ]
     ours = served(call(HOST, 21, at=0.1, dst=WEB_SERVER), lasts=20)
-    fetched = [
-        served(call(WEB_SERVER, client_port(nth, 33_000), at=1 + nth * 0.1, src_port=20)) for nth in range(30)
-    ]
+    fetched = [served(call(WEB_SERVER, client_port(nth, 33_000), at=1 + nth * 0.1, src_port=20)) for nth in range(30)]
     late = closed(call(WEB_SERVER, 39_999, at=19, src_port=20))
     return in_time(asked, flatten(sent), ours, flatten(fetched), late)
 
@@ -166,15 +162,11 @@ def traceroute() -> list[Sent]:
     """
     packets: list[Sent] = []
     for nth in range(54):
-        (probe,) = udp(
-            FRIEND, 33_434 + 36 + nth, src_port=client_port(nth, 40_000), at=nth * 0.03, data=b"@" * 32
-        )
+        (probe,) = udp(FRIEND, 33_434 + 36 + nth, src_port=client_port(nth, 40_000), at=nth * 0.03, data=b"@" * 32)
         reached = dataclasses.replace(probe, ttl=1 + nth // 3)
         packets += [reached, icmp_unreachable(reached)] if nth % 6 < 5 else [reached]
     for nth in range(36):
-        (probe,) = udp(
-            HOST, 33_434 + nth, dst=WEB_SERVER, src_port=client_port(nth, 40_000), at=5 + nth * 0.03
-        )
+        (probe,) = udp(HOST, 33_434 + nth, dst=WEB_SERVER, src_port=client_port(nth, 40_000), at=5 + nth * 0.03)
         ours = dataclasses.replace(probe, ttl=1 + nth // 3)
         expired = icmp_unreachable(ours, code=0, router=f"198.18.0.{1 + nth // 3}")
         packets.append(ours)

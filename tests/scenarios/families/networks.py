@@ -15,18 +15,7 @@ from tests.scenarios.conversations import (
     syn_scan_of,
 )
 from tests.scenarios.scenario import Named, scenario
-from tests.support.build import (
-    FRIEND,
-    HOST,
-    Sent,
-    fin_ack,
-    in_time,
-    ping,
-    pong,
-    syn_ack,
-    udp,
-    udp_reply,
-)
+from tests.support.build import FRIEND, HOST, Sent, fin_ack, in_time, ping, pong, syn_ack, udp, udp_reply
 
 
 @scenario(home="192.0.2.0/28")
@@ -74,10 +63,7 @@ def nat_many_users() -> list[Sent]:
     """
     wanted = (443, 80, 443, 993, 587)
     used = [served(call(OFFICE, wanted[nth % 5], at=nth * 11, ttl=50)) for nth in range(56)]
-    vain = [
-        closed(call(OFFICE, port, at=37 + nth * 140, ttl=50))
-        for nth, port in enumerate((8080, 5222, 21, 8443))
-    ]
+    vain = [closed(call(OFFICE, port, at=37 + nth * 140, ttl=50)) for nth, port in enumerate((8080, 5222, 21, 8443))]
     return in_time(flatten(used), flatten(vain))
 
 
@@ -108,9 +94,7 @@ def torrent_peers() -> list[Sent]:
     return in_time(packets)
 
 
-@scenario(
-    *(Named(f"203.0.113.{nth}", "ban", "distributed", "syn", "network_together") for nth in range(101, 109))
-)
+@scenario(*(Named(f"203.0.113.{nth}", "ban", "distributed", "syn", "network_together") for nth in range(101, 109)))
 def distributed_scan() -> list[Sent]:
     """Eight sources of one network take turns: three ports each within three minutes, 24 together.
 

@@ -5,16 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 from portsentry_py.core.packet import ACK, FIN, PSH, URG
-from tests.scenarios.conversations import (
-    DAY_SECONDS,
-    SIX,
-    bare_reset,
-    call,
-    closed,
-    flatten,
-    served,
-    syn_scan_of,
-)
+from tests.scenarios.conversations import DAY_SECONDS, SIX, bare_reset, call, closed, flatten, served, syn_scan_of
 from tests.scenarios.scenario import Named, scenario
 from tests.support.build import (
     FRIEND,
@@ -46,9 +37,7 @@ def syn_scan() -> list[Sent]:
     answers = [
         packet
         for probe in probes
-        for packet in (
-            (syn_ack(probe), rst_ack(probe, ack=0)) if probe.dest_port in {22, 80} else (rst(probe),)
-        )
+        for packet in ((syn_ack(probe), rst_ack(probe, ack=0)) if probe.dest_port in {22, 80} else (rst(probe),))
     ]
     return in_time(visit(FRIEND, 80, 80, 80, every=0.3), probes, answers)
 

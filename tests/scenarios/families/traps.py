@@ -35,6 +35,4 @@ def trap_listen() -> list[Sent]:
     Who completed it is banned, verified; the friend in whose name the other SYN came is only watched.
     """
     forged = call(FRIEND, 15, at=2, options=MSS_OPTION, ttl=44)
-    return in_time(
-        served(call(SCANNER, 11, at=0), read=20), half_open(forged), served(call(OFFICE, 443, at=3))
-    )
+    return in_time(served(call(SCANNER, 11, at=0), read=20), half_open(forged), served(call(OFFICE, 443, at=3)))

@@ -12,15 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.capture.bpf import kernel_filter
-from tests.support.build import (
-    HOST,
-    HOST6,
-    SCANNER,
-    SCANNER6,
-    Sent,
-    no_deadline,
-    syn,
-)
+from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, no_deadline, syn
 from tests.support.libpcap import CapturedHeader, Instructions, libpcap
 from tests.support.needs import require_root, require_tool
 from tests.support.traffic import every_kind

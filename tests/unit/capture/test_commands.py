@@ -30,9 +30,7 @@ def test_one_worker_has_every_packet_and_the_whole_buffer() -> None:
 
 
 @pytest.mark.parametrize(("workers", "buffer_mib", "each_mib"), [(2, 64, 32), (4, 64, 16), (8, 5, 1)])
-def test_several_workers_share_packets_and_buffer(
-    workers: WorkerCount, buffer_mib: int, each_mib: int
-) -> None:
+def test_several_workers_share_packets_and_buffer(workers: WorkerCount, buffer_mib: int, each_mib: int) -> None:
     settings = Capture(workers=workers, buffer_mib=buffer_mib)
     commands = list(dumpcap_commands(DUMPCAP, ETHERNET, frozenset({53}), settings))
     assert len(commands) == workers

@@ -128,9 +128,7 @@ def test_the_counter_agrees_about_a_packet_with_ip_options(words: int, flags: in
 @no_deadline
 @given(st.sampled_from([(IPV4, 0x40), (IPV6, 0x60)]), st.binary(min_size=1, max_size=100))
 @example((IPV4, 0x40), b"\x40" + bytes(99))
-def test_the_counter_agrees_about_any_bytes_behind_a_right_version(
-    family: tuple[bytes, int], content: bytes
-) -> None:
+def test_the_counter_agrees_about_any_bytes_behind_a_right_version(family: tuple[bytes, int], content: bytes) -> None:
     ethertype, version = family
     packet = bytes([version | content[0] & 15]) + content[1:]
     assert counted(packet) == captured(bytes(12) + ethertype + packet)
@@ -335,9 +333,7 @@ def test_an_interface_that_goes_away_is_no_error(counter: KernelCounter) -> None
     counter.close()
 
 
-def test_a_filter_that_is_too_long_ends_the_count(
-    counter: KernelCounter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_filter_that_is_too_long_ends_the_count(counter: KernelCounter, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old filter would count what is not captured any more."""
     before = open_files()
     counter.watch(["lo"], ())
@@ -460,15 +456,7 @@ def test_a_frame_that_can_be_read_in_two_ways_is_never_counted_in_vain(line: Wir
         *(TAG + TAG + IPV4 + probe, SERVICE_TAG + TAG + IPV6 + probe6, TAG + TAG + TAG + IPV4 + probe),
         *(SERVICE_TAG + IPV4 + probe, TAG + ARP + probe, TAG + IPV4 + probe6, TAG + IPV6 + probe),
         *(b"\x88\x47\0\0\1\0" + probe, b"\x88\x64\x11\0\0\1\0\x30\0\x21" + probe, b"\0\x40" + probe),
-        *(
-            IPV4,
-            IPV6,
-            IPV4 + b"\x45",
-            IPV6 + b"\x60",
-            IPV4 + probe[:33],
-            IPV6 + probe6[:53],
-            IPV4 + bytes(60),
-        ),
+        *(IPV4, IPV6, IPV4 + b"\x45", IPV6 + b"\x60", IPV4 + probe[:33], IPV6 + probe6[:53], IPV4 + bytes(60)),
     ]
     found = [(line.count_of(bytes(12) + frame), captured(bytes(12) + frame)) for frame in ambiguous]
     assert [pair for pair in found if pair[0] > pair[1]] == []

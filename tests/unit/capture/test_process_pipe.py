@@ -90,9 +90,7 @@ def test_waiting_ends_when_a_line_is_printed_or_the_time_is_over(start: Start) -
     assert not pipe.has_ended
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "codes"), [("exit 3", "cat", (3, 0)), ("exec sleep 60", "exit 4", (-15, 4))]
-)
+@pytest.mark.parametrize(("first", "last", "codes"), [("exit 3", "cat", (3, 0)), ("exec sleep 60", "exit 4", (-15, 4))])
 def test_the_end_of_a_process_is_noticed(start: Start, first: str, last: str, codes: tuple[int, int]) -> None:
     pipe = start(first, last)
     wait_for(lambda: pipe.has_ended)

@@ -52,9 +52,7 @@ class Played(LiveCapture):
     lag: float | None = None
     dropped = 0
 
-    def __init__(
-        self, network: Network, interfaces: list[str], served_udp: frozenset[int], *, decode: bool
-    ) -> None:
+    def __init__(self, network: Network, interfaces: list[str], served_udp: frozenset[int], *, decode: bool) -> None:
         if network.refusal is not None:
             raise network.refusal
         self.network = network
@@ -159,9 +157,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 def supervisor(network: Network) -> CaptureSupervisor:
-    return CaptureSupervisor(
-        partial(Played, network), network.counter, tshark_version="4.0.17", growth_bytes=128 << 20
-    )
+    return CaptureSupervisor(partial(Played, network), network.counter, tshark_version="4.0.17", growth_bytes=128 << 20)
 
 
 def started(network: Network, served_udp: frozenset[int] = frozenset()) -> CaptureSupervisor:
@@ -191,9 +187,7 @@ def seconds(captures: CaptureSupervisor, network: Network, count: int, *, passin
 
 def test_capture_and_counter_get_what_was_asked_for(network: Network) -> None:
     captures = started(network, PORT)
-    assert [(one.names, one.served_udp, one.decodes) for one in network.captures] == [
-        (["eth0", "eth1"], PORT, True)
-    ]
+    assert [(one.names, one.served_udp, one.decodes) for one in network.captures] == [(["eth0", "eth1"], PORT, True)]
     assert network.counter.watched == [(["eth0", "eth1"], PORT)]
     assert captures.tshark_version == "4.0.17"
     assert captures.ended is None

@@ -27,9 +27,7 @@ def test_a_missing_tshark_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("version", ["1.12.6", "2.6.20", "3.5.99"])
-def test_a_tshark_that_is_too_old_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
+def test_a_tshark_that_is_too_old_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     fake_capture_tools(tmp_path, f"echo 'TShark (Wireshark) {version} (Git v{version})'")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptureError, match=f"version {version} is too old"):
@@ -69,8 +67,7 @@ def test_a_tshark_that_may_not_be_run_is_an_error(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "ini",
-    ["[tshark]\ntshark_path = ./tshark\n[dumpcap]\ndumpcap_path = ./dumpcap\n", "[other]\n", "\0"],
+    "ini", ["[tshark]\ntshark_path = ./tshark\n[dumpcap]\ndumpcap_path = ./dumpcap\n", "[other]\n", "\0"]
 )
 def test_a_config_ini_in_the_current_directory_is_not_obeyed(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ini: str

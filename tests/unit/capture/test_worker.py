@@ -143,9 +143,7 @@ def test_the_lag_is_that_of_the_newest_line(start: Start, monkeypatch: pytest.Mo
     assert worker.lag is None
 
 
-@pytest.mark.parametrize(
-    ("dumpcap", "tshark", "ended"), [("exit 1", "cat", "dumpcap"), (GOES_ON, "exit 1", "tshark")]
-)
+@pytest.mark.parametrize(("dumpcap", "tshark", "ended"), [("exit 1", "cat", "dumpcap"), (GOES_ON, "exit 1", "tshark")])
 def test_the_process_that_ended_first_is_named(start: Start, dumpcap: str, tshark: str, ended: str) -> None:
     worker = start(dumpcap, tshark=tshark)
     wait_for(lambda: worker.read() == [] and worker.ended == f"{ended}_ended")
@@ -157,10 +155,7 @@ def test_a_tshark_that_closes_its_output_has_ended(start: Start) -> None:
 
 
 def test_drops_are_the_sum_over_all_interfaces(start: Start) -> None:
-    counts = [
-        f"Packets received/dropped on interface '{name}': 9/{n} (pcap:{n})"
-        for name, n in (("a", 3), ("b c", 4))
-    ]
+    counts = [f"Packets received/dropped on interface '{name}': 9/{n} (pcap:{n})" for name, n in (("a", 3), ("b c", 4))]
     worker = start(*(f'echo "{line}" >&2' for line in counts), READY, GOES_ON)
     assert worker.wait_until_capturing(soon())
     assert worker.dropped == 7

@@ -135,9 +135,7 @@ def test_a_log_that_is_a_link_is_an_error_with_the_fix(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to("/etc/passwd")
     found = results(log=tmp_path / "log")["log"]
     assert isinstance(found.error, OutputError)
-    assert found.text.endswith(
-        "(it is a symbolic link); put a regular file in its place, or name another log."
-    )
+    assert found.text.endswith("(it is a symbolic link); put a regular file in its place, or name another log.")
 
 
 def test_a_full_disk_is_a_warning(tmp_path: Path) -> None:

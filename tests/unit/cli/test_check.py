@@ -9,9 +9,7 @@ import pytest
 from tests.support.command import Command
 
 
-def test_the_first_problem_is_the_exit_code(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_problem_is_the_exit_code(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = command("check")
     assert done.code == 69

@@ -63,9 +63,7 @@ def test_a_wrong_command_line_is_64(command: Command, arguments: list[str], word
     ],
 )
 @pytest.mark.parametrize("name", ["run", "replay", "check"])
-def test_a_wrong_configuration_is_78(
-    command: Command, capture: Path, name: str, text: str, words: list[str]
-) -> None:
+def test_a_wrong_configuration_is_78(command: Command, capture: Path, name: str, text: str, words: list[str]) -> None:
     given = capture.with_name("given.yaml")
     given.write_text(text, encoding="utf-8")
     arguments = [name, *([capture] if name == "replay" else []), "-c", given]
@@ -93,17 +91,13 @@ def test_a_symbolic_link_as_output_is_73(command: Command, tmp_path: Path, argum
 
 
 @pytest.mark.parametrize("name", ["run", "replay"])
-def test_a_missing_tshark_is_69(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_missing_tshark_is_69(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     fails(command(name, *(["x.pcap"] if name == "replay" else [])), 69, "install it with")
 
 
 @pytest.mark.parametrize("name", ["run", "replay"])
-def test_an_old_tshark_is_69(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_an_old_tshark_is_69(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     fake_capture_tools(tmp_path, "echo 'TShark (Wireshark) 2.6.20'")
     monkeypatch.setenv("PATH", str(tmp_path))
     fails(command(name, *(["x.pcap"] if name == "replay" else [])), 69, "2.6.20 is too old", "3.6.0")

@@ -30,9 +30,7 @@ def test_each_replay_gives_the_same_bytes(command: Command, capture: Path) -> No
     assert command("replay", capture).out == command("replay", capture).out
 
 
-def test_a_replay_replaces_the_file_of_an_earlier_one(
-    command: Command, capture: Path, tmp_path: Path
-) -> None:
+def test_a_replay_replaces_the_file_of_an_earlier_one(command: Command, capture: Path, tmp_path: Path) -> None:
     printed = command("replay", capture).out
     lines = tmp_path / "lines"
     for _ in range(2):
@@ -80,9 +78,7 @@ def test_a_capture_is_not_replaced_by_its_lines(command: Command, capture: Path,
 
 def test_the_home_decides_who_scans(command: Command, capture: Path) -> None:
     for home in ("192.0.2.10", "10.0.0.0/8 192.0.2.0/24", "10.0.0.0/8,192.0.2.10"):
-        assert any(
-            record["event_type"] == "scan" for record in command("replay", capture, "--home", home).records
-        )
+        assert any(record["event_type"] == "scan" for record in command("replay", capture, "--home", home).records)
     elsewhere = command("replay", capture, "--home", "10.0.0.0/8")
     assert [record["event_type"] for record in elsewhere.records] == ["status"]
 
@@ -108,10 +104,7 @@ def test_a_damaged_capture_is_read_up_to_the_damage(command: Command, capture: P
     capture.write_bytes(capture.read_bytes()[:-5])
     done = command("replay", capture)
     assert done.code == 0
-    assert [record["state"] for record in done.records if record["event_type"] == "status"] == [
-        "damaged",
-        "stopped",
-    ]
+    assert [record["state"] for record in done.records if record["event_type"] == "status"] == ["damaged", "stopped"]
     assert any(record["verdict"] == "ban" for record in done.records)
     assert "what came before the damage was read" in done.err
 

@@ -15,13 +15,7 @@ def test_a_key_without_a_value_is_left_out(text: str) -> None:
 
 def test_the_line_of_each_key_and_item_is_known() -> None:
     lines = document.read("log: x\ntraps:\n  tcp:\n  - 1\n  - 2\n", "file").lines
-    assert lines == {
-        ("log",): 1,
-        ("traps",): 2,
-        ("traps", "tcp"): 3,
-        ("traps", "tcp", 0): 4,
-        ("traps", "tcp", 1): 5,
-    }
+    assert lines == {("log",): 1, ("traps",): 2, ("traps", "tcp"): 3, ("traps", "tcp", 0): 4, ("traps", "tcp", 1): 5}
 
 
 @pytest.mark.parametrize(

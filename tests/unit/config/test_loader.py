@@ -66,19 +66,13 @@ def test_every_kind_of_value_is_read() -> None:
         ("capture: {workers: '2'}", "file:1: capture.workers: '2' is none of "),
         ("limits: 5", "file:1: limits: 5 is not a section; write its keys below it, each with a value."),
         ("detectors:\n  slow: []", "file:2: detectors.slow: [] is not a section; "),
-        (
-            "lines: {repeat_seconds: 9}",
-            "file:1: lines.repeat_seconds: 9: input should be greater than or equal to 10.",
-        ),
+        ("lines: {repeat_seconds: 9}", "file:1: lines.repeat_seconds: 9: input should be greater than or equal to 10."),
         (
             "lines: {repeat_seconds: 3601}",
             "file:1: lines.repeat_seconds: 3601: input should be less than or equal to 3600.",
         ),
         ("detectors: {slow: {alpha: .nan}}", "file:1: detectors.slow.alpha: nan: input should be "),
-        (
-            "limits: {max_sources: 16.5}",
-            "file:1: limits.max_sources: 16.5: input should be a valid integer.",
-        ),
+        ("limits: {max_sources: 16.5}", "file:1: limits.max_sources: 16.5: input should be a valid integer."),
         ("limits: {max_sources: many}", "file:1: limits.max_sources: 'many': input should be "),
         ("limits: {max_sources: true}", "file:1: limits.max_sources: True: input should be "),
         ("traps: {listen: maybe}", "file:1: traps.listen: 'maybe': input should be a valid boolean"),

@@ -51,10 +51,7 @@ SERVED_PORT = 80
 
 def strangers(count: int, *, every: float = 0.001, at: float = 0.0) -> list[Sent]:
     """One SYN from each of `count` sources."""
-    return [
-        syn(f"198.18.{number // 250}.{number % 250 + 1}", 80, at=at + number * every)[0]
-        for number in range(count)
-    ]
+    return [syn(f"198.18.{number // 250}.{number % 250 + 1}", 80, at=at + number * every)[0] for number in range(count)]
 
 
 class Gate:

@@ -102,9 +102,7 @@ def test_the_innermost_header_is_listed_last() -> None:
     assert innermost("") == ""
 
 
-@pytest.mark.parametrize(
-    "cell", ["0102ff", "01:02:ff", "0102ff…", "0102ff\xe2\x80\xa6", " 0102ff ", "aa,0102ff"]
-)
+@pytest.mark.parametrize("cell", ["0102ff", "01:02:ff", "0102ff…", "0102ff\xe2\x80\xa6", " 0102ff ", "aa,0102ff"])
 def test_bytes_are_read_as_every_version_prints_them(cell: str) -> None:
     assert payload_of(cell) == b"\x01\x02\xff"
 

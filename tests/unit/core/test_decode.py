@@ -45,8 +45,7 @@ REAL = {
         "0000000001fffea17504000000ff020000…|ff02::16    |0,58|1||||||"
     ),
     "ipv6 routing header": (
-        "1332785210.013051|2001:db8:4:7::ffff|753000500000000000000000500220002f8a0000"
-        "|2001:db8:1::2|43,6|64||||||"
+        "1332785210.013051|2001:db8:4:7::ffff|753000500000000000000000500220002f8a0000|2001:db8:1::2|43,6|64||||||"
     ),
     "ip in ip": (
         "1795164273.617638| 10.77.0.175|b21a022a9907ed840000000060020400436e0000020405b4|10.77.0.159 "
@@ -57,12 +56,9 @@ REAL = {
         "000…|fd77::1a    |41,6|64,64|0xe75d|0|0|||"
     ),
     "gre": (
-        "1442309936.514700|192.168.69.2|08004a4c0001030f61626364|192.168.69.10|47,1|63,128|0xd14e,0x2c6e|0,0"
-        "|0,0|||"
+        "1442309936.514700|192.168.69.2|08004a4c0001030f61626364|192.168.69.10|47,1|63,128|0xd14e,0x2c6e|0,0|0,0|||"
     ),
-    "qinq": (
-        "1795164334.947290| 10.77.0.169|81110035004415fcc44001200001|10.77.0.100 |17|64|0x9d03|0|0||200|"
-    ),
+    "qinq": ("1795164334.947290| 10.77.0.169|81110035004415fcc44001200001|10.77.0.100 |17|64|0x9d03|0|0||200|"),
     "first piece": "1795164297.565614|  10.77.0.45|b4410016fe73ffa7|10.77.0.114 |6|59|0xdaef|0|1|||",
     "middle piece": "1795164297.565657|  10.77.0.45|0000000060020400|10.77.0.114 |6|59|0xdaef|1|1|||",
     "last piece, whole": f"1795164297.565663|  10.77.0.45|{SYN_HEX}|10.77.0.114 |6|59|0xdaef|2|0|24||",
@@ -94,16 +90,10 @@ OLD_AND_NEW = {
         f"{SYN_HEX}|Generic Routing Encapsulation,TCP|64,64|0x0007 (7),0x0007 (7)|0,0|Not set,Not set",
         f"{SYN_HEX}|47,6|64,64|0x0007,0x0007|0,0|0,0",
     ),
-    "authentication": (
-        f"{SYN_HEX}|Authentication Header,TCP|64|0x0007 (7)|0|Not set",
-        f"{SYN_HEX}|51,6|64|0x0007|0|0",
-    ),
+    "authentication": (f"{SYN_HEX}|Authentication Header,TCP|64|0x0007 (7)|0|Not set", f"{SYN_HEX}|51,6|64|0x0007|0|0"),
     "first piece": (f"{SYN_HEX[:32]}|TCP|64|0x0032 (50)|0|Set", f"{SYN_HEX[:32]}|6|64|0x0032|0|1"),
     "middle piece": ("00000000|UDP|64|0x0033 (51)|24|Set", "00000000|17|64|0x0033|3|1"),
-    "last piece, whole": (
-        f"{SYN_HEX}|TCP|64|0x0032 (50)|16|Not set|24",
-        f"{SYN_HEX}|6|64|0x0032|2|0|24",
-    ),
+    "last piece, whole": (f"{SYN_HEX}|TCP|64|0x0032 (50)|16|Not set|24", f"{SYN_HEX}|6|64|0x0032|2|0|24"),
     "another protocol": ("|OSPF IGP|64|0x0007 (7)|0|Not set", "|89|64|0x0007|0|0"),
     "a protocol without a word": ("|253|64|0x0007 (7)|0|Not set", "|253|64|0x0007|0|0"),
 }
@@ -118,18 +108,9 @@ OLD_AND_NEW_6 = {
         f"{SYN_HEX}|IPv6 Hop-by-Hop Option,Destination Options for IPv6,Routing Header for IPv6,UDP|61",
         f"{SYN_HEX}|0,60,43,17|61",
     ),
-    "whole in a fragment": (
-        f"{SYN_HEX}|Fragment Header for IPv6,TCP|61||0|No",
-        f"{SYN_HEX}|44,6|61||0|0",
-    ),
-    "first piece": (
-        f"{SYN_HEX[:32]}|Fragment Header for IPv6,TCP|61||0|Yes",
-        f"{SYN_HEX[:32]}|44,6|61||0|1",
-    ),
-    "last piece, whole": (
-        f"{SYN_HEX}|Fragment Header for IPv6,TCP|61||2|No|24",
-        f"{SYN_HEX}|44,6|61||2|0|24",
-    ),
+    "whole in a fragment": (f"{SYN_HEX}|Fragment Header for IPv6,TCP|61||0|No", f"{SYN_HEX}|44,6|61||0|0"),
+    "first piece": (f"{SYN_HEX[:32]}|Fragment Header for IPv6,TCP|61||0|Yes", f"{SYN_HEX[:32]}|44,6|61||0|1"),
+    "last piece, whole": (f"{SYN_HEX}|Fragment Header for IPv6,TCP|61||2|No|24", f"{SYN_HEX}|44,6|61||2|0|24"),
     "nothing behind": ("|IPv6 Hop-by-Hop Option,No Next Header for IPv6|61", "|0,59|61"),
 }
 
@@ -161,9 +142,7 @@ def test_a_syn_line_is_read_field_by_field() -> None:
         ("qinq", "10.77.0.169", UDP, 53, False),
     ],
 )
-def test_the_innermost_packet_counts(
-    name: str, src: str, proto: int, dest_port: int, tunnelled: bool
-) -> None:
+def test_the_innermost_packet_counts(name: str, src: str, proto: int, dest_port: int, tunnelled: bool) -> None:
     packet = packet_of(name)
     assert (packet.src, packet.proto, packet.dest_port) == (src, proto, dest_port)
     assert packet.tunnelled is tunnelled
@@ -202,9 +181,7 @@ def test_a_reassembled_packet_counts() -> None:
     assert packet_of("last piece, whole").dest_port == 22
 
 
-@pytest.mark.parametrize(
-    ("unset", "set_"), [("0", "1"), ("False", "True"), ("Not set", "Set"), ("No", "Yes")]
-)
+@pytest.mark.parametrize(("unset", "set_"), [("0", "1"), ("False", "True"), ("Not set", "Set"), ("No", "Yes")])
 def test_every_version_of_a_flag_is_read(unset: str, set_: str) -> None:
     cells = {**CELLS, "data": SYN_HEX}
     assert isinstance(decode(line(**cells, offset="0", more=unset)), Packet)

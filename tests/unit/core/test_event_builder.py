@@ -42,11 +42,7 @@ def test_a_scan_line_counts_what_was_probed() -> None:
     scan = only(probes[:-1])
     assert (scan.ports, scan.hosts, scan.attempts, scan.closed, scan.open) == (4, 1, 4, 3, 0)
     assert scan.score == 3 + 1 + 1 + 1
-    assert (scan.first_seen, scan.last_seen, scan.timestamp) == (
-        utc(micros(0)),
-        utc(micros(3)),
-        utc(micros(3)),
-    )
+    assert (scan.first_seen, scan.last_seen, scan.timestamp) == (utc(micros(0)), utc(micros(3)), utc(micros(3)))
 
 
 def test_a_scan_line_counts_open_ports_apart() -> None:
@@ -74,8 +70,7 @@ def test_several_hosts_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "network"),
-    [(SCANNER, "203.0.113.0/24"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64")],
+    ("source", "network"), [(SCANNER, "203.0.113.0/24"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64")]
 )
 def test_the_line_has_the_network_of_the_source(source: str, network: str) -> None:
     assert only(syn(source, 1, 2, 3, 4)).src_net == network
@@ -116,20 +111,9 @@ def test_the_seen_times_never_run_backwards() -> None:
 def test_a_connection_is_dated_with_its_first_packet() -> None:
     (asked,) = syn(SCANNER, 2222, src_port=41_000, at=5, vlan=3)
     (line,) = connections(watch(strict(), asked, rst(asked, after=0.3)))
-    assert (line.timestamp, line.outcome, line.verdict, line.technique) == (
-        utc(micros(5)),
-        "refused",
-        "none",
-        "none",
-    )
+    assert (line.timestamp, line.outcome, line.verdict, line.technique) == (utc(micros(5)), "refused", "none", "none")
     assert (line.src_ip, line.src_port, line.dest_ip, line.dest_port) == (SCANNER, 41_000, HOST, 2222)
-    assert (line.proto, line.scan_type, line.direction, line.suppressed, line.vlan) == (
-        "tcp",
-        "syn",
-        "inbound",
-        0,
-        3,
-    )
+    assert (line.proto, line.scan_type, line.direction, line.suppressed, line.vlan) == ("tcp", "syn", "inbound", 0, 3)
 
 
 def test_every_outcome_has_its_word() -> None:

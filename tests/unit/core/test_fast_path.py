@@ -78,11 +78,7 @@ def test_datagrams_of_a_suppressed_source_are_counted_too() -> None:
     probes = [*udp(SCANNER, 161, 162, 161, at=1), *syn(SCANNER, 161, at=1)]
     assert all(counter.counts(sent.line) for sent in probes)
     counter.sources.flush_due()
-    assert counter.recorded[0].times == {
-        ("udp", "00a1", HOST): 2,
-        ("udp", "00a2", HOST): 1,
-        ("02", "00a1", HOST): 1,
-    }
+    assert counter.recorded[0].times == {("udp", "00a1", HOST): 2, ("udp", "00a2", HOST): 1, ("02", "00a1", HOST): 1}
 
 
 @pytest.mark.parametrize(
@@ -131,10 +127,7 @@ def test_what_could_change_the_verdict_is_inspected() -> None:
 @given(st.text("0123456789abcdef:,…g ", max_size=40), st.sampled_from(["6", "17"]))
 @example("ffff", "17")
 def test_any_bytes_of_a_suppressed_source_are_counted_or_inspected(data: str, proto: str) -> None:
-    assert Counter().counts(with_cells(syn(SCANNER, 22, at=1)[0].line, data=data, proto=proto)) in {
-        True,
-        False,
-    }
+    assert Counter().counts(with_cells(syn(SCANNER, 22, at=1)[0].line, data=data, proto=proto)) in {True, False}
 
 
 def test_counts_are_recorded_early_when_there_are_many_ports() -> None:
@@ -188,7 +181,5 @@ def test_a_scan_of_udp_ports_that_was_counted_is_reported_with_all_of_them() -> 
 
 @pytest.mark.parametrize("seconds", [1, 20, 200])
 def test_a_scan_that_was_counted_ends_with_the_same_numbers(seconds: float) -> None:
-    counted, inspected = (
-        dataclasses.asdict(last_line(seconds, suppressed=suppressed)) for suppressed in (True, False)
-    )
+    counted, inspected = (dataclasses.asdict(last_line(seconds, suppressed=suppressed)) for suppressed in (True, False))
     assert counted == inspected

@@ -81,11 +81,7 @@ REAL = {
         segment(flags=FIN | PSH | URG, window=3072),
     ],
     "unicornscan": [segment(window=16_384, options=UNICORNSCAN_OPTIONS)],
-    "hping3": [
-        segment(window=512),
-        segment(window=512, flags=FIN),
-        segment(window=512, flags=FIN | PSH | URG),
-    ],
+    "hping3": [segment(window=512), segment(window=512, flags=FIN), segment(window=512, flags=FIN | PSH | URG)],
 }
 CASES = [(name, packet) for name, packets in REAL.items() for packet in packets]
 

@@ -242,10 +242,7 @@ def test_a_late_reply_of_a_service_is_never_a_probe() -> None:
 def test_a_reply_of_ours_over_udp_teaches_that_the_port_is_served() -> None:
     flows = table()
     (asked,) = udp(FRIEND, 5060)
-    assert steps(flows, asked, udp_reply(asked)) == [
-        (Kind.PROBE, FRIEND, 5060),
-        (Kind.ANSWERED, FRIEND, 5060),
-    ]
+    assert steps(flows, asked, udp_reply(asked)) == [(Kind.PROBE, FRIEND, 5060), (Kind.ANSWERED, FRIEND, 5060)]
     assert steps(flows, udp(SCANNER, 5060, at=1)) == [(Kind.SERVED, SCANNER, 5060)]
 
 
@@ -306,11 +303,7 @@ def test_a_syn_ack_that_is_not_repeated_completes_a_handshake() -> None:
     sightings(flows, asked, answer)
     assert list(flows.advance(answer.later(2.999).time_us)) == []
     (session,) = flows.advance(answer.later(3).time_us)
-    assert (session.kind, session.source, session.time_us) == (
-        Kind.SESSION,
-        FRIEND,
-        answer.later(3).time_us,
-    )
+    assert (session.kind, session.source, session.time_us) == (Kind.SESSION, FRIEND, answer.later(3).time_us)
     assert steps(flows, fin_ack(asked, ack=9000, after=60))[-1:] == [(Kind.SESSION, FRIEND, 80)]
 
 
@@ -501,9 +494,7 @@ def test_any_other_protocol_is_an_attempt_on_its_number() -> None:
 
 def test_a_protocol_that_we_speak_is_served() -> None:
     flows = table()
-    asked, answer = (
-        Sent(micros(at), src, dst, 89, b"") for at, src, dst in ((0, SCANNER, HOST), (1, HOST, SCANNER))
-    )
+    asked, answer = (Sent(micros(at), src, dst, 89, b"") for at, src, dst in ((0, SCANNER, HOST), (1, HOST, SCANNER)))
     assert kinds(flows, asked, answer)[-1] is Kind.ANSWERED
     assert kinds(flows, Sent(micros(5), FRIEND, HOST, 89, b"")) == [Kind.SERVED]
 

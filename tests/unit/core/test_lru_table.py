@@ -47,10 +47,7 @@ def test_the_owner_gets_the_evicted_entry() -> None:
 
 
 @no_deadline
-@given(
-    st.integers(1, 8),
-    st.lists(st.tuples(st.sampled_from(["put", "touch", "pop"]), st.integers(0, 20))),
-)
+@given(st.integers(1, 8), st.lists(st.tuples(st.sampled_from(["put", "touch", "pop"]), st.integers(0, 20))))
 def test_it_never_holds_more_than_its_limit(limit: int, steps: list[tuple[str, int]]) -> None:
     table: LruTable[int, str] = LruTable(limit)
     added = removed = 0

@@ -92,9 +92,7 @@ def test_a_long_scan_costs_few_lines() -> None:
 
 def test_a_flood_cannot_hide_a_scanner() -> None:
     flood = [
-        packet
-        for number in range(3000)
-        for packet in syn(f"10.{number // 250}.{number % 250}.1", 80, at=number / 1000)
+        packet for number in range(3000) for packet in syn(f"10.{number // 250}.{number % 250}.1", 80, at=number / 1000)
     ]
     events = watch(Settings(), in_time(flood, syn(SCANNER, *range(100, 120), at=1)))
     assert [(scan.src_ip, scan.verdict) for scan in scans(events)] == [(SCANNER, "ban")]
@@ -131,10 +129,7 @@ def test_what_follows_an_ended_scan_is_a_new_scan_of_a_known_source() -> None:
 def test_the_first_detector_with_a_finding_names_the_scan() -> None:
     """A long fast scan satisfies the test for slow ones too, and yet ends when it is quiet."""
     pipeline = Pipeline(Settings(), US)
-    events = [
-        *watch(pipeline, refused(syn(SCANNER, *range(2000, 2200), every=1))),
-        *pipeline.advance(micros(300)),
-    ]
+    events = [*watch(pipeline, refused(syn(SCANNER, *range(2000, 2200), every=1))), *pipeline.advance(micros(300))]
     assert {(scan.technique, scan.reason) for scan in scans(events)} == {("port_scan", "ports_in_window")}
     assert [scan.state for scan in scans(events)][-1] == "ended"
 
@@ -148,12 +143,7 @@ def test_a_tick_between_packets_changes_nothing(seconds: float) -> None:
     replayed = Pipeline(settings, US)
     lines = [*watch(replayed, before, after), *replayed.finish()]
     live = Pipeline(settings, US)
-    ticked = [
-        *watch(live, before),
-        *live.advance(micros(max(seconds, 59.5))),
-        *watch(live, after),
-        *live.finish(),
-    ]
+    ticked = [*watch(live, before), *live.advance(micros(max(seconds, 59.5))), *watch(live, after), *live.finish()]
     assert records(ticked) == records(lines)
 
 
@@ -181,9 +171,7 @@ def test_the_host_outlives_a_change_of_settings() -> None:
 
 def test_evictions_are_counted() -> None:
     pipeline = Pipeline(strict(limits=Limits(max_sources=16, max_flows=64)), US)
-    watch(
-        pipeline, [packet for last in range(200) for packet in syn(f"203.0.113.{last}", 22, at=last / 1000)]
-    )
+    watch(pipeline, [packet for last in range(200) for packet in syn(f"203.0.113.{last}", 22, at=last / 1000)])
     counts = pipeline.counts()
     assert (counts["sources_evicted"], counts["flows_evicted"]) == (184, 136)
 
@@ -210,10 +198,7 @@ def test_a_ban_still_names_its_evidence_when_the_scan_ends() -> None:
     """All its probes were answered in the end, so no evidence is left for a ban."""
     asked = connect(FRIEND, 8001, 8002, 8003, 8004)
     pipeline = Pipeline(strict(), US)
-    events = [
-        *watch(pipeline, asked, [syn_ack(one, after=0.2) for one in asked]),
-        *pipeline.advance(micros(200)),
-    ]
+    events = [*watch(pipeline, asked, [syn_ack(one, after=0.2) for one in asked]), *pipeline.advance(micros(200))]
     for scan in scans(events):
         assert scan.verdict != "ban" or scan.ports >= 4, scan
 

@@ -4,22 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portsentry_py.core.packet import (
-    ACK,
-    CWR,
-    ECE,
-    FIN,
-    ICMP,
-    ICMPV6,
-    PSH,
-    RST,
-    SCTP,
-    SYN,
-    TCP,
-    UDP,
-    URG,
-    Packet,
-)
+from portsentry_py.core.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SCTP, SYN, TCP, UDP, URG, Packet
 from portsentry_py.core.probe_types import (
     STEALTH_TYPES,
     is_icmp_request,
@@ -67,12 +52,7 @@ def test_flags_have_names(flags: int, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "name"),
-    [
-        (b"", "syn"),
-        (MSS_OPTION, "syn"),
-        (MSS_OPTION + b"\1\1\4\2", "connect"),
-        (STACK_OPTIONS, "connect"),
-    ],
+    [(b"", "syn"), (MSS_OPTION, "syn"), (MSS_OPTION + b"\1\1\4\2", "connect"), (STACK_OPTIONS, "connect")],
 )
 def test_a_connect_has_the_options_of_a_stack(options: bytes, name: str) -> None:
     assert tcp_type(syn(SCANNER, 22, options=options)[0].packet) == name
@@ -84,8 +64,7 @@ def test_what_no_stack_sends_is_evidence_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("proto", "kind", "reply"),
-    [(ICMP, 8, 0), (ICMP, 13, 14), (ICMP, 15, 16), (ICMP, 17, 18), (ICMPV6, 128, 129)],
+    ("proto", "kind", "reply"), [(ICMP, 8, 0), (ICMP, 13, 14), (ICMP, 15, 16), (ICMP, 17, 18), (ICMPV6, 128, 129)]
 )
 def test_icmp_requests_and_their_replies(proto: int, kind: int, reply: int) -> None:
     assert is_icmp_request(packet(proto, kind))
@@ -148,9 +127,7 @@ def test_from_a_services_port_to_a_clients_is_a_reply(src_port: int, dest_port: 
         (TCP, 33_434, 1, False),
     ],
 )
-def test_a_traceroute_has_its_ports_and_few_hops_left(
-    proto: int, port: int, ttl: int, measures: bool
-) -> None:
+def test_a_traceroute_has_its_ports_and_few_hops_left(proto: int, port: int, ttl: int, measures: bool) -> None:
     assert is_traceroute(packet(proto, 50_000, port, ttl=ttl)) is measures
 
 
@@ -162,8 +139,6 @@ def test_protocols_have_the_words_of_the_line(proto: int, name: str) -> None:
     assert proto_name(packet(proto)) == name
 
 
-@pytest.mark.parametrize(
-    ("flags", "unknown"), [(RST, True), (RST | ACK, False), (RST | PSH, True), (ACK, False)]
-)
+@pytest.mark.parametrize(("flags", "unknown"), [(RST, True), (RST | ACK, False), (RST | PSH, True), (ACK, False)])
 def test_a_reset_without_ack_answers_what_belongs_to_nothing(flags: int, unknown: bool) -> None:
     assert resets_unknown(packet(TCP, flags=flags)) is unknown

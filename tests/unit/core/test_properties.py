@@ -87,11 +87,7 @@ def enough(event: EvidenceEvent, settings: Settings) -> bool:
 def test_a_ban_names_at_least_the_evidence_that_its_rule_demands(traffic: list[Sent]) -> None:
     settings = strict()
     pipeline = Pipeline(settings, HOME)
-    events = [
-        *watch(pipeline, traffic),
-        *pipeline.finish(),
-        *pipeline.advance(START_US + 100_000 * SECOND_US),
-    ]
+    events = [*watch(pipeline, traffic), *pipeline.finish(), *pipeline.advance(START_US + 100_000 * SECOND_US)]
     for event in evidence(events):
         if event.verdict == "ban":
             assert event.direction == "inbound"
@@ -116,9 +112,7 @@ def test_protected_sources_are_neither_banned_nor_watched(traffic: list[Sent], h
     protected: dict[str, Reason] = {SCANNER: "gateway", SCANNER6: "resolver"}
     settings = strict(ignore=networks if how == "listed" else ())
     host = HostState(
-        own=US.own,
-        home=networks if how == "named" else (),
-        protected=protected if how == "protected" else {},
+        own=US.own, home=networks if how == "named" else (), protected=protected if how == "protected" else {}
     )
     pipeline = Pipeline(settings, host)
     for event in evidence([*watch(pipeline, traffic), *pipeline.finish()]):
@@ -146,11 +140,7 @@ def test_other_sources_never_change_the_lines_about_a_source(mine: list[Sent], o
 def lines_about(source: str, traffic: list[Sent]) -> list[dict[str, object]]:
     """The lines about a source, long after the last packet of anybody."""
     pipeline = Pipeline(strict(), US)
-    events = [
-        *watch(pipeline, traffic),
-        *pipeline.advance(START_US + 100_000 * SECOND_US),
-        *pipeline.finish(),
-    ]
+    events = [*watch(pipeline, traffic), *pipeline.advance(START_US + 100_000 * SECOND_US), *pipeline.finish()]
     return records(event for event in evidence(events) if event.src_ip == source)
 
 
@@ -221,9 +211,7 @@ def test_no_sequence_of_packets_makes_a_table_exceed_its_bound(data: st.DataObje
         watch(pipeline, data.draw(conversations(many, hosts=6)))
         held_within(pipeline, limits)
         first = data.draw(st.integers(0, 60_000))
-        watch(
-            pipeline, syn(data.draw(st.sampled_from(many)), *range(first, first + 100), at=first, seq=first)
-        )
+        watch(pipeline, syn(data.draw(st.sampled_from(many)), *range(first, first + 100), at=first, seq=first))
         held_within(pipeline, limits)
         flood = [one for nth in range(40) for one in syn(f"10.9.{nth}.1", first, at=first + nth, seq=nth + 1)]
         watch(pipeline, flood)
@@ -236,8 +224,7 @@ cells = st.fixed_dictionaries(
         "src": st.ip_addresses().map(str) | st.sampled_from([SCANNER, HOST, SCANNER6, HOST6, "", "x"]),
         "data": st.binary(max_size=36).map(bytes.hex) | st.sampled_from(["", "zz", "00…", "0"]),
         "dst": st.ip_addresses().map(str) | st.sampled_from([HOST, HOST6, SCANNER, "255.255.255.255"]),
-        "proto": st.integers(0, 255).map(str)
-        | st.sampled_from(["6", "6", "17", "1", "58", "132", "4,6", "41,58", ""]),
+        "proto": st.integers(0, 255).map(str) | st.sampled_from(["6", "6", "17", "1", "58", "132", "4,6", "41,58", ""]),
         "ttl": st.sampled_from(["64", "", "1,2", "x"]),
         "id": st.sampled_from(["0xd431", "", "0x1,0x2", "y"]),
         "vlan": st.sampled_from(["", "7", "7,8", "v"]),

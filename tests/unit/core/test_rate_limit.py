@@ -58,9 +58,7 @@ def test_packets_that_come_late_refill_nothing_twice() -> None:
     assert sum(allowed) <= 10 + 9
 
 
-def scans_allowed(
-    one: ScanRateLimit, count: int, at: float = 0, *, probes: int = 8, bans: bool = True
-) -> int:
+def scans_allowed(one: ScanRateLimit, count: int, at: float = 0, *, probes: int = 8, bans: bool = True) -> int:
     return sum(one.allows(START_US + round(at * SECOND_US), probes, bans=bans) for _ in range(count))
 
 

@@ -70,11 +70,7 @@ def test_a_scan_is_reported_when_it_is_certain_and_not_again() -> None:
 
 def test_growth_and_another_type_wait_for_the_next_line() -> None:
     scans = reports()
-    assert states(scans, finding(8), finding(5000, at=1, scan_type="fin"), finding(5000, at=59)) == [
-        "new",
-        None,
-        None,
-    ]
+    assert states(scans, finding(8), finding(5000, at=1, scan_type="fin"), finding(5000, at=59)) == ["new", None, None]
     assert states(scans, finding(5000, at=60)) == ["grown"]
 
 
@@ -92,11 +88,7 @@ def test_another_type_is_reported_once() -> None:
 
 def test_evidence_that_became_enough_is_reported() -> None:
     scans = reports()
-    assert states(scans, finding(bannable=False), finding(), finding(bannable=False)) == [
-        "new",
-        "changed",
-        None,
-    ]
+    assert states(scans, finding(bannable=False), finding(), finding(bannable=False)) == ["new", "changed", None]
 
 
 def test_a_scan_that_goes_on_is_reported_more_and_more_rarely() -> None:

@@ -12,9 +12,7 @@ from tests.support.sightings import noted, probes, proof, sighting
 
 def test_transports_and_hosts_are_counted_apart() -> None:
     _, record = noted(
-        sighting(Kind.PROBE, 53),
-        sighting(Kind.PROBE, 53, proto="udp"),
-        sighting(Kind.PROBE, 53, target=HOST6),
+        sighting(Kind.PROBE, 53), sighting(Kind.PROBE, 53, proto="udp"), sighting(Kind.PROBE, 53, target=HOST6)
     )
     assert (record.ports, len(record.unserved), dict(record.targets)) == (2, 3, {HOST: 2, HOST6: 1})
 

@@ -179,9 +179,7 @@ steps = st.builds(
 
 @no_deadline
 @given(st.lists(steps, max_size=300))
-def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(
-    sightings: list[Sighting],
-) -> None:
+def test_the_counters_are_those_of_the_records_and_never_exceed_the_limits(sightings: list[Sighting]) -> None:
     limits = Limits(max_sources=16, max_attempts=64)
     table = SourceTable(limits)
     records: dict[tuple[str, str], SourceRecord] = {}

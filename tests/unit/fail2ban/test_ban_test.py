@@ -48,9 +48,7 @@ def test_a_ban_without_a_rule_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(("address", "found"), [("192.0.2.1", True), ("192.0.2.10", False), ("2.1", False)])
-def test_an_address_that_is_blocked_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, address: str, found: bool
-) -> None:
+def test_an_address_that_is_blocked_is_left_alone(monkeypatch: pytest.MonkeyPatch, address: str, found: bool) -> None:
     monkeypatch.setattr(ban_test, "_LISTINGS", (("echo", f"ip saddr {address} drop"),))
     monkeypatch.setattr(ban_test, "_BAN_SECONDS", 0.1)
 

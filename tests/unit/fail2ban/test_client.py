@@ -115,9 +115,7 @@ def test_a_jail_that_is_not_loaded_is_named_with_the_fix(path: Path) -> None:
         Fail2banClient().ask("status", "portsentry-net")
 
 
-def test_only_a_user_who_is_not_root_is_advised_to_become_root(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_user_who_is_not_root_is_advised_to_become_root(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(path, "Failed to access socket path: /x. Is fail2ban running?")
     for user, advised in ((0, False), (1000, True)):
         monkeypatch.setattr(os, "geteuid", lambda user=user: user)

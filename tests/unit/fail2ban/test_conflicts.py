@@ -64,9 +64,7 @@ def test_a_fail2ban_that_is_too_old_or_absent_is_a_conflict(root: Path) -> None:
     assert conflicts(root) == [str(NotInstalled(root=root))]
 
 
-def test_on_this_host_the_server_is_asked_for_its_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_this_host_the_server_is_asked_for_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert list(_fail2ban_itself(Path("/"))) == [str(NotInstalled("fail2ban-server"))]
     for version, found in (("1.0.2", []), ("0.10.2", [TOO_OLD])):
@@ -117,9 +115,7 @@ def test_a_missing_log_is_a_conflict_because_fail2ban_does_not_start(root: Path)
 
     (sentence,) = conflicts(root)
 
-    assert sentence.startswith(
-        f"{root}/var/log/portsentry.log does not exist, and fail2ban before 1.1.1 starts no"
-    )
+    assert sentence.startswith(f"{root}/var/log/portsentry.log does not exist, and fail2ban before 1.1.1 starts no")
 
 
 def test_bans_that_failed_since_fail2ban_started_are_a_conflict(root: Path) -> None:
@@ -133,9 +129,7 @@ def test_bans_that_failed_since_fail2ban_started_are_a_conflict(root: Path) -> N
     (sentence,) = conflicts(root)
     assert "could not carry out 3 bans of [portsentry] by nftables-tcp" in sentence
 
-    log.write_text(
-        3 * failed + "2026-11-20 09:00:00,000 fail2ban.server [9]: INFO    Starting Fail2ban v1.0.2\n"
-    )
+    log.write_text(3 * failed + "2026-11-20 09:00:00,000 fail2ban.server [9]: INFO    Starting Fail2ban v1.0.2\n")
     assert conflicts(root) == []
 
 

@@ -126,9 +126,7 @@ def test_the_manifest_can_be_checked_with_sha256sum_and_remembers_every_version(
     assert f"{newer}  jail.d/portsentry-py.conf" in lines
 
 
-def test_every_version_that_was_installed_is_recognized_later(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_version_that_was_installed_is_recognized_later(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_an_older_version(root, monkeypatch)
     install(root)
     jail(root).write_bytes(b"# older\n")
@@ -203,16 +201,13 @@ def test_a_failed_install_leaves_no_half_file(root: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(
-        OutputError,
-        match=r"jail\.d/portsentry-py\.conf: cannot write it \(No space left on device\); correct",
+        OutputError, match=r"jail\.d/portsentry-py\.conf: cannot write it \(No space left on device\); correct"
     ):
         install(root)
     assert everything_below(root) == before
 
 
-def test_a_write_that_is_not_permitted_is_an_error_with_the_fix(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_is_not_permitted_is_an_error_with_the_fix(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may write everything, so the refusal is simulated.
     def refuse(*_arguments: object) -> int:
         raise PermissionError(13, "Permission denied")

@@ -76,9 +76,7 @@ def test_times_are_in_the_time_zone_of_this_host(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     (jail,) = read(answers("192.0.2.7 \t2026-11-20 21:26:11 + 600 = 2026-11-20 21:36:11\n")).jails
-    assert jail.bans == (
-        JailBan("192.0.2.7", "2026-11-20T12:26:11.000000Z", "2026-11-20T12:36:11.000000Z", 600, 371),
-    )
+    assert jail.bans == (JailBan("192.0.2.7", "2026-11-20T12:26:11.000000Z", "2026-11-20T12:36:11.000000Z", 600, 371),)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +99,7 @@ def test_only_our_jails_are_read() -> None:
     given["status"] = LIST.format(count=3, names="sshd, portsentry-trap, portsentry, xportsentry")
     given["status portsentry-trap"] = EMPTY_JAIL
     given["get portsentry-trap banip --with-time"] = "\n"
-    assert [(jail.name, len(jail.bans)) for jail in read(given).jails] == [
-        ("portsentry", 3),
-        ("portsentry-trap", 0),
-    ]
+    assert [(jail.name, len(jail.bans)) for jail in read(given).jails] == [("portsentry", 3), ("portsentry-trap", 0)]
 
 
 def test_a_ban_can_be_of_a_network() -> None:

@@ -34,9 +34,7 @@ def test_no_jail_inherits_a_default_that_breaks_it(tmp_path: Path) -> None:
         + "".join(f"[{name}]\nenabled = true\n" for name in jails)
     )
 
-    dump = subprocess.run(
-        [client, "-c", str(etc), "-d"], check=True, capture_output=True, text=True, timeout=60
-    ).stdout
+    dump = subprocess.run([client, "-c", str(etc), "-d"], check=True, capture_output=True, text=True, timeout=60).stdout
 
     for name in ["portsentry", *jails]:
         assert f"['add', '{name}', 'auto']" in dump

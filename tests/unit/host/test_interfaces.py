@@ -5,13 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from portsentry_py.host.interfaces import (
-    all_interfaces,
-    default_interfaces,
-    describe,
-    links_up,
-    own_addresses,
-)
+from portsentry_py.host.interfaces import all_interfaces, default_interfaces, describe, links_up, own_addresses
 
 
 def test_our_addresses_are_ours() -> None:

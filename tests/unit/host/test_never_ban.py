@@ -46,11 +46,7 @@ def test_an_empty_system_protects_no_address(tmp_path: Path) -> None:
 def test_gateways_of_both_families(tmp_path: Path) -> None:
     routes = ROUTES.format(gateway=GATEWAY)
     write(tmp_path, proc__net__route=routes, proc__net__ipv6_route=ROUTES6)
-    assert protected_addresses(tmp_path) == {
-        "192.0.2.1": "gateway",
-        "fe80::1": "gateway",
-        "2001:db8:1::1": "gateway",
-    }
+    assert protected_addresses(tmp_path) == {"192.0.2.1": "gateway", "fe80::1": "gateway", "2001:db8:1::1": "gateway"}
 
 
 def test_resolvers(tmp_path: Path) -> None:
@@ -92,9 +88,7 @@ def test_lease_servers(tmp_path: Path) -> None:
         run__systemd__netif__leases__2="ADDRESS=192.0.2.10\nSERVER_ADDRESS=192.0.2.3\nROUTER=192.0.2.9\n",
         var__lib__NetworkManager__internal_dot_lease="SERVER_ADDRESS=192.0.2.4\n",
     )
-    assert protected_addresses(tmp_path) == dict.fromkeys(
-        ("192.0.2.2", "192.0.2.3", "192.0.2.4"), "dhcp_server"
-    )
+    assert protected_addresses(tmp_path) == dict.fromkeys(("192.0.2.2", "192.0.2.3", "192.0.2.4"), "dhcp_server")
 
 
 def test_an_address_with_several_roles_has_the_most_important_reason(tmp_path: Path) -> None:
@@ -185,9 +179,7 @@ def test_the_ports_of_sshd_are_read(tmp_path: Path, text: str, ports: set[int]) 
 
 
 def test_sshd_has_several_files(tmp_path: Path) -> None:
-    write(
-        tmp_path, etc__ssh__sshd_config="Port 2222\n", etc__ssh__sshd_config_dot_d__a_dot_conf="Port 2223\n"
-    )
+    write(tmp_path, etc__ssh__sshd_config="Port 2222\n", etc__ssh__sshd_config_dot_d__a_dot_conf="Port 2223\n")
     assert ssh_ports(tmp_path) == {2222, 2223}
 
 
@@ -200,9 +192,7 @@ def test_sshd_has_several_files(tmp_path: Path) -> None:
         ({"usr__lib": "ListenStream=22\n", "etc": "ListenStream=2222\n"}, {2222}),
     ],
 )
-def test_the_ports_of_ssh_socket_units_are_read(
-    tmp_path: Path, files: dict[str, str], ports: set[int]
-) -> None:
+def test_the_ports_of_ssh_socket_units_are_read(tmp_path: Path, files: dict[str, str], ports: set[int]) -> None:
     write(tmp_path, **{f"{place}__systemd__system__ssh_dot_socket": text for place, text in files.items()})
     assert ssh_ports(tmp_path) == ports
 
@@ -216,10 +206,7 @@ def test_a_drop_in_cancels_the_ports_of_the_socket(tmp_path: Path) -> None:
     )
     assert ssh_ports(tmp_path) == {2222, 2223}
     # Of two drop-ins with the same name, the administrator's counts.
-    write(
-        tmp_path,
-        etc__systemd__system__ssh_dot_socket_dot_d__addresses_dot_conf="[Socket]\nListenStream=2224\n",
-    )
+    write(tmp_path, etc__systemd__system__ssh_dot_socket_dot_d__addresses_dot_conf="[Socket]\nListenStream=2224\n")
     assert ssh_ports(tmp_path) == {22, 2224, 2223}
 
 

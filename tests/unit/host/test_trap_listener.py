@@ -87,9 +87,7 @@ def test_a_host_without_ipv6_listens_with_ipv4(
         assert received(visitor) == b"hello"
 
 
-def test_a_port_in_use_is_left_alone(
-    port: int, opened: list[TrapListener], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_port_in_use_is_left_alone(port: int, opened: list[TrapListener], caplog: pytest.LogCaptureFixture) -> None:
     other = free_port()
     with socket.create_server(("127.0.0.1", port)) as service:
         trap = TrapListener([port, other], "never read")

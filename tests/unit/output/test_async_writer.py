@@ -76,9 +76,7 @@ def test_one_other_thread_writes_everything_in_order(slow: Slow) -> None:
     assert queue.lost == 0
 
 
-def test_a_line_is_written_before_the_next_packet_is_read(
-    slow: Slow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_is_written_before_the_next_packet_is_read(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ban must not wait until this thread releases the interpreter's lock by itself."""
     monkeypatch.setattr(async_writer, "_GRACE_SECONDS", NEVER)
     queue = AsyncWriter(slow, "x")
@@ -148,9 +146,7 @@ def test_a_refused_item_is_tried_again_and_each_cause_is_reported_once(
     assert queue.lost == 0
 
 
-def test_a_refusal_that_the_second_attempt_does_not_meet_is_not_reported(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_refusal_that_the_second_attempt_does_not_meet_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     class Once(Slow):
         def write(self, item: int) -> None:
             if not self.attempts:

@@ -85,9 +85,7 @@ def test_rotation_by_rename_and_create_is_followed(tmp_path: Path) -> None:
     assert [text(old), text(log)] == [lines[0] + lines[1], lines[2]]
 
 
-def test_a_log_that_nobody_creates_after_a_rename_is_created(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_nobody_creates_after_a_rename_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, old = tmp_path / "log", tmp_path / "log.1"
     first, second, third = connection_events()
     clock = [time.time()]
@@ -103,9 +101,7 @@ def test_a_log_that_nobody_creates_after_a_rename_is_created(
     assert [text(old), text(log)] == [lines[0] + lines[1], lines[2]]
 
 
-def test_a_line_long_after_a_rotation_goes_into_the_new_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_long_after_a_rotation_goes_into_the_new_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be a ban, and fail2ban does not read the old log."""
     log = tmp_path / "log"
     sink = FileSink(log)
@@ -151,9 +147,7 @@ def test_a_removed_log_is_created_again(tmp_path: Path) -> None:
     sink.close()
 
 
-def test_a_line_that_went_into_a_removed_log_is_written_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_that_went_into_a_removed_log_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log can be deleted between our check of the path and our write."""
     log = tmp_path / "log"
     sink = FileSink(log)
@@ -192,9 +186,7 @@ def test_a_partial_line_in_a_rotated_log_is_ended_too(tmp_path: Path) -> None:
     assert text(log) == b"half\n" + lines[0] + b"half again\n" + lines[1]
 
 
-def test_a_truncation_before_the_write_leaves_no_empty_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_truncation_before_the_write_leaves_no_empty_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     sink = FileSink(log)
     sink.write(connection_events()[0])

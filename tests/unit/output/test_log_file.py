@@ -245,11 +245,7 @@ def test_a_path_that_cannot_exist_is_reported(tmp_path: Path, path: str) -> None
 def test_an_unprivileged_sensor_writes_where_it_may(place: Path) -> None:
     require_root()
     theirs, let_in, roots = place / "theirs", place / "let_in", place / "roots"
-    for path, owner, group, mode in (
-        (theirs, NOBODY, NOBODY, 0o640),
-        (let_in, 0, NOBODY, 0o660),
-        (roots, 0, 0, 0o644),
-    ):
+    for path, owner, group, mode in ((theirs, NOBODY, NOBODY, 0o640), (let_in, 0, NOBODY, 0o660), (roots, 0, 0, 0o644)):
         path.touch()
         os.chown(path, owner, group)
         path.chmod(mode)

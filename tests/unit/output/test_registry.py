@@ -12,9 +12,7 @@ from portsentry_py.output.registry import open_outputs
 from tests.support.build import connection_events, log_lines, strict
 
 
-def test_the_event_log_is_a_file_or_standard_output(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_event_log_is_a_file_or_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for log in (str(tmp_path / "log"), "-"):
         outputs = open_outputs(strict(log=log))
         for event in connection_events():

@@ -380,8 +380,7 @@ def test_children_have_no_capabilities_either() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "call"),
-    [("prctl:0=38:EPERM", "prctl(38)"), ("capset:EPERM", "capset"), ("capget:EIO", "capget")],
+    ("rule", "call"), [("prctl:0=38:EPERM", "prctl(38)"), ("capset:EPERM", "capset"), ("capget:EIO", "capget")]
 )
 def test_a_kernel_that_refuses_to_drop_privileges_ends_the_sensor(rule: str, call: str) -> None:
     python = python_for_all()

@@ -135,8 +135,7 @@ def test_dumpcap_gets_the_options_and_writes_to_its_output(start: Start) -> None
 def test_dumpcap_inherits_nothing_that_it_does_not_need(start: Start, before: tuple[str, ...]) -> None:
     """No socket of ours, no descriptor of another dumpcap, no signal that is ignored or blocked."""
     client = start(
-        '[ "$2" = 2 ] || exec sleep 1000\n'
-        "pwd; readlink /proc/$$/fd/*; exec cat /proc/self/status /proc/self/stat",
+        '[ "$2" = 2 ] || exec sleep 1000\npwd; readlink /proc/$$/fd/*; exec cat /proc/self/status /proc/self/stat',
         *before,
     )
     others = [client.capture("-s", "1") for _ in range(3)]

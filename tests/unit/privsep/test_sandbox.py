@@ -35,10 +35,7 @@ PYTHON_READS = (sys.base_prefix, str(PROBE))
 REFUSED = {"EPERM", "EACCES"}
 
 # What needs Landlock, which Debian 11 had not.
-FILES = {
-    *("write", "append", "create", "create unnamed", "empty by opening"),
-    *("read", "list", "read passwords"),
-}
+FILES = {*("write", "append", "create", "create unnamed", "empty by opening"), *("read", "list", "read passwords")}
 
 
 def require(*words: str) -> None:
@@ -417,12 +414,7 @@ def test_tshark_gives_the_same_lines_as_outside() -> None:
     outside = inside[inside.index("--") + 1 :]
     both = [
         subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={**environment(), "HOME": os.devnull},
+            command, capture_output=True, text=True, check=False, timeout=120, env={**environment(), "HOME": os.devnull}
         )
         for command in (inside, outside)
     ]

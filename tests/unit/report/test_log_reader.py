@@ -112,9 +112,7 @@ def test_an_older_line_about_a_source_needs_its_frozen_keys_alone(tmp_path: Path
         assert lines_and_unreadable(tail) == (1, 0)
         record = to_record(tail.sources[SCANNER])
         assert {key: record[key] for key in keys if record.get(key)} in ({}, {"schema": 1})
-        assert {key: content for key, content in record.items() if key not in keys} == json.loads(
-            without(line, *keys)
-        )
+        assert {key: content for key, content in record.items() if key not in keys} == json.loads(without(line, *keys))
     for key in [*FROZEN, "event_type"]:
         assert lines_and_unreadable(read_tail(log(tmp_path, without(line, key)))) == (1, 1)
 
@@ -217,9 +215,7 @@ def test_a_damaged_or_hostile_line_is_counted_as_unreadable(tmp_path: Path, line
     ),
     st.integers(0, 2000),
 )
-def test_garbage_never_raises_and_all_that_is_read_is_printable(
-    tmp_path: Path, parts: list[bytes], limit: int
-) -> None:
+def test_garbage_never_raises_and_all_that_is_read_is_printable(tmp_path: Path, parts: list[bytes], limit: int) -> None:
     text = b"".join(parts)
     tail = read_tail(log(tmp_path, text), limit)
     assert tail.bytes_read <= limit
@@ -245,10 +241,7 @@ def test_the_rotated_log_is_read_while_there_is_room(tmp_path: Path) -> None:
     tail = read_tail(path, len(STATUS) + len(SCAN))
     assert (lines_and_unreadable(tail), tail.files, set(tail.bans)) == ((2, 0), [path, before], {SCANNER})
     assert tail.size_bytes == len(STATUS)
-    assert (tail.first_line, tail.last_line) == (
-        json.loads(SCAN)["timestamp"],
-        json.loads(STATUS)["timestamp"],
-    )
+    assert (tail.first_line, tail.last_line) == (json.loads(SCAN)["timestamp"], json.loads(STATUS)["timestamp"])
     assert read_tail(path, len(STATUS)).files == [path]
 
 

@@ -16,18 +16,7 @@ from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
 from portsentry_py.report.log_reader import read_tail
 from portsentry_py.report.overview import Overview, look, overview
 from portsentry_py.sensor.status_reporter import status_event
-from tests.support.build import (
-    SCANNER,
-    US,
-    evidence,
-    log_lines,
-    lost,
-    micros,
-    refused,
-    strict,
-    syn,
-    watch,
-)
+from tests.support.build import SCANNER, US, evidence, log_lines, lost, micros, refused, strict, syn, watch
 from tests.support.fake_fail2ban import FakeClient
 
 
@@ -157,9 +146,7 @@ def test_an_empty_or_foreign_log_has_a_note(log: Path) -> None:
 def test_a_jail_that_reads_another_log_has_a_note(log: Path) -> None:
     seen(log, status())
     jail = replace(jail_of(log), logs=("/var/log/other.log",))
-    other, none, gone = look_at(
-        log, jail, replace(jail, logs=()), replace(jail, note="it is gone.")
-    ).fail2ban.jails
+    other, none, gone = look_at(log, jail, replace(jail, logs=()), replace(jail, note="it is gone.")).fail2ban.jails
     assert other.note.startswith("it reads /var/log/other.log, not ")
     assert "backend = auto" in none.note
     assert gone.note == "it is gone."
@@ -194,7 +181,7 @@ def test_the_json_has_stable_keys(log: Path) -> None:
     (jail,) = shown["fail2ban"]["jails"]
     assert list(jail) == ["name", "currently_banned", "total_banned", "logs", "bans", "note"]
     assert list(jail["bans"][0]) == [
-        *("address", "banned_at", "ends_at", "ban_seconds", "left_seconds", "permanent", "evidence"),
+        *("address", "banned_at", "ends_at", "ban_seconds", "left_seconds", "permanent", "evidence")
     ]
     assert shown["sources"] == [jail["bans"][0]["evidence"]]
     assert shown["schema"] == 1

@@ -78,13 +78,9 @@ def test_each_note_stands_beside_its_part() -> None:
     text = shown(
         replace(
             OVERVIEW,
-            sensor=replace(
-                OVERVIEW.sensor, running=False, state="stopped", reason="signal", note="start it."
-            ),
+            sensor=replace(OVERVIEW.sensor, running=False, state="stopped", reason="signal", note="start it."),
             log=replace(OVERVIEW.log, lines_unreadable=2, note="it is foreign."),
-            fail2ban=Fail2banState(
-                "failed", "fail2ban [b]is[/b] ill.", (JailState("j", None, 1, note="gone."),)
-            ),
+            fail2ban=Fail2banState("failed", "fail2ban [b]is[/b] ill.", (JailState("j", None, 1, note="gone."),)),
         )
     )
     for words in (
@@ -109,10 +105,7 @@ def test_an_unknown_sensor_is_shown_as_unknown() -> None:
             (),
         )
     )
-    assert [line.split() for line in text.splitlines()] == [
-        ["sensor", "unknown"],
-        ["log", "x,", "5", "bytes"],
-    ]
+    assert [line.split() for line in text.splitlines()] == [["sensor", "unknown"], ["log", "x,", "5", "bytes"]]
 
 
 def test_a_ban_without_times_or_evidence_is_a_row() -> None:

@@ -23,15 +23,7 @@ from portsentry_py.events.model import Event
 from portsentry_py.sensor.daemon import Daemon
 from portsentry_py.state.checkpoint import Checkpoint
 from tests.support.build import HOST, SCANNER, US, lines, refused, scans, statuses, strict, syn
-from tests.support.sensor_parts import (
-    KeptEvents,
-    KeptNotices,
-    MovedClock,
-    PlayedCaptures,
-    PlayedHost,
-    QuietTraps,
-    Step,
-)
+from tests.support.sensor_parts import KeptEvents, KeptNotices, MovedClock, PlayedCaptures, PlayedHost, QuietTraps, Step
 
 
 class Sensor:
@@ -178,24 +170,15 @@ def test_a_capture_that_cannot_start_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("reason", ["dumpcap_ended", "tshark_ended", "stalled"])
-def test_a_capture_that_ends_is_reported_and_started_again(
-    reason: Step, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_capture_that_ends_is_reported_and_started_again(reason: Step, caplog: pytest.LogCaptureFixture) -> None:
     sensor = Sensor().run(send(1, 2), reason, send(3, 4, at=1))
-    assert sensor.states == [
-        ("started", "none"),
-        ("interrupted", reason),
-        ("restarted", reason),
-        ("stopped", "signal"),
-    ]
+    assert sensor.states == [("started", "none"), ("interrupted", reason), ("restarted", reason), ("stopped", "signal")]
     assert statuses(sensor.outputs.events)[-1].restarts == 1
     assert "it fell over" in caplog.text
     assert sensor.verdicts == ["ban"], "what was known before the restart still counts"
 
 
-def test_a_restart_is_tried_at_longer_and_longer_intervals_until_it_works(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_restart_is_tried_at_longer_and_longer_intervals_until_it_works(caplog: pytest.LogCaptureFixture) -> None:
     sensor = Sensor()
     sensor.run(sensor.refuse(10), "dumpcap_ended")
     assert ("restarted", "dumpcap_ended") in sensor.states
@@ -206,9 +189,7 @@ def test_a_restart_is_tried_at_longer_and_longer_intervals_until_it_works(
 
 
 @pytest.mark.parametrize(("stable_seconds", "pause"), [(61, 0.25), (59, 0.5)])
-def test_a_capture_that_ran_for_a_minute_is_started_again_at_once(
-    stable_seconds: float, pause: float
-) -> None:
+def test_a_capture_that_ran_for_a_minute_is_started_again_at_once(stable_seconds: float, pause: float) -> None:
     sensor = Sensor()
     sensor.run("tshark_ended", sensor.after(stable_seconds), "tshark_ended")
     assert sensor.clock.passed == 0.25 + stable_seconds + pause
@@ -267,9 +248,7 @@ def test_a_reload_of_a_broken_configuration_keeps_the_old_one(caplog: pytest.Log
     assert ("reloaded", "signal") not in sensor.states
 
 
-def test_a_reload_names_the_changes_that_need_a_restart(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_reload_names_the_changes_that_need_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sensor = Sensor()
     sensor.reload = lambda: replace(sensor.settings, interfaces=("eth8",), state=str(tmp_path / "x"))
     sensor.run(signalled(signal.SIGHUP))
@@ -301,9 +280,7 @@ def test_a_new_address_is_known_within_a_second() -> None:
     sensor = Sensor()
     sensor.host = PlayedHost(HostState())
     sensor.run(
-        do(lambda: setattr(sensor.host, "now", HostState(own=frozenset({HOST})))),
-        sensor.after(1),
-        send(1, 2, 3, 4),
+        do(lambda: setattr(sensor.host, "now", HostState(own=frozenset({HOST})))), sensor.after(1), send(1, 2, 3, 4)
     )
     assert sensor.verdicts == ["ban"]
 
@@ -311,10 +288,7 @@ def test_a_new_address_is_known_within_a_second() -> None:
 def test_a_host_that_cannot_be_read_stays_as_it_was() -> None:
     sensor = Sensor()
     sensor.run(
-        do(lambda: setattr(sensor.host, "now", None)),
-        signalled(signal.SIGHUP),
-        sensor.after(10),
-        send(1, 2, 3, 4),
+        do(lambda: setattr(sensor.host, "now", None)), signalled(signal.SIGHUP), sensor.after(10), send(1, 2, 3, 4)
     )
     assert sensor.verdicts == ["ban"]
 

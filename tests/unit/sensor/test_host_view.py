@@ -18,9 +18,7 @@ HOME = (ip_network("192.0.2.0/24"),)
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> HostView:
     """A host with one address."""
-    monkeypatch.setattr(
-        host_view, "host_state", lambda home, traps: HostState(own=US.own, home=home, open_traps=traps)
-    )
+    monkeypatch.setattr(host_view, "host_state", lambda home, traps: HostState(own=US.own, home=home, open_traps=traps))
     monkeypatch.setattr(host_view, "own_addresses", lambda: US.own)
     return HostView((), frozenset({23}))
 
@@ -34,9 +32,7 @@ def test_a_refresh_reads_the_host_with_its_networks_and_traps(host: HostView) ->
     assert host.state == HostState(own=US.own, home=HOME, open_traps=frozenset({23}))
 
 
-def test_a_host_that_cannot_be_read_now_stays_as_it_was(
-    host: HostView, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_that_cannot_be_read_now_stays_as_it_was(host: HostView, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes end while /proc is read; the next refresh reads it again."""
     before = host.state
     monkeypatch.setattr(host_view, "host_state", fail)
@@ -44,9 +40,7 @@ def test_a_host_that_cannot_be_read_now_stays_as_it_was(
     assert host.state is before
 
 
-def test_a_host_that_cannot_be_read_at_the_start_is_an_error(
-    host: HostView, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_that_cannot_be_read_at_the_start_is_an_error(host: HostView, monkeypatch: pytest.MonkeyPatch) -> None:
     assert host
     monkeypatch.setattr(host_view, "host_state", fail)
     with pytest.raises(CaptureError, match="cannot read addresses and sockets: No such file or directory"):

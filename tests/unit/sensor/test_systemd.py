@@ -12,12 +12,7 @@ import pytest
 
 from portsentry_py.sensor.systemd import SystemdNotifier
 
-NOTICES = (
-    SystemdNotifier.ready,
-    SystemdNotifier.watchdog,
-    SystemdNotifier.reloading,
-    SystemdNotifier.stopping,
-)
+NOTICES = (SystemdNotifier.ready, SystemdNotifier.watchdog, SystemdNotifier.reloading, SystemdNotifier.stopping)
 
 
 @pytest.fixture
@@ -32,10 +27,7 @@ def listening() -> Iterator[socket.socket]:
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(
-    request: pytest.FixtureRequest,
-    listening: socket.socket,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> SystemdNotifier:
     """A notifier that knows the socket by its path, or by its abstract name."""
     path, name = str(tmp_path / "notify"), f"portsentry-test-{os.getpid()}-{id(listening)}"
@@ -54,10 +46,7 @@ def manager(
     ],
 )
 def test_each_notice_is_one_message(
-    manager: SystemdNotifier,
-    listening: socket.socket,
-    notice: Callable[[SystemdNotifier], None],
-    message: bytes,
+    manager: SystemdNotifier, listening: socket.socket, notice: Callable[[SystemdNotifier], None], message: bytes
 ) -> None:
     notice(manager)
     assert listening.recv(4096) == message
@@ -90,9 +79,7 @@ def test_without_a_manager_nothing_is_opened(
     notice(SystemdNotifier())
 
 
-@pytest.mark.parametrize(
-    "address", ["/nonexistent/notify", "@nobody-is-here", "/" + "x" * 200, "vsock:2:9999"]
-)
+@pytest.mark.parametrize("address", ["/nonexistent/notify", "@nobody-is-here", "/" + "x" * 200, "vsock:2:9999"])
 def test_a_manager_that_has_ended_does_no_harm(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     for notice in NOTICES:

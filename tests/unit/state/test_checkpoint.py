@@ -97,9 +97,7 @@ def test_off_saves_nothing(clock: Clock, tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_whole_file_that_holds_no_snapshot_is_set_aside(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_whole_file_that_holds_no_snapshot_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = StateFile(tmp_path / "state")
     file.load()
     file.close([b"\0" * 99])

@@ -254,9 +254,7 @@ def test_all_that_is_certain_is_remembered(traffic: list[Sent]) -> None:
 
 @no_deadline
 @given(conversations(), st.integers(0, 40))
-def test_a_restart_between_two_packets_forgets_only_what_was_in_the_air(
-    traffic: list[Sent], position: int
-) -> None:
+def test_a_restart_between_two_packets_forgets_only_what_was_in_the_air(traffic: list[Sent], position: int) -> None:
     """Nothing was in the air five seconds before; a repetition or an answer after it belongs to nothing."""
     sections = strict().detectors
     settings = strict(detectors=dataclasses.replace(sections, distributed=Distributed(256, 256)))
@@ -349,9 +347,7 @@ def test_no_bytes_break_the_sensor(content: bytes) -> None:
 @hypothesis_settings(no_deadline, max_examples=200)
 @given(
     st.lists(
-        st.tuples(
-            st.integers(0, 1 << 20), st.sampled_from([0, 1, 2, 7, 0x7F, 0x80, 0xFF]) | st.integers(0, 255)
-        ),
+        st.tuples(st.integers(0, 1 << 20), st.sampled_from([0, 1, 2, 7, 0x7F, 0x80, 0xFF]) | st.integers(0, 255)),
         min_size=1,
         max_size=4,
     ),

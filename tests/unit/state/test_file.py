@@ -148,9 +148,7 @@ def test_a_folder_or_a_pipe_is_left_alone(
     assert caplog.text.count("it is not a regular file") == 2, "each of two sensors reports it once"
 
 
-def test_a_broken_file_that_cannot_be_renamed_is_reported(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broken_file_that_cannot_be_renamed_is_reported(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keep(path)
     path.write_bytes(b"broken")
     path.with_name("state.broken").mkdir()
@@ -194,9 +192,7 @@ def test_two_sensors_do_not_share_a_file(path: Path, caplog: pytest.LogCaptureFi
     assert loaded(path) == b"second, at its end"
 
 
-def test_a_folder_that_cannot_be_written_is_reported_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = StateFile(tmp_path / "a" / "b" / "state")
     assert file.load() is None
     for nth in range(3):
@@ -283,10 +279,7 @@ def shared_path(tmp_path: Path) -> Path:
 
 
 @hypothesis_settings(no_deadline, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    content=st.binary(max_size=200)
-    | st.binary(max_size=20).map(lambda some: with_header(CONTENT)[:90] + some)
-)
+@given(content=st.binary(max_size=200) | st.binary(max_size=20).map(lambda some: with_header(CONTENT)[:90] + some))
 def test_no_content_breaks_the_sensor(shared_path: Path, content: bytes) -> None:
     shared_path.write_bytes(content)
     shared_path.chmod(0o600)

@@ -47,9 +47,7 @@ class PointsDetector(Detector):
         if sighting.proto != "tcp":
             return None
         recent = record.recent(sighting.time_us, ANY_TIME_US, MAX_JUDGED)
-        newest_first = sorted(
-            (item for item in recent if item[0].proto == "tcp"), key=lambda item: -item[1].first_us
-        )
+        newest_first = sorted((item for item in recent if item[0].proto == "tcp"), key=lambda item: -item[1].first_us)
         if self._score(newest_first) < self._points.threshold:
             return None
         return Finding("port_scan", sighting, record, type_of(newest_first), True, "points")

@@ -17,9 +17,7 @@ def together(events: list[Event]) -> list[ScanEvent]:
     return [scan for scan in scans(events) if scan.technique == "distributed"]
 
 
-def shared(
-    *counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, tool: bool = True
-) -> list[Sent]:
+def shared(*counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, tool: bool = True) -> list[Sent]:
     """Each source probes ports of its own, as many as its count, slower than a port scan."""
     found, first = [], 2000
     for nth, (source, count) in enumerate(zip(sources, counts, strict=True)):
@@ -104,8 +102,7 @@ def test_ports_that_answer_are_retracted() -> None:
 
 def test_datagrams_count_as_well() -> None:
     found = [
-        udp(source, *range(2000 + 10 * nth, 2006 + 10 * nth), at=nth, every=10)
-        for nth, source in enumerate(SOURCES)
+        udp(source, *range(2000 + 10 * nth, 2006 + 10 * nth), at=nth, every=10) for nth, source in enumerate(SOURCES)
     ]
     assert {scan.proto for scan in together(watch(Settings(), in_time(*found)))} == {"udp"}
 

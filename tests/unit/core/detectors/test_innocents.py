@@ -65,9 +65,7 @@ def test_mail_autoconfiguration(host: HostState, source: str, closed: bool) -> N
 
 @everywhere
 def test_mail_autoconfiguration_over_both_families(host: HostState) -> None:
-    assert (
-        accused(host, repeated(connect(FRIEND, *MAIL_PORTS)), repeated(connect(FRIEND6, *MAIL_PORTS))) == []
-    )
+    assert accused(host, repeated(connect(FRIEND, *MAIL_PORTS)), repeated(connect(FRIEND6, *MAIL_PORTS))) == []
 
 
 @everywhere
@@ -84,9 +82,7 @@ def test_happy_eyeballs(host: HostState) -> None:
 @everywhere
 def test_a_client_whose_ipv6_is_broken(host: HostState) -> None:
     """Its packets reach us and our answers do not reach it, so it tries all our sites again and again."""
-    asked = [
-        one for nth in range(20) for one in connect(FRIEND6, 443, dst=f"2001:db8:1::{10 + nth:x}", at=nth)
-    ]
+    asked = [one for nth in range(20) for one in connect(FRIEND6, 443, dst=f"2001:db8:1::{10 + nth:x}", at=nth)]
     answers = [syn_ack(one, after=after) for one in asked for after in (0.001, 1, 3)]
     assert accused(host, repeated(asked), answers) == []
 
@@ -102,9 +98,7 @@ def test_dns_answers_to_three_hundred_ports(host: HostState, profile: Profile) -
 @in_every_profile
 @everywhere
 def test_answers_to_our_own_queries(host: HostState, profile: Profile) -> None:
-    questions = [
-        one for nth in range(300) for one in udp(HOST, 53, dst=FRIEND, src_port=40_000 + nth, at=nth / 99)
-    ]
+    questions = [one for nth in range(300) for one in udp(HOST, 53, dst=FRIEND, src_port=40_000 + nth, at=nth / 99)]
     assert accused(host, questions, [udp_reply(one, after=4) for one in questions], profile=profile) == []
 
 
@@ -112,12 +106,8 @@ def test_answers_to_our_own_queries(host: HostState, profile: Profile) -> None:
 @pytest.mark.parametrize("flags", [FIN | ACK, RST, RST | ACK, FIN | PSH | ACK, SYN | ACK])
 def test_late_packets_of_servers(profile: Profile, flags: int) -> None:
     """Of connections that are older than the capture; our stack resets them."""
-    late = [
-        tcp(FRIEND, HOST, 443, port, flags, seq=7, ack=9, at=port / 1000) for port in range(33_000, 33_300)
-    ]
-    resets = [
-        dataclasses.replace(rst(one), payload=tcp("", "", one.dest_port, 443, RST).payload) for one in late
-    ]
+    late = [tcp(FRIEND, HOST, 443, port, flags, seq=7, ack=9, at=port / 1000) for port in range(33_000, 33_300)]
+    resets = [dataclasses.replace(rst(one), payload=tcp("", "", one.dest_port, 443, RST).payload) for one in late]
     assert accused(US, late, resets, profile=profile) == []
     assert accused(NO_HOME, late, resets, profile=profile) == []
 
@@ -173,8 +163,6 @@ def test_a_load_balancer_that_checks_twelve_services(host: HostState) -> None:
         packet
         for nth in range(300)
         for one in connect(FRIEND, *SERVED[:12], at=2 * nth)
-        for packet in (
-            (one, rst(one)) if one.dest_port == 25 else (one, syn_ack(one), rst_ack(one, after=0.002))
-        )
+        for packet in ((one, rst(one)) if one.dest_port == 25 else (one, syn_ack(one), rst_ack(one, after=0.002)))
     ]
     assert accused(host, checks) == []

@@ -78,13 +78,9 @@ def test_a_peer_of_many_peers_is_no_alarm() -> None:
     """Most peers that a tracker names are gone, and all listen on high ports."""
     ports = [6881, 16_881, 51_413, 40_000, 49_001, 30_303]
     asked = [
-        packet
-        for nth, host in enumerate(others(400))
-        for packet in across(HOST, [host], ports[nth % 6], at=nth / 20)
+        packet for nth, host in enumerate(others(400)) for packet in across(HOST, [host], ports[nth % 6], at=nth / 20)
     ]
-    pings = [
-        packet for nth, host in enumerate(others(400)) for packet in udp(HOST, 6881, dst=host, at=nth / 20)
-    ]
+    pings = [packet for nth, host in enumerate(others(400)) for packet in udp(HOST, 6881, dst=host, at=nth / 20)]
     assert scans(watch(Settings(), in_time(asked, pings))) == []
 
 

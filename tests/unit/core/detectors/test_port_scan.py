@@ -40,19 +40,13 @@ def test_the_probe_that_reaches_the_threshold_is_the_verdict() -> None:
     probes = syn(SCANNER, *FOUR)
     assert scans(watch(strict(), probes[:3])) == []
     (scan,) = scans(watch(strict(), probes))
-    assert (scan.technique, scan.verdict, scan.reason, scan.state) == (
-        "port_scan",
-        "ban",
-        "ports_in_window",
-        "new",
-    )
+    assert (scan.technique, scan.verdict, scan.reason, scan.state) == ("port_scan", "ban", "ports_in_window", "new")
     assert (scan.src_ip, scan.dest_ip, scan.dest_port) == (SCANNER, HOST, 400)
     assert (scan.ports, scan.ports_sample) == (4, FOUR)
 
 
 @pytest.mark.parametrize(
-    ("build", "scan_type"),
-    [(syn, "syn"), (connect, "connect"), (null, "null"), (fin, "fin"), (xmas, "xmas")],
+    ("build", "scan_type"), [(syn, "syn"), (connect, "connect"), (null, "null"), (fin, "fin"), (xmas, "xmas")]
 )
 @pytest.mark.parametrize("source", [SCANNER, SCANNER6])
 def test_every_tcp_type_counts_over_both_families(build: object, scan_type: str, source: str) -> None:

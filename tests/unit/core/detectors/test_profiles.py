@@ -16,9 +16,7 @@ def test_every_profile_of_the_settings_has_its_detectors() -> None:
 
 
 def test_the_default_profile_has_all_our_detectors() -> None:
-    modules = [
-        type(detector).__module__.rpartition(".")[2] for detector in detectors_of(Settings(), GroupTable(16))
-    ]
+    modules = [type(detector).__module__.rpartition(".")[2] for detector in detectors_of(Settings(), GroupTable(16))]
     assert modules[0] == "trap", "a touch is reported before the scan that it belongs to"
     files = {path.stem for path in (PACKAGE / "core/detectors").glob("[a-z]*.py")}
     assert sorted(modules) == sorted(files - {"base", "profiles"})
@@ -80,6 +78,4 @@ def test_scanblocker_bans_at_the_fourth_port_within_a_minute(
 
 def test_scanblocker_counts_only_connections() -> None:
     settings = Settings(profile="scanblocker")
-    assert (
-        scans(watch(settings, fin(SCANNER, *range(2000, 2050)), udp(SCANNER, *range(2000, 2050), at=9))) == []
-    )
+    assert scans(watch(settings, fin(SCANNER, *range(2000, 2050)), udp(SCANNER, *range(2000, 2050), at=9))) == []

@@ -57,8 +57,7 @@ def test_a_scan_of_less_than_a_minute_is_left_to_others(every: float, hits: int)
 
 
 @pytest.mark.parametrize(
-    ("opened", "closed", "hits"),
-    [(1, 8, 0), (1, 9, 1), (2, 9, 0), (2, 10, 1), (3, 10, 1), (9, 10, 1)],
+    ("opened", "closed", "hits"), [(1, 8, 0), (1, 9, 1), (2, 9, 0), (2, 10, 1), (3, 10, 1), (9, 10, 1)]
 )
 def test_up_to_two_served_ports_are_in_favour(opened: int, closed: int, hits: int) -> None:
     found = visit(SCANNER, *range(8001, 8001 + opened), at=1)

@@ -50,9 +50,7 @@ def test_three_ports_are_enough(source: str, flags: int, scan_type: str) -> None
 
 
 def test_repeated_probes_of_one_port_count_once() -> None:
-    probes = [
-        packet for nth in range(30) for packet in syn(SCANNER, 22, flags=0, src_port=2000 + nth, at=nth)
-    ]
+    probes = [packet for nth in range(30) for packet in syn(SCANNER, 22, flags=0, src_port=2000 + nth, at=nth)]
     assert scans(watch(Settings(), probes)) == []
 
 

@@ -67,9 +67,7 @@ def test_the_hosts_must_be_probed_within_a_minute(every: float, hits: int) -> No
 
 
 def test_one_port_over_datagrams_counts_too() -> None:
-    asked = [
-        packet for nth, host in enumerate(home_hosts(8)) for packet in udp(SCANNER, 161, dst=host, at=nth)
-    ]
+    asked = [packet for nth, host in enumerate(home_hosts(8)) for packet in udp(SCANNER, 161, dst=host, at=nth)]
     (scan,) = sweeps(watch_as(HOME, asked))
     assert (scan.proto, scan.scan_type) == ("udp", "udp")
 
@@ -99,9 +97,7 @@ def test_a_monitor_may_know_a_few_dead_hosts() -> None:
     assert scans(watch_as(HOME, in_time(dead, answered(live)))) == []
 
 
-@pytest.mark.parametrize(
-    ("dead", "live", "hits"), [(6, 10, 1), (6, 12, 1), (6, 13, 0), (5, 11, 0), (5, 10, 0)]
-)
+@pytest.mark.parametrize(("dead", "live", "hits"), [(6, 10, 1), (6, 12, 1), (6, 13, 0), (5, 11, 0), (5, 10, 0)])
 def test_sixteen_hosts_of_which_a_third_is_dead_are_a_sweep(dead: int, live: int, hits: int) -> None:
     """A list of hosts that an operator keeps has fewer dead ones."""
     hosts = home_hosts(dead + live)
@@ -118,11 +114,7 @@ def test_hosts_that_answer_late_are_retracted() -> None:
 def test_without_a_home_a_client_may_probe_many_servers() -> None:
     """A replay without `--home` sees a client and its servers."""
     servers = [f"198.51.100.{nth}" for nth in range(1, 60)]
-    asked = [
-        *across(HOST, servers, 443),
-        *across(HOST, servers, 80, at=5),
-        *across(HOST, servers, 51_413, at=9),
-    ]
+    asked = [*across(HOST, servers, 443), *across(HOST, servers, 80, at=5), *across(HOST, servers, 51_413, at=9)]
     assert scans(watch_as(NO_HOME, asked)) == []
     (scan,) = sweeps(watch_as(NO_HOME, across(SCANNER, servers[:8], 23)))
     assert scan.verdict == "ban"
@@ -155,7 +147,5 @@ def test_a_ping_of_hosts_that_are_not_there_is_a_sweep(hosts: int, hits: int) ->
 
 def test_a_ping_of_live_hosts_is_no_sweep() -> None:
     asked = echoes(FRIEND, home_hosts(60))
-    answers = [
-        Sent(one.later(0.05).time_us, one.dst, one.src, 1, bytes([0, *one.payload[1:]])) for one in asked
-    ]
+    answers = [Sent(one.later(0.05).time_us, one.dst, one.src, 1, bytes([0, *one.payload[1:]])) for one in asked]
     assert scans(watch_as(HOME, in_time(asked, answers))) == []

@@ -54,20 +54,13 @@ def test_the_first_touch_is_a_ban_where_the_operator_says_so() -> None:
 def test_every_touch_until_the_ban_has_a_line() -> None:
     settings = strict(traps=Traps(tcp=frozenset({1, 2, 3, 4, 5})))
     touches = traps(watch(settings, refused(syn(SCANNER, 1, 2, 3, 4, 5, every=5))))
-    assert [(touch.dest_port, touch.verdict, touch.touches) for touch in touches] == [
-        (1, "watch", 1),
-        (2, "ban", 2),
-    ]
+    assert [(touch.dest_port, touch.verdict, touch.touches) for touch in touches] == [(1, "watch", 1), (2, "ban", 2)]
 
 
 def test_further_touches_are_reported_once_a_minute() -> None:
     settings = strict(traps=Traps(tcp=frozenset(range(1, 10))))
     touches = traps(watch(settings, refused(syn(SCANNER, *range(1, 10), every=15))))
-    assert [(touch.state, touch.touches) for touch in touches] == [
-        ("new", 1),
-        ("changed", 2),
-        ("ongoing", 6),
-    ]
+    assert [(touch.state, touch.touches) for touch in touches] == [("new", 1), ("changed", 2), ("ongoing", 6)]
     assert {touch.verdict for touch in touches[1:]} == {"ban"}
 
 
@@ -126,9 +119,7 @@ def test_a_forged_touch_of_an_open_trap_is_watched() -> None:
 
 def test_a_retransmission_is_not_a_second_touch() -> None:
     (asked,) = syn(SCANNER, TRAP)
-    assert [touch.verdict for touch in traps(watch(strict(), asked, asked.later(0.5), asked.later(3)))] == [
-        "watch"
-    ]
+    assert [touch.verdict for touch in traps(watch(strict(), asked, asked.later(0.5), asked.later(3)))] == ["watch"]
 
 
 def test_a_touch_counts_once_its_outcome_is_known() -> None:

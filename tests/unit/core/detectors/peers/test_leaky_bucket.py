@@ -6,19 +6,7 @@ import pytest
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.events.model import Event, ScanEvent
-from tests.support.build import (
-    FRIEND,
-    HOME,
-    HOST,
-    SCANNER,
-    home_hosts,
-    scans,
-    syn,
-    udp,
-    visit,
-    watch,
-    watch_as,
-)
+from tests.support.build import FRIEND, HOME, HOST, SCANNER, home_hosts, scans, syn, udp, visit, watch, watch_as
 
 CROWDSEC = Settings(profile="crowdsec")
 

@@ -50,9 +50,7 @@ def points(events: list[Event]) -> list[ScanEvent]:
         (range(1017, 1024), 1),
     ],
 )
-def test_seven_privileged_or_twenty_one_other_ports(
-    settings: Settings, ports: range | list[int], hits: int
-) -> None:
+def test_seven_privileged_or_twenty_one_other_ports(settings: Settings, ports: range | list[int], hits: int) -> None:
     assert len(points(watch(settings, refused(syn(SCANNER, *ports))))) == hits
 
 
@@ -89,8 +87,7 @@ def test_our_own_probes_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ports", "hits"),
-    [((11, 12), 0), ((11, 12, 2000), 1), ((11, 12, 13), 1), ((11, 2000, 3000), 1), ((11, 2000), 0)],
+    ("ports", "hits"), [((11, 12), 0), ((11, 12, 2000), 1), ((11, 12, 13), 1), ((11, 2000, 3000), 1), ((11, 2000), 0)]
 )
 def test_ports_of_trojan_horses_weigh_ten(ports: tuple[int, ...], hits: int) -> None:
     assert len(points(watch(SOPHOS, syn(SCANNER, *ports)))) == hits

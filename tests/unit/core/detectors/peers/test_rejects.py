@@ -6,18 +6,7 @@ import pytest
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.events.model import Event, ScanEvent
-from tests.support.build import (
-    FRIEND,
-    HOST,
-    SCANNER,
-    icmp_unreachable,
-    refused,
-    scans,
-    syn,
-    udp,
-    visit,
-    watch,
-)
+from tests.support.build import FRIEND, HOST, SCANNER, icmp_unreachable, refused, scans, syn, udp, visit, watch
 
 LOW = Settings(profile="snort-low")
 MEDIUM = Settings(profile="snort-medium")
@@ -48,17 +37,10 @@ def rejects(events: list[Event]) -> list[ScanEvent]:
         (HIGH, 5, 5, 1),
     ],
 )
-def test_enough_refusals_over_enough_ports_are_a_scan(
-    settings: Settings, closed: int, silent: int, hits: int
-) -> None:
-    asked = [
-        *syn(SCANNER, *range(3000, 3000 + silent)),
-        *refused(syn(SCANNER, *range(2000, 2000 + closed), at=5)),
-    ]
+def test_enough_refusals_over_enough_ports_are_a_scan(settings: Settings, closed: int, silent: int, hits: int) -> None:
+    asked = [*syn(SCANNER, *range(3000, 3000 + silent)), *refused(syn(SCANNER, *range(2000, 2000 + closed), at=5))]
     found = rejects(watch(settings, asked))
-    assert [(scan.verdict, scan.scan_type) for scan in found if scan.state == "new"] == [
-        ("ban", "syn")
-    ] * hits
+    assert [(scan.verdict, scan.scan_type) for scan in found if scan.state == "new"] == [("ban", "syn")] * hits
 
 
 @pytest.mark.parametrize(
@@ -72,9 +54,7 @@ def test_enough_refusals_over_enough_ports_are_a_scan(
         (HIGH, 10, 66.7, 0),
     ],
 )
-def test_the_refusals_must_lie_within_the_window(
-    settings: Settings, count: int, every: float, hits: int
-) -> None:
+def test_the_refusals_must_lie_within_the_window(settings: Settings, count: int, every: float, hits: int) -> None:
     asked = refused(syn(SCANNER, *range(2000, 2000 + count), every=every))
     assert len(rejects(watch(settings, asked))) == hits
 
