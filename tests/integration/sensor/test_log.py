@@ -1,13 +1,12 @@
 """A log that cannot be written: the sensor goes on watching, and ends at SIGTERM."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -54,10 +53,10 @@ def test_a_pipe_that_nobody_reads_stops_neither_the_capture_nor_its_end(lab: Lab
         with os.fdopen(writer, "w") as end:
             process = lab.target.start(*command, stdout=end.fileno(), stderr=end)
         try:
-            line = b""
-            while b'"state":"started"' not in line:
-                line = pipe.readline()
-                assert line, "the sensor ended"
+            read_until(pipe, b'"state":"started"')
+            for _ in range(3):
+                scan(lab)
+            read_until(pipe, b'"event_type":"scan","verdict":"ban"')
             for _ in range(3):
                 scan(lab)
             process.send_signal(signal.SIGTERM)
@@ -65,6 +64,12 @@ def test_a_pipe_that_nobody_reads_stops_neither_the_capture_nor_its_end(lab: Lab
         finally:
             process.kill()
         lines = pipe.read().split(b"\n")[:-1]
-    assert lines
     assert all(json.loads(line) for line in lines if line.startswith(b"{"))
-    assert any(b'"event_type":"scan","verdict":"ban"' in line for line in lines)
+
+
+def read_until(pipe: BinaryIO, text: bytes) -> None:
+    """Read lines up to the first one that contains the text."""
+    line = b""
+    while text not in line:
+        line = pipe.readline()
+        assert line, "the sensor ended"
