@@ -1,7 +1,5 @@
 """The order of the tests, and how hypothesis chooses its examples."""
 
-from __future__ import annotations
-
 import hypothesis
 import pytest
 

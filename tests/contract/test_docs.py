@@ -3,8 +3,6 @@
 `python -m tests.contract.test_docs` writes the tables that are made from the code.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """The test runner of fail2ban accepts our filter and our samples in its own format."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

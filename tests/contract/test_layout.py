@@ -3,8 +3,6 @@
 `python -m tests.contract.test_layout` prints the rooms and how often each imports from another.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

@@ -1,7 +1,5 @@
 """The schema, the dataclasses, the documentation and the filter agree on the line."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

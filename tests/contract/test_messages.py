@@ -1,7 +1,5 @@
 """The troubleshooting page has every message that an operator can meet."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The unit is little exposed, and it agrees with the files beside it about user, paths and modes."""
 
-from __future__ import annotations
-
 import configparser
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """A word that the schema does not list fails the type check, before any line is written."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A fresh lab for every test: what one test bans, no other test meets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path

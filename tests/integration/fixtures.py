@@ -1,7 +1,5 @@
 """The types of the fixtures that start something."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Protocol

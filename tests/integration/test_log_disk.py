@@ -1,7 +1,5 @@
 """The log on real file systems and pipes: full, broken, frozen, rotated in a burst."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

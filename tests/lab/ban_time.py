@@ -6,8 +6,6 @@ The sensor watches live and Debian's own fail2ban bans in nftables. First come s
 other, then many scanners at once, then one scanner that goes on for minutes after its ban. Needs root.
 """
 
-from __future__ import annotations
-
 import statistics
 import subprocess
 import sys

@@ -6,8 +6,6 @@ Debian's own fail2ban always takes part, and each source tree of fail2ban that i
 chain is broken. Needs root.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence

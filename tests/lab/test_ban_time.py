@@ -1,7 +1,5 @@
 """Few scanners in the place of many: that the measurement measures."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.lab import ban_time

@@ -1,7 +1,5 @@
 """A broken chain stands out in the table."""
 
-from __future__ import annotations
-
 from tests.lab.fail2ban_matrix import Row, shown
 
 

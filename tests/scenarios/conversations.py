@@ -1,7 +1,5 @@
 """Who takes part in the scenarios, and the conversations that they are made of."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable
 from zlib import crc32

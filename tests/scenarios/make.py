@@ -6,8 +6,6 @@ Without a name, all of them; `git diff` shows what changed. What a scenario must
 its traffic (`Named`), written by hand: lines that contradict it are printed and not recorded.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A scenario: traffic, the sensor's configuration, and what the sensor must say."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """Each scenario goes through the real tshark, gives exactly the expected lines, and those are true."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

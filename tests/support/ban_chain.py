@@ -1,7 +1,5 @@
 """The chain behind the log: line, ban, rule in the kernel, refused packets, unban, accepted packets."""
 
-from __future__ import annotations
-
 import re
 import time
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A block of the state file, as arrays, for tests that change one thing in it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tests.support.build import HOST, SCANNER

@@ -1,7 +1,5 @@
 """The bound of every table of the pipeline."""
 
-from __future__ import annotations
-
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.pipeline import Pipeline
 

@@ -1,7 +1,5 @@
 """A dumpcap of the tests' own, beside the sensor's."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

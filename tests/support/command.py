@@ -1,7 +1,5 @@
 """The command in this process: its exit code and what it prints."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

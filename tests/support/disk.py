@@ -1,7 +1,5 @@
 """File systems of a test's own, which can be filled, frozen and broken."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A fail2ban server on a host of the lab: Debian's own, or one run from its source tree."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A fail2ban server that gives prepared answers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

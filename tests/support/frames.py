@@ -1,7 +1,5 @@
 """Ethernet frames with a TCP segment in them, made fast enough for millions."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass

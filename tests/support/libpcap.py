@@ -1,7 +1,5 @@
 """libpcap itself, which compiles and runs a capture filter without any interface."""
 
-from __future__ import annotations
-
 import ctypes
 import ctypes.util
 from functools import cache

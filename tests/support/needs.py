@@ -1,7 +1,5 @@
 """What a test needs from the machine. What is missing fails the test, with the cure in the message."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from typing import NoReturn

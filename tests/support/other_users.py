@@ -1,7 +1,5 @@
 """Users other than root: one without any right, one who may capture, and scripts that run as them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The file format pcap (draft-ietf-opsawg-pcap): written in one way, read in all."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -9,8 +9,6 @@ peers.py swarm TARGET PORTS SOURCE...   many scanners in one: one port after the
 peers.py burst IFACE                    frames, in hex on standard input; sends them at once at its end
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import http.client

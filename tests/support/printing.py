@@ -1,7 +1,5 @@
 """Lines as other versions of tshark print them; the builders print those of 4.0."""
 
-from __future__ import annotations
-
 import re
 
 from tests.support.build import cells, with_cells

@@ -1,7 +1,5 @@
 """What the tests ask about processes: have they ended, which files do they hold open."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

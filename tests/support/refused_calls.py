@@ -4,8 +4,6 @@ A rule is `NAME:ERRNO` or `NAME:ARGUMENT=VALUE:ERRNO`, `!=` instead of `=` for a
 conditions, all must hold. A seccomp filter does it, which stays in force for all that the command starts.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

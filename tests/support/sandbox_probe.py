@@ -7,8 +7,6 @@ the folder `empty`; the victim is a process, the others are a System V memory se
 somebody else's. Standard library only: it is run alone, in the sandbox and outside.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import json

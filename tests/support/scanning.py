@@ -1,7 +1,5 @@
 """Scans from a host of the lab, with nmap."""
 
-from __future__ import annotations
-
 from tests.support.namespaces import IFACE, Host, Lab
 
 PORTS = "1-150"

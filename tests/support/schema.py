@@ -1,7 +1,5 @@
 """A line of the log against the published schema."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

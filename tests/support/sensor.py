@@ -1,7 +1,5 @@
 """The real sensor on a host of the lab: start it, read its lines, look at its children."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

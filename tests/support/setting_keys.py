@@ -1,7 +1,5 @@
 """The keys of the configuration file, out of the dataclasses."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Sightings, as the flow table gives them to the source table."""
 
-from __future__ import annotations
-
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord

@@ -1,7 +1,5 @@
 """tcpreplay: what was sent, and how fast it really was."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

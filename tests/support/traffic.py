@@ -1,7 +1,5 @@
 """Traffic for tests that must hold for any packet: drawn by hypothesis, or one packet of each kind."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from zlib import crc32

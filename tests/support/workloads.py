@@ -1,7 +1,5 @@
 """The packets of the benchmarks: floods, a scanner, ordinary visitors; the same ones in every run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from random import Random

@@ -1,7 +1,5 @@
 """No text reaches a terminal as anything but text."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.text import printable, printable_lines

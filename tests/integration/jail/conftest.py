@@ -1,7 +1,5 @@
 """Hosts for the jails."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.namespaces import Lab

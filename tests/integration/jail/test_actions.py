@@ -1,7 +1,5 @@
 """The settings that docs/fail2ban.md shows, as it shows them, in a real server."""
 
-from __future__ import annotations
-
 import json
 import re
 import textwrap

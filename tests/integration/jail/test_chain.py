@@ -1,7 +1,5 @@
 """What a line of the log brings about in the kernel, with fail2ban's own actions."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

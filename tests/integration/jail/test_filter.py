@@ -1,7 +1,5 @@
 """Whatever lines the schema allows: the real fail2ban-regex takes those of verdict `ban`, and no others."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The log between sensor and fail2ban: rotated in a burst, read after a pause, read twice."""
 
-from __future__ import annotations
-
 import shutil
 from collections import Counter
 from collections.abc import Callable

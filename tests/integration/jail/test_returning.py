@@ -1,7 +1,5 @@
 """Scanners that come back: longer bans, and fail2ban's own jail [recidive], which counts each ban once."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

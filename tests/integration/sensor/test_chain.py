@@ -1,7 +1,5 @@
 """From the scanner's packet to the dropped connection, with nothing faked in between."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

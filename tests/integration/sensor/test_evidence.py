@@ -1,7 +1,5 @@
 """What only a real kernel can show: who is connected, who completes a handshake, what is read again."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest

@@ -1,7 +1,5 @@
 """Frames that no stack sends, on a real wire."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """`check --live` proves that the sensor hears, and tells when it does not."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@ Why: tshark remembers every address and grows in a flood, and the kernel's filte
 that starts later. What is dropped meanwhile is told without a handover too.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

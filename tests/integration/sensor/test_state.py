@@ -1,7 +1,5 @@
 """What a restarted sensor still knows, with real packets before and after."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.state.codec import decode

@@ -1,7 +1,5 @@
 """`status` beside a real sensor and a real fail2ban."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.fail2ban.client import Fail2banClient

@@ -1,7 +1,5 @@
 """Two pairs of dumpcap and tshark share the packets: each is seen once, and the death of one is reported."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import psutil

@@ -6,8 +6,6 @@ CAPTURES is a directory with index.csv and the captures. Writes accuracy.md, wit
 accuracy.json. Exits with 1 if anything that is scored is wrong.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

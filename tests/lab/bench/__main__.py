@@ -8,8 +8,6 @@ A time alone says little on somebody else's machine: compare within one run. Nee
 $IFACE is the interface to watch, $LOG a file whose lines are counted, its standard output included.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What the sensor costs while bulk data flows over a served port: its packets should stay in the kernel."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """From a scanner's first packet to its line in the log, and to the rule in the kernel."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ operating system gives for it, with all that the allocators round up and keep; t
 are asked for. Hash tables grow in powers of two, so SHARE, the part of each limit that is filled, is one too.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import re

@@ -1,7 +1,5 @@
 """Every bounded table of the core, and how it is filled while all others stay small."""
 
-from __future__ import annotations
-
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """A scan inside a flood: whether it is found, when, and whether the counts add up."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """Lines of tshark's that are as long as anybody outside can make them, for tables that shall be full."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any

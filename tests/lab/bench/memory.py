@@ -1,7 +1,5 @@
 """Memory while ever more sources come: the running sensor, fed by a stand-in for dumpcap."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

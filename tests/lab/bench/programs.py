@@ -1,7 +1,5 @@
 """The programs that watch live: the sensor, the peers that are installed, and any that is named."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Live, at rising rates: what is lost, how far behind the log is, and what it costs."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """Capture files through the sensor, beside tshark alone with the same command line, and beside pyshark."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess

@@ -1,7 +1,5 @@
 """What would have to be sent to a sensor so that not one of its tables keeps any room."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from ipaddress import ip_network
 from itertools import chain

@@ -1,7 +1,5 @@
 """What outlives a restart, of an engine whose tables are full: its size, and how long packets wait for it."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A stand-in for dumpcap that makes packets, each from another source: `stream.py PACKETS PROGRESS`."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterator

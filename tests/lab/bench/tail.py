@@ -1,7 +1,5 @@
 """When a line came into the sensor's log: a reader that is always at its end."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

@@ -1,7 +1,5 @@
 """The benchmarks in miniature: that they measure and their counts add up; never how fast anything is."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections import deque

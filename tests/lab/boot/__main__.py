@@ -6,8 +6,6 @@ TREE is what debootstrap made; it is copied, not changed. Writes boot.md. Exits 
 Needs root.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What must hold in the booted machine, in this order: each check says in a few words what it saw."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """The booted machine, a scanner on its wire, and what can be seen of the sensor's processes from outside."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

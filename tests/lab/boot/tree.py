@@ -1,7 +1,5 @@
 """A Debian tree with everything in it, installed as docs/install.md tells an administrator to."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -5,8 +5,6 @@
 scanlogd and psad take part where they are installed. Needs root.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The firewall's log lines of one host, as rsyslog would write them: what psad reads."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select

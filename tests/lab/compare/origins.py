@@ -1,7 +1,5 @@
 """A scanner address that nobody has seen before, for every scan: no sensor's memory carries over."""
 
-from __future__ import annotations
-
 from tests.support.namespaces import IFACE, Host, Lab
 
 # 198.18.0.0/15 is kept for measurements (RFC 2544). Each address is in a network of its own, because some

@@ -1,7 +1,5 @@
 """The sensor of this project, with one of its profiles."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.lab.compare.watcher import Accusation

@@ -1,7 +1,5 @@
 """portsentry 2.x, the C program whose idea this is."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """psad as a daemon, as Debian has it, but with a folder of ours for its files, and without mail."""
 
-from __future__ import annotations
-
 import re
 from ipaddress import ip_address
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The comparison as a page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

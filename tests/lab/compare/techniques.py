@@ -1,7 +1,5 @@
 """The nmap techniques that are compared, as a user would type them."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What every sensor of the comparison can do."""
 
-from __future__ import annotations
-
 import shutil
 from typing import NamedTuple, Protocol
 

@@ -6,8 +6,6 @@ A NAME is a fault or the beginning of one; the rows of others stay as they are. 
 the clock of the machine is set wrong for a few seconds, and set right again.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import time

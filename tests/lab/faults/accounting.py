@@ -3,8 +3,6 @@
 Pure: the capture beside the sensor and the lines of the log go in, and what does not add up comes out.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

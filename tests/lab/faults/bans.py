@@ -1,7 +1,5 @@
 """Faults of fail2ban, in the middle of a scan: a scan is banned all the same."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 

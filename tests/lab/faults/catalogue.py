@@ -1,7 +1,5 @@
 """All faults, and how one is played."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.lab.faults import bans, children, clock, limits, log, network, sensor_process, settings, stand_ins

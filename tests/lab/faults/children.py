@@ -1,7 +1,5 @@
 """Faults of the capture: dumpcap and tshark are killed or held."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Faults of the clock: it is set, by an hour, forward and back."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time

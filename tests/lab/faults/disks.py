@@ -1,7 +1,5 @@
 """Places for a log: a memory, a disk, and a disk on top of another."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path

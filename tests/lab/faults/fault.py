@@ -1,7 +1,5 @@
 """A fault: its name, what is promised, and how it is brought about."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

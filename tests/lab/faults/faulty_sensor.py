@@ -1,7 +1,5 @@
 """The sensor that is given the faults, and what can be seen of it from outside."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import subprocess

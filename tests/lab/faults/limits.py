@@ -1,7 +1,5 @@
 """Faults of resources: no descriptors, no memory."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import resource

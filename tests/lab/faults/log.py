@@ -1,7 +1,5 @@
 """Faults of the log: no room, no directory, rotated under the sensor, or slow."""
 
-from __future__ import annotations
-
 import os
 import resource
 import shutil

@@ -1,7 +1,5 @@
 """Faults of the network interfaces."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

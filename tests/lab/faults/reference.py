@@ -1,7 +1,5 @@
 """The capture beside the sensor: what the sensor's own filter lets through, on every interface."""
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Iterator

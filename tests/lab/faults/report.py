@@ -1,7 +1,5 @@
 """The table of docs/measurements/reliability.md."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What every fault happens in: SYNs come steadily, another capture sees them all, the sensor logs them."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

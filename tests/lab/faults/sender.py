@@ -5,8 +5,6 @@
 Sends until it is reported to end, or so many; then it prints how many it sent.
 """
 
-from __future__ import annotations
-
 import signal
 import socket
 import sys

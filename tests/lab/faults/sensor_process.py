@@ -1,7 +1,5 @@
 """Faults of the sensor as a whole: killed, or suspended."""
 
-from __future__ import annotations
-
 import signal
 import time
 from typing import Any

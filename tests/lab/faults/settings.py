@@ -1,7 +1,5 @@
 """Faults of the configuration."""
 
-from __future__ import annotations
-
 import signal
 
 from tests.lab.faults.fault import Fault, Observed, Stage

@@ -1,7 +1,5 @@
 """Faults of a tshark or dumpcap that misbehaves: stand-ins do it, then become the real ones."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable
 

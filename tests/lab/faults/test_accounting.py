@@ -1,7 +1,5 @@
 """What the suite does not let pass: a SYN without a line of which none was reported, and wrong sums."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Every fault in its short form: what is promised is kept, and what is lost was reported."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

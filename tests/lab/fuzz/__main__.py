@@ -10,8 +10,6 @@ and fuzzes nothing.
 Needs Python 3.11 to 3.13 for what coverage guides: `pip install -e '.[test,fuzz]'`.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import re

@@ -3,8 +3,6 @@
 A replay gives lines as they must be, or one sentence about the file, and ends.
 """
 
-from __future__ import annotations
-
 import gzip
 import struct
 import tempfile

@@ -1,7 +1,5 @@
 """Target `configuration`: any file gives settings within their bounds, or a few sentences about it."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import fields, is_dataclass
 from pathlib import Path

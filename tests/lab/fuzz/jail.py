@@ -3,8 +3,6 @@
 fail2ban's own classes read the lines (jail_reader.py). No coverage: a regular expression has none.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

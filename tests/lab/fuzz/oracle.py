@@ -1,7 +1,5 @@
 """What must hold of whatever the sensor writes or prints, stated a second time."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import cache, lru_cache

@@ -3,8 +3,6 @@
 An input is what it prints, then, each behind a separator, what it says on standard error, and its exit code.
 """
 
-from __future__ import annotations
-
 import stat
 import tempfile
 from pathlib import Path

@@ -4,8 +4,6 @@ An input is the log, then, each behind a separator, fail2ban-client's answers to
 and to `get JAIL banip`.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """Seeds and finds as text: one JSON object a line, bytes as Latin-1."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The targets by name. Nothing of the sensor is imported here: the fuzzer has to be there first."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from tests.support.paths import PACKAGE

@@ -1,7 +1,5 @@
 """Captures made to deceive, through the real tshark: the replay gives lines or a sentence, and ends."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The filter, with fail2ban's own classes: it sees the source of a line that bans, and nobody else."""
 
-from __future__ import annotations
-
 import importlib
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Nothing but text reaches the terminal, whatever files, settings and arguments are called."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

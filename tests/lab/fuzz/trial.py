@@ -1,7 +1,5 @@
 """What the fuzzer calls, and how bytes are changed where nothing is known of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from random import Random
 from typing import Protocol

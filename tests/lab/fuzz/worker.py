@@ -5,8 +5,6 @@ place that raised. How far it is stands on standard error, in libFuzzer's form; 
 it.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 import sys

@@ -6,8 +6,6 @@ Writes ordinary.md. Exits with 1 if an innocent was banned or a scanner was not,
 wrong. Needs root.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Who came, counted by the host's kernel before any firewall: addresses, TCP connections, packets."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

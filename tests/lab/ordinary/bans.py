@@ -1,7 +1,5 @@
 """What fail2ban did, out of its own database: who was banned, by which jail, for which lines."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from contextlib import closing

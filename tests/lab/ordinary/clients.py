@@ -1,7 +1,5 @@
 """Connections of the innocent, made by the kernel from an address of their own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import re

@@ -1,7 +1,5 @@
 """A day of 24 hours that passes in a few minutes."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time

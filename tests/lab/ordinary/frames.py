@@ -1,7 +1,5 @@
 """The IP packets of a capture file, whatever its link type."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from collections.abc import Iterator

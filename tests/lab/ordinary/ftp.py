@@ -1,7 +1,5 @@
 """A small FTP server, as the host and a site elsewhere run it, and a session of a real client with it."""
 
-from __future__ import annotations
-
 import asyncio
 import ftplib
 

@@ -1,7 +1,5 @@
 """Says who each source was, and whether it was right to ban it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Lets the host live through the day, and keeps what there is to judge."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

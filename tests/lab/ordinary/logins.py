@@ -1,7 +1,5 @@
 """Who uses the SSH server: the administrator, the backup, and who guesses passwords."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

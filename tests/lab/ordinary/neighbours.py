@@ -1,7 +1,5 @@
 """Who shares the wire: what they shout, everybody hears."""
 
-from __future__ import annotations
-
 from tests.lab.ordinary.clients import datagram, visit
 from tests.lab.ordinary.network import BROADCAST, NEIGHBOURS
 from tests.lab.ordinary.population import Population, Scene

@@ -3,8 +3,6 @@
 Whole networks live in one namespace each: a local route makes the kernel answer for all their addresses.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

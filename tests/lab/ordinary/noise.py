@@ -1,7 +1,5 @@
 """The internet's background: bots that touch a port or two, and answers to packets that others forged."""
 
-from __future__ import annotations
-
 import asyncio
 from ipaddress import ip_address, ip_network
 from random import Random

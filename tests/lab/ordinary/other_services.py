@@ -1,7 +1,5 @@
 """Who else uses the host: monitors, mail clients, users of closed ports, users of FTP."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ftplib

@@ -1,7 +1,5 @@
 """What the host itself does: it asks for names, the time and packages, and is refused here and there."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ftplib

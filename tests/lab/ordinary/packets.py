@@ -1,7 +1,5 @@
 """Packets that no socket sends, with checksums that a kernel accepts."""
 
-from __future__ import annotations
-
 import socket
 import struct
 from dataclasses import dataclass

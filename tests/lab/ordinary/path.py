@@ -1,7 +1,5 @@
 """Who measures the way, and whose packets get lost on it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

@@ -1,7 +1,5 @@
 """Plays the recordings on the switch."""
 
-from __future__ import annotations
-
 import threading
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Everybody who lives on the host."""
 
-from __future__ import annotations
-
 from tests.lab.ordinary import logins, neighbours, noise, other_services, outgoing, path, scanners, web
 from tests.lab.ordinary.population import Population
 

@@ -4,8 +4,6 @@ The host is given the addresses that were most in the capture. Both directions c
 kernel lets the frames be, because they are for another MAC address; its sensor sees them as it sees its own.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Gives the addresses in a packet new numbers, also where tunnels and ICMP errors carry a packet within."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network

@@ -1,7 +1,5 @@
 """The day as a page: who lived on the host, who was banned for what, and who was watched."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

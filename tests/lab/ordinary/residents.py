@@ -3,8 +3,6 @@
 `python -m tests.lab.ordinary.residents PLACE START MINUTES FOLDER`
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import traceback

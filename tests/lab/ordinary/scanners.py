@@ -1,7 +1,5 @@
 """Who is to be banned by portsentry: real scanners, each from an address of his own."""
 
-from __future__ import annotations
-
 import asyncio
 import shlex
 from collections.abc import Iterable

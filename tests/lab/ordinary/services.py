@@ -1,7 +1,5 @@
 """What the host serves: a real nginx and a real sshd, whose messages come to a log as syslog writes them."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The ordinary host's day, in a minute: innocents and scanners share it, and the right ones are banned."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A judge who cannot condemn proves nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What is played to the host is what was recorded, but for the addresses."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Who uses the web server."""
 
-from __future__ import annotations
-
 import asyncio
 
 from tests.lab.ordinary.clients import datagram, dial, knock, lenient, together, visit

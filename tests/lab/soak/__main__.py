@@ -5,8 +5,6 @@
 A simulated day goes through the sensor at full speed; then it runs live. Needs root.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The running sensor over visitors, scans and floods on a wire, for as long as is wanted."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from contextlib import ExitStack

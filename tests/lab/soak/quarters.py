@@ -1,7 +1,5 @@
 """A long run in four parts: what each cost, and the last beside the first."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """A day of mixed traffic for the running sensor, at full speed: visitors, scanners, floods, noise."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time

@@ -3,8 +3,6 @@
 PROGRESS holds how many bytes and packets of it are through.
 """
 
-from __future__ import annotations
-
 import struct
 import sys
 from collections.abc import Iterator

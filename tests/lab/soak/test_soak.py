@@ -1,7 +1,5 @@
 """The soak in small: everything is counted, and nothing is lost."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.lab.soak import live, simulated

@@ -1,7 +1,5 @@
 """What some processes and their children cost: CPU seconds of each program, and memory of them all."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import threading

@@ -1,7 +1,5 @@
 """When the kernel gets a rule about an address: `nft monitor`, read as it speaks."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """On what was measured."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """A place for a daemon that expects a whole machine: its own /dev/log, /run and process ids."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """A page of docs/measurements, of which programs write the parts between marks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

@@ -1,7 +1,5 @@
 """What the command lines of the lab's programs share."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

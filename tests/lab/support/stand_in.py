@@ -4,8 +4,6 @@ When it is told to end, another one goes on where it stopped: two captures do no
 is on a wire.
 """
 
-from __future__ import annotations
-
 import fcntl
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Tables and figures as the page shows them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

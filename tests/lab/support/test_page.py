@@ -1,7 +1,5 @@
 """Each part of a page has its place, and no other part is touched."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

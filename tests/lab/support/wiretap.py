@@ -1,7 +1,5 @@
 """What a host sent, and when: a capture beside the sensor, by the kernel's own clock."""
 
-from __future__ import annotations
-
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Floods of packets, of which the tables hold only a part."""
 
-from __future__ import annotations
-
 from ipaddress import ip_address
 
 from portsentry_py.core.packet import SYN

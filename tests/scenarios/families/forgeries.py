@@ -1,7 +1,5 @@
 """Scans in the name of somebody who did not scan: nobody is banned."""
 
-from __future__ import annotations
-
 from portsentry_py.core.packet import SYN
 from tests.scenarios.conversations import (
     GATEWAY,

@@ -1,7 +1,5 @@
 """Ordinary clients and servers whose traffic looks like a scan to others: nobody is named."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN

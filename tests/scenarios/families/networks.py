@@ -1,7 +1,5 @@
 """Many hosts on one side: behind one address, of one network, or asked by one source."""
 
-from __future__ import annotations
-
 from tests.scenarios.conversations import (
     OFFICE,
     SERVED_BYTES,

@@ -1,7 +1,5 @@
 """Scans, and what is certain about each."""
 
-from __future__ import annotations
-
 from zlib import crc32
 
 from portsentry_py.core.packet import ACK, FIN, PSH, URG

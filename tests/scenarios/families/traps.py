@@ -1,7 +1,5 @@
 """Ports that nobody serves and that only a scanner asks for."""
 
-from __future__ import annotations
-
 from tests.scenarios.conversations import OFFICE, call, half_open, served
 from tests.scenarios.scenario import Named, scenario
 from tests.support.build import FRIEND, MSS_OPTION, SCANNER, Sent, in_time, refused, syn

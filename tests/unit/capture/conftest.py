@@ -1,7 +1,5 @@
 """What the tests of the capture share."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.capture.toolchain import Tools, find_tools

@@ -1,7 +1,5 @@
 """The capture filter compiles, and keeps what the core needs."""
 
-from __future__ import annotations
-
 import ctypes
 import ctypes.util
 import subprocess

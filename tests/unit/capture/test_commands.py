@@ -1,7 +1,5 @@
 """The command lines of dumpcap."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

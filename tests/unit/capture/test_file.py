@@ -1,7 +1,5 @@
 """The real tshark over capture files of our own."""
 
-from __future__ import annotations
-
 import gzip
 import subprocess
 from pathlib import Path

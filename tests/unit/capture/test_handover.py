@@ -1,7 +1,5 @@
 """When a fresh capture is due: a grown tshark, a stale filter, drops that are not known yet."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

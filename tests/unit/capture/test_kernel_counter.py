@@ -1,7 +1,5 @@
 """The counter besides the capture: its filter against libpcap's own, its counts against what was sent."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import ctypes.util

@@ -1,7 +1,5 @@
 """Live captures of stand-ins for tshark and dumpcap, and of the real ones."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from pathlib import Path

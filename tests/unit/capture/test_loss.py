@@ -1,7 +1,5 @@
 """Loss accounting, compared with a simulated kernel, dumpcap and tshark whose every packet is known."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

@@ -1,7 +1,5 @@
 """Two processes and the pipe between them: none outlives us, and none ends unseen."""
 
-from __future__ import annotations
-
 import os
 import select
 import signal

@@ -1,7 +1,5 @@
 """One capture after another, on a network that the test plays and whose packets a counter counts."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Finding tshark and dumpcap, and every way in which they can be missing."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

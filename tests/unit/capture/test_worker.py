@@ -1,7 +1,5 @@
 """One dumpcap and one tshark, played by shell scripts."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterator

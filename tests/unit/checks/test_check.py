@@ -1,7 +1,5 @@
 """`check` names what is wrong and the fix, and changes nothing."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The sensor knows the test packet; each interface on which it does not arrive is named."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count

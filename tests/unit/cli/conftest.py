@@ -1,7 +1,5 @@
 """The command, and a capture with a scan in it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """`check`: each problem is printed, and the first one is the exit code."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """`fail2ban`: the filter and jails are installed, removed and tested."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Each error is one sentence and its own exit code, and `--help` explains both."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

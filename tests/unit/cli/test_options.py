@@ -1,7 +1,5 @@
 """One rule for all options: with a value it is an environment variable as well, as a flag it is none."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

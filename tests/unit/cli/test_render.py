@@ -1,7 +1,5 @@
 """Tables and sentences for people: whole addresses, and no text that is more than text."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

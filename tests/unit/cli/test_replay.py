@@ -1,7 +1,5 @@
 """`replay`: event lines alone in its output, which only a replay that has read all its input replaces."""
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

@@ -1,7 +1,5 @@
 """`schema`: the shipped file."""
 
-from __future__ import annotations
-
 from importlib import resources
 
 from tests.support.command import Command

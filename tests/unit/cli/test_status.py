@@ -1,7 +1,5 @@
 """`status`: what the log and fail2ban say."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

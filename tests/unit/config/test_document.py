@@ -1,7 +1,5 @@
 """The YAML of a configuration file: what is refused, and in which line."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config import document

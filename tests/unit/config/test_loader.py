@@ -1,7 +1,5 @@
 """The configuration file: sensible when it is missing, exact when it is not, every problem at once."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 

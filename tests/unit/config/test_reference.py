@@ -1,7 +1,5 @@
 """The reference page has a row for every key."""
 
-from __future__ import annotations
-
 from dataclasses import is_dataclass
 
 import pytest

@@ -1,7 +1,5 @@
 """Every setting has a meaning, and the shipped file shows every default."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import yaml

@@ -1,7 +1,5 @@
 """Ports, networks and texts as the configuration file writes them."""
 
-from __future__ import annotations
-
 from ipaddress import ip_network
 
 import pytest

@@ -1,7 +1,5 @@
 """In a flood first packets wait, and a scanner loses nothing by it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from ipaddress import ip_network

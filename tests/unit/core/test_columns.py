@@ -1,7 +1,5 @@
 """Where the cells of a line stand, and how tshark writes them."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.core.columns import (

@@ -1,7 +1,5 @@
 """A line becomes a packet, or a reason why there is none; no text makes it raise."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """A line has the evidence for its verdict, so that no capture is needed."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Traps

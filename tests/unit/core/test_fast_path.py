@@ -1,7 +1,5 @@
 """The probes of a source that was just reported are counted, and none is lost."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Scanners are recognized by what they write into the headers."""
 
-from __future__ import annotations
-
 import struct
 from typing import get_args
 

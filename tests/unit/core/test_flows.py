@@ -1,7 +1,5 @@
 """The flow table: who spoke first, and how it was answered."""
 
-from __future__ import annotations
-
 import dataclasses
 import struct
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """What the sources of a network, or the users of a tool, probed together."""
 
-from __future__ import annotations
-
 from portsentry_py.core.group_table import GroupLimits, GroupPorts, GroupTable
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord

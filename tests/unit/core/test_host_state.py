@@ -1,7 +1,5 @@
 """Addresses: their networks, and whether they can belong to one host."""
 
-from __future__ import annotations
-
 from ipaddress import ip_address, ip_network
 
 import pytest

@@ -1,7 +1,5 @@
 """A bounded table evicts the least recently used entry, and counts it."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,5 @@
 """The way from a line of tshark to events."""
 
-from __future__ import annotations
-
 import dataclasses
 from ipaddress import ip_network
 

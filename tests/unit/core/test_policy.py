@@ -1,7 +1,5 @@
 """Who may be banned."""
 
-from __future__ import annotations
-
 from ipaddress import ip_network
 
 import pytest

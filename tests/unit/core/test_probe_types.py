@@ -1,7 +1,5 @@
 """The scan type of a packet."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.core.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SCTP, SYN, TCP, UDP, URG, Packet

@@ -1,7 +1,5 @@
 """What holds for any traffic."""
 
-from __future__ import annotations
-
 import dataclasses
 import gc
 import types

@@ -1,7 +1,5 @@
 """Rate limits on connection lines, per source and in total, and on scan lines."""
 
-from __future__ import annotations
-
 from portsentry_py.config.settings import Lines
 from portsentry_py.core.rate_limit import ConnectionRateLimit, ScanRateLimit
 from tests.support.build import FRIEND, SCANNER, SECOND_US, START_US

@@ -1,7 +1,5 @@
 """Which findings about a scan become lines."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable
 

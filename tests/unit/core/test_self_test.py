@@ -1,7 +1,5 @@
 """The test packet of `check --live` is recognized, counted, and evidence of nothing."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.core.packet import ICMP, UDP, Packet

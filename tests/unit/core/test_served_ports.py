@@ -1,7 +1,5 @@
 """Served ports: listening, named, or learned from answers."""
 
-from __future__ import annotations
-
 from portsentry_py.config.settings import Served
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.served_ports import ServedPorts

@@ -1,7 +1,5 @@
 """What follows from the record of one source: ports, score, scan type, tool, proof."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from portsentry_py.core.sighting import Kind

@@ -1,7 +1,5 @@
 """The records of all sources: attempts count at once, are retracted when answered, and are bounded."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Ports whose probes are a sweep and not a client."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.core.swept_ports import is_swept_port

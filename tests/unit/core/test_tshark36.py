@@ -1,7 +1,5 @@
 """The words of tshark 3.6 have the numbers that tshark means."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

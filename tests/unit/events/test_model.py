@@ -1,7 +1,5 @@
 """The line as a mapping: order, times, optional keys."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

@@ -1,7 +1,5 @@
 """A test ban is of a documentation address alone, and an error if the kernel shows no rule."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.errors import Fail2banError, PermissionDenied, PortsentryError, UsageError

@@ -1,7 +1,5 @@
 """Every failure of fail2ban's programs is one error with one sentence."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Each conflict is one sentence with the fix, and a plain system has none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

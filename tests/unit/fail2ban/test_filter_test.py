@@ -1,7 +1,5 @@
 """The shipped filter matches in each mode what it must, and the samples notice a weaker filter."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.fail2ban.client import CommandFailed

@@ -1,7 +1,5 @@
 """The installer writes and removes the pack, and keeps what the operator changed."""
 
-from __future__ import annotations
-
 import grp
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """The settings of jails are read in the order of fail2ban, with references replaced."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

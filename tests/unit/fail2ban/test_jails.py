@@ -1,7 +1,5 @@
 """What fail2ban answers about our jails, in the words of its versions, becomes states and notes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone

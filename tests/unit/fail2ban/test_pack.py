@@ -1,7 +1,5 @@
 """The shipped files come in the order of installation; their jails leave the operator's settings alone."""
 
-from __future__ import annotations
-
 import configparser
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The sample lines begin like the lines of the sensor."""
 
-from __future__ import annotations
-
 import json
 
 from portsentry_py.fail2ban.samples import event_line

@@ -1,7 +1,5 @@
 """The parts of this host's state, put together."""
 
-from __future__ import annotations
-
 import socket
 from ipaddress import ip_network
 

@@ -1,7 +1,5 @@
 """The interfaces of this host and their addresses."""
 
-from __future__ import annotations
-
 import psutil
 import pytest
 

@@ -1,7 +1,5 @@
 """Addresses that must never be banned, read from a tree of files that stands for the system's."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Who is served by this host, and who is connected to it."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Open traps: real sockets on the loopback interface."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Whatever a writer does, its caller goes on; every item is written in order or counted as lost."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Events as a person reads them on a terminal."""
 
-from __future__ import annotations
-
 import io
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Diagnostics that nobody reads block neither the sensor nor its end; they are plain text."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """The log holds whole lines in the right file, through every rotation and every error of a disk."""
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import json

@@ -1,7 +1,5 @@
 """The log is created with the right mode, and is never a file that another user chose or may write."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Callable, Iterator

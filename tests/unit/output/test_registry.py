@@ -1,7 +1,5 @@
 """Which outputs the settings ask for."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One output that fails stops neither the capture nor the other outputs."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.errors import OutputEnded, ReaderGone

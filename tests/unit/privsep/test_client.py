@@ -1,7 +1,5 @@
 """The client of the launcher: it watches and ends what the launcher started, and replaces a dead launcher."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """What real programs can and cannot do in the sandbox."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os

@@ -1,7 +1,5 @@
 """The reader takes the lines of any version, counts the damaged ones, and stays within its bound."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat

@@ -1,7 +1,5 @@
 """The overview joins the end of the log with the answers of fail2ban."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

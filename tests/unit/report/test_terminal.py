@@ -1,7 +1,5 @@
 """The overview on a terminal."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Time passes once per interval."""
 
-from __future__ import annotations
-
 import time
 
 from portsentry_py.sensor.clock import Clock, Interval

@@ -1,7 +1,5 @@
 """What cannot be read now stays as it was."""
 
-from __future__ import annotations
-
 from ipaddress import ip_network
 
 import pytest

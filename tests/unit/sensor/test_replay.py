@@ -1,7 +1,5 @@
 """The pipeline over capture files."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Status lines come at each change of state, and soon after what an operator should know."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.core.pipeline import Pipeline

@@ -1,7 +1,5 @@
 """What systemd receives, through a real socket."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

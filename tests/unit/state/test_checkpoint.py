@@ -1,7 +1,5 @@
 """When the state goes to disk, and what comes back."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

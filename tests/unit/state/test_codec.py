@@ -1,7 +1,5 @@
 """What outlives a restart: the same state afterwards, and no bytes that break the sensor."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The state file: whole or missing, not trusted, used by one sensor."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

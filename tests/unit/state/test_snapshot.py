@@ -1,7 +1,5 @@
 """The bounds of the state file: msgspec refuses what the sensor itself would never write."""
 
-from __future__ import annotations
-
 import pytest
 from msgspec import ValidationError, msgpack
 

@@ -1,7 +1,5 @@
 """Distributed: sources of one network cover the ports of a host together."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Detectors, Distributed, Limits, Settings

@@ -1,7 +1,5 @@
 """Ordinary traffic that looks like a scan: no detector may report it."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

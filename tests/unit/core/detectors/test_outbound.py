@@ -1,7 +1,5 @@
 """Outbound: this host itself probes many others for what they do not serve."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Detectors, Outbound, Settings

@@ -1,7 +1,5 @@
 """Port scan: many unserved ports of one host within a window."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Settings

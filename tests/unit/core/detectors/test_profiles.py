@@ -1,7 +1,5 @@
 """Each profile at its peer's exact edge."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import PEERS, Profile, Settings, Traps

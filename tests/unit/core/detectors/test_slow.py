@@ -1,7 +1,5 @@
 """Slow: a sequential test over everything that a source probed."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Detectors, Limits, Settings, Slow

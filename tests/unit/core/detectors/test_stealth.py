@@ -1,7 +1,5 @@
 """Stealth: flags that no stack sends."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Detectors, Settings, Stealth

@@ -1,7 +1,5 @@
 """Sweep: one source probes many hosts that do not answer."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Detectors, PortScan, Settings, Sweep

@@ -1,7 +1,5 @@
 """Trap: a trap port was touched."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """Leaky bucket: CrowdSec's scenario for many ports."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Settings

@@ -1,7 +1,5 @@
 """Packets: psad's danger levels."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Settings

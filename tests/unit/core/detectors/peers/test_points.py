@@ -1,7 +1,5 @@
 """Points: the rules of scanlogd, xt_psd and the Sophos slides."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Settings

@@ -1,7 +1,5 @@
 """Rejects: Snort's port_scan inspector."""
 
-from __future__ import annotations
-
 import pytest
 
 from portsentry_py.config.settings import Settings
