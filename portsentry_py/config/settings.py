@@ -17,21 +17,10 @@ DEFAULT_LOG = "/var/log/portsentry.log"
 TRAP_TCP = frozenset({1, 11, 15, 17, 19, 70, 512, 540})
 TRAP_UDP = frozenset({13, 19, 517, 518})
 
-Profile = Literal[
-    "default",
-    "portsentry",
-    "portanoia",
-    "scanlogd",
-    "sophos",
-    "xt_psd",
-    "scanblocker",
-    "psad",
-    "crowdsec",
-    "snort-low",
-    "snort-medium",
-    "snort-high",
-]
-PEERS = get_args(Profile)[1:]
+_Snort = Literal["snort-low", "snort-medium", "snort-high"]
+_Peer = Literal["portsentry", "portanoia", "scanlogd", "sophos", "xt_psd", "scanblocker", "psad", "crowdsec", _Snort]
+Profile = Literal["default", _Peer]
+PEERS = get_args(_Peer)
 WorkerCount = Literal[1, 2, 4, 8]
 Workers = Literal["auto", WorkerCount]
 

@@ -11,69 +11,25 @@ from typing import Any, ClassVar, Literal
 SCHEMA_VERSION = 1
 
 Verdict = Literal["ban", "watch", "ignore", "none"]
-ScanType = Literal[
-    "syn",
-    "connect",
-    "fin",
-    "null",
-    "xmas",
-    "maimon",
-    "ack",
-    "udp",
-    "sctp_init",
-    "sctp_cookie",
-    "ipproto",
-    "icmp",
-    "odd_flags",
-    "mixed",
-    "unknown",
-]
+_TcpScan = Literal["syn", "connect", "fin", "null", "xmas", "maimon", "ack"]
+_OtherScan = Literal["udp", "sctp_init", "sctp_cookie", "ipproto", "icmp", "odd_flags", "mixed", "unknown"]
+ScanType = Literal[_TcpScan, _OtherScan]
 Technique = Literal["port_scan", "sweep", "slow", "distributed", "stealth", "trap", "outbound", "none"]
 Tool = Literal["mirai", "zmap", "masscan", "nmap", "unicornscan", "hping3"]
 Direction = Literal["inbound", "outbound"]
 Proto = Literal["tcp", "udp", "icmp", "icmpv6", "sctp", "ip"]
 State = Literal["new", "changed", "grown", "ongoing", "ended"]
-Reason = Literal[
-    "ports_in_window",
-    "hosts_in_window",
-    "impossible_flags",
-    "likelihood",
-    "network_together",
-    "tool_together",
-    "withdrawn",
-    "points",
-    "packets",
-    "bucket",
-    "rejects",
-    "decoy_port",
-    "gateway",
-    "resolver",
-    "ntp_server",
-    "dhcp_server",
-    "ssh_session",
-    "friend",
-    "decoy_source",
-    "tunnelled",
-    "own_address",
-    "home_network",
-    "ignore_list",
-    "not_bannable",
-    "mapped_source",
-    "outbound",
-]
+_Ours = Literal["ports_in_window", "hosts_in_window", "impossible_flags", "likelihood"]
+_Together = Literal["network_together", "tool_together", "withdrawn"]
+_Peers = Literal["points", "packets", "bucket", "rejects"]
+_Role = Literal["gateway", "resolver", "ntp_server", "dhcp_server", "ssh_session", "friend"]
+_Forgeable = Literal["decoy_source", "tunnelled"]
+_Exempt = Literal["own_address", "home_network", "ignore_list", "not_bannable", "mapped_source", "outbound"]
+Reason = Literal[_Ours, _Together, _Peers, "decoy_port", _Role, _Forgeable, _Exempt]
 Outcome = Literal["refused", "unanswered", "answered", "served"]
 SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
-SensorReason = Literal[
-    "none",
-    "dumpcap_ended",
-    "tshark_ended",
-    "stalled",
-    "interfaces_changed",
-    "signal",
-    "self_test",
-    "end_of_input",
-    "damaged_capture",
-]
+_CaptureEnd = Literal["dumpcap_ended", "tshark_ended", "stalled", "interfaces_changed"]
+SensorReason = Literal["none", _CaptureEnd, "signal", "self_test", "end_of_input", "damaged_capture"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

@@ -22,10 +22,16 @@ _diagnostics = logging.getLogger(__name__)
 
 
 class Writer(Protocol[T_contra]):
-    """Writes items, and may block; what its errors mean is the contract of `Sink` in sink.py."""
+    """One output. Its own thread writes and closes it, so it may block."""
 
     def write(self, item: T_contra, /) -> None:
-        """Write one item."""
+        """Write one item, whole or not at all.
+
+        Raises:
+            PortsentryError: not now; the same item is tried again, and later items wait.
+            OutputEnded: never again; the sensor ends with it.
+            Exception: this item is lost and counted; the next one is tried.
+        """
         ...
 
     def close(self) -> None:
@@ -106,9 +112,7 @@ class AsyncWriter(Generic[T]):
         _diagnostics.error(
             "%s: has stood still for %d seconds; the sensor goes on and up to %d lines wait: "
             "check its file system or its reader.",
-            self._name,
-            _STALL_SECONDS,
-            _MAX_WAITING,
+            *(self._name, _STALL_SECONDS, _MAX_WAITING),
         )
 
     def close(self) -> None:
@@ -134,10 +138,6 @@ class AsyncWriter(Generic[T]):
             with self._changed:
                 self._ended = error
                 self._changed.notify_all()
-        finally:
-            self._close_writer()
-
-    def _close_writer(self) -> None:
         try:
             self._writer.close()
         except Exception as error:  # noqa: BLE001 - all of it is written, or counted
@@ -210,9 +210,6 @@ class AsyncWriter(Generic[T]):
         _diagnostics.error(
             "%s: failed %d times, and as many lines are lost there (%s: %s); "
             "the sensor and its other outputs go on. Please report this.",
-            self._name,
-            self._failures,
-            type(error).__name__,
-            error,
+            *(self._name, self._failures, type(error).__name__, error),
             exc_info=None if isinstance(error, OSError) else error,
         )

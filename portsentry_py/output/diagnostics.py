@@ -8,11 +8,7 @@ from portsentry_py.text import printable_lines
 
 
 class AsyncLogHandler(logging.Handler):
-    """Lets another handler write in a thread of its own.
-
-    Args:
-        handler: the handler that may block.
-    """
+    """Lets another handler, which may block, write in a thread of its own."""
 
     def __init__(self, handler: logging.Handler) -> None:
         super().__init__()
@@ -36,21 +32,16 @@ class _Records:
     """
 
     def __init__(self, handler: logging.Handler) -> None:
-        self._handler = handler
-
-    def write(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        self._handler.emit(record)
+        self.write = handler.emit
 
     def close(self) -> None:
-        """Nothing is open."""
+        pass
 
 
 class _Printable(logging.Formatter):
-    """Records as text, whatever names and words of others stand in them."""
+    """Records without control characters, whatever names and words of others stand in them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record without control characters."""
         return printable_lines(super().format(record))
 
 

@@ -6,7 +6,6 @@ import select
 import stat
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,42 +17,23 @@ from portsentry_py.output import log_file
 from portsentry_py.output.sink import Sink
 
 _CREATE_SECONDS = 1.0
+# Without fields of its own, the formatter keeps the keys of an event and their order.
+_FORMATTER = OrjsonFormatter([])
 
 
-class JsonLines(logging.Handler):
-    """Gives each event to `write` as one line; what `write` raises reaches the caller.
-
-    One thread uses it, without the handler's lock: a stuck write would hold it, and the end of the program
-    waits for the locks of all handlers.
-    """
-
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        super().__init__()
-        self._write = write
-        # Without fields of its own, the formatter keeps the keys of an event and their order.
-        self.setFormatter(OrjsonFormatter([]))
-
-    def write(self, event: Event) -> None:
-        """Write one event."""
-        self.emit(logging.LogRecord("events", logging.INFO, "", 0, to_record(event), None, None))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, whose message is a mapping."""
-        self._write(self.format(record).encode("ascii") + b"\n")
+def json_line(event: Event) -> bytes:
+    """An event as a line of the log, with its end of line."""
+    # No handler: a stuck write would hold its lock, and the end of the program waits for all these locks.
+    record = logging.LogRecord("events", logging.INFO, "", 0, to_record(event), None, None)
+    return _FORMATTER.format(record).encode("ascii") + b"\n"
 
 
 class StreamSink:
-    """Lines into a stream that is open already; standard output, mostly.
-
-    Args:
-        descriptor: the stream.
-        name: its name in messages.
-    """
+    """Lines into a stream that is open already; `name` stands in messages."""
 
     def __init__(self, descriptor: int = 1, name: str = "standard output") -> None:
         self._descriptor = descriptor
         self._name = name
-        self._lines = JsonLines(self._write_line)
         self._rest = b""
 
     def write(self, event: Event) -> None:
@@ -65,10 +45,7 @@ class StreamSink:
             OutputError: it is a file, and there is no room, for example. The next call must be about the same
                 event, and writes the rest of the line.
         """
-        self._lines.write(event)
-
-    def _write_line(self, line: bytes) -> None:
-        self._rest = self._rest or line
+        self._rest = self._rest or json_line(event)
         while self._rest:
             self._write_some()
 
@@ -112,7 +89,6 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines = JsonLines(self._write_line)
         self._partial: _Partial | None = None
         self._create_at: float | None = None
         self._use(log_file.open_log(path))
@@ -123,9 +99,7 @@ class FileSink:
 
     def write(self, event: Event) -> None:
         """Write one line, or raise and leave the log as it was."""
-        self._lines.write(event)
-
-    def _write_line(self, line: bytes) -> None:
+        line = json_line(event)
         try:
             while True:
                 self._follow_rotation()

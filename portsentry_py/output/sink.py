@@ -2,28 +2,11 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import Protocol
 
 from portsentry_py.events.model import Event
-from portsentry_py.output.async_writer import AsyncWriter
+from portsentry_py.output.async_writer import AsyncWriter, Writer
 
-
-class Sink(Protocol):
-    """One output. Its own thread writes and closes it, so it may take its time."""
-
-    def write(self, event: Event, /) -> None:
-        """Write one event, whole or not at all.
-
-        Raises:
-            PortsentryError: not now; the same event is tried again, and later events wait.
-            OutputEnded: never again; the sensor ends with it.
-            Exception: this event is lost and counted; the next one is tried.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release what is open."""
-        ...
+Sink = Writer[Event]
 
 
 class Dispatcher:

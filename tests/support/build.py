@@ -29,7 +29,7 @@ from portsentry_py.events.model import (
     TrapEvent,
     to_record,
 )
-from portsentry_py.output.json_log import JsonLines
+from portsentry_py.output.json_log import json_line
 from portsentry_py.state.codec import encode
 from tests.support import pcap
 
@@ -392,11 +392,7 @@ def records(events: Iterable[Event], *without: str) -> list[dict[str, object]]:
 
 def log_lines(events: Iterable[Event]) -> list[bytes]:
     """The lines as the log has them, each with its end of line."""
-    written: list[bytes] = []
-    lines_of = JsonLines(written.append)
-    for event in events:
-        lines_of.write(event)
-    return written
+    return [json_line(event) for event in events]
 
 
 def strict(**changes: object) -> Settings:
