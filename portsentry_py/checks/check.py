@@ -37,9 +37,7 @@ class Result:
 class Trial:
     """A capture that was started and stopped.
 
-    Attributes:
-        unreached: the interfaces on which it did not receive the test packet.
-        counter_fault: why the kernel cannot count beside it; empty if it can.
+    It did not receive the test packet on `unreached`. `counter_fault` says why the kernel cannot count beside it.
     """
 
     unreached: tuple[str, ...] = ()
@@ -58,12 +56,11 @@ def try_capture(settings: Settings, tools: Tools, names: list[str], live: bool) 
             missed = unreached(capture, names) if live else []
         finally:
             capture.stop()
-        counter = KernelCounter(launcher)
         try:
-            counter.watch(names, ())
+            with closing(KernelCounter(launcher)) as counter:
+                counter.watch(names, ())
         except OSError as error:
             return Trial(tuple(missed), error.strerror or str(error))
-        counter.close()
         return Trial(tuple(missed))
 
 
@@ -84,10 +81,7 @@ class Host:
 def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Result]:
     """Findings about tools, interfaces, rights, log and jail, in the order in which the sensor needs them.
 
-    Args:
-        settings: the configuration.
-        host: the host.
-        live: whether a test packet is sent, which a capture and the running sensor must receive.
+    `live` sends a test packet, which a capture and the running sensor must receive.
     """
     try:
         tools = host.find_tools()

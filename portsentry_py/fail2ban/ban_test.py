@@ -36,12 +36,8 @@ def ban_and_unban(client: Fail2banClient, address: str) -> tuple[str, ...]:
 
     The jail does all that it does at a ban, such as sending mail.
 
-    Args:
-        client: the server.
-        address: one that is reserved for documentation (RFC 5737, RFC 3849).
-
     Raises:
-        UsageError: the address can belong to somebody.
+        UsageError: the address is not reserved for documentation (RFC 5737, RFC 3849).
         NotInstalled: fail2ban is missing, or every program that lists the kernel's rules.
         NotAnswering: fail2ban does not run.
         JailNotLoaded: the jail is not loaded.

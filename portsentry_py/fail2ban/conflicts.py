@@ -27,11 +27,9 @@ _SERVERS = ("usr/bin/fail2ban-server", "usr/local/bin/fail2ban-server")
 
 
 def conflicts(root: Path, ssh_connection: str = "") -> list[str]:
-    """One sentence for each conflict on a system.
+    """One sentence for each conflict on the system whose tree begins at `root`.
 
-    Args:
-        root: `/`, or the top of another system's tree.
-        ssh_connection: SSH_CONNECTION of the operator's shell; empty without SSH.
+    `ssh_connection` is SSH_CONNECTION of the operator's shell; empty without SSH.
     """
     etc = root / ETC
     jails = JailConfig(etc)

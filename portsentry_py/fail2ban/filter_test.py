@@ -15,9 +15,6 @@ class ModeResult:
     """The names of the samples by the answer of one mode.
 
     Attributes:
-        mode: the mode.
-        matched: all that it matched.
-        unmatched: all others.
         missed: those of `unmatched` that it must match.
         wrong: those of `matched` that it must not match, and addresses that belong to no sample.
     """
@@ -46,11 +43,6 @@ def run_all_modes() -> list[ModeResult]:
 
 def run_mode(mode: str, files: Iterable[PackFile], lines: Iterable[Sample]) -> ModeResult:
     """Feeds the lines to `fail2ban-regex`, with the files in the places of an installation.
-
-    Args:
-        mode: the parameter of the filter; an unknown one must match nothing.
-        files: the pack; the filter is enough.
-        lines: the samples.
 
     Raises:
         Fail2banError: fail2ban-regex is missing, or cannot read the filter.

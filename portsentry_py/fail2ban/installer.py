@@ -38,15 +38,11 @@ class Outcome:
 
 
 def install(root: Path) -> list[Outcome]:
-    """Installs or upgrades the pack; one outcome for the log and for each file.
-
-    Args:
-        root: `/`, or the top of another system's tree.
+    """Installs or upgrades the pack below `root`; one outcome for the log and for each file.
 
     Raises:
         NotInstalled: there is no fail2ban in that tree.
-        OutputError: a file cannot be written.
-        PermissionDenied: the user may not write a file.
+        OutputError, PermissionDenied: a file cannot be written.
     """
     etc = root / ETC
     if not etc.is_dir():
@@ -63,16 +59,12 @@ def install(root: Path) -> list[Outcome]:
 
 
 def uninstall(root: Path) -> list[Outcome]:
-    """Removes the unchanged files; one outcome for each file that was there.
+    """Removes the unchanged files below `root`; one outcome for each file that was there.
 
     Changed files stay, and so do the files that they need, and the log.
 
-    Args:
-        root: `/`, or the top of another system's tree.
-
     Raises:
-        OutputError: a file cannot be removed.
-        PermissionDenied: the user may not remove a file.
+        OutputError, PermissionDenied: a file cannot be removed.
     """
     etc = root / ETC
     known = _read_manifest(root / MANIFEST)

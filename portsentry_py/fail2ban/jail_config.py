@@ -14,22 +14,14 @@ _REFERENCE = re.compile(r"%\((?:([\w-]+)/)?(\w+)\)s")
 
 
 class JailConfig:
-    """The merged settings of all jail files; a file that cannot be read counts as empty.
-
-    Args:
-        etc: the folder of jail.conf.
-    """
+    """The merged settings of all jail files; a file that cannot be read counts as empty."""
 
     def __init__(self, etc: Path) -> None:
         self._settings = configparser.RawConfigParser(strict=False, allow_no_value=True)
-        for path in (
-            etc / "jail.conf",
-            *sorted(etc.glob("jail.d/*.conf")),
-            etc / "jail.local",
-            *sorted(etc.glob("jail.d/*.local")),
-        ):
-            with suppress(configparser.Error, OSError):
-                self._settings.read_string(path.read_text("utf-8", "replace"))
+        for kind in ("conf", "local"):
+            for path in (etc / f"jail.{kind}", *sorted(etc.glob(f"jail.d/*.{kind}"))):
+                with suppress(configparser.Error, OSError):
+                    self._settings.read_string(path.read_text("utf-8", "replace"))
 
     def ours(self) -> Iterator[str]:
         """The enabled jails that use our filter."""

@@ -38,11 +38,8 @@ class JailBan:
 
     Attributes:
         address: the banned address; a network in jail portsentry-net or by the hand of an administrator.
-        banned_at: its begin, UTC.
-        ends_at: its end, UTC; None if it is permanent.
-        ban_seconds: its length; None if it is permanent.
-        left_seconds: the rest of its length; None if it is permanent or the clock of fail2ban is not ours.
-        permanent: whether it has no end.
+        banned_at, ends_at: UTC; a permanent ban has no end, no length and no rest.
+        left_seconds: the rest of its length; None if the clock of fail2ban is not ours.
         evidence: the log line that explains it; None if no such line is known.
     """
 
@@ -60,11 +57,9 @@ class JailState:
     """One jail. A number that fail2ban does not give is None, and `note` says why.
 
     Attributes:
-        name: its name.
-        currently_banned: the number of addresses that are banned now.
-        total_banned: the number of bans since fail2ban started.
+        total_banned: bans since fail2ban started.
         logs: the files that it reads.
-        bans: its bans; the ban that ends first comes first.
+        bans: the ban that ends first comes first.
         note: what is wrong with it, one sentence; empty if nothing is.
     """
 
@@ -78,13 +73,12 @@ class JailState:
 
 @dataclass(frozen=True, slots=True)
 class Fail2banState:
-    """The state of fail2ban.
+    """The state of fail2ban and of its jails whose names begin with `portsentry`.
 
     Attributes:
         standing: `answers`; `absent` (not installed); `silent` (does not run, or hangs); `forbidden` (answers
             only root); `failed` (any other error).
         note: what is wrong and the fix, one sentence; empty if nothing is.
-        jails: the jails whose names begin with `portsentry`.
     """
 
     standing: Standing
@@ -93,12 +87,7 @@ class Fail2banState:
 
 
 def read_jails(client: Fail2banClient, now_us: int) -> Fail2banState:
-    """The state of the jails named portsentry*. A failure becomes a note.
-
-    Args:
-        client: the server.
-        now_us: the time that `left_seconds` counts from, in microseconds since 1970.
-    """
+    """The state at a time in microseconds since 1970. A failure becomes a note."""
     ask = partial(client.ask, timeout_seconds=_TIMEOUT_SECONDS)
     jails: list[JailState] = []
     try:

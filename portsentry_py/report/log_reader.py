@@ -40,18 +40,32 @@ class StatusLine:
 
 
 @dataclass(slots=True)
-class LogTail:
+class LogPart:
+    """A log, and the part of it that was read.
+
+    Attributes:
+        files: the files that were read, the log first, then the rotated one.
+        lines_read: the lines in the bytes that were read, readable or not.
+        lines_unreadable: the lines among them that are torn, damaged or not the sensor's.
+        first_line: time of the first readable line, UTC; nothing older is known.
+        last_line: time of the last readable line, UTC.
+    """
+
+    path: Path
+    size_bytes: int = 0
+    files: list[Path] = field(default_factory=list)
+    bytes_read: int = 0
+    lines_read: int = 0
+    lines_unreadable: int = 0
+    first_line: str | None = None
+    last_line: str | None = None
+
+
+@dataclass(slots=True)
+class LogTail(LogPart):
     """The content of the end of a log.
 
     Attributes:
-        path: the log.
-        size_bytes: its size.
-        files: the files that were read, the log first.
-        bytes_read: the bytes that were read of them.
-        lines: the lines in these bytes, readable or not.
-        unreadable: the lines among them that are torn, damaged or not the sensor's.
-        last_line: time of the last readable line.
-        first_line: time of the first readable line.
         status: the last `status` line.
         started: time of the last `started` line.
         sources: one line of each source with the verdict ban, watch or ignore, the latest source first: the
@@ -59,14 +73,6 @@ class LogTail:
         bans: the last line of each source with the verdict ban.
     """
 
-    path: Path
-    size_bytes: int = 0
-    files: list[Path] = field(default_factory=list)
-    bytes_read: int = 0
-    lines: int = 0
-    unreadable: int = 0
-    last_line: str | None = None
-    first_line: str | None = None
     status: StatusLine | None = None
     started: str | None = None
     sources: dict[str, EvidenceEvent] = field(default_factory=dict)
@@ -77,8 +83,7 @@ class LogTail:
         """Adds a line that is older than all lines before it.
 
         Raises:
-            ValueError: the line is not the sensor's.
-            RecursionError: the same.
+            ValueError, RecursionError: the line is not the sensor's.
         """
         record = _record(line)
         timestamp, kind = _time(record.get("timestamp")), record.get("event_type")
@@ -159,11 +164,11 @@ def _take(tail: LogTail, path: Path, text: bytes) -> None:
     tail.files.append(path)
     tail.bytes_read += len(text)
     for line in _backwards(text):
-        tail.lines += 1
+        tail.lines_read += 1
         try:
             tail.take(line)
         except (ValueError, RecursionError):
-            tail.unreadable += 1
+            tail.lines_unreadable += 1
 
 
 def _backwards(text: bytes) -> Iterator[bytes]:

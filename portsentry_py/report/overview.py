@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from portsentry_py.errors import InputError
 from portsentry_py.events.model import Event, EvidenceEvent, to_record, utc
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.jails import Fail2banState, JailState, read_jails
-from portsentry_py.report.log_reader import LogTail, StatusLine, read_tail
+from portsentry_py.report.log_reader import LogPart, LogTail, StatusLine, read_tail
 
 SCHEMA_VERSION = 1
 _SOURCES = 10
@@ -22,58 +22,32 @@ _FRESH_SECONDS = 180
 
 @dataclass(frozen=True, slots=True)
 class SensorView:
-    """The sensor, by its last `status` line.
+    """The sensor, by its last `status` line; what stands in that line is None or empty if none was read.
 
     Attributes:
         running: whether it runs; None if the log does not show it.
-        state: the `state` of the line. This and the next five are None or empty if no such line was read.
-        reason: the `reason` of the line.
-        version: the version of portsentry-py that wrote the line.
-        timestamp: the time of the line, UTC.
-        age_seconds: its age.
-        counts: its counts, named as in the log (`packets`, `packets_dropped`, `lines_lost` …).
+        counts: the counts of the line, named as in the log (`packets`, `packets_dropped`, `lines_lost` …).
         started: the last start of the sensor, UTC; None if no line about it was read.
         note: what is wrong, one sentence; empty if nothing is.
     """
 
     running: bool | None
-    state: str | None
-    reason: str | None
-    version: str | None
-    timestamp: str | None
-    age_seconds: int | None
-    counts: dict[str, int]
-    started: str | None
-    note: str
+    state: str | None = None
+    reason: str | None = None
+    version: str | None = None
+    timestamp: str | None = None
+    age_seconds: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    started: str | None = None
+    note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogView:
-    """The log, and the part of it that was read.
+@dataclass(slots=True)
+class LogView(LogPart):
+    """The log; `note` is what is wrong with it, one sentence, or empty."""
 
-    Attributes:
-        path: the log.
-        size_bytes: its size.
-        files: the files that were read, the log first, then the rotated one.
-        bytes_read: the bytes that were read of them.
-        lines_read: the lines in these bytes.
-        lines_unreadable: the lines among them that are torn, damaged or not the sensor's.
-        first_line: time of the first readable line, UTC; nothing older is known.
-        last_line: time of the last readable line, UTC.
-        last_line_age_seconds: its age.
-        note: what is wrong, one sentence; empty if nothing is.
-    """
-
-    path: str
-    size_bytes: int
-    files: tuple[str, ...]
-    bytes_read: int
-    lines_read: int
-    lines_unreadable: int
-    first_line: str | None
-    last_line: str | None
-    last_line_age_seconds: int | None
-    note: str
+    last_line_age_seconds: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +55,6 @@ class Overview:
     """Everything that `status` shows.
 
     Attributes:
-        timestamp: the time of the overview, UTC.
-        sensor: the sensor.
-        log: the log.
         fail2ban: the jails named portsentry* and their bans. The evidence of a ban is the last line with the
             verdict `ban` about its address. If there is none, it is the last line with another verdict,
             because a jail in mode aggressive also bans for `watch`.
@@ -104,18 +75,18 @@ class Overview:
         return json.dumps(self, default=_record)
 
 
-def _record(part: Any) -> dict[str, object]:
+def _record(part: Any) -> object:
     if isinstance(part, Event):
         return to_record(part)
+    return str(part) if isinstance(part, Path) else _values(part)
+
+
+def _values(part: Any) -> dict[str, Any]:
     return {item.name: getattr(part, item.name) for item in fields(part)}
 
 
 def look(log: str | Path, client: Fail2banClient) -> Overview:
     """The overview of this moment. A failure of fail2ban becomes a note.
-
-    Args:
-        log: the event log.
-        client: the fail2ban server.
 
     Raises:
         InputError: the log cannot be read.
@@ -140,19 +111,11 @@ def overview(tail: LogTail, fail2ban: Fail2banState, now_us: int) -> Overview:
 
 
 def _sensor(tail: LogTail, now_us: int) -> SensorView:
-    status = tail.status
     running = _running(tail, now_us)
-    return SensorView(
-        running=running,
-        state=status.state if status else None,
-        reason=status.reason if status else None,
-        version=status.version if status else None,
-        timestamp=status.timestamp if status else None,
-        age_seconds=_age(status.timestamp, now_us) if status else None,
-        counts=status.counts if status else {},
-        started=tail.started,
-        note=_sensor_note(tail, running),
-    )
+    sensor = SensorView(running, started=tail.started, note=_sensor_note(tail, running))
+    if tail.status is None:
+        return sensor
+    return replace(sensor, **_values(tail.status), age_seconds=_age(tail.status.timestamp, now_us))
 
 
 def _running(tail: LogTail, now_us: int) -> bool | None:
@@ -185,24 +148,14 @@ def dropped_note(status: StatusLine | None) -> str:
 
 
 def _log(tail: LogTail, now_us: int) -> LogView:
-    if tail.lines and tail.unreadable == tail.lines:
-        note = "none of its lines is the sensor's; check whether another program writes it."
-    elif not tail.lines:
+    note = ""
+    if not tail.lines_read:
         note = "it is empty."
-    else:
-        note = ""
-    return LogView(
-        path=str(tail.path),
-        size_bytes=tail.size_bytes,
-        files=tuple(map(str, tail.files)),
-        bytes_read=tail.bytes_read,
-        lines_read=tail.lines,
-        lines_unreadable=tail.unreadable,
-        first_line=tail.first_line,
-        last_line=tail.last_line,
-        last_line_age_seconds=_age(tail.last_line, now_us) if tail.last_line else None,
-        note=note,
-    )
+    elif tail.lines_unreadable == tail.lines_read:
+        note = "none of its lines is the sensor's; check whether another program writes it."
+    age = _age(tail.last_line, now_us) if tail.last_line else None
+    part = {item.name: getattr(tail, item.name) for item in fields(LogPart)}
+    return LogView(**part, last_line_age_seconds=age, note=note)
 
 
 def _explained(jail: JailState, tail: LogTail) -> JailState:

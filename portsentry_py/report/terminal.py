@@ -70,7 +70,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _log(log: LogView) -> Text:
-    text = Text(f"{printable(log.path)}, {_size(log.size_bytes)}")
+    text = Text(f"{printable(str(log.path))}, {_size(log.size_bytes)}")
     if log.last_line_age_seconds is not None:
         text.append(f", last line {duration(log.last_line_age_seconds)} ago")
     if log.lines_unreadable:

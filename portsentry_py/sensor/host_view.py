@@ -8,11 +8,7 @@ from portsentry_py.host.interfaces import default_interfaces, links_up, own_addr
 
 
 class HostView:
-    """The host, as it was when it could last be read.
-
-    Args:
-        home: networks that the operator counts as ours.
-        traps: TCP traps that are open.
+    """The host with its open TCP traps, as it was when it could last be read.
 
     Raises:
         CaptureError: it cannot be read at all.

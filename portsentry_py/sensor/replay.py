@@ -21,8 +21,6 @@ class Summary:
     """What a replay found, for people.
 
     Attributes:
-        packets: packets read.
-        events: lines of each type.
         sources: the last line about each source, of as many sources as a person would read.
         unshown: lines about other sources.
         damage: one sentence for each damaged file.

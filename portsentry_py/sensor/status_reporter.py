@@ -17,14 +17,7 @@ _diagnostics = logging.getLogger(__name__)
 
 
 class StatusReporter:
-    """Writes the status lines of a running sensor.
-
-    Args:
-        pipeline: the core, which counts packets and lines.
-        captures: the capture, which counts losses and handovers.
-        outputs: where the lines go; it counts the lines that were lost.
-        clock: the time.
-    """
+    """Writes the status lines of a running sensor."""
 
     def __init__(self, pipeline: Pipeline, captures: CaptureSupervisor, outputs: Dispatcher, clock: Clock) -> None:
         self._pipeline = pipeline
@@ -92,9 +85,7 @@ class StatusReporter:
             _diagnostics.error(
                 "%d of %d packets of the last minute could not be understood: is tshark %s supported? "
                 "Please report it with the output of `tshark -v`.",
-                malformed,
-                seen,
-                self._captures.tshark_version,
+                *(malformed, seen, self._captures.tshark_version),
             )
 
 
@@ -109,18 +100,7 @@ def status_event(
     handovers: int = 0,
     lines_lost: int = 0,
 ) -> StatusEvent:
-    """A `status` line with the counts since the start.
-
-    Args:
-        pipeline: the core, whose counts are reported.
-        time_us: when, in microseconds since 1970.
-        state: what the sensor does.
-        reason: why.
-        loss: losses of a live capture; a file has none.
-        restarts: restarts of the capture.
-        handovers: handovers to a fresh capture.
-        lines_lost: lines that could not be written.
-    """
+    """A `status` line with the counts since the start; a capture file has no losses."""
     counts = pipeline.counts()
     loss = loss or of_file(counts["packets"])
     return StatusEvent(

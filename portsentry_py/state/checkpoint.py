@@ -14,9 +14,7 @@ _SAVE_SECONDS = 300.0
 class Checkpoint:
     """Restores what an earlier run knew; saves what this run knows, every five minutes and at its end.
 
-    Args:
-        engine: the pipeline whose state it is.
-        target: the path of the file; `off` for none.
+    `target` is the path of the file, or `off`.
     """
 
     def __init__(self, engine: Pipeline, target: str) -> None:

@@ -77,7 +77,7 @@ def test_settings_are_shown_as_text(command: Command, tmp_path: Path, name: str)
 def test_a_log_of_any_name_is_shown_as_text(command: Command, tmp_path: Path, name: str) -> None:
     path = tmp_path / f"x{name}.log"
     path.write_bytes(b"\x1b[31m\x9b\xe2\x80\xae\n" * 9)
-    assert read_tail(path).lines == 9
+    assert read_tail(path).lines_read == 9
     for arguments in (("status", "--log", path), ("status", "--json", "--log", path)):
         done = command(*arguments)
         check_text(done.out)

@@ -45,7 +45,7 @@ def log(tmp_path: Path, *parts: bytes) -> Path:
 
 
 def lines_and_unreadable(tail: LogTail) -> tuple[int, int]:
-    return tail.lines, tail.unreadable
+    return tail.lines_read, tail.lines_unreadable
 
 
 SCAN = log_lines(scans(scan()))[0]
@@ -217,7 +217,7 @@ def test_garbage_never_raises_and_all_that_is_read_is_printable(tmp_path: Path, 
     text = b"".join(parts)
     tail = read_tail(log(tmp_path, text), limit)
     assert tail.bytes_read <= limit
-    assert 0 <= tail.unreadable <= tail.lines <= text.count(b"\n") + 1
+    assert 0 <= tail.lines_unreadable <= tail.lines_read <= text.count(b"\n") + 1
     for line in [*tail.sources.values(), *tail.bans.values()]:
         assert str(line).isprintable()
         assert str(line).isascii()
@@ -229,7 +229,7 @@ def test_only_whole_lines_within_the_bound_are_read(tmp_path: Path, cut: int) ->
     tail = read_tail(path, len(SCAN) + cut)
     assert lines_and_unreadable(tail) == (1, 0)
     assert tail.files == [path]
-    assert read_tail(path, len(SCAN) - 1).lines == 0
+    assert read_tail(path, len(SCAN) - 1).lines_read == 0
 
 
 def test_the_rotated_log_is_read_while_there_is_room(tmp_path: Path) -> None:

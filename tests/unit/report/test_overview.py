@@ -130,7 +130,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_age(log: Path) -> None:
 def test_the_log_has_its_size_and_its_unreadable_lines(log: Path) -> None:
     log.write_bytes(log_lines([status(at=-30)])[0] + b"torn\n" + log_lines([status()])[0])
     shown = look_at(log).log
-    assert (shown.path, shown.size_bytes, shown.files) == (str(log), log.stat().st_size, (str(log),))
+    assert (shown.path, shown.size_bytes, shown.files) == (log, log.stat().st_size, [log])
     assert (shown.lines_read, shown.lines_unreadable, shown.last_line_age_seconds) == (3, 1, 60)
     assert shown.note == ""
 

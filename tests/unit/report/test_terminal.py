@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -31,7 +32,7 @@ OVERVIEW = Overview(
         started=None,
         note="",
     ),
-    log=LogView("/var/log/[red]x.log", 3_145_728, (), 0, 9, 0, None, "2026-11-20T12:29:30.000000Z", 30, ""),
+    log=LogView(Path("/var/log/[red]x.log"), 3_145_728, [], 0, 9, 0, None, "2026-11-20T12:29:30.000000Z", 30, ""),
     fail2ban=Fail2banState("answers", jails=(JailState("portsentry", 1, 17, bans=(BAN,)),)),
     sources=(EVIDENCE,),
 )
@@ -94,15 +95,7 @@ def test_each_note_stands_beside_its_part() -> None:
 
 
 def test_an_unknown_sensor_is_shown_as_unknown() -> None:
-    text = shown(
-        Overview(
-            OVERVIEW.timestamp,
-            SensorView(None, None, None, None, None, None, {}, None, ""),
-            LogView("x", 5, (), 0, 0, 0, None, None, None, ""),
-            Fail2banState("answers"),
-            (),
-        )
-    )
+    text = shown(Overview(OVERVIEW.timestamp, SensorView(None), LogView(Path("x"), 5), Fail2banState("answers"), ()))
     assert [line.split() for line in text.splitlines()] == [["sensor", "unknown"], ["log", "x,", "5", "bytes"]]
 
 
