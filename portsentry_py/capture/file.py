@@ -29,13 +29,15 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
         DamagedCapture: it is damaged; raised after all lines before the damage.
         CaptureError: tshark does not run.
     """
-    _check_readable(path)
+    size, head = _size_and_head(path)
+    # However well a real capture compresses, each of its packets takes more than a byte; a gzip bomb has more.
+    limit = max(_ALWAYS_ALLOWED_PACKETS, size) if head.startswith(_GZIP) else float("inf")
     try:
         # An absolute path, because a name that begins with a dash would be an option.
         pipe = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()))], environment())
     except OSError as error:
         raise CaptureError(f"cannot start tshark: {error.strerror}; raise the limit (ulimit).") from error
-    limit, count = _max_packets(path), 0
+    count = 0
     try:
         while not pipe.at_end:
             pipe.wait(1.0)
@@ -44,7 +46,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
             yield lines
             if count > limit:
                 raise DamagedCapture(
-                    f"{path}: more than {limit} packets in {path.stat().st_size} compressed bytes, "
+                    f"{path}: more than {limit} packets in {size} compressed bytes, "
                     "which no capture holds; what came before was read."
                 )
         pipe.stop()
@@ -56,31 +58,17 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
     reason = reason_in(pipe.error_lines(0)) or f"tshark ended with {code}"
     if code == NOT_STARTED:
         raise CaptureError(f"tshark does not run: {reason}; look with: portsentry-py check")
-    if not count and not _begins_like_a_capture(path):
+    if not count and not head.startswith(_MAGIC):
         raise InputError(f"{path}: {_without_name(reason)}; give a pcap or pcapng file.")
     raise DamagedCapture(f"{path}: {_without_name(reason)}; what came before the damage was read.")
 
 
-def _max_packets(path: Path) -> float:
-    """The most packets that a file can hold; a gzip bomb has more.
-
-    However well a real capture compresses, each of its packets takes more than a byte.
-    """
-    with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP
-    return max(_ALWAYS_ALLOWED_PACKETS, path.stat().st_size) if compressed else float("inf")
-
-
-def _begins_like_a_capture(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4).startswith(_MAGIC)
-
-
-def _check_readable(path: Path) -> None:
+def _size_and_head(path: Path) -> tuple[int, bytes]:
     try:
         with path.open("rb") as file:
-            if not file.read(1):
+            if not (head := file.read(4)):
                 raise InputError(f"{path}: the file is empty; give a pcap or pcapng file.")
+            return path.stat().st_size, head
     except PermissionError as error:
         raise InputError(f"{path}: you may not read it; fix its mode or run as its owner.") from error
     except OSError as error:

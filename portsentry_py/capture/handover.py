@@ -15,10 +15,8 @@ _MAX_PAUSE_SECONDS = 600.0
 class HandoverPolicy:
     """What is known of the running capture, and whether another one is due.
 
-    The argument `now` is in seconds of any clock that is never set back.
-
-    Args:
-        growth_bytes: growth of tshark at which it is replaced.
+    `growth_bytes` is the growth at which tshark is replaced. The argument `now` is in seconds of any clock that
+    is never set back.
     """
 
     def __init__(self, growth_bytes: int) -> None:
@@ -62,12 +60,7 @@ class HandoverPolicy:
             self._is_behind, self._has_caught_up = True, False
 
     def due(self, now: float, tshark_bytes: int) -> str | None:
-        """The reason why a fresh capture should take over now, if there is one. Each reason is given once.
-
-        Args:
-            now: as everywhere.
-            tshark_bytes: the memory that tshark occupies.
-        """
+        """The reason why a fresh capture should take over now, if there is one. Each reason is given once."""
         if now - self._started < _SETTLED_SECONDS or not self._settled_bytes:
             self._settled_bytes = tshark_bytes
         if tshark_bytes - self._settled_bytes > self._growth_bytes:

@@ -24,9 +24,6 @@ class LiveCapture:
     """One run of all workers; it ends when any of them does.
 
     Args:
-        tools: tshark and dumpcap.
-        launcher: starts dumpcap.
-        settings: how packets are taken from the kernel.
         interfaces: their names, or `any` alone.
         served_udp: UDP ports whose packets stay in the kernel.
         decode: start tshark now. Otherwise packets wait in the kernel until `start_tshark`: two captures at

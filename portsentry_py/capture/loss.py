@@ -22,10 +22,10 @@ class LossAccounting:
     The argument `now` is in seconds of any clock that is never set back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, received: int = 0) -> None:
         self.dropped = 0
         self.missed = 0
-        self.received = 0
+        self.received = received
         self.stalled = False
         """Whether packets pass and none arrives, however often the capture was restarted."""
         self._has_counted = self._is_counting = False
@@ -183,10 +183,3 @@ class LossAccounting:
         self._patience = min(2 * self._patience, _MAX_STALL_SECONDS)
         self.stalled = True
         return True
-
-
-def of_file(packets: int) -> LossAccounting:
-    """The accounting of a capture file: every packet has arrived."""
-    loss = LossAccounting()
-    loss.received = packets
-    return loss

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import psutil
+
+from portsentry_py.privsep.client import Launched
 
 # Also the size of the pipes: they hold a burst, and few reads empty them.
 _READ_BYTES = 1 << 20
@@ -21,28 +22,7 @@ _TERMINATE_AGAIN_SECONDS = 1.0
 _MAX_LINE_BYTES = 1 << 20
 
 
-class Child(Protocol):
-    """A process: `subprocess.Popen`, or one that the launcher started."""
-
-    pid: int
-
-    def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
-        ...
-
-    def wait(self) -> int:
-        """Wait for its end."""
-        ...
-
-    def send_signal(self, sig: int) -> None:
-        """Send it a signal."""
-        ...
-
-    def kill(self) -> None:
-        """Send it SIGKILL."""
-        ...
-
-
+Child = subprocess.Popen[bytes] | Launched
 Starter = Callable[[Sequence[str], int, int], Child]
 """Starts a command whose standard output and standard error are these descriptors."""
 

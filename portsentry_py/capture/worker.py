@@ -32,8 +32,6 @@ class Worker:
     """One run of dumpcap and tshark, which ends when either does.
 
     Args:
-        dumpcap: its command line; it writes to standard output.
-        tshark: its command line; it reads standard input.
         environment: of tshark.
         starter: starts dumpcap.
         decode: start tshark now, not with `start_tshark`.
@@ -157,11 +155,7 @@ class Worker:
 
 
 class _Overlap:
-    """Two captures have received the same packets for a while: skips those that the old one has delivered.
-
-    Args:
-        last_lines: the last line that the old one delivered, by interface.
-    """
+    """Two captures have received the same packets for a while: skips those that the old one has delivered."""
 
     def __init__(self, last_lines: dict[str, str]) -> None:
         self._last_lines = dict(last_lines)

@@ -12,6 +12,7 @@ from portsentry_py import __version__
 from portsentry_py.errors import OutputError, PortsentryError, ReaderGone, UsageError
 from portsentry_py.text import printable_lines
 
+# In the order in which a new user needs them; the module of each name defines the command.
 _COMMANDS = ("run", "replay", "check", "status", "fail2ban", "schema")
 _INTERRUPTED = 130
 
@@ -20,11 +21,9 @@ class _Commands(click.Group):
     """Imports a command when it is used: `schema` does not wait for the capture's libraries."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names, in the order in which a new user needs them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
-        """The command of this name, which the module of this name defines."""
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"portsentry_py.cli.{cmd_name}"), cmd_name)

@@ -24,10 +24,7 @@ _MAX_PROBLEMS = 20
 
 
 def load(path: Path | None) -> Settings:
-    """Read the configuration.
-
-    Args:
-        path: the file; None means the default place, where a missing file means the defaults.
+    """Read the file, or the one at the default place, where a missing file means the defaults.
 
     Raises:
         ConfigError: the file cannot be read or is wrong; the text has one line for each problem.

@@ -21,12 +21,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The annotation of a type that YAML does not have.
-
-    Args:
-        read: the reader.
-        form: what the operator writes, for the reference page.
-    """
+    """The annotation of a type that YAML does not have; `form` is what the operator writes."""
 
     read: Callable[[object], object]
     form: str

@@ -57,10 +57,7 @@ class Fail2banClient:
         """What the server answers to a command.
 
         Raises:
-            NotInstalled: there is no fail2ban-client.
-            NotAnswering: the server does not run, or did not answer in time.
-            CommandFailed: the server refuses the command; JailNotLoaded if it lacks the jail.
-            PermissionDenied: the server answers only root.
+            Fail2banError, PermissionDenied: as `run`; JailNotLoaded if the server lacks the jail.
         """
         where = ["-s", str(self.socket)] if self.socket else []
         where += ["-c", str(self.etc)] if self.etc else []

@@ -12,11 +12,7 @@ _STYLES = {"ban": "bold red", "watch": "yellow", "ignore": "dim", "none": "dim"}
 
 
 class ConsoleSink:
-    """Readable lines beside the event log.
-
-    Args:
-        stream: the terminal, without a buffer.
-    """
+    """Readable lines beside the event log, into the unbuffered stream of a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -9,7 +9,7 @@ import os
 import pwd
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -188,12 +188,12 @@ def _fault(path: Path, status: os.stat_result) -> tuple[str, str] | None:
             "remove this one or the others (find -samefile)",
         )
     if status.st_uid not in _trusted_users():
-        owner = _name_of_user(status.st_uid)
+        owner = _name(pwd.getpwuid, status.st_uid)
         return f"it belongs to {owner}, who could forge lines", f"run as {owner}, or remove or chown it"
     if status.st_mode & stat.S_IWOTH:
         return "everybody may write it and forge lines", f"chmod o-w {path}"
     if status.st_mode & stat.S_IWGRP and status.st_gid not in _trusted_groups(status):
-        return f"the group {_name_of_group(status.st_gid)} may write it and forge lines", f"chmod g-w {path}"
+        return f"the group {_name(grp.getgrgid, status.st_gid)} may write it and forge lines", f"chmod g-w {path}"
     return None
 
 
@@ -220,13 +220,8 @@ def _trusted_groups(status: os.stat_result) -> set[int]:
     return groups
 
 
-def _name_of_user(number: int) -> str:
+def _name(entry_of: Callable[[int], Sequence[object]], number: int) -> str:
+    """The name of a user or a group, which is the first field of its entry; the number if it has none."""
     with suppress(KeyError):
-        return pwd.getpwuid(number).pw_name
-    return str(number)
-
-
-def _name_of_group(number: int) -> str:
-    with suppress(KeyError):
-        return grp.getgrgid(number).gr_name
+        return str(entry_of(number)[0])
     return str(number)

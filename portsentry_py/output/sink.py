@@ -10,11 +10,7 @@ Sink = Writer[Event]
 
 
 class Dispatcher:
-    """Gives every event to every output, in order, each behind a queue of its own.
-
-    Args:
-        sinks: the outputs with their names for diagnostics, the event log first.
-    """
+    """Gives every event to every output, in order, each behind a queue of its own; the event log is the first."""
 
     def __init__(self, sinks: Iterable[tuple[str, Sink]]) -> None:
         self._writers = [AsyncWriter(sink, name) for name, sink in sinks]

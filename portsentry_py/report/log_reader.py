@@ -200,9 +200,7 @@ def _time(found: object) -> str:
 
 
 def _address(found: object) -> str:
-    if not isinstance(found, str) or "%" in found:  # a zone can be any text
-        raise ValueError(found)
-    return str(ip_address(found))
+    return str(ip_address(_token(found)))  # a token has no zone, which can be any text
 
 
 def _flag(found: object) -> bool:

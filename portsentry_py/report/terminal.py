@@ -90,16 +90,9 @@ def _with_note(text: Text, note: str) -> Text:
 
 
 def _bans(jail: JailState) -> Table:
-    table = _table(f"banned by {jail.name}", ("address", "time left", "type", "technique", "ports", "reason"))
-    for ban in jail.bans[:_BANS]:
-        found = ban.evidence
-        _add(
-            table,
-            Text(ban.address),
-            Text(_left(ban)),
-            *(_evidence(found) if found else ("", "", "", "not in what was read of the log")),
-        )
-    return table
+    columns = ("address", "time left", "type", "technique", "ports", "reason")
+    rows = ((ban.address, _left(ban), *_evidence(ban.evidence)) for ban in jail.bans[:_BANS])
+    return _table(f"banned by {jail.name}", columns, rows)
 
 
 def _left(ban: JailBan) -> str:
@@ -109,19 +102,21 @@ def _left(ban: JailBan) -> str:
 
 
 def _sources(overview: Overview) -> Table:
-    table = _table("latest sources", ("time (UTC)", "source", "verdict", "type", "technique", "ports", "reason"))
-    for line in overview.sources:
-        _add(
-            table,
-            line.timestamp[:19].replace("T", " "),
-            line.src_ip,
-            Text(line.verdict, style=_STYLES.get(line.verdict, "")),
-            *_evidence(line),
-        )
-    return table
+    columns = ("time (UTC)", "source", "verdict", "type", "technique", "ports", "reason")
+    rows = (
+        (line.timestamp[:19].replace("T", " "), line.src_ip, _verdict(line), *_evidence(line))
+        for line in overview.sources
+    )
+    return _table("latest sources", columns, rows)
 
 
-def _evidence(line: EvidenceEvent) -> tuple[str, str, str, str]:
+def _verdict(line: EvidenceEvent) -> Text:
+    return Text(line.verdict, style=_STYLES.get(line.verdict, ""))
+
+
+def _evidence(line: EvidenceEvent | None) -> tuple[str, str, str, str]:
+    if line is None:
+        return "", "", "", "not in what was read of the log"
     return line.scan_type, line.technique, _ports(line), line.reason
 
 
@@ -132,14 +127,13 @@ def _ports(line: EvidenceEvent) -> str:
     return f"{line.ports} ({few}{more})" if few else str(line.ports)
 
 
-def _table(title: str, columns: Iterable[str]) -> Table:
+def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> Table:
     # A narrow terminal wraps the lines: a cut address is useless.
-    return Table(*(Column(name, no_wrap=True) for name in columns), title=title, title_justify="left")
-
-
-def _add(table: Table, *cells: str | Text) -> None:
-    # Text, because rich takes a plain string for markup.
-    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    table = Table(*(Column(name, no_wrap=True) for name in columns), title=title, title_justify="left")
+    for row in rows:
+        # Text, because rich takes a plain string for markup.
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return table
 
 
 def _words(name: str | None) -> str:

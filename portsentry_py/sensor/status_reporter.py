@@ -3,7 +3,7 @@
 import logging
 
 from portsentry_py import __version__
-from portsentry_py.capture.loss import LossAccounting, of_file
+from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import SensorReason, SensorState, StatusEvent, utc
@@ -102,7 +102,7 @@ def status_event(
 ) -> StatusEvent:
     """A `status` line with the counts since the start; a capture file has no losses."""
     counts = pipeline.counts()
-    loss = loss or of_file(counts["packets"])
+    loss = loss or LossAccounting(counts["packets"])  # all packets of a file arrive
     return StatusEvent(
         timestamp=utc(time_us),
         verdict="none",

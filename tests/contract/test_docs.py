@@ -97,7 +97,11 @@ def keys(section: Any = Settings, path: str = "") -> Iterator[str]:
 
 
 KEYS = set(keys())
-VOCABULARIES = {name: get_args(value) for name, value in vars(model).items() if get_origin(value) is Literal}
+VOCABULARIES = {
+    name: get_args(value)
+    for name, value in vars(model).items()
+    if get_origin(value) is Literal and not name.startswith("_")  # a group of words of another
+}
 EVENT_KEYS = {"event_type", *(item.name for event in model.EVENT_CLASSES for item in fields(event))}
 
 

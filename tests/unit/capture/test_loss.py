@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from portsentry_py.capture.loss import LossAccounting, of_file
+from portsentry_py.capture.loss import LossAccounting
 from tests.support.build import START_US, no_deadline
 
 COUNTS = st.integers(1, 20)
@@ -598,6 +598,6 @@ def test_packets_that_pass_while_the_sensor_ends_do_not_change_the_account() -> 
 
 
 def test_all_packets_of_a_file_have_arrived() -> None:
-    loss = of_file(7)
+    loss = LossAccounting(7)
     assert (loss.seen, loss.received, loss.pending) == (7, 7, 0)
     assert (loss.dropped, loss.missed) == (0, 0)
