@@ -161,7 +161,6 @@ TRAFFIC: dict[str, tuple[Settings, list[Sent]]] = {
 
 @cache
 def every_event() -> list[Event]:
-    """Every kind of line."""
     found: list[Event] = []
     for settings, traffic in TRAFFIC.values():
         pipeline = Pipeline(settings, US)
@@ -265,7 +264,6 @@ def filled(event_class: type[Event]) -> st.SearchStrategy[Event]:
 
 
 def values(item: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
-    """The values of a field."""
     ports = st.integers(0, 65_535)
     named: dict[str, st.SearchStrategy[Any]] = {
         "schema": st.just(SCHEMA_VERSION),

@@ -17,7 +17,6 @@ from tests.support.sensor import RUN, Sensor
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    """Three hosts on a wire."""
     require_wire("nft", "iptables", "ipset", "nmap", "tshark", "dumpcap", "fail2ban-server")
     with opened() as made:
         yield made

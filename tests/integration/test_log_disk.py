@@ -209,7 +209,6 @@ class Burst:
         self.rotations = 0
 
     def run(self, rotate: Callable[[], object]) -> None:
-        """Write all, and rotate beside it."""
         sink = AsyncWriter(FileSink(self._log), str(self._log))
         turner = threading.Thread(target=self._turn, args=[rotate])
         turner.start()
@@ -238,7 +237,6 @@ def logrotate(folder: Path, *how: str) -> Callable[[], None]:
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    """A directory for logs alone."""
     folder = tmp_path / "logs"
     folder.mkdir(mode=0o755)
     return folder

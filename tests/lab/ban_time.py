@@ -135,7 +135,6 @@ def going_on(made: Bench, number: int, minutes: float) -> list[str]:
 
 
 def row(what: str, bans: list[Ban]) -> list[str]:
-    """One line of the table."""
     seconds = sorted(ban.seconds for ban in bans)
     probes = statistics.median(ban.probes for ban in bans)
     ninth = seconds[max(0, -(-9 * len(seconds) // 10) - 1)]
@@ -143,12 +142,10 @@ def row(what: str, bans: list[Ban]) -> list[str]:
 
 
 def shown(rows: Sequence[Sequence[str]]) -> str:
-    """The table."""
     return table(("scanners", "median", "90 %", "longest", "probes by then (median)"), rows)
 
 
 def main(words: Sequence[str]) -> int:
-    """Measure, print, and write the table."""
     parser = program.parser("ban_time", __doc__)
     parser.add_argument("--scans", type=int, default=40, help="scans, one after the other")
     parser.add_argument("--swarm", type=int, default=200, help="scanners at once")

@@ -48,7 +48,6 @@ class Row:
         return not self.broken and not self.errors
 
     def cells(self) -> list[str]:
-        """The row as the page shows it."""
         if self.broken:
             worked = [f"**{self.broken}**", "", "", ""]
         else:
@@ -84,7 +83,6 @@ def rows(which: Fail2ban) -> Iterator[Row]:
 
 
 def shown(found: Sequence[Row]) -> str:
-    """The table."""
     head = ("fail2ban", "firewall", "family", "line to rule", "TCP", "UDP", "unban to no rule", "ERROR lines")
     return table(head, (row.cells() for row in found))
 

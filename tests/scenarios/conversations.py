@@ -70,7 +70,6 @@ def bare_reset(asked: Sent, *, after: float = 0.001) -> Sent:
 
 
 def flatten(conversations: Iterable[list[Sent]]) -> list[Sent]:
-    """All packets of the conversations."""
     return [packet for some in conversations for packet in some]
 
 

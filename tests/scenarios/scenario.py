@@ -54,16 +54,13 @@ class Scenario:
 
     @property
     def folder(self) -> Path:
-        """Where its files are kept."""
         return CASES / self.name
 
     @property
     def capture(self) -> Path:
-        """The capture, where it is kept."""
         return self.folder / "capture.pcap"
 
     def write_capture(self, path: Path) -> Path:
-        """Make the capture."""
         return write_pcap(path, self.traffic())
 
     def expected(self) -> list[bytes]:

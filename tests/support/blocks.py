@@ -26,6 +26,5 @@ SOURCE = {
 
 
 def with_source(*, endpoint: Any = ENDPOINT, **changes: Any) -> list[Any]:
-    """A block of one source, as arrays."""
     *parts, numbers, flags, scans_of = {**SOURCE, **changes}.values()
     return [[endpoint], [[*parts, *numbers, *flags, scans_of]]]

@@ -5,7 +5,6 @@ from portsentry_py.core.pipeline import Pipeline
 
 
 def held_within(engine: Pipeline, limits: Limits) -> None:
-    """Every table of every part is within its bound."""
     ledger, flows, scans = engine._sources, engine._flows, engine._scans
     assert ledger.attempts <= limits.max_attempts
     assert len(ledger) <= 2 * limits.max_sources

@@ -76,25 +76,20 @@ class Sent:
 
     @property
     def src_port(self) -> int:
-        """The sender's port."""
         return int.from_bytes(self.payload[:2], "big")
 
     @property
     def dest_port(self) -> int:
-        """The target's port."""
         return int.from_bytes(self.payload[2:4], "big")
 
     @property
     def seq(self) -> int:
-        """The sequence number of a TCP segment."""
         return int.from_bytes(self.payload[4:8], "big")
 
     def at(self, seconds: float) -> Sent:
-        """The same packet at another time."""
         return dataclasses.replace(self, time_us=micros(seconds))
 
     def later(self, seconds: float) -> Sent:
-        """The same packet some seconds later."""
         return dataclasses.replace(self, time_us=self.time_us + round(seconds * SECOND_US))
 
     @property
@@ -118,7 +113,6 @@ class Sent:
 
     @property
     def packet(self) -> Packet:
-        """The decoded packet."""
         packet = decode(self.line)
         assert isinstance(packet, Packet), packet
         return packet
@@ -154,7 +148,6 @@ def cells(line: str) -> dict[str, str]:
 
 
 def with_cells(given: str, **others: str) -> str:
-    """The line with some cells replaced."""
     return line(**{**cells(given), **others})
 
 
@@ -173,7 +166,6 @@ def tcp(
     vlan: int = 0,
     ttl: int = 64,
 ) -> Sent:
-    """Any TCP segment."""
     words = (20 + len(options)) // 4
     head = struct.pack("!HHIIBBHHH", src_port, dest_port, seq, ack, words << 4, flags, 1024, 0, 0)
     return Sent(micros(at), src, dst, TCP, head + options + data, ttl=ttl, vlan=vlan)
@@ -359,17 +351,14 @@ def evidence(events: Iterable[Event]) -> list[EvidenceEvent]:
 
 
 def scans(events: Iterable[Event]) -> list[ScanEvent]:
-    """The `scan` lines."""
     return [event for event in events if isinstance(event, ScanEvent)]
 
 
 def traps(events: Iterable[Event]) -> list[TrapEvent]:
-    """The `trap` lines."""
     return [event for event in events if isinstance(event, TrapEvent)]
 
 
 def connections(events: Iterable[Event]) -> list[ConnectionEvent]:
-    """The `connection` lines."""
     return [event for event in events if isinstance(event, ConnectionEvent)]
 
 
@@ -381,7 +370,6 @@ def connection_events(count: int = 3) -> list[ConnectionEvent]:
 
 
 def statuses(events: Iterable[Event]) -> list[StatusEvent]:
-    """The `status` lines."""
     return [event for event in events if isinstance(event, StatusEvent)]
 
 
@@ -450,12 +438,10 @@ def _again(asked: Sent, flags: int, after: float, ack: int) -> Sent:
 
 
 def ping(src: str, dst: str, *, at: float = 0.0, number: int = 1) -> Sent:
-    """An ICMP echo request."""
     return Sent(micros(at), src, dst, ICMP, struct.pack("!BBHHH", 8, 0, 0, 77, number) + b"\0" * 8)
 
 
 def pong(asked: Sent, *, after: float = 0.001) -> Sent:
-    """The echo reply to a `ping`."""
     return dataclasses.replace(_turned(asked, after), payload=b"\0" + asked.payload[1:])
 
 

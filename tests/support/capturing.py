@@ -48,7 +48,6 @@ class Capture:
 
 @contextmanager
 def capturing(host: Host, path: Path, *options: str, iface: str = IFACE) -> Iterator[Capture]:
-    """Capture until the context is left."""
     capture = Capture(host, path, *options, iface=iface)
     try:
         yield capture

@@ -36,7 +36,6 @@ class Command:
             monkeypatch.delenv(name)
 
     def __call__(self, *arguments: object) -> Done:
-        """The exit code and what was printed."""
         self._monkeypatch.setattr(sys, "argv", ["portsentry-py", *map(str, arguments)])
         self._capfd.readouterr()
         code: object = 0

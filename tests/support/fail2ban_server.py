@@ -58,7 +58,6 @@ class Fail2ban:
         return ["env", f"PYTHONPATH={self.tree}", PYTHON, f"{self.tree}/bin/{name}"]
 
     def version(self) -> str:
-        """Ask it."""
         done = subprocess.run(
             [*self.program("fail2ban-client"), "--version"], capture_output=True, text=True, check=True
         )
@@ -184,7 +183,6 @@ class Fail2banServer:
         return [line for line in self.messages() if " ERROR " in line or " CRITICAL " in line]
 
     def evidence(self) -> str:
-        """What a person would look at first."""
         output = (self.folder / "fail2ban.out").read_text()
         return "\n".join(["-- fail2ban", output, *self.messages()[-30:]])
 

@@ -16,7 +16,6 @@ class FakeClient(Fail2banClient):
     answers: Mapping[str, Answer] = field(default_factory=dict)
 
     def ask(self, *words: str, timeout_seconds: float = 60) -> str:
-        """The prepared answer."""
         assert timeout_seconds > 0
         answer = self.answers[" ".join(words)]
         if isinstance(answer, PortsentryError):

@@ -91,7 +91,6 @@ class Host:
                         pipe.close()
 
     def peer(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the programs of peers.py."""
         return self.run(sys.executable, _PEERS, *words)
 
     def serve(self, role: str) -> None:
@@ -134,7 +133,6 @@ class Lab:
         self.ends = (self.target, self.scanner, self.visitor)
 
     def build(self) -> None:
-        """Make the namespaces and wire them up."""
         for host in (*self.ends, self.switch):
             ip("netns", "add", host.namespace)
             host.set_kernel(_CALM)

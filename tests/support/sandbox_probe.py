@@ -85,7 +85,6 @@ def _peeked(victim: int) -> None:
 
 
 def attempts(folder: Path, victim: int, segment: int, queue: int) -> dict[str, Callable[[], object]]:
-    """What is tried, by its name."""
     file = folder / "file"
     message = struct.pack("l", 1) + b"x"
     return {

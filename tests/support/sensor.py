@@ -82,7 +82,6 @@ class Sensor:
         self.start()
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Write the configuration file."""
         self.config.write_text(yaml.safe_dump({"state": str(self.state), **settings}))
 
     def start(self) -> None:
@@ -124,7 +123,6 @@ class Sensor:
         return self.wait_for(lambda: self.matching(**wanted), f"{what}: {wanted}")[0]
 
     def wait_for_diagnostics(self, text: str) -> None:
-        """Wait until the sensor has said something on stderr."""
         self.wait_for(lambda: text in self.diagnostics.read_text(), repr(text))
 
     def status_now(self) -> Line:
@@ -187,7 +185,6 @@ class Sensor:
             self._reader.join()
 
     def evidence(self) -> str:
-        """What a person would look at first."""
         log = self.log.read_text().splitlines()[-20:] if self.log.exists() else ["(no log)"]
         return "\n".join(["-- stderr", self.diagnostics.read_text(), "-- log", *log])
 

@@ -40,7 +40,6 @@ class MovedClock(Clock):
         return START_US + int(self.passed * 1_000_000)
 
     def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
         self.waits.append(seconds)
         self.passed += seconds
         self.on_wait()
@@ -63,14 +62,12 @@ class PlayedCaptures(CaptureSupervisor):
         self.finish_error: Exception | None = None
 
     def start(self, interfaces: list[str], served_udp: frozenset[int]) -> None:
-        """Begin, unless the test refuses it."""
         if self.refusals:
             raise self.refusals.pop(0)
         self.started.append((interfaces, served_udp))
         self._ended = None
 
     def read(self, _timeout_seconds: float) -> list[str]:
-        """Take the next step."""
         step = next(self.steps, None)
         if step is None:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -87,7 +84,6 @@ class PlayedCaptures(CaptureSupervisor):
 
     @property
     def end_reason(self) -> str:
-        """For the diagnostics."""
         return "it fell over"
 
     def read_counter(self) -> None:
@@ -97,15 +93,12 @@ class PlayedCaptures(CaptureSupervisor):
         """Nothing is due."""
 
     def set_served_udp(self, ports: frozenset[int], *, at_once: bool = False) -> None:
-        """Remember it."""
         self.served.append((ports, at_once))
 
     def stop(self) -> list[str]:
-        """End, with the lines that were still on their way."""
         return self.last_lines
 
     def finish(self) -> list[str]:
-        """End for good, or fail as the test says."""
         if self.finish_error is not None:
             raise self.finish_error
         return self.last_lines
@@ -122,18 +115,15 @@ class KeptEvents(Dispatcher):
         self.error: Exception | None = None
 
     def write(self, event: Event) -> None:
-        """Keep it, or fail as the test says."""
         if self.error is not None:
             raise self.error
         self.events.append(event)
 
     def flush(self) -> None:
-        """Count the calls."""
         self.flushes += 1
 
     @property
     def lines_lost(self) -> int:
-        """As many as the test says."""
         return self.lost
 
 
@@ -153,17 +143,14 @@ class PlayedHost(HostView):
         return replace(self.now, home=home)
 
     def addresses_changed(self) -> bool:
-        """Whether the test gave it other addresses."""
         return self.now is not None and self.now.own != self.state.own
 
     def interfaces(self) -> list[str]:
-        """All that are up."""
         if self.names is None:
             raise OSError(24, "Too many open files")
         return list(self.names)
 
     def links_up(self) -> frozenset[str]:
-        """As the test says."""
         if not self.links:
             return frozenset()
         return self.links.pop(0) if len(self.links) > 1 else self.links[0]
@@ -179,11 +166,9 @@ class QuietTraps(TrapListener):
 
     @property
     def ports(self) -> frozenset[int]:
-        """As the test says."""
         return self._open
 
     def close(self) -> None:
-        """Remember it."""
         self.is_closed = True
 
 

@@ -47,7 +47,6 @@ def noted(*sightings: Sighting, limits: Limits | None = None) -> tuple[SourceTab
 
 
 def probes(*ports: int, at: float = 0, ttl: int = 64) -> list[Sighting]:
-    """One probe of each port."""
     return [sighting(Kind.PROBE, port, at=at, ttl=ttl) for port in ports]
 
 

@@ -28,7 +28,6 @@ class Sent:
 
     @property
     def rate(self) -> float:
-        """Packets in a second."""
         return self.packets / self.seconds if self.seconds else 0.0
 
 

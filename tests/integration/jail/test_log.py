@@ -35,7 +35,6 @@ def create(log: Path) -> None:
 
 
 def copytruncate(log: Path) -> None:
-    """Do what logrotate's `copytruncate` does."""
     shutil.copy(log, log.with_suffix(".log.1"))
     with log.open("r+") as file:
         file.truncate()

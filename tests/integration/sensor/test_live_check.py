@@ -22,7 +22,6 @@ IMPATIENT += "from portsentry_py.cli.main import main; main()"
 def live_check(
     lab: Lab, sensor: Sensor, folder: Path, program: tuple[str, ...] = RUN
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command on the sensor's host."""
     config = folder / "check.yaml"
     config.write_text(yaml.safe_dump({"interfaces": [IFACE], "log": str(sensor.log)}))
     return lab.target.run(sys.executable, *program, "check", "--live", "-c", config)

@@ -21,7 +21,6 @@ TINY_PIPE = 4096
 
 
 def scan(lab: Lab) -> None:
-    """Let the scanner scan the target."""
     nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
 
 

@@ -27,7 +27,6 @@ def probe(lab: Lab, sensor: Sensor, ports: range) -> None:
 
 
 def attempts_saved(sensor: Sensor, source: str) -> int:
-    """How many attempts of a source are in the file."""
     if not sensor.state.exists():
         return 0
     state = decode(sensor.state.read_bytes().partition(b"\n")[2])

@@ -21,7 +21,6 @@ from tests.support.paths import MEASUREMENTS
 
 
 def main(words: Sequence[str]) -> int:
-    """Score every capture."""
     parser = program.parser("accuracy", __doc__)
     parser.add_argument("captures", type=Path)
     arguments = program.begin(parser, words)

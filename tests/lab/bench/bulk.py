@@ -52,7 +52,6 @@ class Row:
     counts: Counts
 
     def cells(self) -> list[str]:
-        """The row of the table."""
         total = sum(self.cpu.values())
         parts = (f"{self.cpu.get(name, 0.0) / self.seconds:.1%}" for name in ("dumpcap", "tshark", "python"))
         seen = (count(self.counts.packets), count(self.counts.dropped))
@@ -60,7 +59,6 @@ class Row:
 
 
 def measure(seconds: int, loads: Sequence[Load] = LOADS) -> list[Row]:
-    """Let each load flow for this time."""
     found = []
     with opened() as lab:
         with Path(os.devnull).open("w", encoding="utf-8") as noise:
@@ -105,7 +103,6 @@ def _client(host: Host, server: str, options: Sequence[str] | None, seconds: int
 
 
 def section(rows: Sequence[Row]) -> str:
-    """The table."""
     head = (
         *("what flows", "Gbit/s sent", "CPU, of one core", "dumpcap", "tshark", "the sensor itself"),
         *("packets through the filter", "dropped by the kernel"),

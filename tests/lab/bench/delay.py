@@ -69,7 +69,6 @@ def _ninth(values: Sequence[float]) -> float:
 
 
 def section(found: dict[str, list[Delay]]) -> str:
-    """The table."""
     head = (
         *("scanner", "scans", "line: median, s", "90 %, s", "ports by then"),
         *("ban: median, s", "90 %, s", "ports by then"),

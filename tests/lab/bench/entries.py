@@ -55,7 +55,6 @@ class Row:
         return self.entry_bytes * self.table.bound(Limits())
 
     def cells(self) -> list[str]:
-        """The row."""
         bound = count(self.table.bound(Limits()))
         return [
             self.table.name,
@@ -197,7 +196,6 @@ def _test(costs: Costs) -> str:
 
 
 def main(share: int, *nth: int) -> str:
-    """Weigh one table, or all at once."""
     return json.dumps(weigh(TABLES[nth[0]], share) if nth else asdict(fill_all(share)))
 
 

@@ -367,7 +367,6 @@ def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
 def _cached(
     name: str, module: ModuleType, function: str, arguments: Callable[[Sender, int], tuple[Any, ...]] = _addresses
 ) -> Table:
-    """What a function remembers."""
     cached = getattr(module, function)
     size: int = cached.cache_info().maxsize
 

@@ -131,7 +131,6 @@ def _seen(tap: Path, seconds: float) -> Scan:
 
 
 def section(outcome: Outcome) -> str:
-    """What happened and the accounts."""
     status = outcome.status
     seen = status["packets"] + status["packets_dropped"]
     rows = [

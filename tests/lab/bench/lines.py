@@ -84,14 +84,12 @@ class Sender:
         ttl: int = 255,
         after_us: int = 1,
     ) -> str:
-        """A TCP segment."""
         words = (_HEAD.size + len(options)) // 4
         data = (_HEAD.pack(*ports, seq, ack, words << 4, flags, window, 0, 0) + options).hex()
         self.clock[0] += after_us
         return self._line((src, dst), TCP, data + _CUT * bool(options), vlan, ttl)
 
     def datagram(self, src: str, dst: str, ports: tuple[int, int] = (_ANY, _FIRST), *, after_us: int = 1) -> str:
-        """A UDP datagram."""
         self.clock[0] += after_us
         data = _HEAD.pack(*ports, 0, 0, 0, 0, 0, 0, 0).hex()
         return self._line((src, dst), UDP, data, 4094, 255)
@@ -132,7 +130,6 @@ class Sender:
         return self.twins(0, [nth])
 
     def twins(self, number: int, nths: Iterable[int]) -> Iterator[str]:
-        """Send some of these."""
         src, last = self.source(number), _BIG - number * PORTS
         return (self.probe(src, 0, port=_FIRST + nth, seq=last - nth) for nth in nths)
 

@@ -64,7 +64,6 @@ class RunningSensor:
             return sum(b'"event_type":"status"' not in line for line in log)
 
     def stop(self) -> Counts:
-        """See Running."""
         last = self.last_status()
         return Counts(last["packets"], last["packets_dropped"])
 

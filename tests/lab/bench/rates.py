@@ -50,7 +50,6 @@ class Trial:
         return not self.lost and self.behind_seconds <= KEPT_UP_SECONDS
 
     def cells(self) -> list[str]:
-        """The row of the table."""
         seconds = self.sent.seconds + self.behind_seconds
         rate = "full speed: " if self.wanted is None else ""
         return [
@@ -81,7 +80,6 @@ class Plan:
     burst: int
 
     def packets(self, rate: int | None) -> int:
-        """How many packets are sent at a rate."""
         return self.burst if rate is None else min(self.most, int(rate * self.seconds))
 
 
@@ -128,7 +126,6 @@ def _newcomers(host: Host, before: set[int]) -> set[int]:
 
 
 def installed() -> list[Program]:
-    """The peers that this machine has."""
     path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
     return [one for one in INSTALLED if shutil.which(one.name) or shutil.which(one.name, path=path)]
 
@@ -160,7 +157,6 @@ def _shown(made: Trial) -> Trial:
 
 
 def section(trials: Sequence[Trial]) -> str:
-    """The table, and what is to be read from it."""
     head = (
         *("program", "packets", "sent in a second", "sent", "lost", "dropped", "behind at the end, s"),
         *("CPU µs/packet", "log lines/s", "memory, MiB"),

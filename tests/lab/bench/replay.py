@@ -55,11 +55,9 @@ class Row:
 
     @property
     def rate(self) -> float:
-        """Packets that the sensor reads in a second."""
         return self.packets / middle(self.sensor).seconds
 
     def cells(self) -> list[str]:
-        """The row of the table."""
         bare, ours = middle(self.bare), middle(self.sensor)
         each = 1e6 / self.packets
         return [
@@ -85,7 +83,6 @@ class Pyshark:
 
     @property
     def rate(self) -> float:
-        """Packets in a second."""
         return self.packets / self.seconds
 
 
@@ -120,7 +117,6 @@ def bare(capture: Path) -> Run:
 
 
 def sensor(capture: Path) -> Run:
-    """Let the sensor read the capture."""
     settings = capture.with_name("defaults.yaml")
     settings.write_text("{}\n", encoding="utf-8")
     words = ("replay", str(capture), "--home", TARGET, "-c", str(settings))
@@ -151,7 +147,6 @@ def pyshark(packets: int) -> Pyshark:
 
 
 def measure(packets: int, rounds: int, captures: dict[str, Frames] | None = None) -> list[Row]:
-    """Compare over every kind of capture."""
     found = []
     for name, kind in (captures or REPLAYED).items():
         found.append(compare(name, kind, packets, rounds))
@@ -160,7 +155,6 @@ def measure(packets: int, rounds: int, captures: dict[str, Frames] | None = None
 
 
 def section(rows: Sequence[Row], other: Pyshark) -> str:
-    """The table, and pyshark beside it."""
     head = (
         *("capture", "tshark alone, s", "sensor, s", "ratio", "sensor, packets/s"),
         *("µs/packet: tshark alone", "the sensor's tshark", "the sensor itself"),

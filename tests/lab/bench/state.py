@@ -34,7 +34,6 @@ class Saved:
 
 
 def measure(shares: Sequence[int] = SHARES) -> list[Saved]:
-    """Fill, save and restore an engine of each size."""
     return [_saved(share) for share in shares]
 
 
@@ -62,7 +61,6 @@ def _saved(share: int) -> Saved:
 
 
 def section(rows: Sequence[Saved]) -> str:
-    """The table."""
     heads = ["part of the default limits", "sources", "attempts", "KiB", "longest piece, s", "all pieces, s"]
     return table(
         [*heads, "writing, s", "restoring, s"],

@@ -15,13 +15,10 @@ _BATCH = 500
 
 
 def through(progress: Path) -> int:
-    """How many packets are through."""
     return int(place_in(progress) or 0)
 
 
 def main(packets: int, progress: Path) -> None:
-    """Hand over these packets."""
-
     def batches(place: str) -> Iterator[tuple[bytes, str]]:
         sent = int(place or 0)
         frames = strangers(packets, Link(), sent)

@@ -28,7 +28,6 @@ with a network of its own, and scanned from a host on its wire. The exit code is
 
 
 def main(words: Sequence[str]) -> int:
-    """Try everything."""
     parser = program.parser("boot", __doc__)
     parser.add_argument("tree", type=Path)
     arguments = program.begin(parser, words)

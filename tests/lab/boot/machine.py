@@ -41,7 +41,6 @@ class Process:
 
     @property
     def uid(self) -> int:
-        """Its effective user."""
         return int(self.status["Uid"].split()[1])
 
     def capabilities(self, which: str) -> int:
@@ -128,7 +127,6 @@ class Machine:
         return done.stdout
 
     def show(self, name: str, unit: str = UNIT) -> str:
-        """One property of a unit."""
         return self.told("systemctl", "show", "--value", f"--property={name}", unit).strip()
 
     def journal(self, *words: str) -> list[str]:
@@ -136,13 +134,11 @@ class Machine:
         return self.told("journalctl", "-u", UNIT, "-o", "cat", *words).splitlines()
 
     def lines(self, path: str = LOG) -> list[Line]:
-        """Every whole line of the log."""
         file = self.tree / path
         text = file.read_text(encoding="ascii") if file.exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def matching(self, **wanted: object) -> list[Line]:
-        """The lines of the log that have all the `wanted` values."""
         return [line for line in self.lines() if all(line.get(k) == v for k, v in wanted.items())]
 
     def processes(self) -> list[Process]:
@@ -166,7 +162,6 @@ class Machine:
         return None
 
     def main(self) -> Process | None:
-        """The unit's main process."""
         number = int(self.show("MainPID"))
         return next((process for process in self.processes() if process.inner_pid == number), None)
 
@@ -184,7 +179,6 @@ class Machine:
         return {str(address) for one in sets for address in one.get("elem", [])}
 
     def evidence(self) -> str:
-        """What a person would look at first."""
         journal = self.run("journalctl", "-b", "-n", "40", "--no-hostname").stdout
         return f"{self.run('systemctl', 'list-jobs').stdout}\n{journal}"
 

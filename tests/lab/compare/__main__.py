@@ -31,7 +31,6 @@ _AGAIN_SECONDS = 10
 
 
 def main(words: Sequence[str]) -> int:
-    """Run every technique once."""
     parser = program.parser("compare", __doc__)
     parser.add_argument("--portsentry", type=Path, metavar="BINARY", help="portsentry 2.x, to take part")
     arguments = program.begin(parser, words)

@@ -29,7 +29,6 @@ class Ours:
         ]
 
     def evidence(self) -> str:
-        """See Watcher."""
         return self._sensor.evidence()
 
     def close(self) -> None:

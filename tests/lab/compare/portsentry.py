@@ -41,9 +41,7 @@ class Portsentry:
         """See Watcher; it counts each packet by itself."""
 
     def accusations(self) -> list[Accusation]:
-        """See Watcher."""
         return [Accusation(match["address"]) for match in _LINE.finditer(self._history.read_text())]
 
     def evidence(self) -> str:
-        """See Watcher."""
         return self._errors.read_text()

@@ -41,12 +41,10 @@ class Psad:
         """See Watcher; it counts each source by itself."""
 
     def accusations(self) -> list[Accusation]:
-        """See Watcher."""
         found = map(_LINE.search, list(self._log.lines))
         return [Accusation(str(ip_address(match["address"]))) for match in found if match]
 
     def evidence(self) -> str:
-        """See Watcher."""
         return "\n".join([*self._log.lines[-20:], self._log.path.with_suffix(".err").read_text()])
 
     def close(self) -> None:

@@ -44,7 +44,6 @@ class Row:
 def markdown(
     rows: Sequence[Row], columns: Mapping[str, Sequence[Accusation]], absent: Sequence[str], versions: str
 ) -> str:
-    """The whole page."""
     techniques = [row for row in rows if row.technique not in EDGES]
     edges = [row for row in rows if row.technique in EDGES]
     seen = (sum(cell(row.scanner, said) != MISSED for row in techniques) for said in columns.values())

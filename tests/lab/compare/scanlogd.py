@@ -25,7 +25,6 @@ class Scanlogd:
         self._log = own_dev.Syslog(folder / "scanlogd.log")
 
     def renew(self) -> None:
-        """See Watcher."""
         if self._running is not None:
             self._running.kill()
             self._running.wait()
@@ -36,12 +35,10 @@ class Scanlogd:
             raise AssertionError(f"scanlogd did not start\n{self.evidence()}")
 
     def accusations(self) -> list[Accusation]:
-        """See Watcher."""
         found = map(_LINE.search, list(self._log.lines))
         return [Accusation(match["address"]) for match in found if match]
 
     def evidence(self) -> str:
-        """See Watcher."""
         return "\n".join([*self._log.lines[-20:], self._log.path.with_suffix(".err").read_text()])
 
     def close(self) -> None:

@@ -19,7 +19,6 @@ class Technique:
 
     @property
     def version(self) -> int:
-        """Of the Internet Protocol."""
         return 6 if "-6" in shlex.split(self.options) else 4
 
     def command(self, decoys: Sequence[str], target: str) -> list[str]:

@@ -39,7 +39,6 @@ class Watcher(Protocol):
 
 
 def program(name: str) -> str:
-    """The path of a peer's program."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if path is None:
         raise Absent(f"{name} is not installed")

@@ -12,7 +12,6 @@ _DISK_BYTES = 32 << 20
 
 @contextmanager
 def memory(folder: Path) -> Iterator[Path]:
-    """A small file system in memory."""
     place = folder / "memory"
     place.mkdir()
     run("mount", "-t", "tmpfs", "-o", f"size={_MEMORY}", "tmpfs", place)

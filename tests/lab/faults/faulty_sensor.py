@@ -38,7 +38,6 @@ class FaultySensor(Sensor):
         super().configure({**SETTINGS, **settings, **sections})
 
     def evidence(self) -> str:
-        """What a person would look at first: the log is long here."""
         reported = [json.dumps(line) for line in self.lines() if line["event_type"] == "status"]
         return "\n".join(["-- stderr", self.diagnostics.read_text(), "-- status", *reported[-5:]])
 

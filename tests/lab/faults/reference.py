@@ -63,7 +63,6 @@ class ReferenceCapture:
 
 
 def read(path: Path) -> Capture:
-    """Read a whole capture file."""
     link, packets = pcap.read(path.read_bytes())
     if link not in _HEADERS:
         raise AssertionError(f"not a capture on all interfaces: link type {link}")

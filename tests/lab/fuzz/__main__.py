@@ -41,7 +41,6 @@ class Row(NamedTuple):
     finds: list[str]
 
     def cells(self) -> list[str]:
-        """The row of the table."""
         a_second = f"{self.inputs / max(self.seconds, 0.001):,.0f}"
         return [
             f"`{self.target}`: {TARGETS[self.target].about}",
@@ -106,7 +105,6 @@ def _show(name: str, said: Path) -> None:
 
 
 def shown(rows: Sequence[Row]) -> str:
-    """The table of fuzzing.md."""
     head = ("target", "inputs", "inputs a second", "corpus", "finds")
     return table(head, (row.cells() for row in rows))
 
@@ -120,7 +118,6 @@ def growth() -> str:
 
 
 def regenerate(names: Sequence[str]) -> None:
-    """Make the seeds again."""
     for name in names:
         seeds: list[bytes] = importlib.import_module(f"tests.lab.fuzz.{name}").seeds()
         write(CORPUS, name, [Case("seed", seed) for seed in seeds])

@@ -39,7 +39,6 @@ _FILE_HEADER = 24
 
 @cache
 def tools() -> Tools:
-    """tshark, looked for once."""
     return find_tools()
 
 
@@ -108,7 +107,6 @@ def _records(data: bytes) -> Iterator[int]:
 
 
 def traffic() -> list[Sent]:
-    """A packet of each kind."""
     asked = [*syn(SCANNER, 22, 23), *syn(SCANNER6, 22), *udp(SCANNER, 9), *udp(SCANNER6, 9)]
     return [*refused(asked[:3]), *asked[3:], *map(icmp_unreachable, asked[3:])]
 

@@ -116,7 +116,6 @@ class Columns:
         self._sensor = Sensor()
 
     def __call__(self, data: bytes) -> None:
-        """Try one input."""
         self._sensor.check(data)
         if len(self._sensor.inputs) >= _INPUTS:
             done, self._sensor = self._sensor, self._sensor.next()

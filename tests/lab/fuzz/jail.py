@@ -59,7 +59,6 @@ class JailReader:
         """The regular expressions of each mode, as fail2ban compiles them."""
 
     def read(self, lines: list[str]) -> dict[str, list[Found]]:
-        """What each mode sees in each line."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(lines) + "\n")
         self._process.stdin.flush()

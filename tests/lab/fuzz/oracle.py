@@ -20,7 +20,6 @@ Check = Callable[[Any], bool]
 
 
 def line_of(event: Event) -> bytes:
-    """The line as it stands in the log."""
     (line,) = log_lines([event])
     return line
 

@@ -36,7 +36,6 @@ def block(kind: int, body: bytes, length: int | None = None, trailer: int | None
 
 
 def option(code: int, content: bytes, length: int | None = None) -> bytes:
-    """An option of a block."""
     size = len(content) if length is None else length
     return struct.pack("<HH", code, size) + content + b"\0" * (-len(content) % 4)
 
@@ -46,7 +45,6 @@ END = option(0, b"")
 
 
 def interface(*options: bytes, link: int = 1, snap: int = 65_535) -> bytes:
-    """An interface of a pcapng file."""
     return block(1, struct.pack("<HHI", link, 0, snap) + b"".join(options) + (END if options else b""))
 
 

@@ -26,12 +26,10 @@ class Alone:
         self._last = b""
 
     def __call__(self, data: bytes) -> None:
-        """Try one."""
         self._last = data
         self._check(data)
 
     def reproduction(self) -> bytes:
-        """The last one."""
         return self._last
 
 

@@ -17,7 +17,6 @@ from tests.lab.support import program
 
 
 def main(words: Sequence[str]) -> int:
-    """Live the day."""
     parser = program.parser("ordinary", __doc__)
     parser.add_argument("--minutes", type=float, default=60, help="how long the 24 hours take")
     parser.add_argument("--captures", type=Path, help="directory with index.csv, whose innocent captures are played")

@@ -35,7 +35,6 @@ class Accounts:
             raise AssertionError(done.stderr)
 
     def read(self) -> dict[str, Account]:
-        """The account of each population by its name."""
         listed = self._host.run("nft", "--json", "list", "table", "inet", _TABLE)
         entries: list[dict[str, Any]] = json.loads(listed.stdout)["nftables"]
         counters = {entry["counter"]["name"]: entry["counter"]["packets"] for entry in entries if "counter" in entry}

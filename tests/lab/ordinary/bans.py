@@ -20,7 +20,6 @@ class Ban:
 
 
 def read(database: Path) -> list[Ban]:
-    """The bans in the order of time."""
     query = "SELECT jail, ip, min(timeofban), data, count(*) FROM bans GROUP BY jail, ip ORDER BY min(timeofban)"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         rows = connection.execute(query).fetchall()

@@ -28,7 +28,6 @@ class Line:
     writer: asyncio.StreamWriter
 
     async def ask(self, path: str = "/") -> None:
-        """Send a request."""
         self.writer.write(f"GET {path} HTTP/1.1\r\nHost: ordinary.example\r\n\r\n".encode())
         await self.writer.drain()
 
@@ -40,7 +39,6 @@ class Line:
         await patient(self.reader.readexactly(int(size[1]) if size else 0))
 
     async def close(self) -> None:
-        """Close in good order."""
         self.writer.close()
         with lenient():
             await patient(self.writer.wait_closed())

@@ -39,7 +39,6 @@ class Day:
         return max(fewest, round(in_an_hour * self.minutes / 60))
 
     async def until(self, hour: float) -> None:
-        """Sleep until that hour."""
         await asyncio.sleep(self.left(hour))
 
     async def spread(self, first: float, last: float, count: int) -> AsyncIterator[int]:

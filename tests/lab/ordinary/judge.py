@@ -22,7 +22,6 @@ class Who:
     scored: bool = True
 
     def may_be_banned(self, jail: str) -> bool:
-        """Whether this jail is right to ban them."""
         return _JAILS.get(self.meant) == jail
 
 
@@ -43,7 +42,6 @@ class Register:
         self._album = playlist
 
     def who(self, address: str) -> Who:
-        """Whom an address belongs to."""
         for one in self._populations:
             if one.owns(address):
                 return Who(one.name, one.meant)
@@ -58,7 +56,6 @@ class Register:
 
 
 def judged(lived: Lived, register: Register) -> list[Judged]:
-    """Judge every ban."""
     found = []
     for ban in lived.bans:
         who = register.who(ban.address)

@@ -36,11 +36,9 @@ class Network:
         self.ends = (self.host, self.world, self.scanners, self.lan, self.recording)
 
     def place(self, name: str) -> Host:
-        """The namespace of that name."""
         return next(end for end in self.ends if end.role == name)
 
     def build(self) -> None:
-        """Make the namespaces and wire them up."""
         for one in (*self.ends, self.switch):
             namespaces.ip("netns", "add", one.namespace)
             namespaces.ip("-n", one.namespace, "link", "set", "lo", "up")

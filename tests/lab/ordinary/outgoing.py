@@ -24,11 +24,9 @@ class _Answers(asyncio.DatagramProtocol):
         self._count = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Answer."""
         self._count += 1
         delay = _LATE_SECONDS if self._count % 4 == 0 else 0.01
         asyncio.get_running_loop().call_later(delay, self._transport.sendto, data, addr)

@@ -56,7 +56,6 @@ def tcp(
     ttl: int = 57,
     ip_id: int = 0,
 ) -> bytes:
-    """A TCP segment in its packet."""
     words = (20 + len(options)) // 4
 
     def segment(checksum: int) -> bytes:

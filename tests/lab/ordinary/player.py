@@ -23,11 +23,9 @@ class Player:
         self._thread = threading.Thread(target=self._play, daemon=True)
 
     def start(self) -> None:
-        """Begin in time."""
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end."""
         self._thread.join(seconds)
         if self._thread.is_alive():
             self.failed = "tcpreplay did not come to an end"

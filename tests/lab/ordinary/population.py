@@ -49,15 +49,12 @@ class Population:
     meant: Meant = Meant.NOBODY
 
     def address(self, number: int) -> str:
-        """The IPv4 address of that number."""
         return str(ip_network(self.networks[0])[number])
 
     def address6(self, number: int) -> str:
-        """The IPv6 address of that number."""
         return str(ip_network(self.networks[-1])[number])
 
     def owns(self, address: str) -> bool:
-        """Whether an address is one of theirs."""
         one = ip_address(address)
         return any(one in ip_network(network) for network in self.networks)
 

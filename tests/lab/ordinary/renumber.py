@@ -64,7 +64,6 @@ class Numbers:
         return None if found is None else (found[0], str(ip_address(found[1])))
 
     def addresses(self) -> list[str]:
-        """Every address that was given."""
         return [str(ip_address(packed)) for packed in self._known]
 
     def _next(self, size: int) -> bytes:

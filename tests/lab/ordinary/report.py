@@ -27,7 +27,6 @@ _ONE = 1
 
 
 def page(lived: Lived, populations: Sequence[Population], judgements: Sequence[Judged], wrong: list[str]) -> str:
-    """The whole page."""
     speed = 24 * 60 / lived.day.minutes
     register = Register(populations, lived.playlist)
     parts = [

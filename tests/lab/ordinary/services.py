@@ -64,7 +64,6 @@ class AuthLog(own_dev.Syslog):
         super().__init__(folder / "devlog")
 
     def close(self) -> None:
-        """No more lines."""
         super().close()
         self._file.close()
 
@@ -92,7 +91,6 @@ class Services:
         self._nginx.wait(30)
 
     def start_nginx(self) -> None:
-        """Start it again."""
         self._nginx = self._start_nginx()
 
     def stop_sshd(self) -> None:
@@ -101,11 +99,9 @@ class Services:
         self._sshd.wait(30)
 
     def start_sshd(self) -> None:
-        """Start it again."""
         self._sshd = self._start_sshd()
 
     def close(self) -> None:
-        """End both."""
         self._nginx.terminate()
         self._sshd.terminate()
         self.auth.close()
@@ -117,7 +113,6 @@ class Services:
         return requests, self.auth.written.read_text().count("]: Accepted publickey")
 
     def evidence(self) -> str:
-        """What a person would look at first."""
         texts = [path.read_text()[-2000:] for path in self.folder.glob("*.err")]
         return "\n".join([*texts, self.auth.written.read_text()[-2000:]])
 

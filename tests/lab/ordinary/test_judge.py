@@ -35,7 +35,6 @@ LINE = (
 
 
 def lived(*bans: tuple[str, str], playlist: recordings.Playlist | None = None) -> Lived:
-    """A day with these bans."""
     accounts = {one.name: Account(frozenset(CAME.get(one.name, ("198.18.2.1",))), 1, 1) for one in EVERYBODY}
     return Lived(
         day=Day(0, 60),

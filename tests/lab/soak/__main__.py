@@ -34,7 +34,6 @@ def _live(minutes: int) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Measure both, show and write the tables."""
     parser = program.parser("soak", __doc__)
     parser.add_argument("--hours", type=int, default=24, help="simulated; 0 leaves this part out")
     parser.add_argument("--minutes", type=int, default=20, help="live; 0 leaves this part out")

@@ -19,12 +19,10 @@ class Quarter:
 
     @property
     def cost_us(self) -> float:
-        """CPU microseconds for each packet."""
         return self.cpu_seconds * 1e6 / max(1, self.packets)
 
     @property
     def peak_bytes(self) -> int:
-        """The memory of all programs together."""
         return sum(self.peaks.values())
 
 

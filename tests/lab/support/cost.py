@@ -51,11 +51,9 @@ class Meter:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look a last time."""
         self._over.set()
         self._thread.join()
 

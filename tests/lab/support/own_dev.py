@@ -38,7 +38,6 @@ class Syslog:
         self._reader.start()
 
     def close(self) -> None:
-        """No more lines."""
         self._over.set()
         self._reader.join()
         self._socket.close()

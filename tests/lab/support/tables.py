@@ -19,7 +19,6 @@ def count(number: float) -> str:
 
 
 def mebibytes(size: int) -> str:
-    """A size in MiB."""
     return f"{size / _MEBI:,.0f}"
 
 

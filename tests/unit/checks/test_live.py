@@ -65,15 +65,12 @@ class Capture:
         self.sent: list[set[str]] = []
 
     def send(self, names: Iterable[str]) -> None:
-        """Note the interfaces."""
         self.sent.append(set(names))
 
     def wait(self, timeout_seconds: float) -> None:
-        """There is always something to read."""
         assert timeout_seconds > 0
 
     def read(self) -> list[str]:
-        """The next line."""
         return [line for line in [next(self._lines, "")] if line]
 
 

@@ -11,12 +11,10 @@ from tests.support.needs import require_tool
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """The command, in this process."""
     return Command(monkeypatch, capfd)
 
 
 @pytest.fixture
 def capture(tmp_path: Path) -> Path:
-    """A capture with a scan in it."""
     require_tool("tshark")
     return write_pcap(tmp_path / "x.pcap", refused(syn(SCANNER, *range(20, 40))), visit("198.51.100.7", 80))

@@ -50,7 +50,6 @@ class Sensor:
         self.made.append(self)
 
     def run(self) -> None:
-        """Run for no time at all."""
         self.announce(list(self.settings.interfaces))
 
 

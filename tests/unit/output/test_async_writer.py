@@ -28,7 +28,6 @@ class Slow:
         self.threads: set[int] = set()
 
     def write(self, item: int) -> None:
-        """Take an item when the gate is open."""
         self.threads.add(threading.get_ident())
         self.attempts += 1
         assert self.gate.wait(60)
@@ -37,7 +36,6 @@ class Slow:
         self.written.append(item)
 
     def close(self) -> None:
-        """Count the calls."""
         self.closed += 1
         if self.close_error is not None:
             raise self.close_error

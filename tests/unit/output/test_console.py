@@ -52,7 +52,6 @@ class Gone(io.StringIO):
     error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Fail, or keep the text."""
         if self.error is not None:
             raise self.error
         return super().write(text)

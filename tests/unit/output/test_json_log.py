@@ -265,7 +265,6 @@ class Tight:
         monkeypatch.setattr(os, "ftruncate", self.ftruncate)
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Write as much as there is room for."""
         if not self.room:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         done = self._write(descriptor, data[: self.room])
@@ -273,7 +272,6 @@ class Tight:
         return done
 
     def ftruncate(self, _descriptor: int, _length: int) -> None:
-        """Fail."""
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 

@@ -17,11 +17,9 @@ class Kept:
         self.is_closed = False
 
     def write(self, event: Event) -> None:
-        """Keep the event."""
         self.events.append(event)
 
     def close(self) -> None:
-        """Remember the call."""
         self.is_closed = True
 
 
@@ -33,7 +31,6 @@ class Broken(Kept):
         self._error = error
 
     def write(self, event: Event) -> None:
-        """Fail."""
         super().write(event)
         raise self._error
 

@@ -52,7 +52,6 @@ def seen(log: Path, *events: Event, at: float = 60) -> Overview:
 
 
 def evidence_of(seen: Overview) -> EvidenceEvent:
-    """The evidence of the only ban."""
     ((shown,),) = (jail.bans for jail in seen.fail2ban.jails)
     assert shown.evidence is not None
     return shown.evidence

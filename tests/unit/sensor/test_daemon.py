@@ -41,7 +41,6 @@ class Sensor:
         self.announced: list[list[str]] = []
 
     def run(self, *steps: Step) -> Sensor:
-        """Run over these steps."""
         self.captures.steps = iter(steps)
         pipeline = Pipeline(self.settings, self.host.state)
         Daemon(
@@ -61,12 +60,10 @@ class Sensor:
 
     @property
     def states(self) -> list[tuple[str, str]]:
-        """The states and reasons of the status lines."""
         return [(status.state, status.reason) for status in statuses(self.outputs.events)]
 
     @property
     def verdicts(self) -> list[str]:
-        """The verdicts of the scan lines."""
         return [scan.verdict for scan in scans(self.outputs.events)]
 
     def refuse(self, times: int) -> Step:

@@ -19,12 +19,10 @@ class Reporting:
         self.reporter = StatusReporter(self.pipeline, self.captures, self.outputs, self.clock)
 
     def feed(self, *given: str) -> None:
-        """Packets come."""
         for _ in self.pipeline.feed(given):
             pass
 
     def after(self, seconds: float) -> list[tuple[str, str]]:
-        """The lines of the tick at this time."""
         before = len(self.outputs.events)
         self.clock.passed = seconds
         self.reporter.tick()

@@ -19,13 +19,11 @@ class Clock:
     now = 1000.0
 
     def __call__(self) -> float:
-        """Stand in for time.monotonic."""
         return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of this test."""
     made = Clock()
     monkeypatch.setattr(time, "monotonic", made)
     return made

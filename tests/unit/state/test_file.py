@@ -46,7 +46,6 @@ def loaded(path: Path) -> bytes | None:
 
 
 def beside(path: Path) -> list[str]:
-    """The files in its folder."""
     return sorted(one.name for one in path.parent.iterdir())
 
 

@@ -30,7 +30,6 @@ def alarms(events: list[Event]) -> list[ScanEvent]:
 
 
 def others(count: int) -> list[str]:
-    """Addresses of other hosts."""
     return [f"198.51.{100 + nth // 250}.{1 + nth % 250}" for nth in range(count)]
 
 
