@@ -14,14 +14,8 @@ PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 # The core has no messages; the others hold patterns, sample lines and the texts of other pages.
 OTHER_TEXTS = (
     *("core/*", "core/*/*", "events/*", "config/settings.py", "config/reference.py", "fail2ban/samples.py"),
-    *(
-        "output/console.py",
-        "report/terminal.py",
-        "capture/bpf.py",
-        "capture/worker.py",
-        "privsep/launcher.py",
-        "privsep/sandbox.py",
-    ),
+    *("output/console.py", "report/terminal.py", "capture/bpf.py"),
+    *("capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
 )
 # Three words in a row make a sentence of a string.
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")

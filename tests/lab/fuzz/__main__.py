@@ -59,16 +59,7 @@ def fuzz(name: str, inputs: int, seconds: int, finds: Path) -> Row:
         for nth, case in enumerate(read(CORPUS, name) + read(REGRESSIONS, name)):
             (corpus / f"{nth:04}").write_bytes(case.data)
         before = len(read(finds, name))
-        words = [
-            sys.executable,
-            "-m",
-            "tests.lab.fuzz.worker",
-            name,
-            str(inputs),
-            str(seconds),
-            str(corpus),
-            str(finds),
-        ]
+        words = [sys.executable, "-m", "tests.lab.fuzz.worker", name, *map(str, (inputs, seconds, corpus, finds))]
         said = Path(place, "said")
         began = time.monotonic()
         with said.open("wb") as file:

@@ -16,7 +16,7 @@ from portsentry_py.capture.toolchain import Tools, find_tools
 from portsentry_py.errors import InputError
 from portsentry_py.sensor.replay import Replay
 from tests.lab.fuzz.oracle import check_line, check_sentences, line_of
-from tests.lab.fuzz.trial import Alone, Raw
+from tests.lab.fuzz.trial import Raw
 from tests.support.build import (
     HOME,
     SCANNER,
@@ -61,14 +61,6 @@ def check_file(path: Path) -> int:
     for sentence in player.summary.damage:
         check_sentences(sentence, 1)
     return player.summary.packets
-
-
-def start() -> Alone:
-    """The target as the fuzzer calls it."""
-    return Alone(check)
-
-
-replay = check
 
 
 def mutated(data: bytes, random: Random, raw: Raw) -> bytes:

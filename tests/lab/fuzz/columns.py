@@ -25,7 +25,7 @@ from portsentry_py.core.sighting import Sighting
 from portsentry_py.events.model import to_record
 from portsentry_py.sensor.status_reporter import status_event
 from tests.lab.fuzz.oracle import check_line, is_canonical, line_of
-from tests.lab.fuzz.trial import Raw
+from tests.lab.fuzz.trial import Raw, Trial
 from tests.scenarios.families import SCENARIOS
 from tests.support.bounds import held_within
 from tests.support.build import FRIEND, HOME, HOST, HOST6, NO_HOME, SCANNER, SCANNER6, START_US, US, strict
@@ -54,16 +54,11 @@ _FIELDS = {title: nth for nth, (title, _) in enumerate(COLUMNS)}
 _FIELD_LIMITS = tuple(
     {
         "time_us": 253_402_300_799_000_000,
-        "proto": 255,
-        "src_port": 65_535,
-        "dest_port": 65_535,
-        "flags": 255,
-        "seq": (1 << 32) - 1,
-        "ack": (1 << 32) - 1,
-        "window": 65_535,
         "header_bytes": 60,
-        "ttl": 255,
         "vlan": 4095,
+        **dict.fromkeys(("proto", "flags", "ttl"), 255),
+        **dict.fromkeys(("src_port", "dest_port", "window"), 65_535),
+        **dict.fromkeys(("seq", "ack"), (1 << 32) - 1),
     }.get(name)
     for name in Packet._fields
 )
@@ -109,10 +104,11 @@ class Sensor:
         return Sensor(self._situation + 1)
 
 
-class Columns:
-    """The target as the fuzzer calls it."""
+class Columns(Trial):
+    """Inputs that go to one sensor, one after the other."""
 
     def __init__(self) -> None:
+        super().__init__(check)
         self._sensor = Sensor()
 
     def __call__(self, data: bytes) -> None:
@@ -149,7 +145,7 @@ def fails(data: bytes, situation: int) -> bool:
     return False
 
 
-def replay(data: bytes) -> None:
+def check(data: bytes) -> None:
     """An input by itself, in every situation."""
     for situation in range(len(_SITUATIONS)):
         sensor = Sensor(situation)
@@ -172,28 +168,9 @@ _ODD_ADDRESSES = (
     *("02:00:00:00:00:01", "Broadcast", "", "203.0.113.9,192.0.2.1", "203.0.113.9\x1b[31m", "64:ff9b::1"),
 )
 _PROTOS = (
-    "6",
-    "17",
-    "1",
-    "58",
-    "132",
-    "47",
-    "4,6",
-    "41,58",
-    "0,6",
-    "44,17",
-    "47,6",
-    "50",
-    "255",
-    "256",
-    "-6",
-    "",
+    *("6", "17", "1", "58", "132", "47", "4,6", "41,58", "0,6", "44,17", "47,6", "50", "255", "256", "-6", ""),
     # as tshark 3.6 prints them
-    "TCP",
-    "UDP",
-    "IPIP,TCP",
-    "Destination Options for IPv6,ICMPv6",
-    "Unassigned",
+    *("TCP", "UDP", "IPIP,TCP", "Destination Options for IPv6,ICMPv6", "Unassigned"),
 )
 _MORE_VALUES = ("", "0", "1", "False", "True", "Not set", "Set", "No", "Yes", "0,0", "0,1", "185", "1480")
 _PORTS = (0, 1, 7, 11, 19, 22, 23, 53, 67, 80, 123, 443, 1023, 1024, 8080, 32_768, 33_434, 40_000, 65_535)
@@ -204,11 +181,6 @@ _IDS = ("0x0000", "0xd431", "0xd431 (54321)", "", "0x1,0x2", "-0x1", "y", "0xfff
 _TIMES = ("", "0", "-1.5", "1.5.5", "nan", "inf", "1e300", "9999999999.999999", "253402300799.999999", "1_0.0")
 _FLAGS = (SYN, SYN, SYN | ACK, RST, RST | ACK, FIN, FIN | ACK, 0, 0x29, 0xFF, ACK, SYN | FIN)
 _CUTS = ("\xe2\x80\xa6", ",", " ", "..", "zz", "…".encode().decode("latin-1"))
-
-
-def start() -> Columns:
-    """The target as the fuzzer calls it."""
-    return Columns()
 
 
 def mutated(data: bytes, random: Random, raw: Raw) -> bytes:
@@ -262,9 +234,7 @@ def _other_cell(cells: list[str], random: Random, raw: Raw) -> Iterable[list[str
         "iface": _INTERFACES,
         "vlan": _NUMBERS,
         "id": _IDS,
-        "offset": _MORE_VALUES,
-        "more": _MORE_VALUES,
-        "whole": _MORE_VALUES,
+        **dict.fromkeys(("offset", "more", "whole"), _MORE_VALUES),
     }
     title = COLUMNS[at][0]
     if title == "data":

@@ -11,7 +11,7 @@ from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import ConfigError
 from tests.lab.fuzz.oracle import check_sentences
-from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
+from tests.lab.fuzz.trial import CONTROLS, Raw
 from tests.support.build import US
 from tests.support.paths import ROOT
 
@@ -51,63 +51,17 @@ def check_settings(section: object) -> None:
             text.encode()
 
 
-def start() -> Alone:
-    """The target as the fuzzer calls it."""
-    return Alone(check)
-
-
-replay = check
-
 _SCALARS = (
-    *(
-        "",
-        "0",
-        "1",
-        "-1",
-        "8",
-        "70000",
-        "0x50",
-        "0o17",
-        "017",
-        "0b11",
-        "1_0",
-        "1:30",
-        "1:1:1.5",
-        "1e3",
-        ".nan",
-        "-.inf",
-    ),
+    *("", "0", "1", "-1", "8", "70000", "0x50", "0o17", "017"),
+    *("0b11", "1_0", "1:30", "1:1:1.5", "1e3", ".nan", "-.inf"),
     *("true", "off", "~", "auto", "first", "2026-11-20", "2026-02-31", "0001-01-01T00:00:00+14:00", "192.0.2.1"),
     *("192.0.2.0/24", "192.0.2.1/24", "2001:db8::/32", "2001:20", "::ffff:1.2.3.4", "fe80::1%eth0", "8000-8010"),
     *("10-1", "0-65535", "eth0", "/a/b", "-", "<<", "=", "*a", "&a x", "!!int ''", "!!float ''", "!!bool x"),
     *("!!timestamp x", "!!binary x", "!!null x", "!!set {a}", "!!omap [a: b]", "!!pairs [a: b]", "!!python/name:os.x"),
-    *(
-        "!<tag:yaml.org,2002:int> ''",
-        "!!str {=: a}",
-        "[",
-        "{",
-        "]",
-        "}",
-        "[[]]",
-        "{a: {b: 1}}",
-        "? a",
-        "- a",
-        "|",
-        ">-",
-    ),
-    *(
-        '"\\e[31m"',
-        '"\\ud800"',
-        '"\\0"',
-        '"\\u202e"',
-        '"\\U00110000"',
-        '"\\x9b"',
-        "'''",
-        "# x",
-        "%YAML 9.9",
-        "---",
-        "...",
-    ),
+    *("!<tag:yaml.org,2002:int> ''", "!!str {=: a}", "[", "{"),
+    *("]", "}", "[[]]", "{a: {b: 1}}", "? a", "- a", "|", ">-"),
+    *('"\\e[31m"', '"\\ud800"', '"\\0"', '"\\u202e"', '"\\U00110000"'),
+    *('"\\x9b"', "'''", "# x", "%YAML 9.9", "---", "..."),
 )
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from portsentry_py.fail2ban.pack import MODES, NETWORK_MODE, pack_files
 from portsentry_py.fail2ban.samples import modes_for, samples
 from tests.lab.fuzz.oracle import check_line
-from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
+from tests.lab.fuzz.trial import CONTROLS, Raw
 from tests.support.paths import CASES
 
 PYTHON = "/usr/bin/python3"  # fail2ban's own
@@ -128,25 +128,10 @@ def _is_ours(line: str) -> bool:
     return True
 
 
-def start() -> Alone:
-    """The target as the fuzzer calls it."""
-    return Alone(check)
-
-
-replay = check
-
 _VALUES: tuple[object, ...] = (
     *("ban", "watch", "none", "inbound", "outbound", "distributed", "trap", "192.0.2.66", "2001:db8:66::1"),
-    *(
-        "::ffff:192.0.2.66",
-        "192.0.2.0/24",
-        "2001:db8:66::/64",
-        "0.0.0.0/0",
-        "x" * 81,
-        "scan",
-        "",
-        "192.0.2.66,192.0.2.67",
-    ),
+    *("::ffff:192.0.2.66", "192.0.2.0/24", "2001:db8:66::/64"),
+    *("0.0.0.0/0", "x" * 81, "scan", "", "192.0.2.66,192.0.2.67"),
     *(0, 1, -1, 1 << 62, True, False, None, [], list(range(16)), ["192.0.2.66"], {"src_ip": "192.0.2.66"}),
     *CONTROLS,
 )
@@ -200,29 +185,18 @@ def adversarial(size: int) -> list[str]:
     line = next(sample.line for sample in samples() if sample.modes >= {NETWORK_MODE})
     head, tail = line.split(',"state"')[0], ',"dest_port":23,"src_net":"203.0.113.0/24","schema":1}'
     address = json.loads(line)["src_ip"]
-    return (
-        [
-            (head + unit * (size // len(unit)) + end)
-            for unit in (
-                ',"a":1',
-                ',"a":"x"',
-                ',"a":[1]',
-                ',"dest_port":1',
-                ',"a":"',
-                '"',
-                ",",
-                "a",
-                '{"timestamp":"',
-                ",[",
-            )
-            for end in ("", tail, "\\")
-        ]
-        + [
-            line.replace(address, unit * (size // len(unit)))
-            for unit in ("1", "1.", ":", "f:", "0:", "::ffff:", "1.1.1.1:")
-        ]
-        + [line.replace("2026", unit * (size // len(unit))) for unit in ("2026-", "2", '{"timestamp":"2026')]
-    )
+    units = (',"a":1', ',"a":"x"', ',"a":[1]', ',"dest_port":1', ',"a":"', '"', ",", "a", '{"timestamp":"', ",[")
+    addresses = ("1", "1.", ":", "f:", "0:", "::ffff:", "1.1.1.1:")
+    years = ("2026-", "2", '{"timestamp":"2026')
+
+    def long(unit: str) -> str:
+        return unit * (size // len(unit))
+
+    return [
+        *(head + long(unit) + end for unit in units for end in ("", tail, "\\")),
+        *(line.replace(address, long(unit)) for unit in addresses),
+        *(line.replace("2026", long(unit)) for unit in years),
+    ]
 
 
 def growth(size: int = 160_000) -> list[tuple[str, float]]:

@@ -14,7 +14,7 @@ from portsentry_py.sensor.replay import Replay
 from tests.lab.fuzz.columns import mutated as other_line
 from tests.lab.fuzz.oracle import check_line, check_sentences, line_of
 from tests.lab.fuzz.store import CORPUS, read
-from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
+from tests.lab.fuzz.trial import CONTROLS, Raw
 from tests.support.build import HOME, strict
 
 SEPARATOR = b"\xff\xfe\xff"
@@ -43,14 +43,6 @@ def check(data: bytes) -> None:
             check_sentences(str(error), 1)
         for sentence in player.summary.damage:
             check_sentences(sentence, 1)
-
-
-def start() -> Alone:
-    """The target as the fuzzer calls it."""
-    return Alone(check)
-
-
-replay = check
 
 
 def mutated(data: bytes, random: Random, raw: Raw) -> bytes:

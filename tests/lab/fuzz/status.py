@@ -18,7 +18,7 @@ from portsentry_py.report.log_reader import read_tail
 from portsentry_py.report.overview import overview
 from portsentry_py.report.terminal import render
 from tests.lab.fuzz.oracle import check_text
-from tests.lab.fuzz.trial import CONTROLS, Alone, Raw
+from tests.lab.fuzz.trial import CONTROLS, Raw
 from tests.support.build import START_US
 from tests.support.fake_fail2ban import FakeClient
 from tests.support.paths import CASES
@@ -57,13 +57,6 @@ def check(data: bytes) -> None:
         console.print(part)
     check_text(output.getvalue())
 
-
-def start() -> Alone:
-    """The target as the fuzzer calls it."""
-    return Alone(check)
-
-
-replay = check
 
 _VALUES: tuple[object, ...] = (
     *("", "ban", "ignore", "203.0.113.9", "fe80::1%\x1b[31m", "0.0.0.0/0", "9999-12-31T23:59:59.999999Z"),

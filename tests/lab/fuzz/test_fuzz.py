@@ -20,7 +20,7 @@ from tests.lab.fuzz import __main__ as program
 from tests.lab.fuzz import columns, configuration, oracle, status, worker
 from tests.lab.fuzz.store import CORPUS, HERE, REGRESSIONS, Case, read, write
 from tests.lab.fuzz.targets import TARGETS
-from tests.lab.fuzz.trial import Alone, changed
+from tests.lab.fuzz.trial import Trial, changed
 from tests.support.build import SCANNER, no_deadline, syn
 from tests.support.needs import require_tool
 
@@ -42,7 +42,7 @@ def test_every_seed_is_dealt_with(name: str) -> None:
     cases = read(CORPUS, name)
     assert cases
     for case in cases:
-        target(name).replay(case.data)
+        target(name).check(case.data)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_every_seed_is_dealt_with(name: str) -> None:
     [pytest.param(name, case, id=f"{name}: {case.why}") for name in TARGETS for case in read(REGRESSIONS, name)],
 )
 def test_what_was_found_is_mended(name: str, case: Case) -> None:
-    target(name).replay(case.data)
+    target(name).check(case.data)
 
 
 def test_the_cases_are_small_and_of_targets_that_exist() -> None:
@@ -98,7 +98,7 @@ def test_any_log(data: bytes) -> None:
 @no_deadline
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
-    for check in (columns.replay, configuration.check, status.check):
+    for check in (columns.check, configuration.check, status.check):
         check(data)
 
 
@@ -106,7 +106,7 @@ def test_any_bytes(data: bytes) -> None:
 def test_a_few_of_the_slow_ones(name: str) -> None:
     module, random = target(name), Random(7)  # noqa: S311 - the same each time
     for seed in [case.data for case in read(CORPUS, name)][:5]:
-        module.replay(module.mutated(seed, random, lambda some: changed(some, random)))
+        module.check(module.mutated(seed, random, lambda some: changed(some, random)))
 
 
 @pytest.mark.parametrize("name", sorted(set(TARGETS) - {"columns"}))  # those take tshark a quarter of a minute
@@ -180,7 +180,7 @@ def test_each_place_that_raises_is_kept_once(tmp_path: Path, capsys: pytest.Capt
         if data.startswith(b"b"):
             raise KeyError
 
-    finds = worker.Finds(tmp_path, "x", Alone(check))
+    finds = worker.Finds(tmp_path, "x", Trial(check))
     for data in (b"c", b"a1", b"a2", b"b\xff"):
         finds.check(data)
     assert [case.data for case in read(tmp_path, "x")] == [b"a1", b"b\xff"]

@@ -2,24 +2,13 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
 
 Raw = Callable[[bytes], bytes]
 """Makes other bytes of some."""
 
 
-class Trial(Protocol):
-    """Inputs are tried one after the other."""
-
-    def __call__(self, data: bytes) -> None:
-        """Raise whatever it is that is wrong."""
-
-    def reproduction(self) -> bytes:
-        """An input that, by itself, fails as the last one did."""
-
-
-class Alone:
-    """A trial of inputs that do not depend on each other."""
+class Trial:
+    """Inputs are tried one after the other, and do not depend on each other."""
 
     def __init__(self, check: Callable[[bytes], None]) -> None:
         self._check = check
@@ -30,6 +19,7 @@ class Alone:
         self._check(data)
 
     def reproduction(self) -> bytes:
+        """An input that, by itself, fails as the last one did."""
         return self._last
 
 

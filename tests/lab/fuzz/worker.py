@@ -71,7 +71,7 @@ def main(words: list[str]) -> None:
     target = TARGETS[name]
     with _instrumented(target):
         module = importlib.import_module(f"tests.lab.fuzz.{name}")
-    check = Finds(Path(finds), name, module.start()).check
+    check = Finds(Path(finds), name, getattr(module, "Columns", lambda: Trial(module.check))()).check
     limits = Limits(int(inputs), int(seconds))
     search = _guided if target.modules else _blind
     search(module, target, check, limits, Path(corpus))
