@@ -8,6 +8,7 @@ import pytest
 
 from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_tool
+from tests.support.running import ran, run
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # fail2ban is installed there, not in our environment
 SAMPLES = Path(__file__).parent / "failjson" / "portsentry-py"
@@ -18,12 +19,7 @@ def fail2ban_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The installed fail2ban in the layout of its source tree, which its runner needs, with our files."""
     runner = require_tool("fail2ban-testcases")
     tree = tmp_path_factory.mktemp("fail2ban")
-    package = subprocess.run(
-        [SYSTEM_PYTHON, "-c", "import fail2ban; print(fail2ban.__path__[0])"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
+    package = run(SYSTEM_PYTHON, "-c", "import fail2ban; print(fail2ban.__path__[0])").strip()
     shutil.copytree(package, tree / "fail2ban", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree("/etc/fail2ban", tree / "config")
     # The runner writes into its own folder, so it must be a copy.
@@ -36,14 +32,8 @@ def fail2ban_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_samples(tree: Path, samples: str) -> subprocess.CompletedProcess[str]:
     (tree / "fail2ban/tests/files/logs/portsentry-py").write_text(samples, encoding="utf-8")
-    done = subprocess.run(
-        [SYSTEM_PYTHON, "bin/fail2ban-testcases", "--no-network", "--no-gamin", "testSampleRegexsPORTSENTRY-PY"],
-        cwd=tree,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    options = ("--no-network", "--no-gamin", "testSampleRegexsPORTSENTRY-PY")
+    done = ran(SYSTEM_PYTHON, "bin/fail2ban-testcases", *options, folder=tree)
     assert "Ran 1 test " in done.stderr, done.stdout + done.stderr
     return done
 

@@ -2,7 +2,6 @@
 
 import configparser
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from portsentry_py.errors import ConfigError, UsageError
 from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_root, require_tool
 from tests.support.paths import ROOT
+from tests.support.running import ran, run
 
 CONFIG = ROOT / "config"
 UNIT = CONFIG / "portsentry-py.service"
@@ -34,20 +34,14 @@ def _directives(name: str) -> list[list[str]]:
 
 
 def _systemd_version() -> int:
-    done = subprocess.run([require_tool("systemd-analyze"), "--version"], capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[1])
+    return int(run(require_tool("systemd-analyze"), "--version").split()[1])
 
 
 def test_the_unit_is_little_exposed() -> None:
     """The score of systemd: 0 is nothing at all, 10 is root without any restriction."""
     if _systemd_version() < _OFFLINE_SINCE:
         pytest.skip("this systemd cannot judge a unit that is not installed")
-    done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=yes", "--no-pager", UNIT],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran("systemd-analyze", "security", "--offline=yes", "--no-pager", UNIT)
     score = re.search(r"exposure level for portsentry-py.service: ([\d.]+)", done.stdout)
     assert score is not None, done.stderr
     print(f"systemd-analyze security: {score[1]}")
@@ -60,16 +54,12 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     text = UNIT.read_text(encoding="utf-8")
     installed = tmp_path / UNIT.name
     installed.write_text(text.replace("/usr/bin/portsentry-py", "/bin/true"), encoding="utf-8")
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", installed], capture_output=True, text=True, check=False
-    )
+    done = ran("systemd-analyze", "verify", "--man=no", installed)
     about_us = [line for line in done.stderr.splitlines() if "portsentry-py" in line]
     assert not about_us
     broken = tmp_path / "broken.service"
     broken.write_text(text.replace("ProtectHome=", "ProtectHomes="), encoding="utf-8")
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", broken], capture_output=True, text=True, check=False
-    )
+    done = ran("systemd-analyze", "verify", "--man=no", broken)
     assert "ProtectHomes" in done.stderr, "a typing error would not be seen"
 
 
@@ -124,9 +114,7 @@ def test_the_jail_reads_what_the_sensor_writes() -> None:
 def test_systemd_creates_the_user(tmp_path: Path) -> None:
     require_root()
     (tmp_path / "etc").mkdir()
-    subprocess.run(
-        [require_tool("systemd-sysusers"), f"--root={tmp_path}", CONFIG / "portsentry-py.sysusers"], check=True
-    )
+    run(require_tool("systemd-sysusers"), f"--root={tmp_path}", CONFIG / "portsentry-py.sysusers")
     passwd = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
     (ours,) = [line for line in passwd if line[0] == USER]
     assert ours[5:] == ["/var/lib/portsentry-py", "/usr/sbin/nologin"]
@@ -152,12 +140,7 @@ def test_systemd_creates_the_log(tmp_path: Path, before: str) -> None:
     elif before != "missing":
         log.write_text("a line\n")
         log.chmod(0o666 if before == "open_to_all" else 0o640)
-    done = subprocess.run(
-        [require_tool("systemd-tmpfiles"), "--create", f"--root={tmp_path}", CONFIG / "portsentry-py.tmpfiles"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran(require_tool("systemd-tmpfiles"), "--create", f"--root={tmp_path}", CONFIG / "portsentry-py.tmpfiles")
     assert (victim.stat().st_uid, oct(victim.stat().st_mode & 0o777)) == (0, "0o600")
     if before == "link":
         return

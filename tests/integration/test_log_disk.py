@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +17,11 @@ from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.json_log import FileSink, StreamSink
 from tests.support.build import SCANNER, connections, log_lines, refused, strict, syn, watch
 from tests.support.build import connection_events as events
-from tests.support.disk import fill, frozen, run, small_disk
+from tests.support.disk import fill, frozen, small_disk
 from tests.support.needs import require_tool
 from tests.support.other_users import NOBODY, nobody, shared_folder
 from tests.support.paths import ROOT
+from tests.support.running import run, run_python
 from tests.support.waiting import wait_for
 
 BURST = 5000
@@ -102,7 +101,7 @@ def test_a_broken_file_system_that_is_mounted_anew_gets_every_line(
     with small_disk(tmp_path) as disk:
         log = disk / "log"
         run("mount", "-o", "remount,errors=remount-ro", disk)
-        device = subprocess.check_output(["findmnt", "-no", "SOURCE", disk], text=True).strip()
+        device = run("findmnt", "-no", "SOURCE", disk).strip()
         trigger = Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error")
         sink = AsyncWriter(FileSink(log), str(log))
         given = list(numbered(5))
@@ -160,20 +159,12 @@ def test_the_end_of_the_program_does_not_wait_for_a_full_pipe() -> None:
     """
     reader, writer = os.pipe()
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            check=False,
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            timeout=120,
-            cwd=ROOT,
-        )
+        done = run_python(script, stdout=writer)
     finally:
         os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         *whole, _half = pipe.read().split(b"\n")
     before, lost = map(int, done.stderr.splitlines()[-1].split())
-    assert done.returncode == 0
     assert 0 < before < lost
     assert [json.loads(line)["src_port"] for line in whole] == list(range(len(whole)))
     assert len(whole) + lost == 12_000
@@ -225,7 +216,7 @@ class Burst:
             self.rotations += 1
 
 
-def logrotate(folder: Path, *how: str) -> Callable[[], None]:
+def logrotate(folder: Path, *how: str) -> Callable[[], object]:
     """The real one, which rotates a log in this folder whenever it is called."""
     require_tool("logrotate")
     plan = folder / "plan"

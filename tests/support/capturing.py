@@ -1,7 +1,6 @@
 """A dumpcap of the tests' own, beside the sensor's."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from tests.support.namespaces import IFACE, Host
 from tests.support.needs import require_tool
+from tests.support.running import ran
 from tests.support.waiting import wait_for
 
 # A frame of a type that is free for experiments (IEEE 802.3): no filter for IP lets it through.
@@ -57,6 +57,4 @@ def capturing(host: Host, path: Path, *options: str, iface: str = IFACE) -> Iter
 
 def packets_in(path: Path) -> int:
     """How many packets a capture holds; it may still be written."""
-    command = [require_tool("capinfos"), "-M", "-T", "-r", "-c", str(path)]
-    told = subprocess.run(command, check=False, capture_output=True, text=True).stdout
-    return int(told.split("\t")[-1])
+    return int(ran(require_tool("capinfos"), "-M", "-T", "-r", "-c", path).stdout.split("\t")[-1])

@@ -1,17 +1,11 @@
 """File systems of a test's own, which can be filled, frozen and broken."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.needs import require_root, require_tool, unsupported
-
-
-def run(*words: object) -> None:
-    """Run a program that must succeed."""
-    done = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, f"{words}: {done.stderr}"
+from tests.support.running import ran, run
 
 
 @contextmanager
@@ -21,7 +15,7 @@ def mounted(image: Path, place: Path, size_bytes: int, *options: object) -> Iter
     with image.open("wb") as file:
         file.truncate(size_bytes)
     run(require_tool("mkfs.ext4"), "-q", "-F", *options, image)
-    done = subprocess.run(["mount", "-o", "loop", image, place], check=False, capture_output=True, text=True)
+    done = ran("mount", "-o", "loop", image, place)
     if done.returncode:
         unsupported(f"this machine cannot mount a file: {done.stderr}")  # many containers
     try:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from portsentry_py.fail2ban.installer import install
 from portsentry_py.fail2ban.samples import event_line
 from tests.support.namespaces import Host
+from tests.support.running import run
 from tests.support.waiting import wait_for
 
 PYTHON = "/usr/bin/python3"  # fail2ban's own: a tree needs no more than its standard library
@@ -58,10 +59,7 @@ class Fail2ban:
         return ["env", f"PYTHONPATH={self.tree}", PYTHON, f"{self.tree}/bin/{name}"]
 
     def version(self) -> str:
-        done = subprocess.run(
-            [*self.program("fail2ban-client"), "--version"], capture_output=True, text=True, check=True
-        )
-        return done.stdout.split()[1].removeprefix("v")
+        return run(*self.program("fail2ban-client"), "--version").split()[1].removeprefix("v")
 
 
 DEBIAN = Fail2ban("Debian", Path("/etc/fail2ban"))

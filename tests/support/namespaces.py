@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from tests.support.running import ran, run
+
 _PEERS = Path(__file__).with_name("peers.py")
 NAMESPACES = Path("/run/netns")
 IFACE = "eth0"
@@ -55,9 +57,11 @@ class Host:
 
     def run(self, *command: str | Path, seconds: float = 120, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command to its end, with this text as its input; the caller judges the exit code."""
-        return subprocess.run(
-            self.inside(*command), input=text, capture_output=True, text=True, timeout=seconds, check=False
-        )
+        return ran(*self.inside(*command), seconds=seconds, text=text)
+
+    def pids(self) -> set[int]:
+        """The process ids in the namespace."""
+        return set(map(int, run("ip", "netns", "pids", self.namespace).split()))
 
     def set_kernel(self, script: str) -> None:
         """Run shell commands that write below /proc/sys.
@@ -192,15 +196,12 @@ def sweep() -> None:
 
 def remove(namespace: str) -> None:
     """Take a host down, with every process in it."""
-    inside = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, timeout=30, check=False)
-    for pid in inside.stdout.split():
+    for pid in ran("ip", "netns", "pids", namespace).stdout.split():
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
-    subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, timeout=30, check=False)
+    ran("ip", "netns", "delete", namespace)
 
 
 def ip(*words: str) -> None:
     """Set up the network; anything but success is a failure."""
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=30, check=False)
-    if done.returncode != 0:
-        raise AssertionError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    run("ip", *words)

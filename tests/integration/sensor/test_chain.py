@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from tests.support.fail2ban_server import Fail2banServer, scan_line
 from tests.support.namespaces import Lab
 from tests.support.peers import HTTP_PORT, SSH_PORT
 from tests.support.processes import all_ended
+from tests.support.running import run
 from tests.support.scanning import PORTS, nmap, scan_from
-from tests.support.sensor import CAPTURE_TOOLS, Line, Sensor
+from tests.support.sensor import CAPTURE_TOOLS, RUN, Line, Sensor
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.wire
@@ -196,15 +196,7 @@ def test_a_replay_says_what_was_said_live(lab: Lab, start_sensor: StartSensor, t
 
 def _replay(lab: Lab, sensor: Sensor, capture: Path) -> str:
     homes = [word for home in (*lab.target.ipv4, *lab.target.ipv6) for word in ("--home", home)]
-    replayed = subprocess.run(
-        [sys.executable, "-m", "portsentry_py", "replay", str(capture), "-c", str(sensor.config), *homes],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert replayed.returncode == 0, replayed.stderr
-    return replayed.stdout
+    return run(sys.executable, *RUN, "replay", capture, "-c", sensor.config, *homes)
 
 
 def _events(text: str) -> list[str]:

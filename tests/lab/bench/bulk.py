@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.bench.programs import Counts, RunningSensor
-from tests.lab.support.cost import metered, processes_in, spent
+from tests.lab.support.cost import metered, spent
 from tests.lab.support.tables import count, table
 from tests.support.namespaces import Host, Lab, opened
 from tests.support.needs import require_tool
@@ -75,9 +75,9 @@ def measure(seconds: int, loads: Sequence[Load] = LOADS) -> list[Row]:
 
 def _flow(lab: Lab, load: Load, seconds: int) -> Row:
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-        before = processes_in(lab.target)
+        before = lab.target.pids()
         running = RunningSensor(lab.target, Path(folder), load.settings)
-        with metered(processes_in(lab.target) - before) as meter:
+        with metered(lab.target.pids() - before) as meter:
             time.sleep(min(seconds, _SETTLE_SECONDS))
             used, begun = meter.cpu(), time.monotonic()
             bits = _client(lab.visitor, lab.target.ipv4[0], load.client, seconds)

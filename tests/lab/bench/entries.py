@@ -12,7 +12,6 @@ are asked for. Hash tables grow in powers of two, so SHARE, the part of each lim
 import gc
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ from tests.lab.bench.lines import Sender
 from tests.lab.bench.saturation import FullTables
 from tests.lab.support.cost import metered
 from tests.lab.support.tables import count, mebibytes, table
-from tests.support.paths import ROOT
+from tests.support.running import run
 from tests.support.waiting import wait_for
 
 SHARE = 8
@@ -143,17 +142,7 @@ def measure(share: int = SHARE, worst_share: int = WORST_SHARE) -> Costs:
 
 
 def _in_a_process(*numbers: int) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, *map(str, numbers)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_PATIENCE_SECONDS,
-        cwd=ROOT,
-    )
-    if done.returncode != 0:
-        raise AssertionError(done.stderr)
-    return json.loads(done.stdout)
+    return json.loads(run(sys.executable, "-m", __name__, *numbers, seconds=_PATIENCE_SECONDS))
 
 
 def idle() -> int:

@@ -1,6 +1,5 @@
 """A scan inside a flood: whether it is found, when, and whether the counts add up."""
 
-import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
@@ -10,12 +9,12 @@ from typing import Any
 
 from tests.lab.bench.programs import RunningSensor
 from tests.lab.bench.tail import first_bans
-from tests.lab.support.cost import metered, processes_in
+from tests.lab.support.cost import metered
 from tests.lab.support.tables import count, counters, table
 from tests.lab.support.wiretap import tapped
 from tests.support import tcpreplay
 from tests.support.namespaces import Lab, opened
-from tests.support.needs import require_tool
+from tests.support.running import fields
 from tests.support.tcpreplay import Sent
 from tests.support.workloads import flood
 
@@ -76,10 +75,10 @@ def measure(per_second: int, seconds: int) -> Outcome:
         packets = per_second * seconds
         capture = tcpreplay.recorded(folder / "flood.pcap", lab.visitor, lab.target, flood, packets)
         tap = folder / "scan.pcapng"
-        before = processes_in(lab.target)
+        before = lab.target.pids()
         running = RunningSensor(lab.target, folder, {})
         stack.callback(running.sensor.stop)
-        meter = stack.enter_context(metered(processes_in(lab.target) - before))
+        meter = stack.enter_context(metered(lab.target.pids() - before))
         # What the sensor's filter lets through of what the scanner sends and gets.
         what = f"host {lab.scanner.ipv4[0]} and tcp and tcp[13] & {_FLAGS} != 0x10"
         stack.enter_context(tapped(lab.scanner, tap, what))
@@ -113,17 +112,7 @@ def _scan(lab: Lab) -> None:
 
 
 def _seen(tap: Path, seconds: float) -> Scan:
-    fields = ("frame.time_epoch", "tcp.flags", "tcp.dstport", "tcp.srcport")
-    words = [word for field in fields for word in ("-e", field)]
-    done = subprocess.run(
-        [require_tool("tshark"), "-n", "-r", tap, "-T", "fields", *words],
-        capture_output=True,
-        text=True,
-        # The file may still be written: that its end is cut is no error.
-        check=False,
-        timeout=120,
-    )
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    rows = fields(tap, ("frame.time_epoch", "tcp.flags", "tcp.dstport", "tcp.srcport"))
     served = {port for _, flags, _, port in rows if int(flags, 16) & 0x12 == 0x12}
     # A probe that nmap repeats is one attempt.
     probes = {tuple(ends) for _, flags, *ends in rows if int(flags, 16) & 0xFF == _SYN_ONLY}

@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from tests.lab.bench.programs import INSTALLED, SENSOR, Counts, Program
-from tests.lab.support.cost import metered, processes_in, spent
+from tests.lab.support.cost import metered, spent
 from tests.lab.support.tables import count, mebibytes, micros, table
 from tests.support import tcpreplay
 from tests.support.namespaces import Host, Lab, opened
@@ -102,7 +102,7 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
     """Let one program watch the first packets of a capture, named after their kind, at one rate."""
     target = lab.target
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
-        before = processes_in(target)
+        before = target.pids()
         with program.started(target, Path(name)) as running, metered(_newcomers(target, before)) as meter:
             meter.wait_until_quiet(_PATIENCE_SECONDS, program.nap_seconds)
             meter.weigh_anew()
@@ -122,7 +122,7 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
 
 def _newcomers(host: Host, before: set[int]) -> set[int]:
     """Whoever was started enters the host's namespace a moment later."""
-    return wait_for(lambda: processes_in(host) - before, "the program to start")
+    return wait_for(lambda: host.pids() - before, "the program to start")
 
 
 def installed() -> list[Program]:

@@ -16,6 +16,7 @@ from tests.lab.support.cost import metered
 from tests.lab.support.tables import count, mebibytes, table
 from tests.support import frames
 from tests.support.frames import Link
+from tests.support.running import run
 from tests.support.workloads import REPLAYED, TARGET, Frames
 
 _PER_SECOND = 10_000
@@ -139,10 +140,7 @@ def pyshark(packets: int) -> Pyshark:
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
         kind = next(iter(REPLAYED.values()))
         capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
-        done = subprocess.run(
-            [sys.executable, "-c", _PYSHARK, capture], capture_output=True, text=True, check=True, timeout=600
-        )
-    read, seconds = done.stdout.split()
+        read, seconds = run(sys.executable, "-c", _PYSHARK, capture, seconds=600).split()
     return Pyshark(int(read), float(seconds))
 
 

@@ -14,6 +14,7 @@ from typing import IO
 
 from tests.lab.boot import tree as trees
 from tests.support import namespaces
+from tests.support.running import ran
 from tests.support.sensor import Line
 from tests.support.waiting import wait_for
 
@@ -111,14 +112,7 @@ class Machine:
 
     def run(self, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine, as root; the caller judges the exit code."""
-        return subprocess.run(
-            ["nsenter", "-t", str(self.init), "-m", "-u", "-i", "-n", "-p", "--", *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        return ran("nsenter", "-t", self.init, "-m", "-u", "-i", "-n", "-p", "--", *command, seconds=seconds)
 
     def told(self, *command: str, seconds: float = 120) -> str:
         """What a command in the machine prints; one that fails is a failure."""

@@ -2,10 +2,10 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from tests.support.paths import DOCS, ROOT
+from tests.support.running import run
 
 SOURCE = "/usr/local/src/portsentry-py"
 IFACE = "wire0"
@@ -59,7 +59,7 @@ def prepare(source: Path, tree: Path) -> None:
     Raises:
         AssertionError: a command in the tree failed; its output is told.
     """
-    subprocess.run(["cp", "-a", "--reflink=auto", source, tree], check=True)
+    run("cp", "-a", "--reflink=auto", source, tree, seconds=600)
     bundle = tree / _CERTIFICATES.relative_to("/")
     inside(tree, "apt-get update -qq")
     inside(tree, f"apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 {' '.join(_PACKAGES)}")
@@ -85,21 +85,15 @@ def steps() -> list[str]:
 
 def inside(tree: Path, script: str) -> None:
     """Run a script in the tree, which is not booted, with this machine's network."""
-    done = subprocess.run(
-        [
-            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "-D", tree),
-            # The package systemd may bring a resolver of its own, which does not run here.
-            "--resolv-conf=replace-host",
-            *("--setenv=DEBIAN_FRONTEND=noninteractive", f"--setenv=PIP_CERT={_CERTIFICATES}"),
-            *("--setenv=PIP_DEFAULT_TIMEOUT=180", "--setenv=SYSTEMD_OFFLINE=1"),
-            *("sh", "-euc", script),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+    run(
+        *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "-D", tree),
+        # The package systemd may bring a resolver of its own, which does not run here.
+        "--resolv-conf=replace-host",
+        *("--setenv=DEBIAN_FRONTEND=noninteractive", f"--setenv=PIP_CERT={_CERTIFICATES}"),
+        *("--setenv=PIP_DEFAULT_TIMEOUT=180", "--setenv=SYSTEMD_OFFLINE=1"),
+        *("sh", "-euc", script),
+        seconds=3600,
     )
-    assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 def _write(tree: Path, name: str, text: str) -> None:

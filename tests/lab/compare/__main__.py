@@ -7,7 +7,6 @@ scanlogd and psad take part where they are installed. Needs root.
 
 import contextlib
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from tests.lab.compare.techniques import EDGES, PLAIN, TECHNIQUES, Technique
 from tests.lab.compare.watcher import Absent, Watcher
 from tests.lab.support import program
 from tests.support.namespaces import Lab, opened
+from tests.support.running import ran
 from tests.support.waiting import wait_for
 
 _SCAN_SECONDS = 300
@@ -127,16 +127,10 @@ def _scan(lab: Lab, technique: Technique, decoys: Sequence[str]) -> None:
 
 
 def _versions(portsentry: Path | None) -> str:
-    packages = ["scanlogd", "psad", "nmap"]
-    found = []
-    for package in packages:
-        done = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${Package} ${Version}", package], capture_output=True, text=True, check=False
-        )
-        found.append(done.stdout or package)
+    packages = ("scanlogd", "psad", "nmap")
+    found = [ran("dpkg-query", "-W", "-f", "${Package} ${Version}", name).stdout or name for name in packages]
     if portsentry is not None:
-        done = subprocess.run([portsentry, "--version"], capture_output=True, text=True, check=False)
-        found.append(" ".join(done.stdout.lower().split()[:2]))
+        found.append(" ".join(ran(portsentry, "--version").stdout.lower().split()[:2]))
     return f"Versions of the peers: {', '.join(found)}."
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.support.disk import mounted, run
+from tests.support.disk import mounted
+from tests.support.running import run
 
 _MEMORY = "64m"
 _DISK_BYTES = 32 << 20

@@ -13,7 +13,8 @@ from typing import BinaryIO
 from tests.lab.faults.disks import disk, inserted, memory
 from tests.lab.faults.fault import Fault, Observed, Stage
 from tests.lab.faults.scene import Sender, playing
-from tests.support.disk import fill, frozen, run
+from tests.support.disk import fill, frozen
+from tests.support.running import run
 from tests.support.waiting import wait_for
 
 _NAME = "portsentry.log"

@@ -1,12 +1,12 @@
 """The IP packets of a capture file, whatever its link type."""
 
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.support import pcap
+from tests.support.running import ran
 
 _NULL, _ETHERNET, _RAW, _COOKED, _COOKED2, _IPV4, _IPV6 = 0, 1, 101, 113, 276, 228, 229
 _IP = (b"\x08\x00", b"\x86\xdd")
@@ -36,9 +36,7 @@ def read(path: Path) -> list[Framed]:
     """
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.pcap"
-        done = subprocess.run(
-            ["editcap", "-F", "pcap", path, plain], capture_output=True, text=True, timeout=120, check=False
-        )
+        done = ran("editcap", "-F", "pcap", path, plain)
         if not plain.exists() or not plain.stat().st_size:
             reason = done.stderr.strip().splitlines()
             raise UnusableCaptureError(reason[-1].strip() if reason else "editcap gave no reason")

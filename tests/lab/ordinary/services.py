@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.lab.ordinary.network import HOST
 from tests.lab.support import own_dev
 from tests.support.namespaces import Host
+from tests.support.running import run
 from tests.support.waiting import wait_for
 
 BIG_BYTES = 8_000_000
@@ -134,11 +135,11 @@ class Services:
 def _prepare(folder: Path) -> None:
     """Write keys, settings and pages."""
     for name in ("host_key", "login_key"):
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
-    _run(
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name)
+    run(
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
         *("-subj", "/CN=ordinary.example", "-days", "2"),
-        *("-keyout", str(folder / "web.key"), "-out", str(folder / "web.crt")),
+        *("-keyout", folder / "web.key", "-out", folder / "web.crt"),
     )
     (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
     (folder / "sshd.conf").write_text(_SSHD.format(folder=folder))
@@ -149,7 +150,3 @@ def _prepare(folder: Path) -> None:
     web.mkdir()
     (web / "index.html").write_bytes(b"x" * _PAGE_BYTES)
     (web / "big").write_bytes(b"x" * BIG_BYTES)
-
-
-def _run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, timeout=60)

@@ -1,7 +1,6 @@
 """What some processes and their children cost: CPU seconds of each program, and memory of them all."""
 
 import contextlib
-import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -9,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import psutil
-
-from tests.support.namespaces import Host
 
 _CPU_SECONDS = 0.05
 _TREE_SECONDS = 0.5
@@ -138,14 +135,6 @@ def metered(roots: Iterable[int], skips: Skips = _nobody) -> Iterator[Meter]:
 def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     """The CPU seconds between two looks, by program."""
     return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
-
-
-def processes_in(host: Host) -> set[int]:
-    """The process ids in the host's namespace."""
-    done = subprocess.run(
-        ["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=True, timeout=30
-    )
-    return {int(pid) for pid in done.stdout.split()}
 
 
 def _name(process: psutil.Process) -> str:

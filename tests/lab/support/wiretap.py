@@ -1,6 +1,5 @@
 """What a host sent, and when: a capture beside the sensor, by the kernel's own clock."""
 
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from tests.support.namespaces import IFACE, Host
 from tests.support.needs import require_tool
+from tests.support.running import fields
 from tests.support.waiting import wait_for
 
 
@@ -30,11 +30,7 @@ def tapped(host: Host, path: Path, what: str) -> Iterator[None]:
 
 def sent(path: Path) -> dict[str, list[float]]:
     """The moments, in seconds since 1970, of each address's segments that dumpcap has written so far."""
-    words = ("-n", "-r", path, "-T", "fields", "-e", "frame.time_epoch", "-e", "ip.src")
-    # The file may still be written: that its end is cut is no error.
-    done = subprocess.run([require_tool("tshark"), *words], capture_output=True, text=True, check=False, timeout=300)
     found: defaultdict[str, list[float]] = defaultdict(list)
-    for line in done.stdout.splitlines():
-        moment, address = line.split("\t")
+    for moment, address in fields(path, ("frame.time_epoch", "ip.src")):
         found[address].append(float(moment))
     return found

@@ -1,6 +1,5 @@
 """Each error is one sentence and its own exit code, and `--help` explains both."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.support.command import Command, fails
 from tests.support.needs import require_tool
 from tests.support.other_users import unprivileged
 from tests.support.programs import fake_capture_tools
+from tests.support.running import ran, run_python
 
 
 def exit_codes(error: type[errors.PortsentryError] = errors.PortsentryError) -> Iterator[int]:
@@ -125,18 +125,11 @@ def test_what_a_command_raises_becomes_its_exit_code(
 def test_a_command_imports_no_library_that_it_does_not_use() -> None:
     script = "import sys; from portsentry_py.cli.main import main; main()"
     heavy = "print(sorted({'pydantic', 'psutil', 'rich', 'orjson'} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: {heavy})\n{script}", "schema"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    done = run_python(f"import atexit, sys; atexit.register(lambda: {heavy})\n{script}", "schema")
     assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_module_runs_as_the_command_does() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "portsentry_py", "--version"], check=False, capture_output=True, text=True
-    )
+    done = ran(sys.executable, "-m", "portsentry_py", "--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert __version__ in done.stdout

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.support.command import Command, fails
 from tests.support.disk import fill, small_disk
 from tests.support.needs import require_root, require_tool
 from tests.support.other_users import unprivileged
+from tests.support.running import ran
 
 
 def test_standard_output_gets_event_lines_alone(command: Command, capture: Path) -> None:
@@ -129,14 +129,7 @@ def test_a_full_disk_is_73(command: Command, capture: Path, tmp_path: Path, more
 
 def test_a_full_standard_output_is_73(capture: Path) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "portsentry_py", "replay", capture],
-            check=False,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-        )
+        done = ran(sys.executable, "-m", "portsentry_py", "replay", capture, stdout=full.fileno())
     assert done.returncode == 73
     assert "standard output" in done.stderr
     assert "No space left on device); make room" in done.stderr
@@ -157,16 +150,9 @@ def test_an_output_without_permission_is_77(
 
 def test_a_reader_that_leaves_is_no_error(capture: Path) -> None:
     big = write_pcap(capture.parent / "big.pcap", [probe for last in range(250) for probe in scan(last)])
+    settings = [f"--unset={name}" for name in os.environ if name.startswith("PORTSENTRY_")]
     script = f"{sys.executable} -m portsentry_py replay '{big}' | head -n 1"
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PORTSENTRY_")}
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", script],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=60,
-    )
+    done = ran("env", *settings, "bash", "-o", "pipefail", "-c", script)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
 

@@ -2,12 +2,12 @@
 
 import configparser
 import shutil
-import subprocess
 from pathlib import Path
 
 from portsentry_py.fail2ban.installer import install
 from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_tool
+from tests.support.running import run
 
 
 def test_the_filter_comes_before_the_jail_that_needs_it() -> None:
@@ -32,7 +32,7 @@ def test_no_jail_inherits_a_default_that_breaks_it(tmp_path: Path) -> None:
         + "".join(f"[{name}]\nenabled = true\n" for name in jails)
     )
 
-    dump = subprocess.run([client, "-c", str(etc), "-d"], check=True, capture_output=True, text=True, timeout=60).stdout
+    dump = run(client, "-c", etc, "-d")
 
     for name in ["portsentry", *jails]:
         assert f"['add', '{name}', 'auto']" in dump

@@ -2,9 +2,6 @@
 
 import io
 import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
 
@@ -13,7 +10,7 @@ from portsentry_py.events.model import Event
 from portsentry_py.output.console import ConsoleSink, readable
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import SCANNER, SCANNER6, US, micros, refused, strict, syn, watch
-from tests.support.paths import ROOT
+from tests.support.running import run_python
 
 
 def events(source: str = SCANNER) -> list[Event]:
@@ -89,16 +86,7 @@ def test_a_stopped_terminal_blocks_neither_the_sensor_nor_its_end() -> None:
     """
     leader, follower = os.openpty()
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            check=False,
-            stdout=follower,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            cwd=ROOT,
-        )
+        run_python(script, stdout=follower)
     finally:
         os.close(leader)
         os.close(follower)
-    assert done.returncode == 0, done.stderr

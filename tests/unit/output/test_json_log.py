@@ -5,9 +5,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +17,7 @@ from portsentry_py.events.model import Event
 from portsentry_py.output import log_file
 from portsentry_py.output.json_log import FileSink, StreamSink, open_log
 from tests.support.build import SCANNER, connection_events, connections, log_lines, strict, syn, watch
-from tests.support.paths import ROOT
+from tests.support.running import run_python
 
 
 def run_sensor(log: Path, *given: Event) -> None:
@@ -232,9 +229,7 @@ def limited(tmp_path: Path, limit: int, before: str = "") -> tuple[bytes, bytes]
         Path(sys.argv[3]).write_bytes(full)
     """
     log, copy = tmp_path / "log", tmp_path / "copy"
-    command = [sys.executable, "-c", textwrap.dedent(script), str(log), str(limit), str(copy)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    run_python(script, log, limit, copy)
     return copy.read_bytes(), log.read_bytes()
 
 

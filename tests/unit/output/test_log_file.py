@@ -10,9 +10,10 @@ import pytest
 from portsentry_py.errors import OutputError, PermissionDenied, PortsentryError
 from portsentry_py.output import log_file
 from portsentry_py.output.log_file import examine, open_log, replacing
-from tests.support.disk import fill, run, small_disk
+from tests.support.disk import fill, small_disk
 from tests.support.needs import require_root
 from tests.support.other_users import NOBODY, as_nobody, shared_folder
+from tests.support.running import run
 
 
 @pytest.fixture
