@@ -43,12 +43,14 @@ def test_a_frozen_log_gets_what_was_seen_meanwhile(lab: Lab, tmp_path: Path) -> 
         assert (last["state"], last["packets_dropped"], last["lines_lost"]) == ("stopped", 0, 0)
 
 
-def test_a_pipe_that_nobody_reads_stops_neither_the_capture_nor_its_end(lab: Lab) -> None:
+def test_a_pipe_that_nobody_reads_stops_neither_the_capture_nor_its_end(lab: Lab, tmp_path: Path) -> None:
     """Standard output and error are one pipe, as under Docker; a pipe of 4 KiB is full after six lines."""
+    config = tmp_path / "portsentry.yaml"
+    config.write_text(f"state: {tmp_path / 'state'}\n", encoding="utf-8")
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, TINY_PIPE)
     with os.fdopen(reader, "rb") as pipe:
-        command = (sys.executable, *RUN, "run", "-i", IFACE, "--log", "-")
+        command = (sys.executable, *RUN, "run", "-c", str(config), "-i", IFACE, "--log", "-")
         with os.fdopen(writer, "w") as end:
             process = lab.target.start(*command, stdout=end.fileno(), stderr=end)
         try:
