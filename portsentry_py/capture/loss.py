@@ -151,11 +151,12 @@ class LossAccounting:
         """A capture has ended, and all its lines have arrived.
 
         Args:
-            dropped: packets that it dropped, according to dumpcap.
+            dropped: packets that it dropped, according to dumpcap. Some of them lay in a queue of its own when it
+                ended, so a capture that runs already may still deliver them.
             taken_over: whether another one runs already; otherwise, packets that pass from now on are missed.
         """
         self.dropped += max(0, dropped - self._presumed_dropped)
-        self._presumed_dropped = max(0, self._presumed_dropped - dropped)
+        self._presumed_dropped = max(dropped if taken_over else 0, self._presumed_dropped - dropped)
         self._correct_presumed()
         self._runs = taken_over
 

@@ -454,6 +454,18 @@ def test_a_handover_leaves_no_gap() -> None:
     assert wire.account == (6, 2, 0, 0)
 
 
+def test_packets_that_dumpcap_had_not_written_are_no_losses_if_the_next_capture_has_them() -> None:
+    wire = Wire()
+    wire.passes(6)
+    wire.dropped = 2  # flushed when it ended, in dumpcap's words
+    wire.is_taken_over(4)
+    assert wire.account == (4, 2, 0, 0)
+    wire.delivers(2)
+    wire.settle()
+    assert wire.account == (6, 0, 0, 0)
+    assert wire.loss.seen == 6
+
+
 def test_a_packet_that_only_the_old_filter_passes_is_no_loss() -> None:
     wire = Wire()
     wire.passes(4)
