@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from portsentry_py.capture.commands import environment, tshark_command
+from portsentry_py.capture.commands import tshark_command
 from portsentry_py.capture.process_pipe import ProcessPipe
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.capture.worker import reason_in
@@ -34,7 +34,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
     limit = max(_ALWAYS_ALLOWED_PACKETS, size) if head.startswith(_GZIP) else float("inf")
     try:
         # An absolute path, because a name that begins with a dash would be an option.
-        pipe = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()))], environment())
+        pipe = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()))])
     except OSError as error:
         raise CaptureError(f"cannot start tshark: {error.strerror}; raise the limit (ulimit).") from error
     count = 0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from portsentry_py.capture.commands import dumpcap_commands, environment, tshark_command
+from portsentry_py.capture.commands import dumpcap_commands, tshark_command
 from portsentry_py.capture.toolchain import INSTALL, Tools
 from portsentry_py.capture.worker import Worker
 from portsentry_py.config.settings import Capture
@@ -49,20 +49,17 @@ class LiveCapture:
         self._next_read = 0.0
         try:
             for command in dumpcap_commands(tools.dumpcap, describe(interfaces), served_udp, settings):
-                worker = Worker(
-                    command, tshark_command(tools.tshark, "-"), environment(), starter=launcher.capture, decode=decode
-                )
-                self._workers.append(worker)
+                tshark = tshark_command(tools.tshark, "-")
+                self._workers.append(Worker(command, tshark, starter=launcher.capture, decode=decode))
         except OSError as error:
             self.stop()
             raise _not_started(error, names) from error
         deadline = time.monotonic() + _START_SECONDS
+        self._readable = select.poll()
         for worker in self._workers:
             if not worker.wait_until_capturing(deadline):
                 self.stop()
                 raise _refused(worker, names)
-        self._readable = select.poll()
-        for worker in self._workers:
             self._readable.register(worker, select.POLLIN)
 
     def start_tshark(self) -> None:

@@ -127,12 +127,7 @@ class LossAccounting:
             self._early += 1
 
     def capture_started(self, now: float, time: float) -> None:
-        """A capture has started; call `update_count` first.
-
-        Args:
-            now: as everywhere.
-            time: the same moment in the packets' clock, seconds since 1970.
-        """
+        """A capture has started, at `time` (seconds since 1970) in the packets' clock; call `update_count` first."""
         self._settle_start()
         if self._base is None:
             self._base = self._counted - self.received
@@ -148,12 +143,10 @@ class LossAccounting:
             self._pending_at_start = None
 
     def capture_ended(self, dropped: int, *, taken_over: bool = False) -> None:
-        """A capture has ended, and all its lines have arrived.
+        """A capture has ended, which dropped these packets according to dumpcap, and all its lines have arrived.
 
-        Args:
-            dropped: packets that it dropped, according to dumpcap. Some of them lay in a queue of its own when it
-                ended, so a capture that runs already may still deliver them.
-            taken_over: whether another one runs already; otherwise, packets that pass from now on are missed.
+        Some of them lay in a queue of its own when it ended, so a capture that runs already may still deliver them.
+        If no other one has taken over, packets that pass from now on are missed.
         """
         self.dropped += max(0, dropped - self._presumed_dropped)
         self._presumed_dropped = max(dropped if taken_over else 0, self._presumed_dropped - dropped)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
+from portsentry_py.capture.commands import environment
 from portsentry_py.privsep.client import Launched
 
 # Also the size of the pipes: they hold a burst, and few reads empty them.
@@ -31,8 +32,6 @@ class ProcessPipe:
     """`first | last`, or `last` alone; delivers the lines that the last one prints.
 
     Args:
-        commands: one or two argument lists.
-        environment: of the processes that we start ourselves.
         starter: starts the first one instead of us.
         hold_back: do not start the last one before `start_last`.
 
@@ -41,12 +40,7 @@ class ProcessPipe:
     """
 
     def __init__(
-        self,
-        commands: Sequence[Sequence[str]],
-        environment: dict[str, str],
-        *,
-        starter: Starter | None = None,
-        hold_back: bool = False,
+        self, commands: Sequence[Sequence[str]], *, starter: Starter | None = None, hold_back: bool = False
     ) -> None:
         self._selector = selectors.EpollSelector()
         self._errors = [b""] * len(commands)
@@ -55,7 +49,6 @@ class ProcessPipe:
         """Whether the last one has closed its output, and all of it was read."""
         self._killed = False
         self._terminated = float("-inf")
-        self._environment = environment
         self._processes: list[Child] = []
         self._input = os.open(os.devnull, os.O_RDONLY)
         self._streams = {self._input}
@@ -112,7 +105,7 @@ class ProcessPipe:
             stdin=self._input,
             stdout=output,
             stderr=errors,
-            env=self._environment,
+            env=environment(),
             # Ctrl-C in a terminal must not reach it: it ends when we say so, after it has printed all.
             start_new_session=True,
         )

@@ -31,22 +31,13 @@ _DUMPCAP, _TSHARK = 0, 1
 class Worker:
     """One run of dumpcap and tshark, which ends when either does.
 
-    Args:
-        environment: of tshark.
-        starter: starts dumpcap.
-        decode: start tshark now, not with `start_tshark`.
+    `starter` starts dumpcap. Without `decode`, tshark starts with `start_tshark`.
     """
 
     def __init__(
-        self,
-        dumpcap: Sequence[str],
-        tshark: Sequence[str],
-        environment: dict[str, str],
-        *,
-        starter: Starter | None = None,
-        decode: bool = True,
+        self, dumpcap: Sequence[str], tshark: Sequence[str], *, starter: Starter | None = None, decode: bool = True
     ) -> None:
-        self._pipe = ProcessPipe([dumpcap, tshark], environment, starter=starter, hold_back=not decode)
+        self._pipe = ProcessPipe([dumpcap, tshark], starter=starter, hold_back=not decode)
         self._early: list[str] = []
         self._received, self._lag = float("-inf"), 0.0
         self._last_lines: dict[str, str] | None = None

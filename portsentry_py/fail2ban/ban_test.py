@@ -38,10 +38,7 @@ def ban_and_unban(client: Fail2banClient, address: str) -> tuple[str, ...]:
 
     Raises:
         UsageError: the address is not reserved for documentation (RFC 5737, RFC 3849).
-        NotInstalled: fail2ban is missing, or every program that lists the kernel's rules.
-        NotAnswering: fail2ban does not run.
-        JailNotLoaded: the jail is not loaded.
-        PermissionDenied: fail2ban answers only root.
+        NotInstalled, NotAnswering, JailNotLoaded, PermissionDenied: no ban was tried.
         Fail2banError: the address was blocked before, or its rule did not come or did not go.
     """
     address = _documentation_address(address)

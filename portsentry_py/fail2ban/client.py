@@ -68,8 +68,7 @@ def server_version() -> str:
     """The version of the installed fail2ban, such as `1.0.2`; empty if it names none.
 
     Raises:
-        Fail2banError: fail2ban is not installed, or does not work.
-        PermissionDenied: the user may not run it.
+        Fail2banError, PermissionDenied: as `run`.
     """
     found = re.search(r"v(\d[\w.]*)", run("fail2ban-server", "--version"))
     return found[1] if found else ""

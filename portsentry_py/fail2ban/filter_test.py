@@ -32,11 +32,7 @@ class ModeResult:
 
 
 def run_all_modes() -> list[ModeResult]:
-    """Tests each mode of the shipped filter, whether it is installed or not.
-
-    Raises:
-        Fail2banError: fail2ban-regex is missing or does not work.
-    """
+    """Tests each mode of the shipped filter, whether it is installed or not; raises as `run_mode`."""
     files, lines = pack_files(), samples()
     return [run_mode(mode, files, lines) for mode in MODES]
 

@@ -44,11 +44,7 @@ class AsyncWriter(Generic[T]):
 
     At most 10,000 items wait; an event takes about 1.5 KB, so that is 15 MB. When the queue is full, the
     oldest item is dropped. `lost` counts every item that was not written. What ends the thread, OutputEnded
-    mostly, is raised by each later call.
-
-    Args:
-        writer: the writer, which the thread alone uses and closes.
-        name: its name in diagnostics.
+    mostly, is raised by each later call. Diagnostics call the writer by its `name`.
     """
 
     def __init__(self, writer: Writer[T], name: str) -> None:

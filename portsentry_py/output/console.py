@@ -17,8 +17,7 @@ class ConsoleSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         # rich only formats: its own printing keeps what a terminal did not take, and exits on a broken pipe.
-        self._text = io.StringIO()
-        self._console = Console(file=self._text, force_terminal=stream.isatty(), highlight=False)
+        self._console = Console(file=io.StringIO(), force_terminal=stream.isatty(), highlight=False)
 
     def write(self, event: Event) -> None:
         """Print one event.
@@ -26,11 +25,9 @@ class ConsoleSink:
         Raises:
             OSError: the terminal has gone away.
         """
-        self._console.print(readable(event), soft_wrap=True)
-        line = self._text.getvalue()
-        self._text.seek(0)
-        self._text.truncate()
-        self._stream.write(line)
+        with self._console.capture() as line:
+            self._console.print(readable(event), soft_wrap=True)
+        self._stream.write(line.get())
 
     def close(self) -> None:
         """The terminal stays open."""

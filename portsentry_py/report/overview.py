@@ -58,8 +58,7 @@ class Overview:
         fail2ban: the jails named portsentry* and their bans. The evidence of a ban is the last line with the
             verdict `ban` about its address. If there is none, it is the last line with another verdict,
             because a jail in mode aggressive also bans for `watch`.
-        sources: one line of each of the latest sources with the verdict ban, watch or ignore, newest first:
-            the last line of each technique, and of these the one with the most severe verdict.
+        sources: the latest of `LogTail.sources`, newest first.
         schema: version of this form; keys may be added without a new one.
     """
 
@@ -89,8 +88,7 @@ def look(log: str | Path, client: Fail2banClient) -> Overview:
     """The overview of this moment. A failure of fail2ban becomes a note.
 
     Raises:
-        InputError: the log cannot be read.
-        PermissionDenied: the user may not read it.
+        InputError, PermissionDenied: the log cannot be read.
     """
     if str(log) == "-":
         raise InputError("the log is standard output, which cannot be read again; name a file with --log.")

@@ -48,7 +48,6 @@ class Replay:
     Args:
         settings: the configuration; its `home` and `served` apply as they do live.
         home: more networks that are ours. Without any, the side that did not begin a conversation is ours.
-        tools: tshark.
         progress: called with the file and the number of packets read so far, now and then.
     """
 

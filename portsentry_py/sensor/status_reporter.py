@@ -36,16 +36,16 @@ class StatusReporter:
         self._captures.read_counter()
         self._outputs.write(
             status_event(
-                self._pipeline,
-                self._clock.now_us(),
-                state,
-                reason,
-                loss=self._captures.loss,
-                restarts=self._restarts,
-                handovers=self._captures.handovers,
-                lines_lost=self._outputs.lines_lost,
+                self._pipeline, self._clock.now_us(), state, reason, loss=self._captures.loss, **self._sensor_counts()
             )
         )
+
+    def _sensor_counts(self) -> dict[str, int]:
+        return {
+            "restarts": self._restarts,
+            "handovers": self._captures.handovers,
+            "lines_lost": self._outputs.lines_lost,
+        }
 
     def tick(self) -> None:
         """Write a line per minute in which a count changed, and ten seconds after a loss or a test packet."""
@@ -55,14 +55,8 @@ class StatusReporter:
             self._report_news()
 
     def _report_changes(self) -> None:
-        counts = {
-            **self._pipeline.counts(),
-            "dropped": self._captures.loss.dropped,
-            "missed": self._captures.loss.missed,
-            "restarts": self._restarts,
-            "renewals": self._captures.handovers,
-            "lost": self._outputs.lines_lost,
-        }
+        loss = self._captures.loss
+        counts = self._pipeline.counts() | {"dropped": loss.dropped, "missed": loss.missed} | self._sensor_counts()
         if counts != self._reported:
             self._warn_if_blind(counts)
             self._reported = counts

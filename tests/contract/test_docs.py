@@ -23,13 +23,13 @@ from click.testing import CliRunner
 from portsentry_py import __version__
 from portsentry_py.cli.main import cli
 from portsentry_py.config.loader import parse
-from portsentry_py.config.reference import reference
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.events import model
 from portsentry_py.events.schema import schema
 from tests.contract.test_layout import CORE, FLOORS, MODULES, NARROW, SIDEWAYS
 from tests.support.paths import DOCS, MEASUREMENTS, PACKAGE, ROOT
+from tests.support.settings_reference import reference
 
 README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"

@@ -1,6 +1,5 @@
 """Two processes and the pipe between them: none outlives us, and none ends unseen."""
 
-import os
 import select
 import signal
 import time
@@ -24,7 +23,7 @@ def start() -> Iterator[Start]:
 
     def pipe(*scripts: str, hold_back: bool = False) -> ProcessPipe:
         commands = [["sh", "-c", script] for script in scripts]
-        started.append(ProcessPipe(commands, dict(os.environ), hold_back=hold_back))
+        started.append(ProcessPipe(commands, hold_back=hold_back))
         return started[-1]
 
     yield pipe
@@ -172,7 +171,7 @@ def test_a_killed_pipe_can_be_killed_and_read_again(start: Start) -> None:
 def test_a_missing_program_leaves_no_process_behind() -> None:
     before = psutil.Process().children()
     with pytest.raises(FileNotFoundError):
-        ProcessPipe([["sleep", "60"], ["/nonexistent/program"]], dict(os.environ))
+        ProcessPipe([["sleep", "60"], ["/nonexistent/program"]])
     assert psutil.Process().children() == before
 
 

@@ -1,6 +1,5 @@
 """One dumpcap and one tshark, played by shell scripts."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +24,7 @@ def start() -> Iterator[Start]:
 
     def worker(*commands: str, tshark: str = "cat") -> Worker:
         script = "\n".join(commands)
-        started.append(Worker(["sh", "-c", script], ["sh", "-c", tshark], dict(os.environ)))
+        started.append(Worker(["sh", "-c", script], ["sh", "-c", tshark]))
         return started[-1]
 
     yield worker
@@ -190,7 +189,7 @@ def test_noise_is_no_reason() -> None:
 
 
 def test_a_worker_whose_tshark_does_not_start_has_ended() -> None:
-    worker = Worker(["sh", "-c", f"{READY}; {GOES_ON}"], ["/nonexistent"], dict(os.environ), decode=False)
+    worker = Worker(["sh", "-c", f"{READY}; {GOES_ON}"], ["/nonexistent"], decode=False)
     assert worker.wait_until_capturing(soon())
     assert worker.ended is None
     worker.start_tshark()

@@ -4,9 +4,9 @@ from dataclasses import is_dataclass
 
 import pytest
 
-from portsentry_py.config.reference import reference
 from portsentry_py.config.settings import Settings
 from tests.support.setting_keys import keys
+from tests.support.settings_reference import reference
 
 PAGE = reference()
 
