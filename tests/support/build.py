@@ -350,8 +350,9 @@ def evidence(events: Iterable[Event]) -> list[EvidenceEvent]:
     return [event for event in events if isinstance(event, EvidenceEvent)]
 
 
-def scans(events: Iterable[Event]) -> list[ScanEvent]:
-    return [event for event in events if isinstance(event, ScanEvent)]
+def scans(events: Iterable[Event], technique: str = "") -> list[ScanEvent]:
+    """The `scan` lines, of one technique alone if it is named: other detectors may report the same traffic."""
+    return [one for one in events if isinstance(one, ScanEvent) and technique in {"", one.technique}]
 
 
 def traps(events: Iterable[Event]) -> list[TrapEvent]:

@@ -1,18 +1,17 @@
 """Distributed: sources of one network cover the ports of a host together."""
 
+from functools import partial
+
 import pytest
 
 from portsentry_py.config.settings import Detectors, Distributed, Limits, Settings
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import FRIEND, HOST, US, Sent, connect, in_time, scans, syn, syn_ack, udp, watch
+
+together = partial(scans, technique="distributed")
 
 SOURCES = ("203.0.113.1", "203.0.113.2", "203.0.113.3")
 SOURCES6 = ("2001:db8:bad:1::1", "2001:db8:bad:1::2", "2001:db8:bad:1:f::3")
-
-
-def together(events: list[Event]) -> list[ScanEvent]:
-    return [scan for scan in scans(events) if scan.technique == "distributed"]
 
 
 def shared(*counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, tool: bool = True) -> list[Sent]:

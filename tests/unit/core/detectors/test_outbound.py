@@ -1,9 +1,10 @@
 """Outbound: this host itself probes many others for what they do not serve."""
 
+from functools import partial
+
 import pytest
 
 from portsentry_py.config.settings import Detectors, Outbound, Settings
-from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import (
     FRIEND,
     HOST,
@@ -24,9 +25,7 @@ from tests.support.build import (
     watch_as,
 )
 
-
-def alarms(events: list[Event]) -> list[ScanEvent]:
-    return [scan for scan in scans(events) if scan.technique == "outbound"]
+alarms = partial(scans, technique="outbound")
 
 
 def others(count: int) -> list[str]:

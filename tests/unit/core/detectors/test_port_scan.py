@@ -1,9 +1,10 @@
 """Port scan: many unserved ports of one host within a window."""
 
+from functools import partial
+
 import pytest
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import (
     FRIEND,
     HOST,
@@ -26,12 +27,9 @@ from tests.support.build import (
     xmas,
 )
 
+port_scans = partial(scans, technique="port_scan")
+
 FOUR = (100, 200, 300, 400)
-
-
-def port_scans(events: list[Event]) -> list[ScanEvent]:
-    """The lines of this detector; others may report the same traffic."""
-    return [scan for scan in scans(events) if scan.technique == "port_scan"]
 
 
 def test_the_probe_that_reaches_the_threshold_is_the_verdict() -> None:

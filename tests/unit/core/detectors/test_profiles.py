@@ -5,7 +5,21 @@ import pytest
 from portsentry_py.config.settings import PEERS, Profile, Settings, Traps
 from portsentry_py.core.detectors.profiles import PORTSENTRY_TCP, PORTSENTRY_UDP, PROFILES, detectors_of
 from portsentry_py.core.group_table import GroupTable
-from tests.support.build import SCANNER, connect, evidence, fin, refused, scans, syn, traps, udp, visit, watch
+from tests.support.build import (
+    FRIEND,
+    HOST,
+    SCANNER,
+    connect,
+    evidence,
+    fin,
+    refused,
+    scans,
+    syn,
+    traps,
+    udp,
+    visit,
+    watch,
+)
 from tests.support.paths import PACKAGE
 
 
@@ -34,6 +48,11 @@ def test_a_peer_without_traps_has_none_by_default(profile: Profile) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_visits_of_served_ports_are_no_evidence_in_any_profile(profile: Profile) -> None:
     assert evidence(watch(Settings(profile=profile), visit(SCANNER, *range(8000, 8100)))) == []
+
+
+@pytest.mark.parametrize("profile", sorted(PEERS))
+def test_our_own_probes_are_no_evidence_in_a_profile_of_a_peer(profile: Profile) -> None:
+    assert evidence(watch(Settings(profile=profile), refused(syn(HOST, *range(1, 200), dst=FRIEND)))) == []
 
 
 def test_portsentry_bans_at_the_first_packet_to_a_listed_port() -> None:

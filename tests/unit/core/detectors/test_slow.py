@@ -1,10 +1,11 @@
 """Slow: a sequential test over everything that a source probed."""
 
+from functools import partial
+
 import pytest
 
 from portsentry_py.config.settings import Detectors, Limits, Settings, Slow
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import (
     FRIEND,
     HOME,
@@ -24,11 +25,9 @@ from tests.support.build import (
     watch_as,
 )
 
+slow = partial(scans, technique="slow")
+
 HOUR = 3600
-
-
-def slow(events: list[Event]) -> list[ScanEvent]:
-    return [scan for scan in scans(events) if scan.technique == "slow"]
 
 
 def apart(count: int, *, every: float = 600, at: float = 0) -> list[Sent]:

@@ -1,10 +1,11 @@
 """Stealth: flags that no stack sends."""
 
+from functools import partial
+
 import pytest
 
 from portsentry_py.config.settings import Detectors, Settings, Stealth
 from portsentry_py.core.packet import ECE, FIN, PSH, SYN, URG
-from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import (
     FRIEND,
     HOME,
@@ -22,9 +23,7 @@ from tests.support.build import (
     watch_as,
 )
 
-
-def stealthy(events: list[Event]) -> list[ScanEvent]:
-    return [scan for scan in scans(events) if scan.technique == "stealth"]
+stealthy = partial(scans, technique="stealth")
 
 
 @pytest.mark.parametrize("source", [SCANNER, SCANNER6])

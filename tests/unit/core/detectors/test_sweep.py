@@ -1,9 +1,10 @@
 """Sweep: one source probes many hosts that do not answer."""
 
+from functools import partial
+
 import pytest
 
 from portsentry_py.config.settings import Detectors, PortScan, Settings, Sweep
-from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import (
     FRIEND,
     HOME,
@@ -24,10 +25,7 @@ from tests.support.build import (
     watch_as,
 )
 
-
-def sweeps(events: list[Event]) -> list[ScanEvent]:
-    """The lines of this detector; others may report the same traffic."""
-    return [scan for scan in scans(events) if scan.technique == "sweep"]
+sweeps = partial(scans, technique="sweep")
 
 
 def answered(asked: list[Sent], *, after: float = 0.001) -> list[Sent]:

@@ -4,7 +4,7 @@ import pytest
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.events.model import Event, ScanEvent
-from tests.support.build import FRIEND, HOME, HOST, SCANNER, home_hosts, scans, syn, udp, visit, watch, watch_as
+from tests.support.build import HOME, SCANNER, home_hosts, scans, syn, udp, watch, watch_as
 
 CROWDSEC = Settings(profile="crowdsec")
 
@@ -46,8 +46,3 @@ def test_hosts_and_transports_are_counted_apart() -> None:
     probes = [packet for host in home_hosts(5) for packet in syn(SCANNER, *range(2000, 2015), dst=host)]
     assert overflows(watch_as(HOME, probes, settings=CROWDSEC)) == []
     assert overflows(watch(CROWDSEC, udp(SCANNER, *range(2000, 2100)))) == []
-
-
-def test_served_ports_and_our_own_packets_do_not_count() -> None:
-    assert overflows(watch(CROWDSEC, visit(FRIEND, *range(8000, 8050)))) == []
-    assert overflows(watch(CROWDSEC, syn(HOST, *range(1, 50), dst=FRIEND))) == []

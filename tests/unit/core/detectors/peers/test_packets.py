@@ -5,7 +5,7 @@ import pytest
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event, ScanEvent
-from tests.support.build import FRIEND, HOST, SCANNER, US, scans, syn, udp, visit, watch
+from tests.support.build import SCANNER, US, scans, syn, udp, watch
 
 PSAD = Settings(profile="psad")
 
@@ -45,8 +45,3 @@ def test_the_fifth_danger_level_bans() -> None:
     assert {scan.verdict for scan in packets(events)} == {"watch"}
     (ban,) = packets(watch(pipeline, syn(SCANNER, 10_000, at=2.1)))
     assert (ban.verdict, ban.state, ban.attempts) == ("ban", "changed", 10_000)
-
-
-def test_served_ports_and_our_own_packets_do_not_count() -> None:
-    assert packets(watch(PSAD, visit(FRIEND, *range(8000, 8050)))) == []
-    assert packets(watch(PSAD, syn(HOST, *range(1, 50), dst=FRIEND))) == []

@@ -7,7 +7,6 @@ from portsentry_py.events.model import Event, ScanEvent
 from tests.support.build import (
     FRIEND,
     HOME,
-    HOST,
     SCANNER,
     connect,
     home_hosts,
@@ -78,10 +77,6 @@ def test_served_ports_do_not_count() -> None:
     asked = connect(FRIEND, *range(100, 120), every=0.001)
     answered = [packet for one in asked for packet in (one, syn_ack(one, after=0.0001))]
     assert points(watch(SCANLOGD, visit(FRIEND, *range(200, 240), at=9), answered)) == []
-
-
-def test_our_own_probes_do_not_count() -> None:
-    assert points(watch(SCANLOGD, syn(HOST, *range(100, 200), dst=FRIEND))) == []
 
 
 @pytest.mark.parametrize(

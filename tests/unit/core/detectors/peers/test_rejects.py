@@ -4,7 +4,7 @@ import pytest
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.events.model import Event, ScanEvent
-from tests.support.build import FRIEND, HOST, SCANNER, icmp_unreachable, refused, scans, syn, udp, visit, watch
+from tests.support.build import SCANNER, icmp_unreachable, refused, scans, syn, udp, watch
 
 LOW = Settings(profile="snort-low")
 MEDIUM = Settings(profile="snort-medium")
@@ -68,8 +68,3 @@ def test_refused_datagrams_count_as_well() -> None:
     traffic = [packet for one in asked for packet in (one, icmp_unreachable(one))]
     (scan,) = rejects(watch(LOW, traffic))
     assert (scan.proto, scan.closed) == ("udp", 5)
-
-
-def test_served_ports_and_our_own_packets_do_not_count() -> None:
-    assert rejects(watch(HIGH, visit(FRIEND, *range(8000, 8050)))) == []
-    assert rejects(watch(HIGH, refused(syn(HOST, *range(1, 50), dst=FRIEND)))) == []
