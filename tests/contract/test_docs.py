@@ -9,11 +9,11 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_args, get_origin
 
 import click
 import jsonschema
@@ -28,7 +28,9 @@ from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.events import model
 from portsentry_py.events.schema import schema
 from tests.contract.test_layout import CORE, FLOORS, MODULES, NARROW, SIDEWAYS
+from tests.support.command import commands_of
 from tests.support.paths import DOCS, MEASUREMENTS, PACKAGE, ROOT
+from tests.support.setting_keys import keys
 from tests.support.settings_reference import reference
 
 README = ROOT / "README.md"
@@ -68,35 +70,14 @@ def commands(page: Path) -> Iterator[list[str]]:
                 yield shlex.split(command, comments=True)
 
 
-def command_tree(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command without commands of its own, by the words that call it."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from command_tree(command, f"{path}{name} ")
-        else:
-            yield path + name, command
-
-
-COMMANDS = dict(command_tree(cli))
+COMMANDS = {" ".join(words): one for words, one in commands_of(cli) if not isinstance(one, click.Group)}
 
 
 def options(command: click.Command) -> set[str]:
     return {"--help", *(option for param in command.params for option in param.opts)}
 
 
-def keys(section: Any = Settings, path: str = "") -> Iterator[str]:
-    """Every key of the configuration, by its path."""
-    hints = get_type_hints(section)
-    for item in fields(section):
-        yield path + item.name
-        if is_dataclass(hints[item.name]):
-            yield from keys(hints[item.name], f"{path}{item.name}.")
-
-
-KEYS = set(keys())
+KEYS = {".".join(path) for path, _ in keys(Settings)}
 VOCABULARIES = {
     name: get_args(value)
     for name, value in vars(model).items()

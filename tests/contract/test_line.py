@@ -6,25 +6,24 @@ import re
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import portsentry_py
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Settings, Traps
 from portsentry_py.core.decode import canonical_address
 from portsentry_py.core.detectors.profiles import PROFILES
 from portsentry_py.core.group_table import GroupTable
-from portsentry_py.core.host_state import network_of
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events import schema
-from portsentry_py.events.model import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record, utc
+from portsentry_py.events.model import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record
 from portsentry_py.sensor.replay import Replay
 from portsentry_py.sensor.status_reporter import status_event
+from tests.support.any_event import INTERFACE, events_of
 from tests.support.build import (
     FRIEND,
     SCANNER,
@@ -233,7 +232,7 @@ HOSTILE = (
     "a" * 300,
 )
 NAMES = st.sampled_from([*HOSTILE, "", "eth0", "br-1.7@x:2", "a,b"]) | st.text(max_size=70)
-NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
+NAME = re.compile(INTERFACE)
 NUMBERS = st.integers().map(str) | st.sampled_from(["", "0", "4095", "4096", "-1", "7,8", "\u0663", "1_0", "v"])
 
 
@@ -255,46 +254,8 @@ def one_line(line: bytes) -> dict[str, Any]:
     return record
 
 
-def filled(event_class: type[Event]) -> st.SearchStrategy[Event]:
-    """Any event of a class, within the types of its fields and the values that the core allows."""
-    hints = get_type_hints(event_class)
-    return st.builds(
-        event_class, **{item.name: values(item, hints[item.name]) for item in dataclasses.fields(event_class)}
-    )
-
-
-def values(item: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
-    ports = st.integers(0, 65_535)
-    named: dict[str, st.SearchStrategy[Any]] = {
-        "schema": st.just(SCHEMA_VERSION),
-        "vlan": st.none() | st.integers(1, 4095),
-        "in_iface": st.none() | st.from_regex(NAME, fullmatch=True),
-        "version": st.just(portsentry_py.__version__),
-    }
-    units = {
-        "UTC, RFC 3339, six decimals": st.integers(0, 253_402_300_799_000_000).map(utc),
-        "canonical address": st.ip_addresses().map(str).map(canonical_address),
-        "CIDR": st.ip_addresses().map(str).map(canonical_address).map(network_of),
-        "16 hex digits": st.binary(min_size=8, max_size=8).map(bytes.hex),
-        "port": ports,
-        "ports": st.lists(ports, max_size=16).map(tuple) if hint == tuple[int, ...] else ports,
-    }
-    unit = item.metadata.get("unit", "")
-    if item.name in named:
-        return named[item.name]
-    if unit in units:
-        return units[unit]
-    words = [word for part in (hint, *get_args(hint)) if get_origin(part) is Literal for word in get_args(part)]
-    if words:
-        return st.sampled_from(words) | (st.none() if type(None) in get_args(hint) else st.nothing())
-    if hint is bool:
-        return st.booleans()
-    assert int in {hint, *get_args(hint)}, f"{item.name} may hold what no other field may"
-    return st.integers(0, 2**53) | (st.none() if type(None) in get_args(hint) else st.nothing())
-
-
 @no_deadline
-@given(st.one_of([filled(event_class) for event_class in EVENT_CLASSES]))
+@given(st.one_of([events_of(event_class) for event_class in EVENT_CLASSES]))
 def test_any_event_is_one_line_with_its_content(event: Event) -> None:
     (line,) = log_lines([event])
     record = one_line(line)

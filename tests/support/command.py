@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from portsentry_py.cli.main import main
@@ -56,3 +58,14 @@ def fails(done: Done, code: int, *words: str) -> None:
     assert "Traceback" not in sentence
     for word in words:
         assert word in sentence
+
+
+def commands_of(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command and group of commands, by the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        one = group.get_command(context, name)
+        assert one is not None
+        if isinstance(one, click.Group):
+            yield from commands_of(one, *before, name)
+        yield (*before, name), one

@@ -11,14 +11,19 @@ from tests.support.paths import ROOT
 
 
 def ran(
-    *words: object, seconds: float = 120, folder: Path = ROOT, stdout: int = subprocess.PIPE, text: str = ""
+    *words: object,
+    seconds: float = 120,
+    folder: Path = ROOT,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    text: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a program with this text as its input; the caller judges the exit code."""
     return subprocess.run(
         [str(word) for word in words],
         input=text,
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         timeout=seconds,
         check=False,
@@ -33,9 +38,11 @@ def run(*words: object, seconds: float = 120) -> str:
     return done.stdout
 
 
-def run_python(script: str, *arguments: object, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def run_python(
+    script: str, *arguments: object, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """Run a script that must succeed in another Python, which finds our modules."""
-    done = ran(sys.executable, "-c", textwrap.dedent(script), *arguments, stdout=stdout)
+    done = ran(sys.executable, "-c", textwrap.dedent(script), *arguments, stdout=stdout, stderr=stderr)
     assert done.returncode == 0, done.stderr
     return done
 

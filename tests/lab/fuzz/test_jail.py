@@ -4,78 +4,29 @@ import importlib
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields, replace
-from ipaddress import IPv4Address, ip_network
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portsentry_py.core.decode import canonical_address
-from portsentry_py.core.host_state import network_of
-from portsentry_py.events.model import EVENT_CLASSES, ConnectionEvent, Event, EvidenceEvent, utc
+from portsentry_py.events.model import EVENT_CLASSES, ConnectionEvent, Event, EvidenceEvent
 from portsentry_py.fail2ban.pack import MODES
 from tests.lab.fuzz import jail
 from tests.lab.fuzz.oracle import line_of
+from tests.support.any_event import events_of
 from tests.support.build import no_deadline
 from tests.support.needs import require_tool
 
 # Ends a run that hangs; how fast it is, is no matter here.
 PATIENCE_SECONDS = 300
-MOST_TIME_US = 253_402_300_799_999_999
 
 
 @pytest.fixture(autouse=True)
 def _fail2ban() -> None:
     require_tool("fail2ban-regex")
-
-
-addresses = st.one_of(
-    st.ip_addresses().map(str),
-    st.ip_addresses(network="203.0.113.0/24").map(str),
-    st.ip_addresses(network="2001:db8::/64").map(str),
-    st.ip_addresses(v=4).map(lambda address: f"::ffff:{address}"),
-    st.sampled_from(["::", "::1", "0.0.0.0", "255.255.255.255", "64:ff9b::192.0.2.1", str(IPv4Address(1))]),
-).map(canonical_address)
-times = st.integers(0, MOST_TIME_US).map(utc)
-strings = {
-    "UTC, RFC 3339, six decimals": times,
-    "canonical address": addresses,
-    "CIDR": addresses.map(network_of) | st.just("::/64") | st.just("0.0.0.0/24"),
-    "16 hex digits": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
-    "": st.from_regex(r"[A-Za-z0-9_.:@-]{1,40}", fullmatch=True),
-}
-
-
-def values(item: Field[Any], hint: Any) -> st.SearchStrategy[Any]:
-    """Everything that the type of a field allows."""
-    unit = item.metadata.get("unit", "")
-    options = [option for option in get_args(hint) if option is not type(None)]
-    if item.default is not MISSING and not options:
-        return st.just(item.default)  # the schema's version
-    if get_origin(hint) is Literal:
-        return st.sampled_from(options)
-    if get_origin(hint) is tuple:
-        return st.lists(st.integers(0, 65_535), max_size=16, unique=True).map(lambda some: tuple(sorted(some)))
-    if options:
-        return st.none() | (st.sampled_from(get_args(options[0])) if get_args(options[0]) else plain(options[0], unit))
-    return plain(hint, unit)
-
-
-def plain(kind: type, unit: str) -> st.SearchStrategy[Any]:
-    """Everything of a plain type."""
-    if kind is bool:
-        return st.booleans()
-    if kind is int:
-        return st.integers(0, 65_535 if unit == "port" else (1 << 63) - 1)
-    return strings.get(unit, strings[""])
-
-
-def events_of(event_class: Any) -> st.SearchStrategy[Event]:
-    hints = get_type_hints(event_class)
-    return st.builds(event_class, **{item.name: values(item, hints[item.name]) for item in fields(event_class)})
 
 
 events = st.one_of([events_of(event_class) for event_class in EVENT_CLASSES])
@@ -216,8 +167,3 @@ def test_a_hostile_line_of_a_mebibyte_is_read() -> None:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-
-
-def test_the_networks_of_the_strategies_are_networks() -> None:
-    for network in ("::/64", "0.0.0.0/24"):
-        assert str(ip_network(network)) == network

@@ -2,28 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from portsentry_py.cli.main import cli
-from tests.support.command import Command, fails
+from tests.support.command import Command, commands_of, fails
 from tests.support.paths import ROOT
 
-
-def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        one = group.get_command(context, name)
-        assert one is not None
-        if isinstance(one, click.Group):
-            yield from commands(one, *before, name)
-        yield (*before, name), one
-
-
-COMMANDS = dict(commands(cli))
+COMMANDS = dict(commands_of(cli))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -1,7 +1,6 @@
 """Events as a person reads them on a terminal."""
 
 import io
-import os
 
 import pytest
 
@@ -11,6 +10,7 @@ from portsentry_py.output.console import ConsoleSink, readable
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import SCANNER, SCANNER6, US, micros, refused, strict, syn, watch
 from tests.support.running import run_python
+from tests.support.terminal import terminal
 
 
 def events(source: str = SCANNER) -> list[Event]:
@@ -84,9 +84,5 @@ def test_a_stopped_terminal_blocks_neither_the_sensor_nor_its_end() -> None:
         sink.close()
         assert sink.lost
     """
-    leader, follower = os.openpty()
-    try:
+    with terminal() as (_, follower):
         run_python(script, stdout=follower)
-    finally:
-        os.close(leader)
-        os.close(follower)

@@ -3,15 +3,13 @@
 import logging
 import os
 import re
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error, unbuffered
-from tests.support.paths import ROOT
+from tests.support.running import run_python
+from tests.support.terminal import as_terminal, terminal
 
 
 def test_records_reach_the_handler_in_order(capfd: pytest.CaptureFixture[str]) -> None:
@@ -32,18 +30,9 @@ def test_control_characters_of_others_are_not_shown(capfd: pytest.CaptureFixture
 
 
 def test_a_terminal_gets_the_time_of_day() -> None:
-    leader, follower = os.openpty()
-    kept = os.dup(2)
-    try:
-        os.dup2(follower, 2)
+    with as_terminal(2) as shown:
         standard_error().handle(logging.makeLogRecord({"name": "x", "levelname": "ERROR", "msg": "word"}))
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(follower)
-    shown = os.read(leader, 1 << 16).decode()
-    os.close(leader)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR:x:word\r\n", shown)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR:x:word\r\n", shown[0])
 
 
 def test_a_full_standard_error_blocks_neither_the_program_nor_its_end() -> None:
@@ -63,15 +52,7 @@ def test_a_full_standard_error_blocks_neither_the_program_nor_its_end() -> None:
     """
     reader, writer = os.pipe()
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=writer,
-            timeout=60,
-            cwd=ROOT,
-        )
-        assert (done.returncode, done.stdout) == (0, b"went on\n")
+        assert run_python(script, stderr=writer).stdout == "went on\n"
         assert os.read(reader, 1 << 20).startswith(b"0 xxx")
     finally:
         os.close(reader)
@@ -81,7 +62,5 @@ def test_a_full_standard_error_blocks_neither_the_program_nor_its_end() -> None:
 def test_a_terminal_is_known_through_it(tmp_path: Path) -> None:
     with (tmp_path / "x").open("w") as file:
         assert not unbuffered(file.fileno()).isatty()
-    leader, follower = os.openpty()
-    assert unbuffered(follower).isatty()
-    os.close(leader)
-    os.close(follower)
+    with terminal() as (_, follower):
+        assert unbuffered(follower).isatty()

@@ -15,6 +15,7 @@ import pytest
 from portsentry_py.errors import OutputEnded, OutputError, ReaderGone
 from portsentry_py.events.model import Event
 from portsentry_py.output import log_file
+from portsentry_py.output.async_writer import Writer
 from portsentry_py.output.json_log import FileSink, StreamSink, open_log
 from tests.support.build import SCANNER, connection_events, connections, log_lines, strict, syn, watch
 from tests.support.running import run_python
@@ -23,19 +24,28 @@ from tests.support.running import run_python
 def run_sensor(log: Path, *given: Event) -> None:
     """One run of a sensor, which writes these events."""
     sink = FileSink(log)
-    for event in given:
-        sink.write(event)
+    write(sink, *given)
     sink.close()
 
 
-def text(path: Path) -> bytes:
-    return path.read_bytes()
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
 
 
-def test_each_event_is_one_line(tmp_path: Path) -> None:
-    log = tmp_path / "log"
+@pytest.fixture
+def sink(log: Path) -> FileSink:
+    return FileSink(log)
+
+
+def write(sink: Writer[Event], *given: Event) -> None:
+    for event in given:
+        sink.write(event)
+
+
+def test_each_event_is_one_line(log: Path) -> None:
     run_sensor(log, *connection_events())
-    assert text(log) == b"".join(log_lines(connection_events()))
+    assert log.read_bytes() == b"".join(log_lines(connection_events()))
 
 
 def test_each_line_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,25 +60,22 @@ def test_each_line_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     sink = FileSink(tmp_path / "log")
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", note)
-        for event in connection_events():
-            sink.write(event)
+        write(sink, *connection_events())
     sink.close()
     assert writes == log_lines(connection_events())
 
 
-def test_an_existing_log_is_continued(tmp_path: Path) -> None:
-    log = tmp_path / "log"
+def test_an_existing_log_is_continued(log: Path) -> None:
     log.write_bytes(b"before\n")
     sink = open_log(str(log))
     sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == b"before\n" + log_lines(connection_events())[0]
+    assert log.read_bytes() == b"before\n" + log_lines(connection_events())[0]
 
 
-def test_rotation_by_rename_and_create_is_followed(tmp_path: Path) -> None:
-    log, old = tmp_path / "log", tmp_path / "log.1"
+def test_rotation_by_rename_and_create_is_followed(sink: FileSink, log: Path) -> None:
+    old = log.with_name("log.1")
     first, second, third = connection_events()
-    sink = FileSink(log)
     sink.write(first)
     log.rename(old)
     sink.write(second)
@@ -77,11 +84,11 @@ def test_rotation_by_rename_and_create_is_followed(tmp_path: Path) -> None:
     sink.write(third)
     sink.close()
     lines = log_lines(connection_events())
-    assert [text(old), text(log)] == [lines[0] + lines[1], lines[2]]
+    assert [old.read_bytes(), log.read_bytes()] == [lines[0] + lines[1], lines[2]]
 
 
-def test_a_log_that_nobody_creates_after_a_rename_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log, old = tmp_path / "log", tmp_path / "log.1"
+def test_a_log_that_nobody_creates_after_a_rename_is_created(monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
+    old = log.with_name("log.1")
     first, second, third = connection_events()
     clock = [time.time()]
     monkeypatch.setattr(time, "time", lambda: clock[0])
@@ -93,59 +100,57 @@ def test_a_log_that_nobody_creates_after_a_rename_is_created(tmp_path: Path, mon
     sink.write(third)
     sink.close()
     lines = log_lines(connection_events())
-    assert [text(old), text(log)] == [lines[0] + lines[1], lines[2]]
+    assert [old.read_bytes(), log.read_bytes()] == [lines[0] + lines[1], lines[2]]
 
 
-def test_a_line_long_after_a_rotation_goes_into_the_new_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_long_after_a_rotation_goes_into_the_new_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sink: FileSink, log: Path
+) -> None:
     """It may be a ban, and fail2ban does not read the old log."""
-    log = tmp_path / "log"
-    sink = FileSink(log)
     log.rename(tmp_path / "log.1")
     hour_later = time.time() + 3600
     monkeypatch.setattr(time, "time", lambda: hour_later)
     sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == log_lines(connection_events())[0]
+    assert log.read_bytes() == log_lines(connection_events())[0]
 
 
-def test_rotation_by_copytruncate_is_followed(tmp_path: Path) -> None:
-    log = tmp_path / "log"
+def test_rotation_by_copytruncate_is_followed(sink: FileSink, log: Path) -> None:
     first, second, _ = connection_events()
-    sink = FileSink(log)
     sink.write(first)
     os.truncate(log, 0)
     sink.write(second)
     sink.close()
-    assert text(log) == log_lines(connection_events())[1]
+    assert log.read_bytes() == log_lines(connection_events())[1]
 
 
-def test_copytruncate_loses_the_lines_after_its_copy_and_no_others(tmp_path: Path) -> None:
-    log, old = tmp_path / "log", tmp_path / "log.1"
+def test_copytruncate_loses_the_lines_after_its_copy_and_no_others(sink: FileSink, log: Path) -> None:
+    old = log.with_name("log.1")
     first, second, third = connection_events()
-    sink = FileSink(log)
     sink.write(first)
     shutil.copy(log, old)
     sink.write(second)
     os.truncate(log, 0)
     sink.write(third)
     sink.close()
-    assert [text(old), text(log)] == [log_lines(connection_events())[0], log_lines(connection_events())[2]]
+    assert [old.read_bytes(), log.read_bytes()] == [
+        log_lines(connection_events())[0],
+        log_lines(connection_events())[2],
+    ]
 
 
-def test_a_removed_log_is_created_again(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    sink = FileSink(log)
+def test_a_removed_log_is_created_again(sink: FileSink, log: Path) -> None:
     log.unlink()
     sink.write(connection_events()[0])
-    assert text(log) == log_lines(connection_events())[0]
+    assert log.read_bytes() == log_lines(connection_events())[0]
     assert log.stat().st_mode & 0o777 == 0o640
     sink.close()
 
 
-def test_a_line_that_went_into_a_removed_log_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_went_into_a_removed_log_is_written_again(
+    monkeypatch: pytest.MonkeyPatch, sink: FileSink, log: Path
+) -> None:
     """The log can be deleted between our check of the path and our write."""
-    log = tmp_path / "log"
-    sink = FileSink(log)
     real, left = os.write, [log]
 
     def delete_first(descriptor: int, data: bytes) -> int:
@@ -156,20 +161,17 @@ def test_a_line_that_went_into_a_removed_log_is_written_again(tmp_path: Path, mo
     monkeypatch.setattr(os, "write", delete_first)
     sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == log_lines(connection_events())[0]
+    assert log.read_bytes() == log_lines(connection_events())[0]
 
 
 @pytest.mark.parametrize("left", [b'{"timestamp":"20', b"\0\0\0", b'whole\n{"ti'])
-def test_a_partial_line_of_a_killed_sensor_is_ended_before_the_next_line(tmp_path: Path, left: bytes) -> None:
-    log = tmp_path / "log"
+def test_a_partial_line_of_a_killed_sensor_is_ended_before_the_next_line(left: bytes, log: Path) -> None:
     log.write_bytes(left)
     run_sensor(log, connection_events()[0])
-    assert text(log) == left + b"\n" + log_lines(connection_events())[0]
+    assert log.read_bytes() == left + b"\n" + log_lines(connection_events())[0]
 
 
-def test_a_partial_line_in_a_rotated_log_is_ended_too(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    sink = FileSink(log)
+def test_a_partial_line_in_a_rotated_log_is_ended_too(tmp_path: Path, sink: FileSink, log: Path) -> None:
     log.rename(tmp_path / "log.1")
     log.write_bytes(b"half")
     sink.write(connection_events()[0])
@@ -178,12 +180,12 @@ def test_a_partial_line_in_a_rotated_log_is_ended_too(tmp_path: Path) -> None:
     sink.write(connection_events()[1])
     sink.close()
     lines = log_lines(connection_events())
-    assert text(log) == b"half\n" + lines[0] + b"half again\n" + lines[1]
+    assert log.read_bytes() == b"half\n" + lines[0] + b"half again\n" + lines[1]
 
 
-def test_a_truncation_before_the_write_leaves_no_empty_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = tmp_path / "log"
-    sink = FileSink(log)
+def test_a_truncation_before_the_write_leaves_no_empty_line(
+    monkeypatch: pytest.MonkeyPatch, sink: FileSink, log: Path
+) -> None:
     sink.write(connection_events()[0])
     real = os.pread
 
@@ -194,7 +196,7 @@ def test_a_truncation_before_the_write_leaves_no_empty_line(tmp_path: Path, monk
     monkeypatch.setattr(os, "pread", truncate_first)
     sink.write(connection_events()[1])
     sink.close()
-    assert text(log) == log_lines(connection_events())[1]
+    assert log.read_bytes() == log_lines(connection_events())[1]
 
 
 def limited(tmp_path: Path, limit: int, before: str = "") -> tuple[bytes, bytes]:
@@ -270,10 +272,10 @@ class Tight:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_a_partial_line_is_forgotten_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_line_is_forgotten_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sink: FileSink, log: Path
+) -> None:
     """Its rest must not go into another file, nor into this one after a truncation."""
-    log = tmp_path / "log"
-    sink = FileSink(log)
     first, second, third = connection_events()
     tight = Tight(monkeypatch, 20)
     with pytest.raises(OutputError, match="dmesg"):
@@ -287,19 +289,16 @@ def test_a_partial_line_is_forgotten_with_its_file(tmp_path: Path, monkeypatch: 
     log.rename(tmp_path / "log.1")
     log.touch(0o640)
     tight.room = 10_000
-    sink.write(second)
-    sink.write(third)
+    write(sink, second, third)
     sink.close()
     lines = log_lines(connection_events())
-    assert text(tmp_path / "log.1") == lines[0] + lines[1][:20]
-    assert text(log) == lines[1] + lines[2]
+    assert (tmp_path / "log.1").read_bytes() == lines[0] + lines[1][:20]
+    assert log.read_bytes() == lines[1] + lines[2]
 
 
 def test_a_partial_line_that_another_process_wrote_after_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, sink: FileSink, log: Path
 ) -> None:
-    log = tmp_path / "log"
-    sink = FileSink(log)
     tight = Tight(monkeypatch, 20)
     with pytest.raises(OutputError):
         sink.write(connection_events()[0])
@@ -309,12 +308,10 @@ def test_a_partial_line_that_another_process_wrote_after_is_ended(
     sink.write(connection_events()[0])
     sink.close()
     line = log_lines(connection_events())[0]
-    assert text(log) == line[:20] + b"theirs\n" + line
+    assert log.read_bytes() == line[:20] + b"theirs\n" + line
 
 
-def test_the_line_of_another_process_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = tmp_path / "log"
-    sink = FileSink(log)
+def test_the_line_of_another_process_is_not_removed(monkeypatch: pytest.MonkeyPatch, sink: FileSink, log: Path) -> None:
     real = os.write
 
     def intrude(descriptor: int, data: bytes) -> int:
@@ -328,7 +325,7 @@ def test_the_line_of_another_process_is_not_removed(tmp_path: Path, monkeypatch:
         with pytest.raises(OutputError, match="make room"):
             sink.write(connection_events()[0])
     sink.close()
-    assert text(log) == log_lines(connection_events())[0][:20] + b"theirs"
+    assert log.read_bytes() == log_lines(connection_events())[0][:20] + b"theirs"
 
 
 @pytest.mark.parametrize(
@@ -343,7 +340,7 @@ def test_the_line_of_another_process_is_not_removed(tmp_path: Path, monkeypatch:
     ],
 )
 def test_a_disk_error_is_reported_with_its_fix_and_the_file_is_opened_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
+    monkeypatch: pytest.MonkeyPatch, number: int, fix: str, sink: FileSink, log: Path
 ) -> None:
     """After a new mount, the file at the path can have the same inode number and be another one."""
 
@@ -356,19 +353,16 @@ def test_a_disk_error_is_reported_with_its_fix_and_the_file_is_opened_again(
         opened.append(path)
         return real(path)
 
-    log = tmp_path / "log"
-    sink = FileSink(log)
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", refuse)
         with pytest.raises(OutputError, match=fix):
             sink.write(connection_events()[0])
     real = log_file.open_log
     monkeypatch.setattr(log_file, "open_log", note)
-    sink.write(connection_events()[0])
-    sink.write(connection_events()[1])
+    write(sink, connection_events()[0], connection_events()[1])
     sink.close()
     assert opened == [log]
-    assert text(log) == b"".join(log_lines(connection_events()[:2]))
+    assert log.read_bytes() == b"".join(log_lines(connection_events()[:2]))
 
 
 def place_link(log: Path, victim: Path) -> None:
@@ -417,13 +411,13 @@ def test_a_path_that_was_exchanged_is_not_written_until_it_is_good_again(
     for _ in range(2):
         with pytest.raises(OutputError, match=cause):
             sink.write(connection_events()[1])
-    assert text(victim) == b"precious\n"
-    assert text(old) == log_lines(connection_events())[0]
+    assert victim.read_bytes() == b"precious\n"
+    assert old.read_bytes() == log_lines(connection_events())[0]
     log.rename(tmp_path / "evidence")
     log.touch(0o640)
     sink.write(connection_events()[1])
     sink.close()
-    assert text(log) == log_lines(connection_events())[1]
+    assert log.read_bytes() == log_lines(connection_events())[1]
 
 
 @pytest.mark.parametrize("target", ["/dev/full", "/dev/stdout", "/dev/null"])
@@ -434,8 +428,7 @@ def test_a_device_is_refused(target: str) -> None:
 
 def test_a_dash_is_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     sink = open_log("-")
-    for event in connection_events():
-        sink.write(event)
+    write(sink, *connection_events())
     sink.close()
     assert capfd.readouterr().out.encode() == b"".join(log_lines(connection_events()))
 
@@ -479,7 +472,7 @@ def test_standard_output_in_a_file_waits_for_room_and_completes_the_line(
             sink.write(connection_events()[0])
         tight.room = 10_000
         sink.write(connection_events()[0])
-    assert text(tmp_path / "out") == log_lines(connection_events())[0]
+    assert (tmp_path / "out").read_bytes() == log_lines(connection_events())[0]
 
 
 def test_standard_output_that_fails_for_good_is_the_end() -> None:
@@ -492,7 +485,7 @@ def test_an_interface_of_any_name_can_be_logged(tmp_path: Path) -> None:
     (probe,) = syn(SCANNER, 100)
     (event,) = connections(watch(strict(), dataclasses.replace(probe, iface="wlän0")))
     run_sensor(tmp_path / "log", event)
-    record = json.loads(text(tmp_path / "log").decode("ascii"))
+    record = json.loads((tmp_path / "log").read_bytes().decode("ascii"))
     assert record["src_ip"] == SCANNER
 
 

@@ -1,6 +1,5 @@
 """Which outputs the settings ask for."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from portsentry_py.errors import OutputError
 from portsentry_py.output.registry import open_outputs
 from tests.support.build import connection_events, log_lines, strict
+from tests.support.terminal import as_terminal
 
 
 def test_the_event_log_is_a_file_or_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -27,18 +27,9 @@ def test_a_log_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_terminal_shows_events_unless_the_log_goes_there(tmp_path: Path) -> None:
-    leader, follower = os.openpty()
-    kept = os.dup(1)
-    try:
-        os.dup2(follower, 1)
+    with as_terminal(1) as shown:
         outputs = open_outputs(strict(log=str(tmp_path / "log")))
         outputs.write(connection_events(1)[0])
         outputs.close()
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(follower)
-    shown = os.read(leader, 1 << 16).decode()
-    os.close(leader)
-    assert "100/tcp refused" in shown
+    assert "100/tcp refused" in shown[0]
     assert (tmp_path / "log").read_bytes() == log_lines(connection_events(1))[0]
