@@ -10,8 +10,6 @@ from tests.support.sensor import RUN, Sensor
 
 
 class StartSensor(Protocol):
-    """What the fixture `start_sensor` gives."""
-
     def __call__(
         self, *, copy: bool = False, iface: str = IFACE, program: tuple[str, ...] = RUN, **settings: Any
     ) -> Sensor:
@@ -19,7 +17,5 @@ class StartSensor(Protocol):
 
 
 class StartServer(Protocol):
-    """What the fixture `start_server` gives."""
-
     def __call__(self, local: str, files: Mapping[str, str] = MappingProxyType({})) -> Fail2banServer:
         """Start fail2ban on the target, with `local` as the operator's jail file and more files of theirs."""

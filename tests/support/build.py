@@ -62,8 +62,6 @@ def micros(seconds: float) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Sent:
-    """One packet on the wire."""
-
     time_us: int
     src: str
     dst: str
@@ -273,7 +271,6 @@ def udp(
 
 
 def udp_reply(asked: Sent, *, after: float = 0.001) -> Sent:
-    """The answering datagram of the port."""
     payload = struct.pack("!HHHH", asked.dest_port, asked.src_port, 12, 0) + b"okay"
     return dataclasses.replace(_turned(asked, after), payload=payload)
 
@@ -341,7 +338,6 @@ def lines(*traffic: Traffic) -> list[str]:
 
 
 def in_time(*traffic: list[Sent]) -> list[Sent]:
-    """The packets of several conversations, in the order of time."""
     return sorted((packet for some in traffic for packet in some), key=lambda packet: packet.time_us)
 
 

@@ -14,8 +14,6 @@ from portsentry_py.config import loader
 
 
 class Done:
-    """What became of a command."""
-
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code = code
         self.out = out

@@ -23,8 +23,6 @@ Ends = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Link:
-    """The two Ethernet addresses of a frame."""
-
     destination: bytes = NOWHERE
     source: bytes = NOWHERE
 

@@ -127,8 +127,6 @@ class Host:
 
 
 class Lab:
-    """The hosts by their role."""
-
     def __init__(self) -> None:
         self.switch = Host("switch", (), ())
         self.target = Host("target", ("203.0.113.1",), ("2001:db8:113::1",))

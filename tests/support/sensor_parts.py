@@ -157,8 +157,6 @@ class PlayedHost(HostView):
 
 
 class QuietTraps(TrapListener):
-    """Traps that nobody touches."""
-
     def __init__(self, ports: Ports = frozenset()) -> None:
         super().__init__((), "")
         self.is_closed = False
@@ -173,8 +171,6 @@ class QuietTraps(TrapListener):
 
 
 class KeptNotices(SystemdNotifier):
-    """A service manager that keeps every notice."""
-
     def __init__(self) -> None:
         super().__init__()
         self.notices: list[str] = []

@@ -26,7 +26,6 @@ REQUESTS = 200
 
 
 def evidence_against(sensor: Sensor, address: str) -> list[Line]:
-    """The lines that hold something against an address."""
     return [
         line
         for line in sensor.matching(src_ip=address)

@@ -85,7 +85,6 @@ def send_udp(host: Host, target: Host) -> None:
 
 
 def add_second_link(lab: Lab) -> None:
-    """Another wire between visitor and target."""
     target, visitor = lab.target.namespace, lab.visitor.namespace
     ip("-n", target, "link", "add", SECOND, "type", "veth", "peer", "name", SECOND, "netns", visitor)
     for host in (target, visitor):

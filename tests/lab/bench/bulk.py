@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.lab.bench.programs import Counts, RunningSensor
 from tests.lab.support.cost import metered, spent
-from tests.lab.support.tables import count, table
+from tests.lab.support.tables import count, shown, table
 from tests.support.namespaces import Host, Lab, opened
 from tests.support.needs import require_tool
 from tests.support.waiting import wait_for
@@ -59,15 +59,12 @@ class Row:
 
 
 def measure(seconds: int, loads: Sequence[Load] = LOADS) -> list[Row]:
-    found = []
     with opened() as lab:
         with Path(os.devnull).open("w", encoding="utf-8") as noise:
             words = (require_tool("iperf3"), "--server", "--port", str(_PORT))
             server = lab.target.start(*words, stderr=noise)
         wait_for(lambda: lab.visitor.reaches(lab.target.ipv4[0], _PORT), "iperf3 to serve")
-        for load in loads:
-            found.append(_flow(lab, load, seconds))
-            print(*found[-1].cells(), sep="  ", flush=True)
+        found = [shown(_flow(lab, load, seconds)) for load in loads]
         server.kill()
         server.wait()
     return found

@@ -57,14 +57,12 @@ class Sender:
         self.clock = clock or [1_700_000_000 * SECOND_US]
 
     def source(self, number: int, network: int = 0) -> str:
-        """An address of somebody."""
         if self._version == 4:
             a, b, c, d = ((number + network * _DIGITS) // _DIGITS**power for power in (3, 2, 1, 0))
             return f"{101 + a}.{100 + b % _DIGITS}.{100 + c % _DIGITS}.{100 + d % _DIGITS}"
         return f"2a01:1111:{_groups(network)}:1111:1111:{_groups(number)}"
 
     def target(self, number: int = 0) -> str:
-        """An address of ours."""
         if self._version == 4:
             return f"192.168.{100 + number // _DIGITS % _DIGITS}.{100 + number % _DIGITS}"
         return f"2a02:2222:1111:1111:1111:1111:{_groups(number)}"

@@ -25,8 +25,6 @@ class Counts:
 
 
 class Running(Protocol):
-    """A program that watches."""
-
     def lines(self) -> int:
         """The number of lines that it has logged so far."""
         ...

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.lab.bench.programs import INSTALLED, SENSOR, Counts, Program
 from tests.lab.support.cost import metered, spent
-from tests.lab.support.tables import count, mebibytes, micros, table
+from tests.lab.support.tables import count, mebibytes, micros, shown, table
 from tests.support import tcpreplay
 from tests.support.namespaces import Host, Lab, opened
 from tests.support.tcpreplay import Sent
@@ -27,8 +27,6 @@ _HOPELESS_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Trial:
-    """One program, one kind of packets, one rate."""
-
     program: str
     kind: str
     wanted: int | None
@@ -138,10 +136,10 @@ def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
         captures = [_recorded(lab, Path(name), kind, plan.most) for kind in plan.ours]
         for capture in captures:
             for rate in plan.ours[capture.stem]:
-                found.append(_shown(trial(lab, SENSOR, capture, rate, plan.packets(rate))))  # noqa: PERF401
+                found.append(shown(trial(lab, SENSOR, capture, rate, plan.packets(rate))))  # noqa: PERF401
         for program in peers:
             for rate in plan.peers:
-                found.append(_shown(trial(lab, program, captures[0], rate, plan.packets(rate))))
+                found.append(shown(trial(lab, program, captures[0], rate, plan.packets(rate))))
                 if found[-1].behind_seconds > _HOPELESS_SECONDS:
                     break
     return found
@@ -149,11 +147,6 @@ def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
 
 def _recorded(lab: Lab, folder: Path, kind: str, packets: int) -> Path:
     return tcpreplay.recorded(folder / f"{kind}.pcap", lab.visitor, lab.target, KINDS[kind], packets)
-
-
-def _shown(made: Trial) -> Trial:
-    print(*made.cells(), sep="  ", flush=True)
-    return made
 
 
 def section(trials: Sequence[Trial]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from portsentry_py.capture.commands import environment, tshark_command
 from portsentry_py.capture.toolchain import find_tools
 from tests.lab.support.cost import metered
-from tests.lab.support.tables import count, mebibytes, table
+from tests.lab.support.tables import count, mebibytes, shown, table
 from tests.support import frames
 from tests.support.frames import Link
 from tests.support.running import run
@@ -77,8 +77,6 @@ class Row:
 
 @dataclass(frozen=True)
 class Pyshark:
-    """What pyshark alone reads, without any detection."""
-
     packets: int
     seconds: float
 
@@ -145,11 +143,7 @@ def pyshark(packets: int) -> Pyshark:
 
 
 def measure(packets: int, rounds: int, captures: dict[str, Frames] | None = None) -> list[Row]:
-    found = []
-    for name, kind in (captures or REPLAYED).items():
-        found.append(compare(name, kind, packets, rounds))
-        print(*found[-1].cells(), sep="  ", flush=True)
-    return found
+    return [shown(compare(name, kind, packets, rounds)) for name, kind in (captures or REPLAYED).items()]
 
 
 def section(rows: Sequence[Row], other: Pyshark) -> str:

@@ -101,7 +101,6 @@ def test_memory() -> None:
 
 
 def full_of(size: int, bound: int, held: int) -> Table:
-    """A table of blocks of memory."""
     engine, blocks = Pipeline(Settings(), HostState()), list[bytes]()
 
     def fill(_sender: Sender, _limits: Limits) -> Iterator[Pipeline]:

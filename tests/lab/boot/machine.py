@@ -160,12 +160,10 @@ class Machine:
         return next((process for process in self.processes() if process.inner_pid == number), None)
 
     def banned(self) -> set[str]:
-        """The addresses that fail2ban says it has banned."""
         status = self.told("fail2ban-client", "status", "portsentry")
         return set(status.split("Banned IP list:")[1].split())
 
     def blocked(self) -> set[str]:
-        """The addresses that the kernel's firewall holds for fail2ban."""
         listed = self.run("nft", "--json", "list", "table", "inet", "f2b-table")
         if listed.returncode != 0:
             return set()  # fail2ban makes its table at the first ban

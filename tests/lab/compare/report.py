@@ -34,8 +34,6 @@ MISSED = "missed"
 
 @dataclass(frozen=True)
 class Row:
-    """What one scan was, and which addresses took part."""
-
     technique: Technique
     scanner: str
     decoys: Sequence[str]

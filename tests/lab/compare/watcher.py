@@ -18,8 +18,6 @@ class Accusation(NamedTuple):
 
 
 class Watcher(Protocol):
-    """A sensor that runs on the target."""
-
     @property
     def name(self) -> str:
         """The head of its column."""

@@ -50,7 +50,6 @@ class FaultySensor(Sensor):
         return self.wait_for(lambda: self.children().get(name), name)
 
     def launcher(self) -> psutil.Process:
-        """The process that starts dumpcap for it."""
         return next(one for one in self.family()[1:] if any("launcher" in word for word in one.cmdline()))
 
     def zombies(self) -> list[str]:

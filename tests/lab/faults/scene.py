@@ -24,8 +24,6 @@ _BEFORE_LINES = 20
 
 
 class Sender:
-    """The sender on the scanner's host."""
-
     def __init__(
         self,
         stage: Stage,

@@ -32,8 +32,6 @@ _GRACE_SECONDS = 60
 
 
 class Row(NamedTuple):
-    """What became of one target."""
-
     target: str
     inputs: int
     seconds: float

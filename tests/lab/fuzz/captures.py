@@ -91,7 +91,6 @@ def mutated(data: bytes, random: Random, raw: Raw) -> bytes:
 
 
 def _records(data: bytes) -> Iterator[int]:
-    """Where the records of a pcap file begin."""
     at = _FILE_HEADER
     while at + _RECORD.size <= len(data):
         yield at

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from portsentry_py.fail2ban.pack import MODES, NETWORK_MODE, pack_files
 from portsentry_py.fail2ban.samples import modes_for, samples
 from tests.lab.fuzz.oracle import check_line
+from tests.lab.fuzz.store import expected_lines
 from tests.lab.fuzz.trial import CONTROLS, Raw
-from tests.support.paths import CASES
 
 PYTHON = "/usr/bin/python3"  # fail2ban's own
 # The frozen keys, written without fail2ban's own words. fail2ban is
@@ -33,8 +33,6 @@ _NETWORK = re.compile(r'"src_net":"([^"]*)"')
 
 
 class Found(NamedTuple):
-    """What a mode sees in a line."""
-
     addresses: list[str]
     seconds: float
 
@@ -169,14 +167,8 @@ def _other(lines: list[str], random: Random, raw: Raw) -> str:
 
 def seeds() -> list[bytes]:
     """A line of each kind that the scenarios have, and the samples that are made to deceive."""
-    found: dict[tuple[object, ...], bytes] = {}
-    for path in sorted(CASES.glob("*/expected.jsonl")):
-        for line in path.read_bytes().splitlines():
-            record = json.loads(line)
-            kind = tuple(record.get(key) for key in ("event_type", "verdict", "technique", "source_verified"))
-            found.setdefault(kind, line)
     hostile = [sample.line.encode() for sample in samples() if not sample.modes]
-    some = [*found.values(), *hostile[-40:]]
+    some = [*expected_lines("event_type", "verdict", "technique", "source_verified"), *hostile[-40:]]
     return [b"\n".join(some[at : at + 8]) for at in range(0, len(some), 8)]
 
 

@@ -18,10 +18,10 @@ from portsentry_py.report.log_reader import read_tail
 from portsentry_py.report.overview import overview
 from portsentry_py.report.terminal import render
 from tests.lab.fuzz.oracle import check_text
+from tests.lab.fuzz.store import expected_lines
 from tests.lab.fuzz.trial import CONTROLS, Raw
 from tests.support.build import START_US
 from tests.support.fake_fail2ban import FakeClient
-from tests.support.paths import CASES
 
 SEPARATOR = b"\xff\xfe\xff"
 _LIST = b"Status\n|- Number of jail:\t1\n`- Jail list:\tportsentry\n"
@@ -102,13 +102,7 @@ def _other_value(line: bytes, random: Random) -> bytes:
 
 def seeds() -> list[bytes]:
     """A few lines of each kind, and fail2ban's answers."""
-    found: dict[tuple[object, ...], bytes] = {}
-    for path in sorted(CASES.glob("*/expected.jsonl")):
-        for line in path.read_bytes().splitlines():
-            record = json.loads(line)
-            kind = tuple(record.get(key) for key in ("event_type", "verdict", "technique", "proto", "state"))
-            found.setdefault(kind, line)
-    some = list(found.values())[:40]
+    some = expected_lines("event_type", "verdict", "technique", "proto", "state")[:40]
     return [b"\n".join(some[at : at + 4]) for at in range(0, len(some), 4)] + [
         SEPARATOR.join([some[0], _LIST, _JAIL, _BANS])
     ]

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.paths import CASES
+
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 REGRESSIONS = HERE / "regressions"
@@ -24,6 +26,16 @@ def read(folder: Path, target: str) -> list[Case]:
         return []
     found = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return [Case(one["why"], one["input"].encode("latin-1")) for one in found]
+
+
+def expected_lines(*keys: str) -> list[bytes]:
+    """The lines that the scenarios expect: the first of each kind, by these keys."""
+    found: dict[tuple[object, ...], bytes] = {}
+    for path in sorted(CASES.glob("*/expected.jsonl")):
+        for line in path.read_bytes().splitlines():
+            record = json.loads(line)
+            found.setdefault(tuple(map(record.get, keys)), line)
+    return list(found.values())
 
 
 def write(folder: Path, target: str, cases: Iterable[Case]) -> None:

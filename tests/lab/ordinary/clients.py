@@ -22,8 +22,6 @@ _TLS.verify_mode = ssl.CERT_NONE
 
 @dataclass
 class Line:
-    """An open connection."""
-
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 

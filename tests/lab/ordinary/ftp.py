@@ -9,8 +9,6 @@ _SECONDS = 20.0
 
 
 class _Session:
-    """One user's control connection."""
-
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer

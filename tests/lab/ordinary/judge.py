@@ -35,8 +35,6 @@ class Judged:
 
 
 class Register:
-    """Knows everybody."""
-
     def __init__(self, populations: Sequence[Population], playlist: Playlist) -> None:
         self._populations = populations
         self._album = playlist

@@ -24,8 +24,6 @@ _SCANNERS = ("198.19.0.0/16", "2001:db8:19::/48")
 
 
 class Network:
-    """The namespaces by their place."""
-
     def __init__(self) -> None:
         self.switch = Host("switch", (), ())
         self.host = Host("host", HOSTS, (HOST6,))

@@ -10,8 +10,6 @@ from portsentry_py.core.packet import ICMP, TCP, UDP
 
 @dataclass(frozen=True)
 class Ends:
-    """Who sends to whom."""
-
     source: str
     dest: str
     source_port: int
@@ -24,8 +22,6 @@ class Ends:
 
 
 class RawSender:
-    """Sends IPv4 packets as they are given."""
-
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         # Nobody waits for a raw packet: a full queue may lose it, as the internet may.

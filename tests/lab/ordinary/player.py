@@ -12,8 +12,6 @@ _PCAP_HEAD_BYTES = 24
 
 
 class Player:
-    """Plays to the host from the beginning of the day."""
-
     def __init__(self, network: Network, day: Day, recording: Path) -> None:
         self._town = network
         self._day = day

@@ -75,8 +75,6 @@ class AuthLog(own_dev.Syslog):
 
 
 class Services:
-    """The host's two servers."""
-
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
         self.folder = folder

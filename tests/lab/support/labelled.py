@@ -31,8 +31,6 @@ TYPES: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Capture:
-    """One labelled capture."""
-
     path: Path
     name: str
     label: str

@@ -1,7 +1,7 @@
 """Tables and figures as the page shows them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 _MEBI = 1 << 20
 _SMALL_SHARE = 0.03
@@ -11,6 +11,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown; a bar in a cell is escaped."""
     lines = ([str(cell).replace("|", "\\|") for cell in row] for row in (head, ["---"] * len(head), *rows))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+class Row(Protocol):
+    def cells(self) -> list[str]:
+        """What stands in the row."""
+        ...
+
+
+_AnyRow = TypeVar("_AnyRow", bound=Row)
+
+
+def shown(row: _AnyRow) -> _AnyRow:
+    """Show a row as soon as it is measured."""
+    print(*row.cells(), sep="  ", flush=True)
+    return row
 
 
 def count(number: float) -> str:

@@ -10,8 +10,6 @@ from tests.support.waiting import wait_for
 
 
 class Kept:
-    """An output in memory."""
-
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.is_closed = False
@@ -24,8 +22,6 @@ class Kept:
 
 
 class Broken(Kept):
-    """An output that always fails."""
-
     def __init__(self, error: BaseException) -> None:
         super().__init__()
         self._error = error

@@ -9,8 +9,6 @@ from tests.support.sensor_parts import KeptEvents, MovedClock, PlayedCaptures
 
 
 class Reporting:
-    """A reporter with its parts."""
-
     def __init__(self) -> None:
         self.clock = MovedClock()
         self.pipeline = Pipeline(strict(), US)
