@@ -95,10 +95,8 @@ def _backends(jails: JailConfig) -> Iterator[str]:
 def _banactions(root: Path, jails: JailConfig) -> Iterator[str]:
     """Enabled jails of ours whose bans have no effect."""
     for jail in jails.ours():
-        for line in jails.value(jail, "banaction").splitlines():
-            action = re.match(r"[\w.-]+", line.strip())
-            if action is not None:
-                yield from _banaction(root, jail, action[0])
+        for action in re.findall(r"^\s*([\w.-]+)", jails.value(jail, "banaction"), re.MULTILINE):
+            yield from _banaction(root, jail, action)
 
 
 def _banaction(root: Path, jail: str, action: str) -> Iterator[str]:

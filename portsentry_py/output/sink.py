@@ -1,4 +1,4 @@
-"""What an output must do, and the dispatcher that keeps outputs from stopping the capture or each other."""
+"""An output, and the dispatcher that keeps outputs from stopping the capture or each other."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
