@@ -28,6 +28,9 @@ class Named(NamedTuple):
     direction: str = "inbound"
 
 
+_KEYS = ("src_ip", "verdict", "technique", "scan_type", "reason", "source_verified", "direction")
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A capture with its configuration, and the only lines about sources that it may give.
@@ -100,15 +103,7 @@ def scenario(
 def named(lines: Iterable[bytes]) -> frozenset[Named]:
     """What the lines say about sources, less what differs from line to line of one scan."""
     return frozenset(
-        Named(
-            record["src_ip"],
-            record["verdict"],
-            record["technique"],
-            record["scan_type"],
-            record["reason"],
-            record["source_verified"],
-            record["direction"],
-        )
+        Named(*(record[key] for key in _KEYS))
         for record in map(json.loads, lines)
         if record["event_type"] in {"scan", "trap"}
     )

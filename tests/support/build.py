@@ -466,11 +466,7 @@ def fragments(whole: Sent, *, ip_id: int, size: int = 8) -> list[Sent]:
     cuts = range(0, len(whole.payload), size)
     return [
         Fragment(
-            time_us=whole.time_us + nth,
-            src=whole.src,
-            dst=whole.dst,
-            proto=whole.proto,
-            payload=whole.payload[at : at + size],
+            *(whole.time_us + nth, whole.src, whole.dst, whole.proto, whole.payload[at : at + size]),
             ttl=whole.ttl,
             ip_id=ip_id,
             offset=at,

@@ -25,15 +25,8 @@ def seen(number: int, after: float) -> Seen:
 
 
 def connection(about: Seen) -> Line:
-    source, source_port, target, port = about.key
-    return {
-        "event_type": "connection",
-        "timestamp": utc(round(about.time * 1_000_000)),
-        "src_ip": source,
-        "src_port": source_port,
-        "dest_ip": target,
-        "dest_port": port,
-    }
+    ends = dict(zip(("src_ip", "src_port", "dest_ip", "dest_port"), about.key, strict=True))
+    return {"event_type": "connection", "timestamp": utc(round(about.time * 1_000_000)), **ends}
 
 
 def status(state: str, after: float, counts: dict[str, int] = NOTHING, *, reason: str = "none") -> Line:

@@ -92,18 +92,9 @@ def live(minutes: float, captures: Path | None, keep: Path | None = None) -> Liv
         faults += [] if sensor.stop() == 0 else [f"the sensor: {sensor.evidence()}"]
         time.sleep(_QUIET_SECONDS)
         faults += [f"fail2ban: {line}" for line in server.errors()]
-        requests, logins = services.counts()
-        return Lived(
-            day=day,
-            accounts=accounts.read(),
-            bans=bans.read(folder / "fail2ban.sqlite3"),
-            lines=sensor.lines(),
-            playlist=playlist,
-            played=player.played,
-            requests=requests,
-            logins=logins,
-            faults=faults,
-        )
+        banned = bans.read(folder / "fail2ban.sqlite3")
+        counts = services.counts()
+        return Lived(day, accounts.read(), banned, sensor.lines(), playlist, player.played, *counts, faults)
 
 
 def _move_in(network: Network, playlist: Playlist) -> None:

@@ -36,17 +36,9 @@ LINE = (
 
 def lived(*bans: tuple[str, str], playlist: recordings.Playlist | None = None) -> Lived:
     accounts = {one.name: Account(frozenset(CAME.get(one.name, ("198.18.2.1",))), 1, 1) for one in EVERYBODY}
-    return Lived(
-        day=Day(0, 60),
-        accounts=accounts,
-        bans=[Ban(jail, address, 60.0, (LINE,), 1) for jail, address in bans],
-        lines=[{"event_type": "status", **dict.fromkeys(report.COUNTS, 0)}],
-        playlist=playlist or recordings.Playlist(),
-        played=0,
-        requests=1,
-        logins=1,
-        faults=[],
-    )
+    found = [Ban(jail, address, 60.0, (LINE,), 1) for jail, address in bans]
+    lines = [{"event_type": "status", **dict.fromkeys(report.COUNTS, 0)}]
+    return Lived(Day(0, 60), accounts, found, lines, playlist or recordings.Playlist(), 0, 1, 1, [])
 
 
 def judgements(day: Lived) -> list[judge.Judged]:

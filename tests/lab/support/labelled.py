@@ -18,14 +18,7 @@ TYPES: dict[str, frozenset[str]] = {
     "ip-protocol-sweep": frozenset({"ipproto"}),
     "icmp-sweep": frozenset({"icmp"}),
     "ping-sweep": frozenset({"icmp", "mixed"}),  # nmap's default asks with ICMP, SYN and ACK
-    "arp-sweep": frozenset(),
-    "horizontal": frozenset(),
-    "block": frozenset(),
-    "slow": frozenset(),
-    "decoy": frozenset(),
-    "fragmented": frozenset(),
-    "os": frozenset(),
-    "version": frozenset(),
+    **dict.fromkeys(("arp-sweep", "horizontal", "block", "slow", "decoy", "fragmented", "os", "version"), frozenset()),
 }
 
 

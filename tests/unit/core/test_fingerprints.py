@@ -38,21 +38,8 @@ def segment(
     dst: str = HOST,
 ) -> Packet:
     """A TCP first packet with these header fields."""
-    return Packet(
-        0,
-        src,
-        dst,
-        TCP,
-        40_000,
-        dest_port,
-        flags,
-        seq,
-        window=window,
-        header_bytes=20 + len(options),
-        options=options,
-        ttl=50,
-        ip_id=ip_id,
-    )
+    head = Packet(0, src, dst, TCP, 40_000, dest_port, flags, seq, window=window, ttl=50, ip_id=ip_id)
+    return head._replace(header_bytes=20 + len(options), options=options)
 
 
 REAL = {

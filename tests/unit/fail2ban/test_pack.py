@@ -9,6 +9,8 @@ from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_tool
 from tests.support.running import run
 
+OTHER_JAILS = [f"portsentry-{part}" for part in ("trap", "sweep", "slow", "strict", "net")]
+
 
 def test_the_filter_comes_before_the_jail_that_needs_it() -> None:
     assert [file.target for file in pack_files()] == [
@@ -26,15 +28,14 @@ def test_no_jail_inherits_a_default_that_breaks_it(tmp_path: Path) -> None:
     shutil.copytree("/etc/fail2ban", etc)
     install(tmp_path)
     log = tmp_path / "var/log/portsentry.log"
-    jails = [f"portsentry-{part}" for part in ("trap", "sweep", "slow", "strict", "net")]
     (etc / "jail.local").write_text(
         f"[DEFAULT]\nbackend = systemd\nmode = ddos\nmaxretry = 9\n[portsentry]\nlogpath = {log}\n"
-        + "".join(f"[{name}]\nenabled = true\n" for name in jails)
+        + "".join(f"[{name}]\nenabled = true\n" for name in OTHER_JAILS)
     )
 
     dump = run(client, "-c", etc, "-d")
 
-    for name in ["portsentry", *jails]:
+    for name in ["portsentry", *OTHER_JAILS]:
         assert f"['add', '{name}', 'auto']" in dump
         assert f"['set', '{name}', 'maxretry', 1]" in dump
         assert f"['set', '{name}', 'addlogpath', '{log}', 'head']" in dump
@@ -47,13 +48,7 @@ def test_only_the_jail_portsentry_is_enabled_as_shipped() -> None:
     parser = configparser.RawConfigParser()
     parser.read_string(pack_files()[-1].content.decode())
 
-    assert {name: parser[name]["enabled"] for name in parser.sections()} == {
-        "portsentry": "true",
-        "portsentry-trap": "false",
-        "portsentry-sweep": "false",
-        "portsentry-slow": "false",
-        "portsentry-strict": "false",
-        "portsentry-net": "false",
-    }
+    enabled = {name: parser[name]["enabled"] for name in parser.sections()}
+    assert enabled == {"portsentry": "true", **dict.fromkeys(OTHER_JAILS, "false")}
     forbidden = {"bantime", "findtime", "ignoreip", "action"}
     assert not any(forbidden & set(parser[name]) for name in parser.sections())

@@ -17,6 +17,7 @@ from portsentry_py.events.model import Event
 from portsentry_py.output import log_file
 from portsentry_py.output.async_writer import Writer
 from portsentry_py.output.json_log import FileSink, StreamSink, open_log
+from tests.support.bad_logs import hard_link, link, writable
 from tests.support.build import SCANNER, connection_events, connections, log_lines, strict, syn, watch
 from tests.support.running import run_python
 
@@ -365,49 +366,25 @@ def test_a_disk_error_is_reported_with_its_fix_and_the_file_is_opened_again(
     assert log.read_bytes() == b"".join(log_lines(connection_events()[:2]))
 
 
-def place_link(log: Path, victim: Path) -> None:
-    log.symlink_to(victim)
-
-
-def place_hard_link(log: Path, victim: Path) -> None:
-    log.hardlink_to(victim)
-
-
-def place_fifo(log: Path, _victim: Path) -> None:
-    os.mkfifo(log)
-
-
-def place_directory(log: Path, _victim: Path) -> None:
-    log.mkdir()
-
-
-def place_writable(log: Path, _victim: Path) -> None:
-    log.touch()
-    log.chmod(0o666)
-
-
-PLACES = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("place", "cause"),
     [
-        (place_link, "a symbolic link"),
-        (place_hard_link, "2 names"),
-        (place_fifo, "a FIFO"),
-        (place_directory, "a directory"),
-        (place_writable, "everybody may write it"),
+        (link, "a symbolic link"),
+        (hard_link, "2 names"),
+        (os.mkfifo, "a FIFO"),
+        (Path.mkdir, "a directory"),
+        (writable, "everybody may write it"),
     ],
 )
-
-
-@PLACES
 def test_a_path_that_was_exchanged_is_not_written_until_it_is_good_again(
-    tmp_path: Path, place: Callable[[Path, Path], None], cause: str
+    tmp_path: Path, place: Callable[[Path], object], cause: str
 ) -> None:
     log, victim, old = tmp_path / "log", tmp_path / "victim", tmp_path / "log.1"
     victim.write_bytes(b"precious\n")
     sink = FileSink(log)
     sink.write(connection_events()[0])
     log.rename(old)
-    place(log, victim)
+    place(log)
     for _ in range(2):
         with pytest.raises(OutputError, match=cause):
             sink.write(connection_events()[1])

@@ -10,6 +10,7 @@ import pytest
 from portsentry_py.errors import OutputError, PermissionDenied, PortsentryError
 from portsentry_py.output import log_file
 from portsentry_py.output.log_file import examine, open_log, replacing
+from tests.support.bad_logs import dangling_link, hard_link, link, writable
 from tests.support.disk import fill, small_disk
 from tests.support.needs import require_root
 from tests.support.other_users import NOBODY, as_nobody, shared_folder
@@ -87,25 +88,8 @@ def test_child_processes_do_not_inherit_the_log(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
-def link(log: Path) -> None:
-    log.symlink_to(log.with_name("victim"))
-
-
-def dangling_link(log: Path) -> None:
-    log.symlink_to(log.with_name("none"))
-
-
-def hard_link(log: Path) -> None:
-    log.hardlink_to(log.with_name("victim"))
-
-
 def socket(log: Path) -> None:
     os.mknod(log, stat.S_IFSOCK | 0o600)
-
-
-def writable(log: Path) -> None:
-    log.touch()
-    log.chmod(0o646)
 
 
 def group_writable(log: Path) -> None:

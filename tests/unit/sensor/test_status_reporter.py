@@ -42,11 +42,8 @@ def test_a_line_has_the_counts_of_all_parts(reporting: Reporting) -> None:
     reporting.reporter.report("interrupted", "tshark_ended")
     reporting.reporter.report("restarted", "tshark_ended")
     first, second = statuses(reporting.outputs.events)
-    assert (first.state, first.reason, first.timestamp) == (
-        "interrupted",
-        "tshark_ended",
-        "2023-11-14T22:13:21.000000Z",
-    )
+    assert (first.state, first.reason) == ("interrupted", "tshark_ended")
+    assert first.timestamp == "2023-11-14T22:13:21.000000Z"
     assert (first.packets, first.packets_decoded, first.packets_malformed) == (3, 2, 1)
     assert (first.packets_dropped, first.renewals, first.lines_lost) == (7, 3, 2)
     assert [first.restarts, second.restarts] == [0, 1]
