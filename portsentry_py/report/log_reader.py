@@ -68,9 +68,9 @@ class LogTail(LogPart):
     Attributes:
         status: the last `status` line.
         started: time of the last `started` line.
-        sources: one line of each source with the verdict ban, watch or ignore, the latest source first: the
-            last line of each technique, and of these the one with the most severe verdict.
-        bans: the last line of each source with the verdict ban.
+        sources: one line of each source (address or IPv6 /64) with the verdict ban, watch or ignore, the latest
+            source first: the last line of each technique, and of these the one with the most severe verdict.
+        bans: the last line with the verdict ban of each source and of each address.
     """
 
     status: StatusLine | None = None
@@ -102,9 +102,11 @@ class LogTail(LogPart):
         self.first_line = timestamp
 
     def _take_evidence(self, line: EvidenceEvent) -> None:
-        source = line.src_ip
+        # fail2ban bans the /64 of an IPv6 source, or the address where it has none of its own.
+        source = line.src_net if line.src_net.endswith("/64") else line.src_ip
         if line.verdict == "ban":
             self.bans.setdefault(source, line)
+            self.bans.setdefault(line.src_ip, line)
         if line.verdict not in _SEVERITY or (source, line.technique) in self._seen:
             return
         self._seen.add((source, line.technique))

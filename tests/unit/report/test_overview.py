@@ -75,6 +75,19 @@ def test_the_evidence_of_an_aggressive_jail_can_be_a_line_that_watches(log: Path
     assert evidence_of(seen(log, replace(ban(), verdict="watch"))).verdict == "watch"
 
 
+@pytest.mark.parametrize(
+    ("network", "banned", "sources"), [("2001:db8::/64", "2001:db8::/64", 1), ("2001:db8::1/128", "2001:db8::1", 2)]
+)
+def test_the_ban_of_an_ipv6_network_has_the_line_of_one_of_its_addresses(
+    log: Path, network: str, banned: str, sources: int
+) -> None:
+    first = replace(ban(), src_ip="2001:db8::1", src_net=network)
+    log.write_bytes(b"".join(log_lines([first, replace(first, src_ip="2001:db8::2", verdict="watch")])))
+    shown = look_at(log, replace(jail_of(log), bans=(JailBan(banned),)))
+    assert evidence_of(shown) == first
+    assert len(shown.sources) == sources
+
+
 def test_a_ban_without_a_line_in_the_log_has_no_evidence(log: Path) -> None:
     assert seen(log, status()).fail2ban.jails[0].bans == (BAN,)
 
