@@ -37,7 +37,7 @@ def run_all_modes() -> list[ModeResult]:
     return [run_mode(mode, files, lines) for mode in MODES]
 
 
-def run_mode(mode: str, files: Iterable[PackFile], lines: Iterable[Sample]) -> ModeResult:
+def run_mode(mode: str, files: Iterable[PackFile], lines: Iterable[Sample], *, ipv6: str = "network") -> ModeResult:
     """Feeds the lines to `fail2ban-regex`, with the files in the places of an installation.
 
     Raises:
@@ -51,10 +51,11 @@ def run_mode(mode: str, files: Iterable[PackFile], lines: Iterable[Sample]) -> M
             path = Path(folder, file.target)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(file.content)
-        answer = run("fail2ban-regex", "-c", folder, "-o", "id", str(log), f"{FILTER}[mode={mode}]")
+        answer = run("fail2ban-regex", "-c", folder, "-o", "id", str(log), f"{FILTER}[mode={mode}, ipv6={ipv6}]")
     found = set(answer.split())
-    hit = {sample.name for sample in lines if sample.banned_in(mode) in found}
-    foreign = found - {sample.banned_in(mode) for sample in lines}
+    banned = {sample.name: sample.banned_in(mode, ipv6) for sample in lines}
+    hit = {name for name, who in banned.items() if who in found}
+    foreign = found - set(banned.values())
     return ModeResult(
         mode,
         matched=tuple(sample.name for sample in lines if sample.name in hit),

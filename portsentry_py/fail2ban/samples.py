@@ -15,10 +15,18 @@ _TECHNIQUES = tuple(word for word in get_args(Technique) if word not in {"trap",
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One log line, the address and network that it can have banned, and the modes that must match it.
+    """One log line, what it can have banned, and the modes that must match it.
 
-    Every sample has an address and a network of its own. So the output of fail2ban-regex shows which line
+    Every sample has an address and networks of its own. So the output of fail2ban-regex shows which line
     matched, and that the filter took nothing else in the line for the source.
+
+    Attributes:
+        name: what the line is.
+        address: the address of the source.
+        line: the line.
+        modes: the modes that must match it.
+        network: the network that mode `network` bans.
+        source: what the other modes ban, if it is not the address: the /64 of an IPv6 source.
     """
 
     name: str
@@ -26,10 +34,13 @@ class Sample:
     line: str
     modes: frozenset[str] = frozenset()
     network: str = ""
+    source: str = ""
 
-    def banned_in(self, mode: str) -> str:
-        """The address or network that a match in this mode bans."""
-        return self.network if mode == NETWORK_MODE else self.address
+    def banned_in(self, mode: str, ipv6: str = "network") -> str:
+        """The address or network that a match in this mode bans, with this value of the parameter `ipv6`."""
+        if mode == NETWORK_MODE:
+            return self.network
+        return (ipv6 == "network" and self.source) or self.address
 
 
 def event_line(
@@ -43,6 +54,7 @@ def event_line(
     spaced: bool = False,
     timestamp: str = "2026-11-20T08:41:57.408980Z",
     network: str = "203.0.113.0/24",
+    group: str = "",
 ) -> str:
     """A line as the sensor writes it; arguments can make it a wrong one."""
     keys: dict[str, object] = {
@@ -60,6 +72,7 @@ def event_line(
         "ports_sample": [21, 22, 23],
         "first_seen": "2026-11-20T08:41:50.000000Z",
         "src_net": network,
+        **({"group_net": group} if group else {}),
         "schema": 1,
     }
     return json.dumps(keys, separators=(", ", ": ") if spaced else (",", ":"))
@@ -83,9 +96,12 @@ def samples() -> list[Sample]:
     """Every class of line that the sensor writes, over IPv4 and IPv6, and the hostile ones."""
     return [
         *_classes("203.0.113.%d", "198.18.%d.0/24"),
-        *_classes("2001:db8::%x", "2001:db8:0:%x::/64"),
+        *_classes("2001:db8:0:%x::9", "2001:db8:0:%x::/64"),
+        *_groups(),
         *_hostile(),
         *_hostile_networks(),
+        *_hostile_keys(),
+        *_shared_networks(),
     ]
 
 
@@ -104,7 +120,24 @@ def _classes(address_format: str, network_format: str) -> Iterator[Sample]:
             event_line(address, event_type, verdict, verified=verified, technique=technique, network=network),
             modes_for(event_type, verdict, verified, technique),
             network,
+            network if ":" in network else "",
         )
+
+
+def _groups() -> Iterator[Sample]:
+    """The networks that scan together: mode `network` bans them, and the other modes the source."""
+    modes = modes_for("scan", "ban", False, "distributed")
+    rows = (
+        ("198.51.100.200", "198.51.100.0/24", "198.51.100.0/24", ""),
+        ("2001:db8:21::9", "2001:db8:21::/64", "2001:db8:21::/56", "2001:db8:21::/64"),
+        ("2001:db8:22::9", "2001:db8:22::/64", "2001:db8:22::/48", "2001:db8:22::/64"),
+        ("2001:db8:23::9", "2001:db8:23::9/128", "2001:db8:23::/64", ""),
+    )
+    for address, network, group, source in rows:
+        line = event_line(address, technique="distributed", network=network, group=group)
+        yield Sample(f"the group {group}", address, line, modes, group, source)
+    line = event_line("2001:db8:24::9", network="2001:db8:24::9/128")
+    yield Sample("a neighbour of ours", "2001:db8:24::9", line, modes_for("scan", "ban", False, "port_scan"))
 
 
 def _hostile() -> Iterator[Sample]:
@@ -153,25 +186,102 @@ def _hostile() -> Iterator[Sample]:
     yield Sample("first of several sources", "198.51.100.2", second, modes_for("scan", "ban", False, "port_scan"))
 
 
+_NO_NETWORKS = {
+    "198.51.%d.9": (
+        "192.0.2.0/8",
+        "192.0.2.0/25",
+        "0.0.0.0/0",
+        "::/0",
+        "2001:db8:3::/64",
+        "192.0.2.9",
+        "::ffff:c000:200/64",
+        "scanner.example/24",
+        "[192.0.2.0]/24",
+        "$(reboot)/24",
+    ),
+    "2001:db8:5:%d::9": (
+        "::/0",
+        "::/64",
+        "2001:db8:4::/47",
+        "2001:db8:4::/63",
+        "2001:db8:4::/65",
+        "2001:db8:4::9/128",
+        "2001:db8:4::9",
+        "2001:db8:4::/640",
+        "fe80::/64",
+        "198.19.3.0/24",
+        "198.19.3.0/64",
+        "::ffff:c000:200/64",
+        "0::ffff:c000:200/64",
+        "::ffff:192.0.2.0/64",
+        "2001:DB8:4::/64",
+        "fe80::1%eth0/64",
+        "scanner.example/64",
+        "[2001:db8:4::]/64",
+        "$(reboot)/64",
+    ),
+}
+
+
 def _hostile_networks() -> Iterator[Sample]:
-    """Lines of a distributed scan with networks that our sensor never writes."""
-    baits = {
-        "wider than a /24": "192.0.2.0/8",
-        "everything": "0.0.0.0/0",
-        "everything over IPv6": "::/0",
-        "wider than a /64": "2001:db8::/32",
-        "an address": "192.0.2.9",
-        "mapped into IPv6": "::ffff:c000:200/64",
-        "a host name": "scanner.example/24",
-        "in brackets": "[192.0.2.0]/24",
-        "a shell command": "$(reboot)/24",
-    }
-    for number, (name, bait) in enumerate(baits.items(), start=1):
-        source = f"198.51.100.{100 + number}"
-        line = event_line(source, technique="distributed", network=bait)
-        modes = modes_for("scan", "ban", False, "distributed") - {NETWORK_MODE}
-        yield Sample(f"network {name}", source, line, modes, bait)
-    two = event_line("198.51.100.121", technique="distributed", network="198.19.1.0/24")
-    two = two.replace(',"schema"', ',"src_net":"198.19.2.0/24","schema"')
+    """Networks that our sensor never writes, as `src_net` and as `group_net`: nobody is banned with them."""
+    modes = modes_for("scan", "ban", False, "distributed") - {NETWORK_MODE}
+    for address_format, baits in _NO_NETWORKS.items():
+        for number, bait in enumerate(baits, start=1):
+            address = address_format % number
+            line = event_line(address, technique="distributed", network=bait)
+            yield Sample(f"{address} of the network {bait}", address, line, modes, bait)
+            address = address_format % (100 + number)
+            network, source = f"198.17.{number}.0/24", ""
+            if ":" in address:
+                network = source = address.replace("::9", "::/64")
+            line = event_line(address, technique="distributed", network=network, group=bait)
+            yield Sample(f"{address} of the group {bait}", address, line, modes, bait, source)
+
+
+def _hostile_keys() -> Iterator[Sample]:
+    """Lines with the network at a wrong place, so that only the address is banned, or with two networks."""
     modes = modes_for("scan", "ban", False, "distributed")
-    yield Sample("first of several networks", "198.51.100.121", two, modes, "198.19.1.0/24")
+    whole = event_line("2001:db8:6::9", technique="distributed", network="2001:db8:6::/64")
+    key = ',"src_net":"2001:db8:6::/64"'
+    lines = {
+        "absent, as in a line of an older sensor": "",
+        "no text": ',"src_net":["2001:db8:6::/64"]',
+        "behind an improper one": ',"src_net":"2001:db8:6::/63"' + key,
+        "inside an object": ',"via":{"a":1' + key + "}",
+        "behind an object": ',"via":{}' + key,
+        "behind an escaped quote": ',"note":"\\""' + key,
+        "inside a text": ',"note":"x\\",\\"src_net\\":\\"2001:db8:6::/64\\""',
+        "behind too many keys": 41 * ',"a":1' + key,
+        "spaced": key.replace(":", ": ", 1),
+        "with a blank behind it": key.replace('/64"', '/64 "'),
+    }
+    for number, (name, keys) in enumerate(lines.items(), start=1):
+        network = f"2001:db8:6:{number}::/64"
+        line = whole.replace(key, keys).replace("2001:db8:6:", f"2001:db8:6:{number}:")
+        yield Sample(f"a network {name}", network.replace("::/64", "::9"), line, modes - {NETWORK_MODE}, network)
+    for key, address, network, group in (
+        ("src_net", "198.51.100.121", "198.19.1.0/24", ""),
+        ("src_net", "2001:db8:7:1::9", "2001:db8:7:1::/64", ""),
+        ("group_net", "198.51.100.122", "198.18.200.0/24", "198.19.2.0/24"),
+        ("group_net", "2001:db8:7:2::9", "2001:db8:7:2::/64", "2001:db8:8::/56"),
+    ):
+        line = event_line(address, technique="distributed", network=network, group=group)
+        line = line.replace(
+            ',"schema"', f',"{key}":"{"2001:db8:9::/64" if ":" in address else "198.19.3.0/24"}","schema"'
+        )
+        yield Sample(
+            f"the first {key} of {address}", address, line, modes, group or network, network if ":" in network else ""
+        )
+
+
+def _shared_networks() -> Iterator[Sample]:
+    """Networks whose addresses are different people: only the address is banned."""
+    modes = modes_for("scan", "ban", False, "distributed") - {NETWORK_MODE}
+    for address, network in (
+        ("fe80::9", "fe80::/64"),
+        ("64:ff9b::c633:6409", "64:ff9b::/64"),
+        ("2001:0:c633:6409::9", "2001:0:c633:6409::/64"),
+    ):
+        line = event_line(address, technique="distributed", network=network)
+        yield Sample(f"a neighbour in {network}", address, line, modes, network)

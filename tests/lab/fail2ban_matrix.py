@@ -1,4 +1,4 @@
-"""Tries every fail2ban with every firewall, over both families, and writes the table of fail2ban.md.
+"""Tries every fail2ban with every firewall and every kind of ban, and writes the table of fail2ban.md.
 
     python -m tests.lab.fail2ban_matrix [TREE...] [-o DIR]
 
@@ -10,11 +10,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.lab.support import page, program
 from tests.lab.support.tables import table
-from tests.support.ban_chain import FAMILIES, prove
+from tests.support.ban_chain import CASES, prove
 from tests.support.fail2ban_server import (
     DEBIAN,
     FIREWALLS,
@@ -36,7 +37,8 @@ class Row:
 
     fail2ban: str
     firewall: str
-    family: str
+    banned: str
+    refuses_neighbour: bool = False
     ban_seconds: float = 0.0
     unban_seconds: float = 0.0
     errors: int = 0
@@ -51,39 +53,38 @@ class Row:
         if self.broken:
             worked = [f"**{self.broken}**", "", "", ""]
         else:
-            times = (f"{self.ban_seconds:.1f} s", "refused", "refused", f"{self.unban_seconds:.1f} s")
-            worked = list(times)
-        return [self.fail2ban, self.firewall, self.family, *worked, str(self.errors)]
+            neighbour = "refused" if self.refuses_neighbour else "answered"
+            worked = [f"{self.ban_seconds:.1f} s", "refused", neighbour, f"{self.unban_seconds:.1f} s"]
+        return [self.fail2ban, self.firewall, self.banned, *worked, str(self.errors)]
 
 
 def rows(which: Fail2ban) -> Iterator[Row]:
     """Try one fail2ban; a broken chain is a row too."""
     name = f"{which.version()} ({which.origin})"
     setups = [(firewall, NAME, local) for firewall, local in FIREWALLS.items()]
-    setups += [(f"{name}, networks", NETWORK_NAME, local) for name, local in NETWORK_FIREWALLS.items()]
+    setups += [(firewall, NETWORK_NAME, local) for firewall, local in NETWORK_FIREWALLS.items()]
     for firewall, jail, local in setups:
         with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
             lab.target.serve("echo")
             try:
                 server = Fail2banServer(lab.target, Path(folder), local, which=which)
             except AssertionError as error:
-                yield from (Row(name, firewall, family, broken=_first(error)) for family in FAMILIES)
+                yield from (Row(name, firewall, case.name, broken=_first(error)) for case in CASES[jail])
                 continue
-            for family in FAMILIES:
+            for case in CASES[jail]:
                 before = len(server.errors())
+                row = partial(Row, name, firewall, case.name, case.refuses_neighbour)
                 try:
-                    proof = prove(lab, server, family, jail)
+                    proof = prove(lab, server, case, jail)
                 except AssertionError as error:
-                    errors = len(server.errors()) - before
-                    yield Row(name, firewall, family, errors=errors, broken=_first(error))
+                    yield row(errors=len(server.errors()) - before, broken=_first(error))
                 else:
-                    errors = len(proof.errors) - before
-                    yield Row(name, firewall, family, proof.ban_seconds, proof.unban_seconds, errors)
+                    yield row(proof.ban_seconds, proof.unban_seconds, len(proof.errors) - before)
             server.stop()
 
 
 def shown(found: Sequence[Row]) -> str:
-    head = ("fail2ban", "firewall", "family", "line to rule", "TCP", "UDP", "unban to no rule", "ERROR lines")
+    head = ("fail2ban", "firewall", "banned", "line to rule", "scanner", "neighbour", "unban to no rule", "ERROR lines")
     return table(head, (row.cells() for row in found))
 
 

@@ -9,8 +9,54 @@ from tests.support.namespaces import Host, Lab
 from tests.support.peers import HTTP_PORT
 from tests.support.waiting import wait_for
 
-FAMILIES = ("IPv4", "IPv6")
-NETWORKS = ("198.51.100.0/24", "2001:db8:100::/64")  # the scanner's
+_NEIGHBOUR, _DISTANT = "2001:db8:100::77", "2001:db8:100:1::77"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of ban: who scans, and who is refused with it.
+
+    Attributes:
+        name: what is banned.
+        family: 4 or 6.
+        scanner: the address that is in the line.
+        neighbour: another address of the same host.
+        banned: what fail2ban and the kernel hold.
+        network: `src_net` of the line.
+        group: its `group_net`.
+        refuses_neighbour: whether the ban covers the neighbour.
+    """
+
+    name: str
+    family: int
+    scanner: str
+    neighbour: str
+    banned: str
+    network: str
+    group: str = ""
+    refuses_neighbour: bool = False
+
+    @property
+    def line(self) -> str:
+        """The line of the sensor, dated now."""
+        technique = "distributed" if self.group else "port_scan"
+        return scan_line(self.scanner, technique=technique, network=self.network, group=self.group)
+
+
+_IPV4 = (4, "198.51.100.66", "198.51.100.67")
+_IPV6 = (6, "2001:db8:100::66", _NEIGHBOUR)
+_SLASH_24, _SLASH_64, _SLASH_48 = "198.51.100.0/24", "2001:db8:100::/64", "2001:db8:100::/48"
+CASES = {
+    NAME: (
+        Case("IPv4 address", *_IPV4, "198.51.100.66", _SLASH_24),
+        Case("IPv6 /64", *_IPV6, _SLASH_64, _SLASH_64, refuses_neighbour=True),
+        Case("IPv6 address", *_IPV6, "2001:db8:100::66", "2001:db8:100::66/128"),
+    ),
+    NETWORK_NAME: (
+        Case("IPv4 /24", *_IPV4, _SLASH_24, _SLASH_24, _SLASH_24, refuses_neighbour=True),
+        Case("IPv6 /48", 6, "2001:db8:100::66", _DISTANT, _SLASH_48, _SLASH_64, _SLASH_48, refuses_neighbour=True),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -34,36 +80,40 @@ def listed(server: Fail2banServer, address: str) -> bool:
     return bool(re.search(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\d)", server.listing()))
 
 
-def prove(lab: Lab, server: Fail2banServer, family: str, jail: str = NAME) -> Proof:
-    """Go through the chain once, for one family, with the jail for addresses or the one for networks.
+def _add_neighbours(lab: Lab) -> None:
+    """More IPv6 addresses for the scanner."""
+    for address in (_NEIGHBOUR, _DISTANT):
+        lab.scanner.run("ip", "-6", "addr", "replace", f"{address}/64", "dev", "eth0", "nodad")
+        lab.target.run("ip", "-6", "route", "replace", address, "dev", "eth0")
+
+
+def prove(lab: Lab, server: Fail2banServer, case: Case, jail: str = NAME) -> Proof:
+    """Go through the chain once, for one kind of ban.
 
     Raises:
         AssertionError: a link is broken.
     """
-    number = FAMILIES.index(family)
-    scanner = (lab.scanner.ipv4, lab.scanner.ipv6)[number][0]
-    target = (lab.target.ipv4, lab.target.ipv6)[number][0]
-    line, banned = scan_line(scanner), scanner
-    if jail == NETWORK_NAME:
-        banned = NETWORKS[number]
-        line = scan_line(scanner, technique="distributed", network=banned)
+    target = (lab.target.ipv4 if case.family == 4 else lab.target.ipv6)[0]
+    _add_neighbours(lab)
 
-    def answers() -> set[str]:
-        return open_ports(lab.scanner, target, scanner)
+    def answers() -> tuple[set[str], set[str]]:
+        return open_ports(lab.scanner, target, case.scanner), open_ports(lab.scanner, target, case.neighbour)
 
-    if answers() != {"tcp", "udp"} or listed(server, banned):
-        raise AssertionError(f"{scanner} is refused before it was banned")
+    everything = {"tcp", "udp"}
+    refused = (set[str](), set[str]() if case.refuses_neighbour else everything)
+    if answers() != (everything, everything) or listed(server, case.banned):
+        raise AssertionError(f"{case.scanner} or its neighbour is refused before it was banned")
 
     begun = time.monotonic()
-    server.write(line)
-    wait_for(lambda: listed(server, banned), f"a rule about {banned}", evidence=server.evidence)
+    server.write(case.line)
+    wait_for(lambda: listed(server, case.banned), f"a rule about {case.banned}", evidence=server.evidence)
     blocked = time.monotonic()
-    wait_for(lambda: not answers(), f"{scanner} to be refused", evidence=server.evidence)
+    wait_for(lambda: answers() == refused, f"{case.scanner} to be refused", evidence=server.evidence)
 
     asked = time.monotonic()
-    server.client("set", jail, "unbanip", banned)
-    wait_for(lambda: not listed(server, banned), "the rule to go", evidence=server.evidence)
+    server.client("set", jail, "unbanip", case.banned)
+    wait_for(lambda: not listed(server, case.banned), "the rule to go", evidence=server.evidence)
     unbanned = time.monotonic()
-    if answers() != {"tcp", "udp"}:
-        raise AssertionError(f"{scanner} is refused though it was unbanned\n{server.evidence()}")
+    if answers() != (everything, everything):
+        raise AssertionError(f"{case.banned} is refused though it was unbanned\n{server.evidence()}")
     return Proof(blocked - begun, unbanned - asked, server.errors())

@@ -33,14 +33,18 @@ enabled = false
 
 [portsentry]
 logpath = {log}
+_etc = {config}
 """
 
 NFTABLES = "[DEFAULT]\nbanaction = nftables\nbanaction_allports = nftables[type=allports]\n"
 IPTABLES = "[DEFAULT]\nbanaction = iptables\nbanaction_allports = iptables-allports\n"
 IPSET = "[DEFAULT]\nbanaction = iptables-ipset-proto6\nbanaction_allports = iptables-ipset-proto6-allports\n"
-_NETWORK = "[portsentry]\nenabled = false\n[portsentry-net]\nenabled = true\nbanaction = portsentry-py-%s-net\n"
-NETWORK_FIREWALLS = {name: _NETWORK % name for name in ("nft", "ipset")}
 FIREWALLS = {"nftables": NFTABLES, "iptables": IPTABLES, "ipset": IPSET}
+_NETWORK = "[portsentry]\nenabled = false\n[portsentry-net]\nenabled = true\n"
+NETWORK_FIREWALLS = {
+    "nftables": _NETWORK,
+    **{name: f"{FIREWALLS[name]}{_NETWORK}banaction = %(banaction_allports)s\n" for name in ("iptables", "ipset")},
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Fail2banServer:
         shutil.copytree(which.config, self.config, symlinks=True)
         install(folder)
         (self.config / "fail2ban.local").write_text(_SERVER.format(folder=folder))
-        (self.config / "jail.d/aa-lab.local").write_text(_JAIL.format(log=self.log))
+        (self.config / "jail.d/aa-lab.local").write_text(_JAIL.format(log=self.log, config=self.config))
         (self.config / "jail.d/zz-test.local").write_text(local)
         for name, text in files.items():
             (self.config / name).write_text(text)
@@ -153,7 +157,7 @@ class Fail2banServer:
         if listed.returncode != 0:
             return set()  # fail2ban makes its table at the first ban
         sets = [entry["set"] for entry in json.loads(listed.stdout)["nftables"] if "set" in entry]
-        return {str(address) for one in sets for address in one.get("elem", [])}
+        return {_element(element) for one in sets for element in one.get("elem", [])}
 
     def wait_for_bans(self, banned: Iterable[str], jail: str = NAME) -> None:
         """Return when exactly these are banned."""
@@ -191,6 +195,13 @@ class Fail2banServer:
         return "Number of jail:" in status and "Number of jail:\t0" not in status
 
 
+def _element(element: object) -> str:
+    """An address, or a network, as fail2ban writes it."""
+    if isinstance(element, dict):
+        return "{addr}/{len}".format(**element["prefix"])
+    return str(element)
+
+
 def scan_line(
     address: str,
     event_type: str = "scan",
@@ -199,9 +210,17 @@ def scan_line(
     verified: bool = False,
     technique: str = "port_scan",
     network: str = "203.0.113.0/24",
+    group: str = "",
 ) -> str:
     """Write a line as the sensor does, dated now."""
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return event_line(
-        address, event_type, verdict, verified=verified, technique=technique, network=network, timestamp=now
+        address,
+        event_type,
+        verdict,
+        verified=verified,
+        technique=technique,
+        network=network,
+        group=group,
+        timestamp=now,
     )

@@ -60,29 +60,27 @@ def test_hosts_deny(start_server: StartServer, tmp_path: Path) -> None:
     deny.write_text("# mine\n")
     server = start_server(NFTABLES + example("KILL_HOSTS_DENY").replace("/etc/hosts.deny", str(deny)))
 
-    server.write(scan_line("192.0.2.1"), scan_line("2001:db8::1"))
+    networks = {"2001:db8::1": "2001:db8::/64", "2001:db8:1::1": "2001:db8:1::1/128"}
+    server.write(scan_line("192.0.2.1"), *(scan_line(address, network=networks[address]) for address in networks))
 
-    wait_for(
-        lambda: set(deny.read_text().splitlines()) == {"# mine", "ALL: 192.0.2.1", "ALL: [2001:db8::1]"},
-        "both lines",
-        evidence=server.evidence,
-    )
+    denied = {"# mine", "ALL: 192.0.2.1", "ALL: [2001:db8::]/64", "ALL: [2001:db8:1::1]"}
+    wait_for(lambda: set(deny.read_text().splitlines()) == denied, "the lines", evidence=server.evidence)
     assert "192.0.2.1" in server.listing()
     server.client("unban", "--all")
-    wait_for(lambda: deny.read_text() == "# mine\n", "both lines to go", evidence=server.evidence)
+    wait_for(lambda: deny.read_text() == "# mine\n", "the lines to go", evidence=server.evidence)
     assert server.errors() == []
 
 
 def test_route(lab: Lab, start_server: StartServer) -> None:
     # The lab's routes are to single hosts; a real one is to a network.
-    for old, new in (("198.51.100.66", "198.51.100.0/24"), ("2001:db8:100::66", "2001:db8:100::/64")):
+    for old, new in (("198.51.100.66", "198.51.100.0/24"), ("2001:db8:100::66", "2001:db8:100::/48")):
         lab.target.run("ip", "route", "add", new, "dev", "eth0")
         lab.target.run("ip", "route", "del", old)
     pairs = [(lab.target.ipv4[0], lab.scanner.ipv4[0]), (lab.target.ipv6[0], lab.scanner.ipv6[0])]
     server = start_server(example("KILL_ROUTE"))
     assert all(open_ports(lab.scanner, *pair) == {"tcp", "udp"} for pair in pairs)
 
-    server.write(*(scan_line(scanner) for _, scanner in pairs))
+    server.write(*(scan_line(scanner, network="2001:db8:100::/64") for _, scanner in pairs))
 
     wait_for(
         lambda: not any(open_ports(lab.scanner, *pair) for pair in pairs),
@@ -104,13 +102,13 @@ def test_a_program_of_the_operators_gets_words(start_server: StartServer, tmp_pa
 
     server.write(scan_line("192.0.2.1"), scan_line("2001:db8::1", technique="slow", network="2001:db8::/64"))
     words = ["192.0.2.1", "23", "syn", "port_scan", "203.0.113.0/24"]
-    others = ["2001:db8::1", "23", "syn", "slow", "2001:db8::/64"]
+    others = ["2001:db8::/64", "23", "syn", "slow", "2001:db8::/64"]
     wait_for(lambda: len(recorded(record)) == 2, "two calls", evidence=server.evidence)
     assert sorted(recorded(record)) == [["ban", *words], ["ban", *others]]
 
     server.stop()
     server.start()
-    server.wait_for_bans(["192.0.2.1", "2001:db8::1"])
+    server.wait_for_bans(["192.0.2.1", "2001:db8::/64"])
     server.client("set", "portsentry", "banip", "192.0.2.9")
     wait_for(lambda: ["ban", "192.0.2.9", "", "", "", ""] in recorded(record), "a ban by hand")
     calls = recorded(record)

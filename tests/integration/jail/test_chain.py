@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.integration.fixtures import StartServer
-from tests.support.ban_chain import FAMILIES, NETWORKS, listed, open_ports, prove
-from tests.support.fail2ban_server import FIREWALLS, NETWORK_FIREWALLS, NFTABLES, Fail2banServer, scan_line
+from tests.support.ban_chain import CASES, listed, prove
+from tests.support.fail2ban_server import (
+    FIREWALLS,
+    NAME,
+    NETWORK_FIREWALLS,
+    NETWORK_NAME,
+    NFTABLES,
+    Fail2banServer,
+    scan_line,
+)
 from tests.support.namespaces import Lab
 from tests.support.waiting import wait_for
 
@@ -35,8 +43,8 @@ def test_a_scan_line_becomes_a_rule_and_an_unban_takes_it_away(
 ) -> None:
     server = start_server(FIREWALLS[firewall])
 
-    for family in FAMILIES:
-        assert prove(lab, server, family).errors == []
+    for case in CASES[NAME]:
+        assert prove(lab, server, case).errors == []
 
 
 def banned_for_a_test(lab: Lab, server: Fail2banServer, address: str) -> dict[str, object]:
@@ -160,9 +168,9 @@ def test_what_the_filter_captures_can_be_used_in_actions(start_server: StartServ
         {"action.d/record.conf": _RECORD},
     )
 
-    server.write(scan_line("192.0.2.1"), scan_line("2001:db8::1", technique="distributed"))
+    server.write(scan_line("192.0.2.1"), scan_line("2001:db8::1", technique="distributed", network="2001:db8::/64"))
 
-    expected = {"192.0.2.1 syn port_scan 23 203.0.113.0/24", "2001:db8::1 syn distributed 23 203.0.113.0/24"}
+    expected = {"192.0.2.1 syn port_scan 23 203.0.113.0/24", "2001:db8::/64 syn distributed 23 2001:db8::/64"}
     wait_for(
         lambda: record.exists() and set(record.read_text().splitlines()) == expected,
         "the record",
@@ -170,35 +178,74 @@ def test_what_the_filter_captures_can_be_used_in_actions(start_server: StartServ
     )
     net = Path(f"{record}.net")
     wait_for(net.exists, "the network's record", evidence=server.evidence)
-    assert net.read_text() == "203.0.113.0/24 syn distributed 23 203.0.113.0/24\n"
+    assert net.read_text() == "2001:db8::/64 syn distributed 23 2001:db8::/64\n"
     assert server.errors() == []
 
 
-@pytest.mark.parametrize(("firewall", "holds"), [("nft", ("nft", "list", "ruleset")), ("ipset", ("ipset", "list"))])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_distributed_scan_has_its_network_banned(
-    lab: Lab, start_server: StartServer, firewall: str, holds: tuple[str, ...], family: str
-) -> None:
-    number = FAMILIES.index(family)
-    target = (lab.target.ipv4, lab.target.ipv6)[number][0]
-    network = NETWORKS[number]
-    seen, neighbour = (lab.scanner.ipv4, ("2001:db8:100::66", "2001:db8:100::77"))[number]
-    lab.scanner.run("ip", "-6", "addr", "add", "2001:db8:100::77/64", "dev", "eth0", "nodad")
-    lab.target.run("ip", "-6", "route", "add", "2001:db8:100::77", "dev", "eth0")
+@pytest.mark.parametrize("firewall", NETWORK_FIREWALLS)
+def test_a_distributed_scan_has_its_network_banned(lab: Lab, start_server: StartServer, firewall: str) -> None:
     server = start_server(NETWORK_FIREWALLS[firewall])
-    assert open_ports(lab.scanner, target, neighbour) == {"tcp", "udp"}
 
-    # A scan by one address alone is not this jail's, and two lines about a network are one ban.
-    server.write(scan_line(lab.visitor.ipv4[0], network="192.0.2.0/24"))
-    server.write(*[scan_line(seen, technique="distributed", network=network)] * 2)
-    server.wait_for_bans([network], "portsentry-net")
-    wait_for(lambda: network in lab.target.run(*holds).stdout, f"{network} in the kernel", evidence=server.evidence)
-    wait_for(lambda: not open_ports(lab.scanner, target, neighbour), "the neighbour to be refused")
-    assert open_ports(lab.visitor, lab.target.ipv4[0], lab.visitor.ipv4[0]) == {"tcp", "udp"}
+    for case in CASES[NETWORK_NAME]:
+        assert prove(lab, server, case, NETWORK_NAME).errors == []
 
-    server.client("set", "portsentry-net", "unbanip", network)
-    wait_for(lambda: network not in lab.target.run(*holds).stdout, "the network to go")
-    assert open_ports(lab.scanner, target, neighbour) == {"tcp", "udp"}
+    # A scan by one address alone is not this jail's.  Networks can lie in one another.
+    server.write(scan_line("192.0.2.1", network="192.0.2.0/24"))
+    groups = ["2001:db8:0:1234::/64", "2001:db8::/48", "2001:db8:0:1200::/56"]
+    for group in groups:
+        server.write(*[scan_line("2001:db8::1", technique="distributed", network="2001:db8::/64", group=group)] * 2)
+    server.wait_for_bans(groups, NETWORK_NAME)
+    for banned in groups:
+        wait_for(lambda: listed(server, banned), f"a rule about {banned}", evidence=server.evidence)  # noqa: B023 - at once
+        server.client("set", NETWORK_NAME, "unbanip", banned)
+        wait_for(lambda: not listed(server, banned), "the rule to go", evidence=server.evidence)  # noqa: B023 - at once
     server.stop()
     assert "f2b" not in server.listing()
+    assert server.errors() == []
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_the_ban_of_a_network_outlives_a_restart(lab: Lab, start_server: StartServer, firewall: str) -> None:
+    server = start_server(FIREWALLS[firewall])
+    case = CASES[NAME][1]
+    server.write(case.line)
+    wait_for(lambda: listed(server, case.banned), "the ban", evidence=server.evidence)
+
+    server.stop()
+    assert "f2b" not in server.listing()
+    server.start()
+
+    wait_for(lambda: listed(server, case.banned), "the ban", evidence=server.evidence)
+    assert not lab.scanner.reaches(lab.target.ipv6[0], 80, source=case.scanner)
+    server.client("reload")
+    assert server.banned() == {case.banned}
+    server.client("unban", case.banned)
+    wait_for(lambda: not listed(server, case.banned), "the rule to go", evidence=server.evidence)
+    assert server.errors() == []
+
+
+def test_an_address_of_the_ignore_list_protects_its_network(start_server: StartServer) -> None:
+    lists = "127.0.0.1/8 ::1,2001:db8:a::1\n  2001:db8:b:0:1::/80 198.18.1.7 2001:db8:c::/48 host.example"
+    server = start_server(
+        f"{NFTABLES}ignoreip = {lists}\nignorecommand = test <ip> = 198.18.2.1\n[portsentry-net]\nenabled = true\n"
+    )
+    networks = [
+        "2001:db8:a::/64",
+        "2001:db8:b::/64",
+        "2001:db8:c:7::/64",
+        "2001:db8:113::/64",  # its own
+    ]
+    lines = [scan_line(network.replace("::/64", "::99"), network=network) for network in networks]
+    lines += [
+        scan_line("198.18.1.9", technique="distributed", network="198.18.1.0/24", group="198.18.1.0/24"),
+        scan_line("198.18.2.1"),
+        scan_line("2001:db8:d::1", network="2001:db8:d::/64"),
+    ]
+
+    server.write(*lines)
+
+    server.wait_for_bans(["2001:db8:d::/64", "198.18.1.9"])
+    assert server.banned(NETWORK_NAME) == set()
+    ignored = [line for line in server.messages() if "by command" in line or "Ignore" in line]
+    assert [network for network in networks if not any(network in line for line in ignored)] == []
     assert server.errors() == []

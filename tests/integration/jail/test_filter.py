@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from portsentry_py.core.host_state import network_of
 from portsentry_py.events.schema import schema
 from portsentry_py.fail2ban.filter_test import ModeResult, run_mode
 from portsentry_py.fail2ban.pack import pack_files
@@ -33,7 +34,7 @@ def _text(key: str) -> st.SearchStrategy[str]:
     if key.endswith("_ip"):
         return ADDRESSES
     if key == "src_net":
-        return ADDRESSES.map(lambda address: f"{address}/{64 if ':' in address else 24}")
+        return ADDRESSES.map(network_of)
     if key == "event_id":
         return st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
     return st.from_regex(r"[a-z0-9.@-]{1,15}", fullmatch=True)  # interface, version
@@ -67,9 +68,21 @@ def lines(draw: st.DrawFn, /, event_type: str, **fixed: list[Any]) -> dict[str, 
 
 def samples(drawn: list[dict[str, Any]], mode: str = "") -> list[Sample]:
     return [
-        Sample(str(number), line.get("src_ip", "none"), json.dumps(line, separators=(",", ":")), frozenset({mode}))
+        Sample(
+            str(number),
+            line.get("src_ip", "none"),
+            json.dumps(line, separators=(",", ":")),
+            frozenset({mode}),
+            source=_network(line),
+        )
         for number, line in enumerate(drawn)
     ]
+
+
+def _network(line: dict[str, Any]) -> str:
+    """The /64 with which an IPv6 source is banned."""
+    network = str(line.get("src_net", ""))
+    return network if ":" in line.get("src_ip", "") and ":" in network else ""
 
 
 def run(mode: str, drawn: list[dict[str, Any]], expected: str = "") -> ModeResult:

@@ -59,6 +59,21 @@ def test_recidive_counts_each_ban_once_however_many_lines_there_are(start_server
     assert server.errors() == []
 
 
+def test_recidive_bans_the_network_of_an_ipv6_source(start_server: StartServer, tmp_path: Path) -> None:
+    networks = block("What you should set yourself", "[recidive]")
+    server = start_server(NFTABLES + recidive(tmp_path, maxretry=2) + networks.replace("[recidive]\n", ""), OWN_LOG)
+    network = "2001:db8:7::/64"
+    for address in ("2001:db8:7::1", "2001:db8:7::2"):
+        server.write(scan_line(address, network=network))
+        server.wait_for_bans([network])
+        server.client("set", "portsentry", "unbanip", network)
+
+    server.wait_for_bans([network], "recidive")
+    wait_for(lambda: network in server.listing(), "the rule", evidence=server.evidence)
+    assert server.failures("recidive") == 2
+    assert server.errors() == []
+
+
 def test_the_recommended_parts_count_one_ban_for_each_line(start_server: StartServer, tmp_path: Path) -> None:
     parts = block("Modes", "[portsentry-slow]")
     server = start_server(NFTABLES + parts + recidive(tmp_path, maxretry=9), OWN_LOG)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portsentry_py.core.host_state import network_of
 from tests.integration.fixtures import StartSensor
 from tests.support.capturing import capturing
 from tests.support.fail2ban_server import Fail2banServer, scan_line
@@ -47,14 +48,15 @@ def test_a_scanner_is_banned_and_a_visitor_is_not(
 
     nmap(lab.scanner, *options, "-p", PORTS, target)
     sensor.wait_for_line("the scan", src_ip=scanner, event_type="scan", verdict="ban")
-    jail.wait_for_ban(scanner)
+    banned = scanner if version == 4 else network_of(scanner)
+    jail.wait_for_ban(banned)
 
     assert not lab.scanner.reaches(target, HTTP_PORT)
     output, _ = visit.communicate(timeout=120)
     assert json.loads(output) == {"answered": REQUESTS, "echoed": REQUESTS // 20}
     for visitor in (*lab.visitor.ipv4, *lab.visitor.ipv6):
         assert evidence_against(sensor, visitor) == []
-    assert jail.banned() == jail.blocked() == {scanner}
+    assert jail.banned() == jail.blocked() == {banned}
 
 
 def test_a_scan_from_the_ignore_list_bans_nobody(lab: Lab, jail: Fail2banServer, start_sensor: StartSensor) -> None:

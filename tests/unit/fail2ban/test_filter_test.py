@@ -31,6 +31,21 @@ def test_a_misspelled_mode_matches_nothing(mode: str) -> None:
     assert run_mode(mode, [FILTER_FILE], samples()).matched == ()
 
 
+def test_an_ipv6_source_is_banned_alone_if_the_parameter_says_so() -> None:
+    require_tool("fail2ban-regex")
+
+    assert [run_mode(mode, [FILTER_FILE], samples(), ipv6="address").ok for mode in MODES] == [True] * 8
+
+
+def test_a_misspelled_parameter_for_ipv6_bans_no_ipv6_source() -> None:
+    require_tool("fail2ban-regex")
+
+    result = run_mode("normal", [FILTER_FILE], samples(), ipv6="adress")
+
+    banned = [sample for sample in samples() if "normal" in sample.modes and ":" not in sample.address]
+    assert result.matched == tuple(sample.name for sample in banned)
+
+
 @pytest.mark.parametrize(
     ("kept", "lost"),
     [
@@ -44,7 +59,25 @@ def test_a_misspelled_mode_matches_nothing(mode: str) -> None:
         ("<_verdict-<mode>>", r"\w+"),
         ('"source_verified":<_verified-<mode>>', '"source_verified":\\w+'),
         ("(?:scan|trap)", r"\w+"),
-        ("%(_one_net)s", ""),
+        ("_to_net =", "_to_net = .*"),
+        ('(?=[\\d.]{7,15}/24")', ""),
+        ("{7,15}/24", "{7,15}/2[45]"),
+        ("(?:48|56|64)", "(?:47|48|56|64)"),
+        ('(?:48|56|64)"', "(?:48|56|64)"),
+        ('%(_net6)s/64"', '%(_net6)s/6[34]"'),
+        ('%(_net6)s/64"', '%(_net6)s/64[0 ]?"'),
+        ("(?![0:]*ffff:|", "(?!"),
+        ("|fe[89ab]", ""),
+        ("(?:64:ff9b)?::/", "::/"),
+        ("|2001:0?:", ""),
+        ("[\\da-f:]{2,39}\n\n_ipv6", "[\\w:]{2,39}\n\n_ipv6"),
+        ('|(?=[\\da-f:]+")\n', "\n"),
+        ('(?!,"group_net")', ""),
+        (',"group_net":"|', ',"group_nets":"|'),
+        ('|(?![^"]*"%(_keys)s,"group_net"))', "|)"),
+        ('|(?![^"]*"%(_keys)s,"group_net"))', ")"),
+        ('(?!dest_port"|src_net")', ""),
+        ('"[^"\\\\]{0,80}"', '".{0,80}"'),
         ("_technique-network    = distributed", r"_technique-network = \w+"),
         ("%%z", ""),
         (r'\{"timestamp":"",', r"\{.*"),

@@ -15,7 +15,7 @@ OTHER_JAILS = [f"portsentry-{part}" for part in ("trap", "sweep", "slow", "stric
 def test_the_filter_comes_before_the_jail_that_needs_it() -> None:
     assert [file.target for file in pack_files()] == [
         "action.d/portsentry-py-command.conf",
-        "action.d/portsentry-py-ipset-net.conf",
+        "action.d/portsentry-py-hostsdeny.conf",
         "action.d/portsentry-py-nft-net.conf",
         "filter.d/portsentry-py.conf",
         "jail.d/portsentry-py.conf",
