@@ -1,13 +1,14 @@
 """The command lines of dumpcap and tshark, and their environment."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from importlib import resources
 
-from portsentry_py.capture.bpf import kernel_filter
+from portsentry_py.capture.bpf import FilterHost, kernel_filter
 from portsentry_py.config.settings import Capture, WorkerCount, Workers
 from portsentry_py.core.columns import COLUMNS
-from portsentry_py.host.interfaces import Interface
+from portsentry_py.host.interfaces import Interface, link_addresses
 from portsentry_py.privsep.sandbox import sandboxed
 
 # Our own profile switches the layer-4 dissectors off and keeps the user's settings out.
@@ -18,9 +19,13 @@ _CORES_FOR_TWO = 4
 
 
 def dumpcap_commands(
-    dumpcap: str, interfaces: list[Interface], served_udp: frozenset[int], settings: Capture
+    dumpcap: str, interfaces: list[Interface], host: FilterHost, settings: Capture
 ) -> Iterator[list[str]]:
-    """The command line of each worker's dumpcap; together they have the whole buffer."""
+    """The command line of each worker's dumpcap; together they have the whole buffer.
+
+    The filter that most interfaces need stands before the first: dumpcap applies it to all that have no other, and
+    many interfaces do not make the command line too long.
+    """
     workers = worker_count(settings.workers)
     buffer_mib = max(1, settings.buffer_mib // workers)
     for number in range(workers):
@@ -28,9 +33,22 @@ def dumpcap_commands(
         if len(interfaces) > 1:
             # With several interfaces dumpcap has a queue of its own, and drops all beyond a thousand packets.
             command += ["-C", str(buffer_mib << 20)]
-        for interface in interfaces:
-            expression = kernel_filter(served_udp, vlan=interface.ethernet, worker=number, workers=workers)
-            command += ["-i", interface.name, "-f", expression]
+        links = link_addresses(interfaces)
+        filters = [
+            kernel_filter(
+                host,
+                vlan=interface.ethernet,
+                direction=not interface.loopback,
+                links=links if interface.ethernet else (),
+                worker=number,
+                workers=workers,
+            )
+            for interface in interfaces
+        ]
+        usual = Counter(filters).most_common(1)[0][0]
+        command += ["-f", usual]
+        for interface, expression in zip(interfaces, filters, strict=True):
+            command += ["-i", interface.name, *(["-f", expression] if expression != usual else [])]
         yield [*command, "-w", "-"]
 
 

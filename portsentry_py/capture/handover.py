@@ -1,7 +1,10 @@
 """Decides when a fresh capture takes over from the one that runs: no I/O, no clock."""
 
+from portsentry_py.capture.bpf import PLAIN, FilterHost
+
 GROWN = "tshark has grown"
 SERVED = "UDP ports that are served now are still captured"
+MOVED = "this host has other addresses"
 BEHIND = "packets may have been dropped while the sensor was behind"
 
 _SETTLED_SECONDS = 2.0  # then tshark has loaded what it needs
@@ -22,14 +25,14 @@ class HandoverPolicy:
     def __init__(self, growth_bytes: int) -> None:
         self._growth_bytes = growth_bytes
         self._pause, self._last_due = _PAUSE_SECONDS, float("-inf")
-        self.capture_started(0.0, frozenset())
+        self.capture_started(0.0, PLAIN)
 
-    def capture_started(self, now: float, filtered: frozenset[int]) -> None:
-        """A capture has started whose filter leaves these UDP ports in the kernel."""
+    def capture_started(self, now: float, filtered: FilterHost) -> None:
+        """A capture has started whose filter knows this of the host."""
         self.decoding_started(now)
         self._filtered = filtered
         self._unfiltered: frozenset[int] = frozenset()
-        self._filter_is_stale = self._ports_changed = False
+        self._ports_are_stale = self._addresses_are_stale = self._ports_changed = False
         self._is_behind = self._has_caught_up = False
 
     def decoding_started(self, now: float) -> None:
@@ -37,11 +40,12 @@ class HandoverPolicy:
         self._started = self._last_lag = now
         self._settled_bytes = 0
 
-    def update_listening(self, ports: frozenset[int]) -> None:
-        """These UDP ports have a socket. One that is there twice in a row is a service's, not a client's."""
-        unfiltered = ports - self._filtered
-        self._filter_is_stale = bool(unfiltered & self._unfiltered)
+    def update_host(self, host: FilterHost) -> None:
+        """The host is this now. A port that is there twice in a row is a service's, not a client's."""
+        unfiltered = host.filtered_udp - self._filtered.filtered_udp
+        self._ports_are_stale = bool(unfiltered & self._unfiltered)
         self._unfiltered = unfiltered
+        self._addresses_are_stale = host.own != self._filtered.own
 
     def served_ports_changed(self) -> None:
         """The operator has named other ports as served: take over at once."""
@@ -68,8 +72,10 @@ class HandoverPolicy:
             return GROWN
         # dumpcap reports its drops only when it ends.
         reason = BEHIND if self._has_caught_up else None
-        if self._filter_is_stale or self._ports_changed:
+        if self._ports_are_stale or self._ports_changed:
             reason = SERVED
+        if self._addresses_are_stale:
+            reason = MOVED
         waited = now - self._last_due
         if reason is None or waited < self._pause:
             return None

@@ -1,53 +1,33 @@
-"""Counts, besides the capture, the packets that pass its filter; the kernel copies none of them.
+"""Counts packets besides the capture, in the kernel, which copies none of them.
 
 A packet socket without a buffer counts what passes its filter (packet(7), PACKET_STATISTICS).
 """
 
-import contextlib
 import ctypes
-import errno
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
-from portsentry_py.capture.bpf import kernel_filter
+from portsentry_py.capture.bpf import PLAIN, FilterHost
+from portsentry_py.capture.socket_filter import attach, forged_filter, passing_filter
 from portsentry_py.errors import RightsLost
+from portsentry_py.host.interfaces import Interface, describe, link_addresses
 from portsentry_py.privsep.client import LauncherClient
 
-_LIBPCAP = ("libpcap.so.0.8", "libpcap.so.1")
-_DLT_RAW = 12  # packets begin with the IP header
-_SNAP_BYTES = 65_535
-_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
-_MAX_INSTRUCTIONS = 4096  # linux/bpf_common.h
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6  # linux/if_packet.h
-_ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 3, 0x0800, 0x86DD
-_PACKET_OUTGOING, _LOOPBACK_INDEX = 4, 1
-# linux/filter.h: what the kernel knows about a packet besides its bytes.
-_KNOWN = 0xFFFFF000
-_PROTOCOL, _PACKET_TYPE, _INTERFACE = _KNOWN, _KNOWN + 4, _KNOWN + 8
-_LOAD, _LOAD_BYTE, _AND, _IF_EQUAL, _GIVE = 0x20, 0x30, 0x54, 0x15, 0x06
-_VERSION = 0xF0
-# (code, jump if true, jump if false, operand). On loopback each packet passes twice and counts once, as in
-# libpcap. A frame that can be read in two ways does not count, because a count that is too high is an alarm.
-_PREFIX = (
-    (_LOAD, 0, 0, _PACKET_TYPE),
-    (_IF_EQUAL, 0, 3, _PACKET_OUTGOING),
-    (_LOAD, 0, 0, _INTERFACE),
-    (_IF_EQUAL, 0, 1, _LOOPBACK_INDEX),
-    (_GIVE, 0, 0, 0),
-    (_LOAD, 0, 0, _PROTOCOL),
-    (_IF_EQUAL, 0, 4, _ETH_P_IP),
-    (_LOAD_BYTE, 0, 0, 0),
-    (_AND, 0, 0, _VERSION),
-    (_IF_EQUAL, 6, 0, 0x40),
-    (_GIVE, 0, 0, 0),
-    (_IF_EQUAL, 0, 3, _ETH_P_IPV6),
-    (_LOAD_BYTE, 0, 0, 0),
-    (_AND, 0, 0, _VERSION),
-    (_IF_EQUAL, 1, 0, 0x60),
-    (_GIVE, 0, 0, 0),
-)
+_ETH_P_ALL = 3
+
+
+def passing(interface: Interface, links: frozenset[str], host: FilterHost) -> bytes:
+    """Count what passes the capture's filter."""
+    return passing_filter(host, loopback=interface.loopback, links=links if interface.ethernet else ())
+
+
+def forged(interface: Interface, _links: frozenset[str], host: FilterHost) -> bytes:
+    """Count what comes in with one of the host's own source addresses, which the capture's filter drops."""
+    return b"" if interface.loopback else forged_filter(host)
 
 
 class KernelCounter:
@@ -55,36 +35,41 @@ class KernelCounter:
 
     Args:
         launcher: opens the packet sockets.
+        program: the filter for an interface, from it, the link addresses of all and the host; empty: none is needed.
     """
 
-    def __init__(self, launcher: LauncherClient) -> None:
+    def __init__(
+        self, launcher: LauncherClient, program: Callable[[Interface, frozenset[str], FilterHost], bytes] = passing
+    ) -> None:
         self._launcher = launcher
-        self._total = 0
-        self._sockets: list[socket.socket] = []
-        self._counted: tuple[list[int], bytes] | None = None
+        self._program = program
+        self._counts = Counter[str]()
+        self._sockets: list[tuple[str, socket.socket]] = []
+        self._counted: list[tuple[str, int, bytes]] = []
 
-    def watch(self, names: Sequence[str], served_udp: Iterable[int]) -> None:
+    def watch(self, names: Sequence[str], host: FilterHost = PLAIN) -> None:
         """Count on these interfaces from now on.
 
         Args:
             names: interfaces, `any` for all.
-            served_udp: as in the capture's filter.
+            host: as in the capture's filter.
 
         Raises:
             OSError: we may not count, or there is no such interface; the count stops.
             RightsLost: the launcher has ended; the count stops.
         """
-        fresh: list[socket.socket] = []
+        fresh: list[tuple[str, socket.socket]] = []
         try:
-            program = compiled(kernel_filter(served_udp, vlan=False))
-            interfaces = [0 if name == "any" else socket.if_nametoindex(name) for name in names]
-            if (interfaces, program) == self._counted and self._is_bound_to(names):
+            programs = self._programs(names, host)
+            numbers = [0 if name == "any" else socket.if_nametoindex(name) for name in names]
+            counted = [one for one in zip(names, numbers, programs, strict=True) if one[2]]
+            if counted == self._counted and self._is_bound():
                 return  # new sockets would miss what passes meanwhile
-            for interface in interfaces:
+            for name, interface, program in counted:
                 counter = self._launcher.counter()
-                fresh.append(counter)
+                fresh.append((name, counter))
                 counter.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
-                _attach(counter, program)
+                attach(counter, program)
                 _bind(counter, interface)
         except (OSError, RightsLost):
             self.close()
@@ -92,94 +77,67 @@ class KernelCounter:
             raise
         # The old sockets are closed last: that takes milliseconds, in which packets pass.
         self.read()
-        _read_and_reset(fresh)
-        old, self._sockets, self._counted = self._sockets, fresh, (interfaces, program)
+        for _, counter in fresh:
+            _read_and_reset(counter)
+        old, self._sockets, self._counted = self._sockets, fresh, counted
         _close(old)
 
-    def _is_bound_to(self, names: Iterable[str]) -> bool:
-        """Whether the sockets are bound to these; once an interface went away and came back, they are not."""
-        bound = [counter.getsockname()[0] for counter in self._sockets]
-        return bound == ["" if name == "any" else name for name in names]
+    def _programs(self, names: Sequence[str], host: FilterHost) -> list[bytes]:
+        interfaces = describe(names)
+        links = link_addresses(interfaces)
+        return [self._program(interface, links, host) for interface in interfaces]
+
+    def _is_bound(self) -> bool:
+        """Whether the sockets are still bound; once an interface went away and came back, they are not."""
+        return all(counter.getsockname()[0] == ("" if name == "any" else name) for name, counter in self._sockets)
 
     @property
     def is_counting(self) -> bool:
         """Whether packets are counted now."""
         return bool(self._sockets)
 
-    def set_filter(self, served_udp: Iterable[int]) -> None:
-        """Count with another filter from now on.
+    def set_filter(self, host: FilterHost) -> None:
+        """Count with another filter from now on, without a gap.
 
         Raises:
             OSError: the kernel does not take it; the count stops.
         """
         try:
-            program = compiled(kernel_filter(served_udp, vlan=False))
-            for counter in self._sockets:
-                _attach(counter, program)
-            self._counted = self._counted and (self._counted[0], program)
+            programs = self._programs([name for name, _ in self._sockets], host)
+            for (_, counter), program in zip(self._sockets, programs, strict=True):
+                attach(counter, program)
+            self._counted = [(*one[:2], program) for one, program in zip(self._counted, programs, strict=True)]
         except OSError:
             self.close()  # the old filter would count what the capture does not get
             raise
 
     def read(self) -> int:
         """Packets that have passed until now."""
-        self._total += _read_and_reset(self._sockets)
-        return self._total
+        for name, counter in self._sockets:
+            self._counts[name] += _read_and_reset(counter)
+        return self._counts.total()
+
+    def by_interface(self) -> Counter[str]:
+        """The same by the name of the interface."""
+        self.read()
+        return +self._counts
 
     def close(self) -> None:
         """Stop counting; the total stays."""
         self.read()
         _close(self._sockets)
-        self._sockets, self._counted = [], None
+        self._sockets, self._counted = [], []
 
 
-def _read_and_reset(counters: Iterable[socket.socket]) -> int:
+def _read_and_reset(counter: socket.socket) -> int:
     """Packets since the last call: the kernel resets its count at each."""
-    statistics = (one.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8) for one in counters)
-    return sum(int.from_bytes(each[:4], sys.byteorder) for each in statistics)
+    statistics = counter.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+    return int.from_bytes(statistics[:4], sys.byteorder)
 
 
-def _close(counters: Iterable[socket.socket]) -> None:
-    for one in counters:
+def _close(counters: Iterable[tuple[str, socket.socket]]) -> None:
+    for _, one in counters:
         one.close()
-
-
-class _Program(ctypes.Structure):
-    """libpcap's struct bpf_program."""
-
-    _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.c_void_p))
-
-
-def compiled(expression: str) -> bytes:
-    """The kernel's instructions for a filter expression, over packets from their IP header on.
-
-    Raises:
-        OSError: libpcap is missing, or does not understand the expression.
-    """
-    library = _libpcap()
-    handle = library.pcap_open_dead(_DLT_RAW, _SNAP_BYTES)
-    program, filter_text = _Program(), expression.encode("ascii")
-    try:
-        if library.pcap_compile(handle, ctypes.byref(program), filter_text, 1, 0xFFFFFFFF) != 0:
-            raise OSError(library.pcap_geterr(handle).decode("utf-8", "replace"))
-        instructions = ctypes.string_at(program.instructions, program.length * 8)
-        library.pcap_freecode(ctypes.byref(program))
-    finally:
-        library.pcap_close(handle)
-    return b"".join(struct.pack("HBBI", *one) for one in _PREFIX) + instructions
-
-
-def _libpcap() -> ctypes.CDLL:
-    """The library that dumpcap itself needs."""
-    for name in _LIBPCAP:
-        with contextlib.suppress(OSError):
-            library = ctypes.CDLL(name)
-            pointer = ctypes.c_void_p
-            library.pcap_open_dead.restype, library.pcap_geterr.restype = pointer, ctypes.c_char_p
-            library.pcap_geterr.argtypes = library.pcap_close.argtypes = (pointer,)
-            library.pcap_compile.argtypes = (pointer, pointer, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint)
-            return library
-    raise OSError("libpcap is not installed")
 
 
 def _bind(counter: socket.socket, interface: int) -> None:
@@ -187,11 +145,3 @@ def _bind(counter: socket.socket, interface: int) -> None:
     address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(_ETH_P_ALL), interface, 0, 0, 0)
     if ctypes.CDLL(None, use_errno=True).bind(counter.fileno(), address, len(address)) != 0:
         raise OSError(ctypes.get_errno(), "cannot count packets")
-
-
-def _attach(counter: socket.socket, program: bytes) -> None:
-    if len(program) > 8 * _MAX_INSTRUCTIONS:
-        raise OSError(errno.EINVAL, "the filter is too long")
-    memory = ctypes.create_string_buffer(program, len(program))
-    description = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
-    counter.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, description)

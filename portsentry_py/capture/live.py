@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
+from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.commands import dumpcap_commands, tshark_command
 from portsentry_py.capture.toolchain import INSTALL, Tools
 from portsentry_py.capture.worker import Worker
@@ -17,6 +18,7 @@ from portsentry_py.host.interfaces import describe
 from portsentry_py.privsep.client import LauncherClient
 
 _START_SECONDS = 15.0
+_START_POLL_SECONDS = 0.1
 _READ_INTERVAL_SECONDS = 0.03  # the pipes hold more than tshark prints meanwhile
 
 
@@ -25,12 +27,12 @@ class LiveCapture:
 
     Args:
         interfaces: their names, or `any` alone.
-        served_udp: UDP ports whose packets stay in the kernel.
+        host: what stays in the kernel because of this host.
         decode: start tshark now. Otherwise packets wait in the kernel until `start_tshark`: two captures at
             once then need no more memory than one.
 
     Raises (on construction):
-        CaptureError: dumpcap refused an interface or the filter; the message quotes its reason.
+        CaptureError: a process cannot be started.
         PermissionDenied: the user may not capture.
     """
 
@@ -40,27 +42,50 @@ class LiveCapture:
         launcher: LauncherClient,
         settings: Capture,
         interfaces: Sequence[str],
-        served_udp: frozenset[int],
+        host: FilterHost,
         *,
         decode: bool = True,
     ) -> None:
-        names = " ".join(interfaces)
+        self._names = " ".join(interfaces)
         self._workers: list[Worker] = []
         self._next_read = 0.0
         try:
-            for command in dumpcap_commands(tools.dumpcap, describe(interfaces), served_udp, settings):
+            for command in dumpcap_commands(tools.dumpcap, describe(interfaces), host, settings):
                 tshark = tshark_command(tools.tshark, "-")
                 self._workers.append(Worker(command, tshark, starter=launcher.capture, decode=decode))
         except OSError as error:
             self.stop()
-            raise _not_started(error, names) from error
-        deadline = time.monotonic() + _START_SECONDS
+            raise _not_started(error, self._names) from error
+        self._deadline = time.monotonic() + _START_SECONDS
+        self._starting = list(self._workers)
         self._readable = select.poll()
         for worker in self._workers:
-            if not worker.wait_until_capturing(deadline):
-                self.stop()
-                raise _refused(worker, names)
             self._readable.register(worker, select.POLLIN)
+
+    def has_started(self) -> bool:
+        """Whether every dumpcap captures. Does not wait; a capture that is refused is killed.
+
+        Raises:
+            CaptureError: dumpcap refused an interface or the filter; the message quotes its reason.
+            PermissionDenied: the user may not capture.
+        """
+        states = {worker: worker.check_start() for worker in self._starting}
+        self._starting = [worker for worker, is_capturing in states.items() if not is_capturing]
+        for worker in self._starting:
+            if states[worker] is None or time.monotonic() > self._deadline:
+                self.kill()
+                raise _refused(worker, self._names)
+        return not self._starting
+
+    def wait_until_started(self) -> None:
+        """Wait for that.
+
+        Raises:
+            CaptureError: as above.
+            PermissionDenied: as above.
+        """
+        while not self.has_started():
+            self._starting[0].wait(_START_POLL_SECONDS)
 
     def start_tshark(self) -> None:
         """Start every tshark that was not started; if one does not start, the capture has ended."""

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from portsentry_py.capture.bpf import MAX_OWN, PLAIN, FilterHost
 from portsentry_py.capture.commands import worker_count
+from portsentry_py.capture.forged_packets import ForgedPackets
 from portsentry_py.capture.handover import HandoverPolicy
-from portsentry_py.capture.kernel_counter import KernelCounter
+from portsentry_py.capture.kernel_counter import KernelCounter, forged
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
-from portsentry_py.errors import PortsentryError
+from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
 from portsentry_py.events.model import SensorReason
 from portsentry_py.privsep.client import LauncherClient
 
@@ -22,14 +24,19 @@ _diagnostics = logging.getLogger(__name__)
 
 _OVERLAP_SECONDS = 1.0  # four times dumpcap's read timer
 _MAX_OVERLAP_SECONDS = 30.0
+_WITHOUT_FILTER = (
+    "%s The capture runs with a filter that knows nothing of this host: packets that come in with our own source "
+    "address are believed; look with: portsentry-py check"
+)
 
 
 class CaptureSupervisor:
     """Runs captures one after the other; the pipeline reads one at a time.
 
     Args:
-        start_capture: starts a capture; called with interface names, served UDP ports, and `decode`.
-        counter: counts in the kernel, besides the capture.
+        start_capture: starts a capture; called with interface names, what the filter knows of the host, and `decode`.
+        counter: counts in the kernel what passes the capture's filter.
+        forged: counts what that filter drops because somebody forges our addresses.
         tshark_version: for diagnostics.
         growth_bytes: growth of tshark at which a fresh capture takes over.
     """
@@ -38,44 +45,77 @@ class CaptureSupervisor:
         self,
         start_capture: Callable[..., LiveCapture],
         counter: KernelCounter,
+        forged: ForgedPackets,
         *,
         tshark_version: str,
         growth_bytes: int,
     ) -> None:
         self._start_capture = start_capture
         self._counter = counter
+        self._forged = forged
         self._policy = HandoverPolicy(growth_bytes)
         self._capture: LiveCapture | None = None
         self._fresh: LiveCapture | None = None
-        self._fresh_since = 0.0
+        self._fresh_since: float | None = None  # None while it starts
+        self._fresh_reason, self._fresh_host = "", PLAIN
         self._last_lines: list[dict[str, str]] = []
         self._interfaces: list[str] = []
-        self._served_udp = self._filtered_udp = frozenset[int]()
-        self._stalled = False
+        self._host = self._filtered = PLAIN
+        self._stalled = self._has_warned = False
         self.loss = LossAccounting()
         self.tshark_version = tshark_version
         self.handovers = 0
         """How often a fresh capture took over."""
 
-    def start(self, interfaces: list[str], served_udp: frozenset[int]) -> None:
+    def start(self, interfaces: list[str], host: FilterHost) -> None:
         """Start a capture.
 
         Args:
             interfaces: their names, or `any` alone.
-            served_udp: UDP ports whose packets stay in the kernel.
+            host: what the filter knows of this host.
 
         Raises:
             PortsentryError: the capture does not start.
         """
-        self._interfaces, self._served_udp, self._stalled = interfaces, served_udp, False
-        self._capture = self._start_capture(interfaces, served_udp, decode=True)
+        self._interfaces, self._stalled = interfaces, False
+        self._know(host)
+        self._capture, self._filtered = self._first_capture()
         # Where we may not count, the drops that dumpcap reports must do.
         with contextlib.suppress(OSError):
-            self._counter.watch(interfaces, served_udp)
-        self._filtered_udp = served_udp
+            self._counter.watch(interfaces, self._filtered)
+        self._forged.watch(interfaces, self._filtered)
         self.read_counter()
         self.loss.capture_started(time.monotonic(), time.time())
-        self._policy.capture_started(time.monotonic(), served_udp)
+        self._policy.capture_started(time.monotonic(), self._filtered)
+
+    def _know(self, host: FilterHost) -> None:
+        self._host = host
+        if len(host.own) > MAX_OWN and not self._has_warned:
+            self._has_warned = True
+            _diagnostics.warning(
+                "this host has %d addresses and the capture filter takes %d: packets that come in with another of them "
+                "as their source are believed, so filter them at the router.",
+                len(host.own),
+                MAX_OWN,
+            )
+
+    def _first_capture(self) -> tuple[LiveCapture, FilterHost]:
+        """A capture that runs, and what its filter knows of the host."""
+        try:
+            return self._run(self._host), self._host
+        except RightsLost:
+            raise
+        except CaptureError as error:
+            if self._host == PLAIN:
+                raise
+            capture = self._run(PLAIN)
+            _diagnostics.error(_WITHOUT_FILTER, error)
+            return capture, PLAIN
+
+    def _run(self, host: FilterHost) -> LiveCapture:
+        capture = self._start_capture(self._interfaces, host, decode=True)
+        capture.wait_until_started()
+        return capture
 
     def read(self, timeout_seconds: float) -> list[str]:
         """The lines of columns since the last call; waits at most this long for the first."""
@@ -83,7 +123,9 @@ class CaptureSupervisor:
         capture.wait(timeout_seconds)
         lines = capture.read()
         self._account(lines)
-        if self._fresh is not None:
+        if self._fresh is not None and self._fresh_since is None:
+            self._check_fresh(self._fresh)
+        elif self._fresh is not None and self._fresh_since is not None:
             overlap = time.monotonic() - self._fresh_since
             is_behind = (capture.lag or 0.0) > overlap
             if capture.ended or overlap >= (_MAX_OVERLAP_SECONDS if is_behind else _OVERLAP_SECONDS):
@@ -122,38 +164,65 @@ class CaptureSupervisor:
     def tick(self) -> None:
         """Do what is due; call it about once a second."""
         self.read_counter()
+        self._forged.tick(time.monotonic())
         self._stalled = self._stalled or self.loss.check_stall(time.monotonic())
         if self._fresh is None and not self._stalled:
             reason = self._policy.due(time.monotonic(), self._running().tshark_bytes)
             if reason is not None:
-                self._start_fresh(reason)
+                self._start_fresh(reason, self._host)
 
-    def set_served_udp(self, ports: frozenset[int], *, at_once: bool = False) -> None:
-        """Leave these UDP ports to the kernel, now or when they are the same at the next call."""
-        self._served_udp = ports
+    @property
+    def forged(self) -> int:
+        """Packets that came in with one of our own source addresses."""
+        return self._forged.count
+
+    def set_host(self, host: FilterHost, *, at_once: bool = False) -> None:
+        """Let the filter know this of the host: its addresses soon, its ports when they stay or now."""
+        self._know(host)
         if at_once:
             self._policy.served_ports_changed()
         else:
-            self._policy.update_listening(ports)
+            self._policy.update_host(host)
 
-    def _start_fresh(self, reason: str) -> None:
-        """Start the capture that takes over. It runs before the old one stops, so no packet is missed."""
+    def _start_fresh(self, reason: str, host: FilterHost) -> None:
+        """Start the capture that takes over. It runs before the old one stops, so no packet is missed.
+
+        The old one is read meanwhile: a long filter takes time to compile.
+        """
+        self._fresh_reason, self._fresh_host, self._fresh_since = reason, host, None
+        self._last_lines = self._running().record_last_lines()
         try:
-            fresh = self._start_capture(self._interfaces, self._served_udp, decode=False)
+            self._fresh = self._start_capture(self._interfaces, host, decode=False)
         except PortsentryError as error:
-            _diagnostics.error("%s, and a fresh capture does not start: %s", reason, error)
+            self._fresh_failed(error)
+        else:
+            self._check_fresh(self._fresh)
+
+    def _fresh_failed(self, error: PortsentryError) -> None:
+        self._fresh = None
+        _diagnostics.error("%s, and a fresh capture does not start: %s", self._fresh_reason, error)
+        if self._fresh_host != PLAIN and not isinstance(error, RightsLost):
+            self._start_fresh(self._fresh_reason, PLAIN)
+
+    def _check_fresh(self, fresh: LiveCapture) -> None:
+        """Once it captures, count with its filter, and remember where it takes over."""
+        try:
+            if not fresh.has_started():
+                return
+        except PortsentryError as error:
+            self._fresh_failed(error)
             return
         # When dumpcap ends, what it has not fetched from the kernel is lost: the old capture goes on until it
         # has delivered all from before the start of the fresh one. The second tshark starts only then.
-        self._fresh, self._fresh_since = fresh, time.monotonic()
-        self._policy.capture_started(self._fresh_since, self._served_udp)
-        self._last_lines = self._running().record_last_lines()
-        if self._served_udp != self._filtered_udp:
-            self._filtered_udp = self._served_udp
+        self._fresh_since = time.monotonic()
+        self._policy.capture_started(self._fresh_since, self._fresh_host)
+        if self._fresh_host != self._filtered:
+            self._filtered = self._fresh_host
             # Before the old capture ends: a packet that comes and is not counted is no alarm, the reverse is.
             # The kernel takes no filter of any length; without the counter, the drops of dumpcap must do.
             with contextlib.suppress(OSError):
-                self._counter.set_filter(self._filtered_udp)
+                self._counter.set_filter(self._filtered)
+            self._forged.watch(self._interfaces, self._filtered)
             self.read_counter()
             self.loss.filter_changed()
 
@@ -181,13 +250,19 @@ class CaptureSupervisor:
 
     def stop(self) -> list[str]:
         """End the capture, for another start; returns the lines that were on their way."""
-        lines = self._hand_over(self._fresh) if self._fresh is not None else []
+        lines: list[str] = []
+        if self._fresh is not None and self._fresh_since is not None:
+            lines = self._hand_over(self._fresh)
+        elif self._fresh is not None:
+            self._fresh.kill()
+            self._fresh = None
         return lines + self._end()
 
     def finish(self) -> list[str]:
         """End for good; returns the lines that were on their way."""
         self.read_counter()
         self._counter.close()
+        self._forged.close()
         lines = self.stop()
         self.loss.finish()
         return lines
@@ -206,6 +281,7 @@ def live_supervisor(tools: Tools, launcher: LauncherClient, settings: Capture) -
     return CaptureSupervisor(
         partial(LiveCapture, tools, launcher, settings),
         KernelCounter(launcher),
+        ForgedPackets(KernelCounter(launcher, forged)),
         tshark_version=tools.version,
         growth_bytes=settings.tshark_growth_mib << 20,
     )

@@ -47,14 +47,17 @@ class Worker:
         self.ended: SensorReason | None = None
         """`dumpcap_ended` or `tshark_ended` when `read` has noticed an end, None before."""
 
-    def wait_until_capturing(self, deadline: float) -> bool:
-        """Wait until dumpcap captures; False if a process ends or the (monotonic) deadline passes before."""
-        while not any(_READY in line for line in self._pipe.error_lines(_DUMPCAP)):
-            self._pipe.wait(0.1)
-            self._early += self._pipe.read()
-            if self._pipe.has_ended or time.monotonic() > deadline:
-                return False
-        return True
+    def check_start(self) -> bool | None:
+        """Whether dumpcap captures; None once a process has ended before. Does not wait."""
+        has_ended = self._pipe.has_ended  # what it said is in the pipe by now
+        self._early += self._pipe.read()
+        if any(_READY in line for line in self._pipe.error_lines(_DUMPCAP)):
+            return True
+        return None if has_ended else False
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait until a process says something, or the time is over."""
+        self._pipe.wait(timeout_seconds)
 
     def start_tshark(self) -> None:
         """Start tshark, unless it was started; if it does not start, the worker has ended."""

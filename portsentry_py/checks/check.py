@@ -6,6 +6,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
@@ -15,7 +16,7 @@ from portsentry_py.errors import CaptureError, PortsentryError
 from portsentry_py.fail2ban.client import JailNotLoaded, NotInstalled
 from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.pack import ETC, JAIL, pack_files
-from portsentry_py.host.interfaces import all_interfaces, default_interfaces
+from portsentry_py.host.interfaces import all_interfaces, default_interfaces, own_addresses
 from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.privsep.sandbox import available
@@ -51,14 +52,17 @@ def try_capture(settings: Settings, tools: Tools, names: list[str], live: bool) 
         PortsentryError: capturing is not possible.
     """
     with closing(LauncherClient(tools.dumpcap)) as launcher:
-        capture = LiveCapture(tools, launcher, settings.capture, names, settings.served.udp)
+        capture = LiveCapture(
+            tools, launcher, settings.capture, names, FilterHost(own_addresses(), settings.served.udp)
+        )
         try:
+            capture.wait_until_started()
             missed = unreached(capture, names) if live else []
         finally:
             capture.stop()
         try:
             with closing(KernelCounter(launcher)) as counter:
-                counter.watch(names, ())
+                counter.watch(names)
         except OSError as error:
             return Trial(tuple(missed), error.strerror or str(error))
         return Trial(tuple(missed))

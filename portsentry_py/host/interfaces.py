@@ -1,6 +1,8 @@
 """Reads the network interfaces of this host and their addresses."""
 
+import fcntl
 import socket
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +11,27 @@ import psutil
 
 from portsentry_py.core.decode import canonical_address
 
-_ARPHRD_ETHER = 1  # linux/if_arp.h
+_ARPHRD_ETHER, _ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h
+_SIOCGIFHWADDR, _IFREQ_BYTES, _LONGEST_NAME = 0x8927, 40, 15  # linux/sockios.h, linux/if.h
+_HARDWARE_ADDRESS = struct.Struct("=H6s")
 _SYS_NET = Path("/sys/class/net")
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A network interface; only `ethernet` links can carry VLAN tags."""
+    """A network interface.
+
+    Attributes:
+        name: its name, or `any`.
+        ethernet: whether the link can carry VLAN tags.
+        loopback: whether every frame comes in there.
+        link_address: its Ethernet address; empty if it has none.
+    """
 
     name: str
     ethernet: bool
+    loopback: bool = False
+    link_address: str = ""
 
 
 def own_addresses() -> frozenset[str]:
@@ -62,12 +75,25 @@ def links_up() -> frozenset[str]:
 
 
 def describe(names: Iterable[str]) -> list[Interface]:
-    """The interfaces with these names; `any` and unknown ones are not Ethernet."""
-    return [Interface(name, _is_ethernet(name)) for name in names]
+    """The interfaces with these names; `any` and unknown ones are neither Ethernet nor loopback."""
+    return list(map(_describe, names))
 
 
-def _is_ethernet(name: str) -> bool:
+def _describe(name: str) -> Interface:
+    """By a call of the kernel: /sys may show the interfaces of another network namespace."""
+    title = name.encode()
+    if len(title) > _LONGEST_NAME:
+        return Interface(name, ethernet=False)
     try:
-        return int((_SYS_NET / name / "type").read_text(encoding="ascii")) == _ARPHRD_ETHER
-    except (OSError, ValueError):
-        return False
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
+            answer = fcntl.ioctl(anything, _SIOCGIFHWADDR, title.ljust(_IFREQ_BYTES, b"\0"))
+    except OSError:
+        return Interface(name, ethernet=False)
+    kind, address = _HARDWARE_ADDRESS.unpack_from(answer, _LONGEST_NAME + 1)
+    is_ethernet = kind == _ARPHRD_ETHER
+    return Interface(name, is_ethernet, kind == _ARPHRD_LOOPBACK, address.hex(":") if is_ethernet else "")
+
+
+def link_addresses(interfaces: Iterable[Interface]) -> frozenset[str]:
+    """The link addresses that they have."""
+    return frozenset(one.link_address for one in interfaces if one.link_address)

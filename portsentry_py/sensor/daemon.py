@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
 
+from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.config.settings import RESTART_KEYS, Settings
 from portsentry_py.core.pipeline import Pipeline
@@ -142,7 +143,7 @@ class Daemon:
                 self._notifier.watchdog()
         if self._host_interval.is_over():
             self._refresh_host()
-            self._captures.set_served_udp(self._served_udp)
+            self._captures.set_host(self._filter_host)
             if self._new_interfaces():
                 self._restart("interfaces_changed")
         self._status.tick()
@@ -190,7 +191,7 @@ class Daemon:
         self._pipeline.set_settings(self._settings)
         self._refresh_host()
         if self._settings.served.udp != served_udp:
-            self._captures.set_served_udp(self._served_udp, at_once=True)
+            self._captures.set_host(self._filter_host, at_once=True)
         self._status.report("reloaded", "signal")
 
     def _refresh_host(self) -> None:
@@ -198,8 +199,9 @@ class Daemon:
             self._pipeline.set_host(self._host.state)
 
     @property
-    def _served_udp(self) -> frozenset[int]:
-        return self._host.state.listening_udp | self._settings.served.udp
+    def _filter_host(self) -> FilterHost:
+        state = self._host.state
+        return FilterHost(state.own, state.listening_udp | self._settings.served.udp)
 
     def _new_interfaces(self) -> frozenset[str]:
         """Interfaces that came up since the start, where every interface that is up is watched."""
@@ -214,7 +216,7 @@ class Daemon:
             names = list(self._settings.interfaces) or self._host.interfaces() or ["any"]
         except OSError as error:
             raise CaptureError(f"cannot see the interfaces: {error.strerror}; raise the limit.") from error
-        self._captures.start(names, self._served_udp)
+        self._captures.start(names, self._filter_host)
         self._announce(names)
         self._watched = frozenset(names)
         self._started = self._clock.monotonic()

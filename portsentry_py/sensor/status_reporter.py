@@ -44,6 +44,7 @@ class StatusReporter:
         return {
             "restarts": self._restarts,
             "handovers": self._captures.handovers,
+            "forged": self._captures.forged,
             "lines_lost": self._outputs.lines_lost,
         }
 
@@ -92,6 +93,7 @@ def status_event(
     loss: LossAccounting | None = None,
     restarts: int = 0,
     handovers: int = 0,
+    forged: int = 0,
     lines_lost: int = 0,
 ) -> StatusEvent:
     """A `status` line with the counts since the start; a capture file has no losses."""
@@ -110,5 +112,6 @@ def status_event(
         lines_lost=lines_lost,
         restarts=restarts,
         renewals=handovers,
+        packets_forged=forged,
         **counts,
     )

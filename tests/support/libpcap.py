@@ -31,3 +31,19 @@ def libpcap() -> ctypes.CDLL:
     library = ctypes.CDLL(name)
     library.pcap_open_dead.restype = ctypes.c_void_p
     return library
+
+
+@cache
+def compiled_for(link_type: int, snap_bytes: int, expression: str) -> Instructions:
+    """What dumpcap gives the kernel for a link of this type."""
+    handle = ctypes.c_void_p(libpcap().pcap_open_dead(link_type, snap_bytes))
+    made = Instructions()
+    words = (expression.encode(), 1, ctypes.c_uint32(0xFFFFFFFF))
+    assert libpcap().pcap_compile(handle, ctypes.byref(made), *words) == 0
+    return made
+
+
+def passes(program: Instructions, packet: bytes) -> bool:
+    """Whether the program takes a packet of this link type."""
+    header = CapturedHeader(0, 0, len(packet), len(packet))
+    return bool(libpcap().pcap_offline_filter(ctypes.byref(program), ctypes.byref(header), packet))

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.config.settings import Networks, Ports
@@ -54,17 +55,18 @@ class PlayedCaptures(CaptureSupervisor):
         self.loss = LossAccounting()
         self.tshark_version = "4.0.17"
         self.handovers = 0
+        self.forged_packets = 0
         self.refusals: list[PortsentryError] = []
-        self.started: list[tuple[list[str], frozenset[int]]] = []
-        self.served: list[tuple[frozenset[int], bool]] = []
+        self.started: list[tuple[list[str], FilterHost]] = []
+        self.hosts: list[tuple[FilterHost, bool]] = []
         self.last_lines: list[str] = []
         """What `stop` and `finish` give."""
         self.finish_error: Exception | None = None
 
-    def start(self, interfaces: list[str], served_udp: frozenset[int]) -> None:
+    def start(self, interfaces: list[str], host: FilterHost) -> None:
         if self.refusals:
             raise self.refusals.pop(0)
-        self.started.append((interfaces, served_udp))
+        self.started.append((interfaces, host))
         self._ended = None
 
     def read(self, _timeout_seconds: float) -> list[str]:
@@ -92,8 +94,12 @@ class PlayedCaptures(CaptureSupervisor):
     def tick(self) -> None:
         """Nothing is due."""
 
-    def set_served_udp(self, ports: frozenset[int], *, at_once: bool = False) -> None:
-        self.served.append((ports, at_once))
+    @property
+    def forged(self) -> int:
+        return self.forged_packets
+
+    def set_host(self, host: FilterHost, *, at_once: bool = False) -> None:
+        self.hosts.append((host, at_once))
 
     def stop(self) -> list[str]:
         return self.last_lines

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from portsentry_py.capture import loss
-from portsentry_py.capture.bpf import kernel_filter
+from portsentry_py.capture.bpf import PLAIN, kernel_filter
 from tests.integration.fixtures import StartSensor
 from tests.support import tcpreplay
 from tests.support.capturing import capturing, packets_in
@@ -48,7 +48,7 @@ def test_a_flood_does_not_make_tshark_grow_and_hides_nobody(
         "another tshark",
     )
     reference = tmp_path / "scan.pcapng"
-    with capturing(lab.scanner, reference, "-f", kernel_filter((), vlan=False)):
+    with capturing(lab.scanner, reference, "-f", kernel_filter(PLAIN, vlan=False)):
         nmap(lab.scanner, "-sS", "-p", "1-100", lab.target.ipv4[0])
         sent = tcpreplay.finish(flooding)
         source = lab.scanner.ipv4[0]

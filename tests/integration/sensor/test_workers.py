@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portsentry_py.capture.bpf import kernel_filter
+from portsentry_py.capture.bpf import PLAIN, kernel_filter
 from tests.integration.fixtures import StartSensor
 from tests.support import tcpreplay
 from tests.support.build import syn, write_pcap
@@ -37,7 +37,7 @@ def test_every_packet_is_seen_once_by_one_of_two(lab: Lab, start_sensor: StartSe
     sensor = start_sensor(capture={"workers": WORKERS})
     all_tools(sensor)
     reference = tmp_path / "reference.pcapng"
-    with capturing(lab.target, reference, "-f", kernel_filter((), vlan=True)):
+    with capturing(lab.target, reference, "-f", kernel_filter(PLAIN, vlan=True)):
         first, second = lab.scanner.ipv4
         scan_from(lab.scanner, first, "-sS", "-p", NAMED_PORTS, target)
         scan_from(lab.scanner, second, "-sS", "-f", "-p", NAMED_PORTS, target)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
 
-from portsentry_py.capture.bpf import kernel_filter
+from portsentry_py.capture.bpf import PLAIN, kernel_filter
 from tests.lab.faults.sender import NETWORK
 from tests.support import pcap
 from tests.support.frames import SYN
@@ -46,7 +46,7 @@ class ReferenceCapture:
         with self._said.open("w") as stderr:
             self._process = host.start(
                 *(require_tool("dumpcap"), "-q", "-P", "-i", "any", "-s", "96", "-B", "32"),
-                *("-f", kernel_filter((), vlan=False), "-w", self._path),
+                *("-f", kernel_filter(PLAIN, vlan=False), "-w", self._path),
                 stderr=stderr,
             )
         wait_for(lambda: "File: " in self._said.read_text(), "the reference capture to capture")

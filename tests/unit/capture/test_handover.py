@@ -4,18 +4,23 @@ from itertools import pairwise
 
 import pytest
 
-from portsentry_py.capture.handover import BEHIND, GROWN, SERVED, HandoverPolicy
+from portsentry_py.capture.bpf import FilterHost
+from portsentry_py.capture.handover import BEHIND, GROWN, MOVED, SERVED, HandoverPolicy
 
 MIB = 1 << 20
 SIZE = 100 * MIB
 NTP, SIP = frozenset({123}), frozenset({5060})
 
 
+def serving(ports: frozenset[int], *own: str) -> FilterHost:
+    return FilterHost(frozenset(own), ports)
+
+
 @pytest.fixture
 def policy() -> HandoverPolicy:
     """The policy of a capture that has run for a while, with port 123 in its filter."""
     made = HandoverPolicy(128 * MIB)
-    made.capture_started(0.0, NTP)
+    made.capture_started(0.0, serving(NTP))
     assert made.due(1.0, SIZE) is None
     return made
 
@@ -23,7 +28,7 @@ def policy() -> HandoverPolicy:
 def served(policy: HandoverPolicy, *ports: frozenset[int]) -> None:
     """These ports have sockets, at one update after the other."""
     for one in ports:
-        policy.update_listening(one)
+        policy.update_host(serving(one))
 
 
 def fell_behind(policy: HandoverPolicy, now: float) -> None:
@@ -46,10 +51,10 @@ def test_a_tshark_that_has_grown_is_replaced(policy: HandoverPolicy) -> None:
 
 def test_the_memory_that_tshark_needs_at_first_is_no_growth() -> None:
     late = HandoverPolicy(16 * MIB)
-    late.capture_started(0, NTP)
+    late.capture_started(0, serving(NTP))
     for now, size in ((0.5, 10 * MIB), (1.9, SIZE), (2.1, SIZE + 16 * MIB)):
         assert late.due(now, size) is None
-    late.capture_started(10, NTP)
+    late.capture_started(10, serving(NTP))
     assert late.due(20, SIZE + 100 * MIB) is None, "the first update came late"
     assert late.due(21, SIZE + 117 * MIB) == GROWN
 
@@ -66,7 +71,7 @@ def test_a_port_that_is_served_twice_in_a_row_makes_the_filter_stale(policy: Han
     assert policy.due(3, SIZE) is None
     served(policy, NTP | SIP)
     assert policy.due(13, SIZE) == SERVED
-    policy.capture_started(14, NTP | SIP)
+    policy.capture_started(14, serving(NTP | SIP))
     served(policy, NTP | SIP, NTP | SIP)
     assert policy.due(1000, SIZE) is None
 
@@ -82,13 +87,32 @@ def test_ports_of_clients_do_not_make_the_filter_stale(policy: HandoverPolicy) -
         assert policy.due(port, SIZE) is None
 
 
+def test_another_address_of_the_host_makes_the_filter_stale_at_once(policy: HandoverPolicy) -> None:
+    policy.update_host(serving(NTP, "192.0.2.1"))
+    assert policy.due(3, SIZE) == MOVED
+    policy.capture_started(4, serving(NTP, "192.0.2.1"))
+    policy.update_host(serving(NTP))
+    assert policy.due(5, SIZE) is None, "an address that comes and goes costs no more than a port"
+    assert policy.due(63, SIZE) == MOVED
+    policy.capture_started(64, serving(NTP))
+    policy.update_host(serving(NTP))
+    assert policy.due(1000, SIZE) is None
+
+
+def test_ports_for_which_the_filter_has_no_room_do_not_make_it_stale(policy: HandoverPolicy) -> None:
+    many = frozenset(range(124, 224, 2))
+    policy.capture_started(3, serving(NTP | many))
+    served(policy, NTP | many | SIP, NTP | many | SIP)
+    assert policy.due(1000, SIZE) is None
+
+
 def test_ports_that_come_and_go_cause_fewer_and_fewer_handovers(policy: HandoverPolicy) -> None:
     when = []
     for now in range(10, 7210, 10):
         served(policy, NTP | {now // 20}, NTP | {now // 20})
         if policy.due(now, SIZE):
             when.append(now)
-            policy.capture_started(now, NTP)
+            policy.capture_started(now, serving(NTP))
     pauses = [after - before for before, after in pairwise(when)]
     assert pauses[:5] == [60, 120, 240, 480, 600]
     assert set(pauses[5:]) == {600}
@@ -108,12 +132,12 @@ def test_after_a_quiet_time_a_new_service_causes_a_handover_at_once(policy: Hand
 def test_ports_that_the_operator_names_cause_a_handover_at_once(policy: HandoverPolicy) -> None:
     served(policy, SIP, SIP)
     assert policy.due(3, SIZE) == SERVED
-    policy.capture_started(4, NTP | SIP)
+    policy.capture_started(4, serving(NTP | SIP))
     policy.served_ports_changed()
     assert policy.due(5, SIZE) == SERVED
     assert policy.due(6, SIZE) is None, "if it does not start, it is not tried at once again"
     assert policy.due(65, SIZE) == SERVED
-    policy.capture_started(66, NTP)
+    policy.capture_started(66, serving(NTP))
     assert policy.due(1000, SIZE) is None
 
 
@@ -122,7 +146,7 @@ def test_a_handover_is_due_when_the_sensor_has_caught_up(policy: HandoverPolicy)
     assert policy.due(10, SIZE) is None, "a fresh one would be as late"
     policy.update_lag(12, 0.9)
     assert policy.due(12, SIZE) == BEHIND
-    policy.capture_started(13, NTP)
+    policy.capture_started(13, serving(NTP))
     policy.update_lag(20, 0.9)
     assert policy.due(1000, SIZE) is None
 
@@ -153,7 +177,7 @@ def test_a_sensor_that_is_often_behind_causes_one_handover_a_minute_at_most(poli
         fell_behind(policy, now)
         if policy.due(now, SIZE):
             when.append(now)
-            policy.capture_started(now, NTP)
+            policy.capture_started(now, serving(NTP))
     assert when[:3] == [10, 70, 190]
     assert len(when) < 10
 
@@ -168,7 +192,7 @@ def test_a_clock_that_is_set_causes_one_handover_at_most(
         policy.update_lag(now, 0.3)
         if reason := policy.due(now, SIZE):
             found.append(reason)
-            policy.capture_started(now, NTP)
+            policy.capture_started(now, serving(NTP))
     assert found == reasons
 
 
@@ -178,5 +202,5 @@ def test_a_clock_that_is_always_wrong_causes_few_handovers(policy: HandoverPolic
         policy.update_lag(now, 3600.0 if now % 30 < 15 else None)
         if policy.due(now, SIZE):
             found += 1
-            policy.capture_started(now, NTP)
+            policy.capture_started(now, serving(NTP))
     assert 1 <= found <= 15

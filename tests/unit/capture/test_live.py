@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from portsentry_py.capture import worker as worker_file
+from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.live import LiveCapture, _in_order
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
@@ -39,7 +40,10 @@ LAUNCHERS: list[LauncherClient] = []
 def live(tools: Tools, interface: str = "lo", settings: Capture | None = None) -> LiveCapture:
     """A live capture, with a launcher of its own."""
     LAUNCHERS.append(LauncherClient(tools.dumpcap))
-    return LiveCapture(tools, LAUNCHERS[-1], settings or Capture(), [interface], frozenset({53}))
+    host = FilterHost(frozenset({"192.0.2.1"}), frozenset({53}))
+    capture = LiveCapture(tools, LAUNCHERS[-1], settings or Capture(), [interface], host)
+    capture.wait_until_started()
+    return capture
 
 
 def live_with(script: str, tmp_path: Path) -> LiveCapture:

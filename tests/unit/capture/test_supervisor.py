@@ -1,12 +1,16 @@
 """One capture after another, on a network that the test plays and whose packets a counter counts."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter as Tally
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from portsentry_py.capture.bpf import PLAIN, FilterHost
+from portsentry_py.capture.forged_packets import ForgedPackets
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.supervisor import CaptureSupervisor, live_supervisor
@@ -17,7 +21,8 @@ from portsentry_py.events.model import SensorReason
 from portsentry_py.privsep.client import LauncherClient
 from tests.support.build import START_US
 
-PORT = frozenset({5060})
+US = FilterHost(frozenset({"192.0.2.1"}), frozenset({123}))
+PORT = replace(US, served_udp=frozenset({5060}))
 
 
 class Network:
@@ -27,7 +32,9 @@ class Network:
         self.now = 0.0
         self.captures: list[Played] = []
         self.counter = Counter(self)
+        self.forged = Counter(self)
         self.refusal: CaptureError | None = None
+        self.refuses_filter = self.is_slow = False
         self.tshark_mib = 100
         self.passed = 0
 
@@ -50,12 +57,13 @@ class Played(LiveCapture):
     lag: float | None = None
     dropped = 0
 
-    def __init__(self, network: Network, interfaces: list[str], served_udp: frozenset[int], *, decode: bool) -> None:
+    def __init__(self, network: Network, interfaces: list[str], host: FilterHost, *, decode: bool) -> None:
         if network.refusal is not None:
             raise network.refusal
+        self.refused = network.refuses_filter and host != PLAIN
         self.network = network
         self.names = interfaces
-        self.served_udp = served_udp
+        self.host = host
         self.decodes = decode
         self.queue: list[str] = []
         self.drops = 0
@@ -67,6 +75,17 @@ class Played(LiveCapture):
     def tshark_bytes(self) -> int:
         """As the test says."""
         return self.network.tshark_mib << 20
+
+    def has_started(self) -> bool:
+        """As the test says."""
+        if self.refused:
+            self.stopped = True
+            raise CaptureError("the filter is odd.")
+        return not self.network.is_slow
+
+    def wait_until_started(self) -> None:
+        """As the test says."""
+        assert self.has_started()
 
     def start_tshark(self) -> None:
         """From now on it can be read."""
@@ -113,27 +132,31 @@ class Counter(KernelCounter):
     def __init__(self, network: Network) -> None:
         self.network = network
         self.refusal: Exception | None = None
-        self.watched: list[tuple[list[str], frozenset[int]]] = []
-        self.filtered: list[frozenset[int]] = []
+        self.watched: list[tuple[list[str], FilterHost]] = []
+        self.filtered: list[FilterHost] = []
         self._before = 0
 
-    def watch(self, names: Sequence[str], served_udp: Iterable[int]) -> None:
+    def watch(self, names: Sequence[str], host: FilterHost = PLAIN) -> None:
         """Count from now on."""
         self._refuse()
         if not self.watched:
             self._before = self.network.passed
         self.is_counting = True
-        self.watched.append((list(names), frozenset(served_udp)))
+        self.watched.append((list(names), host))
 
-    def set_filter(self, served_udp: Iterable[int]) -> None:
+    def set_filter(self, host: FilterHost) -> None:
         """Note the filter."""
         self._refuse()
-        self.filtered.append(frozenset(served_udp))
+        self.filtered.append(host)
 
     def _refuse(self) -> None:
         if self.refusal is not None:
             self.is_counting = False
             raise self.refusal
+
+    def by_interface(self) -> Tally[str]:
+        """None."""
+        return Tally()
 
     def read(self) -> int:
         """All packets until now."""
@@ -155,12 +178,18 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 def supervisor(network: Network) -> CaptureSupervisor:
-    return CaptureSupervisor(partial(Played, network), network.counter, tshark_version="4.0.17", growth_bytes=128 << 20)
+    return CaptureSupervisor(
+        partial(Played, network),
+        network.counter,
+        ForgedPackets(network.forged),
+        tshark_version="4.0.17",
+        growth_bytes=128 << 20,
+    )
 
 
-def started(network: Network, served_udp: frozenset[int] = frozenset()) -> CaptureSupervisor:
+def started(network: Network, host: FilterHost = US) -> CaptureSupervisor:
     captures = supervisor(network)
-    captures.start(["eth0", "eth1"], served_udp)
+    captures.start(["eth0", "eth1"], host)
     return captures
 
 
@@ -185,7 +214,7 @@ def seconds(captures: CaptureSupervisor, network: Network, count: int, *, passin
 
 def test_capture_and_counter_get_what_was_asked_for(network: Network) -> None:
     captures = started(network, PORT)
-    assert [(one.names, one.served_udp, one.decodes) for one in network.captures] == [(["eth0", "eth1"], PORT, True)]
+    assert [(one.names, one.host, one.decodes) for one in network.captures] == [(["eth0", "eth1"], PORT, True)]
     assert network.counter.watched == [(["eth0", "eth1"], PORT)]
     assert captures.tshark_version == "4.0.17"
     assert captures.ended is None
@@ -238,7 +267,7 @@ def test_a_capture_that_ended_is_followed_by_another(network: Network, word: Sen
     assert len(captures.stop()) == 1
     assert captures.stop() == []
     network.passes(7)
-    captures.start(["eth0"], frozenset())
+    captures.start(["eth0"], US)
     network.passes(1)
     captures.read(0.25)
     assert account(captures) == (4, 4, 7, 0)
@@ -256,7 +285,7 @@ def test_packets_that_pass_and_do_not_arrive_are_a_stall(network: Network) -> No
     assert captures.end_reason == "packets pass and none arrives"
     assert captures.stop() == []
     assert network.captures[0].killed, "nobody waits for it"
-    captures.start(["eth0"], frozenset())
+    captures.start(["eth0"], US)
     assert captures.ended is None
     network.passes(1)
     captures.read(0.25)
@@ -362,15 +391,88 @@ def test_a_fresh_capture_that_does_not_start_changes_nothing(
     assert captures.handovers == 0
 
 
+def test_a_fresh_capture_that_starts_slowly_does_not_stop_the_reading(network: Network) -> None:
+    captures = started(network)
+    network.is_slow = True
+    old, fresh = grown(captures, network)
+    assert len(seconds(captures, network, 10, passing=1)) == 10
+    assert not old.stopped
+    network.is_slow = False
+    seconds(captures, network, 3, passing=1)
+    assert (old.stopped, fresh.decodes) == (True, True)
+    seconds(captures, network, 6)
+    assert account(captures) == (16, 0, 0, 0)
+
+
+def test_a_fresh_capture_that_still_starts_at_the_end_is_killed(network: Network) -> None:
+    captures = started(network)
+    network.is_slow = True
+    _, fresh = grown(captures, network)
+    captures.stop()
+    assert fresh.killed
+    assert captures.finish() == []
+
+
+def test_a_capture_whose_filter_is_refused_runs_with_a_plain_one(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    network.refuses_filter = True
+    captures = started(network)
+    assert [one.host for one in network.captures] == [US, PLAIN]
+    assert network.counter.watched == [(["eth0", "eth1"], PLAIN)]
+    assert "the filter is odd. The capture runs with a filter that knows nothing of this host" in caplog.text
+    seconds(captures, network, 3, passing=1)
+    assert account(captures) == (3, 0, 0, 0)
+    captures.set_host(US)
+    network.refuses_filter = False
+    seconds(captures, network, 3, passing=1)
+    assert network.captures[-1].host == US, "it is tried again"
+
+
+def test_a_fresh_capture_whose_filter_is_refused_takes_over_with_a_plain_one(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    captures = started(network)
+    seconds(captures, network, 3, passing=1)
+    network.refuses_filter = True
+    network.tshark_mib = 1000
+    seconds(captures, network, 4, passing=1)
+    assert [one.host for one in network.captures] == [US, US, PLAIN]
+    assert "tshark has grown, and a fresh capture does not start: the filter is odd." in caplog.text
+    assert captures.handovers == 1
+    seconds(captures, network, 6)
+    assert account(captures) == (7, 0, 0, 0)
+
+
+def test_another_address_of_the_host_changes_the_filter(network: Network) -> None:
+    captures = started(network)
+    seconds(captures, network, 3)
+    moved = replace(US, own=frozenset({"192.0.2.9"}))
+    captures.set_host(moved)
+    seconds(captures, network, 2)
+    assert network.captures[1].host == moved
+    assert network.counter.filtered == [moved]
+    assert network.forged.watched[-1] == (["eth0", "eth1"], moved)
+
+
+def test_more_addresses_than_the_filter_takes_are_reported_once(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = FilterHost(frozenset(f"10.0.0.{last}" for last in range(129)))
+    captures = started(network, many)
+    captures.set_host(many)
+    assert caplog.text.count("this host has 129 addresses and the capture filter takes 128") == 1
+
+
 def test_ports_that_are_served_later_change_the_filter(network: Network) -> None:
     captures = started(network)
     seconds(captures, network, 3)
-    captures.set_served_udp(PORT)
+    captures.set_host(PORT)
     seconds(captures, network, 1)
     assert len(network.captures) == 1, "a client's port is soon gone"
-    captures.set_served_udp(PORT)
+    captures.set_host(PORT)
     seconds(captures, network, 1)
-    assert network.captures[1].served_udp == PORT
+    assert network.captures[1].host == PORT
     assert network.counter.filtered == [PORT], "before the old capture ends"
     seconds(captures, network, 2)
     assert network.counter.filtered == [PORT], "once"
@@ -383,14 +485,14 @@ def test_ports_that_are_served_later_change_the_filter(network: Network) -> None
 
 def test_ports_that_the_operator_names_change_the_filter_at_once(network: Network) -> None:
     captures = started(network)
-    captures.set_served_udp(PORT, at_once=True)
+    captures.set_host(PORT, at_once=True)
     seconds(captures, network, 1)
-    assert network.captures[1].served_udp == PORT
+    assert network.captures[1].host == PORT
 
 
 def test_a_filter_that_the_kernel_refuses_ends_the_count_and_nothing_else(network: Network) -> None:
     captures = started(network)
-    captures.set_served_udp(PORT, at_once=True)
+    captures.set_host(PORT, at_once=True)
     seconds(captures, network, 1, passing=1)
     network.counter.refusal = OSError(22, "Invalid argument")
     seconds(captures, network, 10, passing=1)
@@ -430,12 +532,12 @@ def test_a_counter_that_fails_at_a_restart_keeps_the_account(network: Network) -
     seconds(captures, network, 6)
     captures.stop()
     network.counter.refusal = OSError(19, "No such device")
-    captures.start(["eth0"], frozenset())
+    captures.start(["eth0"], US)
     seconds(captures, network, 6, passing=1)
     assert account(captures) == (7, 3, 0, 0)
     network.counter.refusal = None
     captures.stop()
-    captures.start(["eth0"], frozenset())
+    captures.start(["eth0"], US)
     seconds(captures, network, 6, passing=1)
     assert account(captures) == (13, 3, 0, 0)
 
@@ -444,7 +546,7 @@ def test_a_start_that_fails_is_an_error(network: Network) -> None:
     network.refusal = CaptureError("no such interface")
     captures = supervisor(network)
     with pytest.raises(CaptureError, match="no such interface"):
-        captures.start(["eth9"], frozenset())
+        captures.start(["eth9"], US)
     assert captures.stop() == []
     assert captures.finish() == []
 
@@ -498,5 +600,5 @@ def test_the_live_supervisor_starts_live_captures() -> None:
     with closing(LauncherClient("/bin/false")) as launcher:
         captures = live_supervisor(Tools("tshark", "/bin/false", "4.0.17"), launcher, Capture())
         with pytest.raises(CaptureError, match="cannot capture on lo"):
-            captures.start(["lo"], frozenset())
+            captures.start(["lo"], US)
     assert captures.tshark_version == "4.0.17"

@@ -32,10 +32,6 @@ def start() -> Iterator[Start]:
         one.stop()
 
 
-def soon() -> float:
-    return time.monotonic() + 10
-
-
 def printed(*lines: str) -> str:
     return "".join(f"echo '{line}'\n" for line in lines)
 
@@ -59,17 +55,19 @@ def gathered(worker: Worker, count: int) -> list[str]:
 
 def test_lines_from_before_it_is_ready_are_kept(start: Start) -> None:
     worker = start(printed(FIRST, SECOND), "sleep 0.1", READY, GOES_ON)
-    assert worker.wait_until_capturing(soon())
+    wait_for(worker.check_start)
     assert worker.read() == [FIRST, SECOND]
     assert worker.read() == []
     worker = start(printed(FIRST), "sleep 0.1", READY, GOES_ON)
-    assert worker.wait_until_capturing(soon())
+    wait_for(worker.check_start)
     assert worker.stop() == [FIRST]
 
 
 @pytest.mark.parametrize("command", ["exit 1", GOES_ON])
 def test_a_dumpcap_that_does_not_capture_is_noticed(start: Start, command: str) -> None:
-    assert not start(command).wait_until_capturing(time.monotonic() + 0.1)
+    worker = start(command)
+    wait_for(lambda: worker.check_start() is None or command == GOES_ON)
+    assert not worker.check_start()
 
 
 def test_what_another_worker_delivered_is_skipped(start: Start) -> None:
@@ -78,7 +76,7 @@ def test_what_another_worker_delivered_is_skipped(start: Start) -> None:
     assert gathered(worker, 2) == [THIRD, SECOND]
     worker = start(printed(FIRST, SECOND, THIRD), READY, GOES_ON)
     worker.skip_until({"": THIRD})
-    assert worker.wait_until_capturing(soon())
+    wait_for(worker.check_start)
     assert worker.stop() == []
 
 
@@ -154,7 +152,7 @@ def test_a_tshark_that_closes_its_output_has_ended(start: Start) -> None:
 def test_drops_are_the_sum_over_all_interfaces(start: Start) -> None:
     counts = [f"Packets received/dropped on interface '{name}': 9/{n} (pcap:{n})" for name, n in (("a", 3), ("b c", 4))]
     worker = start(*(f'echo "{line}" >&2' for line in counts), READY, GOES_ON)
-    assert worker.wait_until_capturing(soon())
+    wait_for(worker.check_start)
     assert worker.dropped == 7
     assert start(READY, GOES_ON).dropped == 0
 
@@ -190,7 +188,7 @@ def test_noise_is_no_reason() -> None:
 
 def test_a_worker_whose_tshark_does_not_start_has_ended() -> None:
     worker = Worker(["sh", "-c", f"{READY}; {GOES_ON}"], ["/nonexistent"], decode=False)
-    assert worker.wait_until_capturing(soon())
+    wait_for(worker.check_start)
     assert worker.ended is None
     worker.start_tshark()
     assert worker.ended == "tshark_ended"

@@ -19,7 +19,13 @@ def test_loopback_is_not_watched_by_default() -> None:
 def test_interfaces_without_a_type_are_not_ethernet() -> None:
     found = describe(["any", "no_such_if0", "../../etc"])
     assert [one.name for one in found] == ["any", "no_such_if0", "../../etc"]
-    assert not any(one.ethernet for one in found)
+    assert not any(one.ethernet or one.loopback for one in found)
+
+
+def test_loopback_is_told_from_others() -> None:
+    (loopback,) = describe(["lo"])
+    assert loopback.loopback
+    assert not loopback.ethernet
 
 
 def test_all_interfaces_include_the_one_for_all() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.config.settings import Served, Settings
 from portsentry_py.core.flows import FlowTable
 from portsentry_py.core.host_state import HostState
@@ -140,7 +141,7 @@ def test_the_capture_gets_the_configured_interfaces_and_the_served_ports() -> No
     sensor = Sensor(served=Served(udp=frozenset({123})))
     sensor.host = PlayedHost(HostState(own=US.own, listening_udp=frozenset({53})))
     sensor.run()
-    assert sensor.captures.started == [(["eth7"], frozenset({53, 123}))]
+    assert sensor.captures.started == [(["eth7"], FilterHost(US.own, frozenset({53, 123})))]
 
 
 @pytest.mark.parametrize(("up", "watched"), [(["eth0", "eth1"], ["eth0", "eth1"]), ([], ["any"])])
@@ -255,22 +256,25 @@ def test_a_reload_names_the_changes_that_need_a_restart(tmp_path: Path, caplog: 
 
 @pytest.mark.parametrize(
     ("served", "calls"),
-    [(Served(udp=frozenset({5060})), [(frozenset({5060}), True)]), (Served(tcp=frozenset({80})), [])],
+    [
+        (Served(udp=frozenset({5060})), [(FilterHost(US.own, frozenset({5060})), True)]),
+        (Served(tcp=frozenset({80})), []),
+    ],
 )
 def test_udp_ports_that_a_reload_names_are_left_to_the_kernel_at_once(
-    served: Served, calls: list[tuple[frozenset[int], bool]]
+    served: Served, calls: list[tuple[FilterHost, bool]]
 ) -> None:
     sensor = Sensor()
     sensor.reload = lambda: replace(sensor.settings, served=served)
     sensor.run(signalled(signal.SIGHUP))
-    assert sensor.captures.served == calls
+    assert sensor.captures.hosts == calls
 
 
 def test_the_host_is_read_again_every_ten_seconds() -> None:
     sensor = Sensor()
     serving = HostState(own=US.own, listening_udp=frozenset({5060}))
     sensor.run(sensor.after(9), do(lambda: setattr(sensor.host, "now", serving)), sensor.after(1))
-    assert sensor.captures.served == [(frozenset({5060}), False)]
+    assert sensor.captures.hosts == [(FilterHost(US.own, frozenset({5060})), False)]
 
 
 def test_a_new_address_is_known_within_a_second() -> None:

@@ -37,6 +37,7 @@ def test_a_line_has_the_counts_of_all_parts(reporting: Reporting) -> None:
     reporting.feed(*lines(syn(SCANNER, 22, 23)), "broken")
     reporting.captures.loss = lost(7)
     reporting.captures.handovers = 3
+    reporting.captures.forged_packets = 5
     reporting.outputs.lost = 2
     reporting.clock.passed = 1
     reporting.reporter.report("interrupted", "tshark_ended")
@@ -45,7 +46,7 @@ def test_a_line_has_the_counts_of_all_parts(reporting: Reporting) -> None:
     assert (first.state, first.reason) == ("interrupted", "tshark_ended")
     assert first.timestamp == "2023-11-14T22:13:21.000000Z"
     assert (first.packets, first.packets_decoded, first.packets_malformed) == (3, 2, 1)
-    assert (first.packets_dropped, first.renewals, first.lines_lost) == (7, 3, 2)
+    assert (first.packets_dropped, first.renewals, first.packets_forged, first.lines_lost) == (7, 3, 5, 2)
     assert [first.restarts, second.restarts] == [0, 1]
 
 

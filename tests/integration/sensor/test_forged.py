@@ -1,0 +1,71 @@
+"""Only what left this host speaks for it, and a served UDP port hides nobody."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from tests.integration.fixtures import StartSensor
+from tests.support.build import tcp
+from tests.support.frames import ACK, SYN, Link, segment
+from tests.support.namespaces import IFACE, Lab
+from tests.support.peers import ECHO_PORT
+from tests.support.scanning import PORTS, nmap
+
+pytestmark = pytest.mark.wire
+
+LAST = int(PORTS.partition("-")[2])
+# Nobody has this link address, so the switch sends the frame to all.
+ELSEWHERE = Link(bytes.fromhex("020000000001"), bytes.fromhex("020000000002"))
+ANOTHER = "203.0.113.77"
+
+
+def answer_for(lab: Lab, ours: str, theirs: str) -> None:
+    """The scanner sends SYN-ACKs in the target's name, as if the target served every port."""
+    ports = range(1, LAST + 1)
+    if ":" in ours:
+        frames = [tcp(ours, theirs, port, 40_000, SYN | ACK).frame for port in ports]
+    else:  # with right checksums: a switch that is a bridge of Linux drops others
+        ends = (int(IPv4Address(ours)), int(IPv4Address(theirs)))
+        frames = [segment(ELSEWHERE, (ends[0], port, ends[1], 40_000), SYN | ACK, port) for port in ports]
+    lab.scanner.load_burst(IFACE, frames).communicate(timeout=60)
+
+
+@pytest.mark.parametrize("iface", [IFACE, "any"])
+def test_answers_that_somebody_forges_in_our_name_teach_nothing(
+    lab: Lab, start_sensor: StartSensor, iface: str
+) -> None:
+    sensor = start_sensor(iface=iface)
+    scanner, target = lab.scanner, lab.target
+
+    answer_for(lab, target.ipv4[0], scanner.ipv4[0])
+    answer_for(lab, target.ipv6[0], scanner.ipv6[0])
+    answer_for(lab, target.ipv4[0], target.ipv4[0])
+    nmap(scanner, "-sS", "-p", PORTS, target.ipv4[0])
+
+    sensor.wait_for_line("the scan", src_ip=scanner.ipv4[0], event_type="scan", verdict="ban")
+    status = sensor.settle()
+    assert status["packets_forged"] == 3 * LAST
+    assert (status["packets_dropped"], status["packets_missed"]) == (0, 0)
+    sensor.wait_for_diagnostics(f"{3 * LAST} packets with our own source address came in on {iface};")
+
+
+def test_an_address_that_this_host_gets_later_is_ours_too(lab: Lab, start_sensor: StartSensor) -> None:
+    sensor = start_sensor()
+    lab.target.run("ip", "addr", "add", f"{ANOTHER}/32", "dev", IFACE)
+
+    sensor.wait_for(lambda: sensor.status_now()["renewals"], "a capture that knows the address")
+    answer_for(lab, ANOTHER, lab.scanner.ipv4[0])
+
+    assert sensor.settle()["packets_forged"] == LAST
+
+
+@pytest.mark.parametrize("family", ["-4", "-6"])
+def test_a_udp_scan_from_a_port_that_we_serve_is_seen(lab: Lab, start_sensor: StartSensor, family: str) -> None:
+    lab.target.serve("echo")
+    sensor = start_sensor()
+    target, scanner = (getattr(host, "ipv4" if family == "-4" else "ipv6")[0] for host in (lab.target, lab.scanner))
+
+    nmap(lab.scanner, "-sU", "-g", str(ECHO_PORT), "-p", "1-30", *([family] if family == "-6" else []), target)
+
+    line = sensor.wait_for_line("the scan", src_ip=scanner, event_type="scan")
+    assert line["scan_type"] == "udp"
