@@ -7,7 +7,7 @@ import pytest
 
 from portsentry_py.host import host_state as assembling
 from portsentry_py.host.host_state import host_state
-from portsentry_py.host.sockets import Sockets
+from portsentry_py.host.sockets import Connection, Sockets
 
 
 def test_home_networks_are_passed_on() -> None:
@@ -27,11 +27,18 @@ def test_the_real_host_is_read() -> None:
     assert trapped.open_traps == {port}
 
 
-def test_administrators_are_protected(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = frozenset({"203.0.113.9"})
-    sockets = Sockets(tcp=frozenset({22}), udp=frozenset({53}), peers=frozenset({"x"}), administrators=one)
+@pytest.mark.parametrize(("can_tell", "peers"), [(True, {"x"}), (False, {"x", "stranger"})])
+def test_who_is_logged_in_is_protected_and_who_is_connected_to_sshd_is_not(
+    monkeypatch: pytest.MonkeyPatch, *, can_tell: bool, peers: set[str]
+) -> None:
+    """Where nobody can tell who is logged in, a client of sshd is a visitor like others."""
+    admin = "203.0.113.9"
+    connections = (Connection(None, 22, admin), Connection(None, 22, "stranger"), Connection(None, 443, "x"))
+    sockets = Sockets(frozenset({22, 443}), frozenset({53}), connections)
     monkeypatch.setattr(assembling, "read_sockets", lambda _traps: sockets)
+    monkeypatch.setattr(assembling, "administrators", lambda *_: frozenset({admin}))
+    monkeypatch.setattr(assembling, "can_tell_logins", lambda: can_tell)
     host = host_state(())
-    assert host.protected["203.0.113.9"] == "ssh_session"
+    assert host.protected[admin] == "ssh_session"
     assert (host.listening_tcp, host.listening_udp) == (sockets.tcp, sockets.udp)
-    assert host.peers == sockets.peers
+    assert host.peers == peers
