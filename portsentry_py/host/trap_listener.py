@@ -5,12 +5,18 @@ Each connection is accepted, gets the banner if there is one, and is closed. Not
 
 import logging
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+
+from portsentry_py.host.sockets import peer_address
 
 _BACKLOG = 64
 # Connections of one port that a poll closes; the backlog holds the next ones, the kernel refuses the rest.
 _MAX_AT_ONCE = 256
 _diagnostics = logging.getLogger(__name__)
+
+
+Accepted = Callable[[str, int, int], object]
 
 
 class TrapListener:
@@ -30,16 +36,23 @@ class TrapListener:
         """The traps that are open."""
         return frozenset(self._sockets)
 
-    def poll(self) -> None:
-        """Close the connections that came since the last call."""
-        for listening in self._sockets.values():
+    def poll(self, accepted: Accepted | None = None) -> None:
+        """Close the connections that came since the last call.
+
+        Args:
+            accepted: called with the visitor's address, the port and the time in microseconds since 1970. The kernel
+                has seen the whole handshake, so the address is proven.
+        """
+        for port, listening in self._sockets.items():
             for _ in range(_MAX_AT_ONCE):
                 try:
-                    visitor, _ = listening.accept()
+                    visitor, peer = listening.accept()
                 except OSError:  # nobody is there, or nobody any more
                     break
                 with visitor:
                     self._greet(visitor)
+                if accepted is not None:
+                    accepted(peer_address(peer[0]), port, time.time_ns() // 1000)
 
     def _greet(self, visitor: socket.socket) -> None:
         visitor.setblocking(False)

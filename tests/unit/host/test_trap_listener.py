@@ -1,6 +1,7 @@
 """Open traps: real sockets on the loopback interface."""
 
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +65,18 @@ def test_visitors_of_both_families_are_accepted(port: int, opened: list[TrapList
     with visit(port, "::1") as visitor:
         trap.poll()
         assert received(visitor) == b"hello"
+
+
+def test_the_address_of_each_visitor_is_reported(port: int, opened: list[TrapListener]) -> None:
+    trap = TrapListener([port], "")
+    opened.append(trap)
+    found: list[tuple[str, int, int]] = []
+    before = time.time_ns() // 1000
+    with visit(port), visit(port):
+        trap.poll(lambda *visitor: found.append(visitor))
+    trap.poll(lambda *visitor: found.append(visitor))
+    assert [visitor[:2] for visitor in found] == [("127.0.0.1", port)] * 2
+    assert all(before <= at <= time.time_ns() // 1000 for *_, at in found)
 
 
 def test_a_host_without_ipv6_listens_with_ipv4(
