@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 MAX_MESSAGE = 200_000
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +30,10 @@ _OPTIONS = {
 }
 _SWITCHES = {"-q"}
 _DESCRIPTORS_FOR_DUMPCAP = 2
+# Eight workers, twice while a fresh capture takes over, and some that are about to end.
+_MAX_DUMPCAPS = 32
+# Two for each interface, whenever the capture starts.
+_MAX_COUNTERS_A_MINUTE = 2000
 _LONGEST_REASON = 200  # the socket would refuse a longer answer
 # A signal to the whole service is meant for the client; the launcher ends when the client closes its socket.
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
@@ -51,6 +56,7 @@ class Launcher:
     def __init__(self, dumpcap: str, requests: socket.socket) -> None:
         self._dumpcap = dumpcap
         self._requests = requests
+        self._minute = self._counters = 0
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def serve(self) -> None:
@@ -89,13 +95,16 @@ class Launcher:
         try:
             request = json.loads(message)
             if request["do"] == "count":
+                self._note_counter()
                 # Protocol 0: it receives nothing until the client binds it.
                 with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0) as counter:
                     self._reply({}, counter.fileno())
-            else:
+            elif request["do"] == "capture":
                 process, pidfd = self._capture(request["options"], given)
                 self._running[pidfd] = process
                 self._reply({"pid": process.pid}, pidfd)
+            else:
+                self._reply({"errno": errno.EINVAL, "what": "no such request"})
         except OSError as error:
             self._reply({"errno": error.errno, "what": str(error.filename or "")})
         except subprocess.SubprocessError as error:
@@ -107,14 +116,25 @@ class Launcher:
                 os.close(descriptor)
         return pidfd
 
+    def _note_counter(self) -> None:
+        """Refuse a packet socket beyond so many a minute: who has taken over the client can keep all that it gets."""
+        minute = int(time.monotonic() // 60)
+        self._counters = self._counters + 1 if minute == self._minute else 1
+        self._minute = minute
+        if self._counters > _MAX_COUNTERS_A_MINUTE:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "packet socket")
+
     def _capture(self, options: list[str], given: list[int]) -> tuple["subprocess.Popen[bytes]", int]:
         check_options(options)
+        if len(self._running) >= _MAX_DUMPCAPS:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), self._dumpcap)
         stdout, stderr = given
         process = subprocess.Popen(
             [self._dumpcap, *options, "-w", "-"],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
+            env={**os.environ, "HOME": "/nonexistent"},  # nothing of a user is read
             cwd="/",  # dumpcap takes a name that is no interface for that of a pipe
             start_new_session=True,
             preexec_fn=functools.partial(_before_dumpcap, os.getpid()),  # noqa: PLW1509 - we have one thread

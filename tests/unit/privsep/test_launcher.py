@@ -294,6 +294,42 @@ def test_a_malformed_request_is_refused(start: Start, message: bytes) -> None:
     assert client.close() == ""
 
 
+@pytest.mark.parametrize("verb", ["exec", "counter", "", None, ["capture"]])
+def test_an_unknown_request_starts_nothing(start: Start, verb: object) -> None:
+    client = start(GOES_ON)
+    with Path(os.devnull).open("wb") as null:
+        message = json.dumps({"do": verb, "options": []}).encode()
+        answer, given = client.request(message, null.fileno(), null.fileno())
+    assert (answer, given) == ({"errno": INVALID, "what": "no such request"}, [])
+    assert not psutil.Process(client.process.pid).children()
+
+
+def test_the_number_of_dumpcaps_is_bounded(start: Start) -> None:
+    """Whoever has taken over the client must not fill the machine."""
+    client = start(GOES_ON)
+    captured = [client.capture() for _ in range(launcher._MAX_DUMPCAPS)]
+    refused = client.capture()
+    assert refused.answer["errno"] == errno.EAGAIN
+    os.kill(captured[0].pid, signal.SIGKILL)
+    wait_for(lambda: "pid" in client.capture().answer, "room for another")
+    for one in (refused, *captured):
+        one.close()
+
+
+def test_the_number_of_packet_sockets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "_MAX_COUNTERS_A_MINUTE", 2)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        one = launcher.Launcher("/bin/false", theirs)
+        monkeypatch.setattr("time.monotonic", lambda: 60.0)
+        one._note_counter()
+        one._note_counter()
+        with pytest.raises(BlockingIOError):
+            one._note_counter()
+        monkeypatch.setattr("time.monotonic", lambda: 120.0)
+        one._note_counter()
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_dumpcap_is_not_started_without_its_descriptors(start: Start, count: int) -> None:
     client = start(GOES_ON)
