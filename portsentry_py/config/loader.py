@@ -4,6 +4,8 @@ The shape and the bounds stand in settings.py; pydantic checks them.
 """
 
 import difflib
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
@@ -27,12 +29,13 @@ def load(path: Path | None) -> Settings:
     """Read the file, or the one at the default place, where a missing file means the defaults.
 
     Raises:
-        ConfigError: the file cannot be read or is wrong; the text has one line for each problem.
+        ConfigError: the file cannot be read, is wrong, or others may write it; the text has one line for each problem.
         PermissionDenied: the user may not read it.
     """
     required, path = path is not None, path or DEFAULT_PATH
     try:
         with path.open("rb") as file:
+            _judge(path, os.fstat(file.fileno()))
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise ConfigError(f"{path}: longer than {_MAX_BYTES} bytes; name the right file with -c.")
@@ -48,6 +51,14 @@ def load(path: Path | None) -> Settings:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     return parse(text, str(path))
+
+
+def _judge(path: Path, status: os.stat_result) -> None:
+    """Who can write the configuration can switch the sensor off, or have anybody banned."""
+    if status.st_uid not in {0, os.geteuid()}:
+        raise ConfigError(f"{path}: the configuration belongs to user {status.st_uid}; run: chown root {path}")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{path}: others may write the configuration; run: chmod go-w {path}")
 
 
 def parse(text: str, name: str = "configuration") -> Settings:

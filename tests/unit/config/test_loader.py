@@ -1,5 +1,6 @@
 """The configuration file: sensible when it is missing, exact when it is not, every problem at once."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from portsentry_py.config import loader
 from portsentry_py.config.settings import Detectors, PortScan, Served, Settings, Slow, Traps
 from portsentry_py.errors import ConfigError, PermissionDenied
 from tests.support.build import no_deadline
+from tests.support.needs import require_root
 from tests.support.other_users import unprivileged
 
 
@@ -125,6 +127,26 @@ def test_a_default_place_that_the_user_may_not_search_is_reported(
             loader.load(None)
     finally:
         folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_a_configuration_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "portsentry.yaml"
+    path.write_text("ignore: [0.0.0.0/0]\n", encoding="utf-8")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=f"{path}: others may write the configuration; run: chmod go-w {path}"):
+        loader.load(path)
+    path.chmod(0o644)
+    assert loader.load(path).ignore
+
+
+def test_a_configuration_of_another_user_is_refused(tmp_path: Path) -> None:
+    require_root()
+    path = tmp_path / "portsentry.yaml"
+    path.write_text("ignore: [0.0.0.0/0]\n", encoding="utf-8")
+    os.chown(path, 65534, 65534)
+    with pytest.raises(ConfigError, match="the configuration belongs to user 65534; run: chown root"):
+        loader.load(path)
 
 
 names = st.sampled_from(["ignore", "served", "tcp", "traps", "limits", "max_sources", "log", "detectors"])
