@@ -83,4 +83,5 @@ def environment() -> dict[str, str]:
         # tshark 3.6 starts every program there, even with `-v`, and waits twenty seconds for one of them.
         "WIRESHARK_EXTCAP_DIR": _NOWHERE,
         "HOME": _NOWHERE,  # it would load plugins from there
+        "WIRESHARK_PLUGIN_DIR": _NOWHERE,
     }

@@ -1,14 +1,17 @@
 """Finds tshark and dumpcap, their version, and the interfaces that they know."""
 
 import json
+import os
 import site
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from portsentry_py.capture.commands import environment
 from portsentry_py.errors import CaptureError, PermissionDenied
+from portsentry_py.privsep.sandbox import sandboxed
 
 OLDEST_TSHARK = (3, 6, 0)
 INSTALL = "install it with: apt-get install tshark"
@@ -51,9 +54,21 @@ def interface_names(tools: Tools) -> list[str]:
     return list(_discover(tools.tshark))
 
 
+def _python_paths() -> set[str]:
+    """What the interpreter and its packages need, and the programs in PATH."""
+    folders = (*sys.path, *site.getsitepackages(), site.getusersitepackages(), sys.prefix, sys.base_prefix)
+    named = (os.environ.get(name, "").split(os.pathsep) for name in ("PATH", "PYTHONPATH"))
+    return {*filter(None, (*folders, *chain(*named))), str(_DISCOVERY.parent)}
+
+
 def _discover(*arguments: str) -> Any:
-    """What pyshark finds, in a directory and with an environment of our choice."""
+    """What pyshark finds, in a directory and with an environment of our choice; in the sandbox if it needs no rights.
+
+    tshark would load plugins, with whatever rights it has.
+    """
     command = [sys.executable, str(_DISCOVERY), *arguments]
+    if not arguments:
+        command = sandboxed(command, _python_paths())
     surroundings = {**environment(), "PYTHONUSERBASE": site.getuserbase()}  # pyshark may be installed there
     try:
         done = subprocess.run(command, cwd="/", env=surroundings, check=False, capture_output=True, text=True)

@@ -63,7 +63,7 @@ def test_only_the_cores_that_this_process_may_use_count() -> None:
     assert worker_count("auto") == worker_count("auto", len(os.sched_getaffinity(0)))
 
 
-@pytest.mark.parametrize("name", ["WIRESHARK_EXTCAP_DIR", "HOME"])
+@pytest.mark.parametrize("name", ["WIRESHARK_EXTCAP_DIR", "WIRESHARK_PLUGIN_DIR", "HOME"])
 def test_tshark_finds_no_programs_and_plugins_of_a_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, PermissionDenied
-from tests.support.needs import require_root
+from portsentry_py.privsep.sandbox import available
+from tests.support.needs import require_root, unsupported
 from tests.support.programs import fake_capture_tools
 
 
@@ -46,6 +47,17 @@ def test_tshark_starts_no_extcap_programs(tmp_path: Path, monkeypatch: pytest.Mo
     fake_capture_tools(tmp_path, f"{refuse}\necho 'TShark (Wireshark) 3.6.2'")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert find_tools().version == "3.6.2"
+
+
+def test_tshark_tells_its_version_in_the_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no rights there, and writes nothing."""
+    if "landlock" not in available():
+        unsupported("this kernel confines no files")
+    script = f"cat /proc/self/status >/dev/null && exit 1; echo x >{tmp_path}/written; echo 'TShark (Wireshark) 4.0.17'"
+    fake_capture_tools(tmp_path, script)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert find_tools().version == "4.0.17"
+    assert not (tmp_path / "written").exists()
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo nonsense", "exec /nonexistent", "true", "printf '\\377'"])
