@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 # FIN, SYN, RST, ACK: a packet with ACK alone belongs to a session.
 _MASK = 0x17
@@ -28,6 +28,11 @@ class FilterHost:
 
     own: frozenset[str] = frozenset()
     served_udp: frozenset[int] = frozenset()
+
+    @property
+    def routable(self) -> frozenset[str]:
+        """The addresses that strangers can forge; each container adds a link-local one."""
+        return frozenset(one for one in self.own if not _is_local(ip_address(one)))
 
     @property
     def filtered_udp(self) -> frozenset[int]:
@@ -119,8 +124,12 @@ def _udp(host: FilterHost) -> str:
 
 def _widest_first(own: Iterable[str]) -> list[str]:
     """In the order in which the addresses are worth a place: link-local and loopback ones only neighbours can forge."""
-    found = sorted(map(ip_address, own), key=lambda one: (one.is_loopback, one.is_link_local, one.version, int(one)))
+    found = sorted(map(ip_address, own), key=lambda one: (one.is_loopback, _is_local(one), one.version, int(one)))
     return list(map(str, found))
+
+
+def _is_local(address: IPv4Address | IPv6Address) -> bool:
+    return address.is_loopback or address.is_link_local
 
 
 def _ranges(ports: Iterable[int]) -> list[tuple[int, int]]:

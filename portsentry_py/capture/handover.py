@@ -45,7 +45,7 @@ class HandoverPolicy:
         unfiltered = host.filtered_udp - self._filtered.filtered_udp
         self._ports_are_stale = bool(unfiltered & self._unfiltered)
         self._unfiltered = unfiltered
-        self._addresses_are_stale = host.own != self._filtered.own
+        self._addresses_are_stale = host.routable != self._filtered.routable
 
     def served_ports_changed(self) -> None:
         """The operator has named other ports as served: take over at once."""

@@ -1,5 +1,7 @@
 """Only what left this host speaks for it, and a served UDP port hides nobody."""
 
+import subprocess
+import sys
 from ipaddress import IPv4Address
 
 import pytest
@@ -57,6 +59,28 @@ def test_an_address_that_this_host_gets_later_is_ours_too(lab: Lab, start_sensor
     answer_for(lab, ANOTHER, lab.scanner.ipv4[0])
 
     assert sensor.settle()["packets_forged"] == LAST
+
+
+def test_a_user_who_opens_many_udp_ports_blinds_nobody(lab: Lab, start_sensor: StartSensor) -> None:
+    """A filter with all of them would take libpcap half a minute, or the command line would be too long."""
+    sensor = start_sensor()
+    script = (
+        "import os, resource, socket; resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096)); os.setuid(65534)\n"
+        "some = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(4000)]\n"
+        "[one.bind(('', 20_000 + 2 * number)) for number, one in enumerate(some)]; print('ready', flush=True); input()"
+    )
+    user = lab.target.start(sys.executable, "-c", script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert user.stdout is not None
+    assert user.stdout.readline() == "ready\n"
+
+    sensor.wait_for(lambda: sensor.status_now()["renewals"], "a capture that knows the ports")
+    nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
+    sensor.wait_for_line("the scan", src_ip=lab.scanner.ipv4[0], event_type="scan", verdict="ban")
+    assert "does not start" not in sensor.diagnostics.read_text()
+    assert sensor.stop() == 0
+    sensor.start()
+    sensor.wait_until_ready()
+    assert sensor.settle()["restarts"] == 0
 
 
 @pytest.mark.parametrize("family", ["-4", "-6"])

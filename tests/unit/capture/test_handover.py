@@ -99,6 +99,12 @@ def test_another_address_of_the_host_makes_the_filter_stale_at_once(policy: Hand
     assert policy.due(1000, SIZE) is None
 
 
+def test_a_link_local_address_alone_causes_no_handover(policy: HandoverPolicy) -> None:
+    """Each container that starts adds one."""
+    policy.update_host(serving(NTP, "fe80::1", "127.0.0.2"))
+    assert policy.due(1000, SIZE) is None
+
+
 def test_ports_for_which_the_filter_has_no_room_do_not_make_it_stale(policy: HandoverPolicy) -> None:
     many = frozenset(range(124, 224, 2))
     policy.capture_started(3, serving(NTP | many))
