@@ -55,7 +55,9 @@ def load(path: Path | None) -> Settings:
 
 def _judge(path: Path, status: os.stat_result) -> None:
     """Who can write the configuration can switch the sensor off, or have anybody banned."""
-    if status.st_uid not in {0, os.geteuid()}:
+    # sudo(8) names the caller in SUDO_UID, who may become root anyway.
+    caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
+    if status.st_uid not in {0, os.geteuid()} and str(status.st_uid) != caller:
         raise ConfigError(f"{path}: the configuration belongs to user {status.st_uid}; run: chown root {path}")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{path}: others may write the configuration; run: chmod go-w {path}")
