@@ -15,6 +15,7 @@ MAX_OWN = 128
 _MAX_SERVED_ADDRESSES = 16
 _MAX_RANGES = 24
 MAX_LINKS = 8
+_MAX_NETWORKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,13 @@ class FilterHost:
     Attributes:
         own: its addresses. What comes in with one of them as its source is forged.
         served_udp: UDP ports that it serves; their packets are no evidence.
+        elsewhere: pairs of an interface and a network of ours that does not live there. What comes in there from the
+            network is forged.
     """
 
     own: frozenset[str] = frozenset()
     served_udp: frozenset[int] = frozenset()
+    elsewhere: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def routable(self) -> frozenset[str]:
@@ -48,6 +52,7 @@ def kernel_filter(
     host: FilterHost,
     *,
     vlan: bool,
+    interface: str = "",
     direction: bool = False,
     links: Iterable[str] = (),
     worker: int = 0,
@@ -58,6 +63,7 @@ def kernel_filter(
     Args:
         host: what stays in the kernel because of this host.
         vlan: whether the link can carry VLAN tags (Ethernet); libpcap refuses the keyword on others.
+        interface: its name.
         direction: whether the link tells which frames came in: every live one but loopback, where all do.
         links: on Ethernet, the link addresses of our interfaces.
         worker: number of the worker, from 0.
@@ -78,7 +84,7 @@ def kernel_filter(
         "(ip6 and not ip6[6] = 6 and not ip6[6] = 17 and not ip6[6] = 58)",
     ]
     expression = " or ".join(parts)
-    own = from_own(host)
+    own = from_own(host, interface)
     if own and direction:
         expression = f"not (({own}){_unless_from(links)} and inbound) and ({expression})"
     if workers > 1:
@@ -89,9 +95,11 @@ def kernel_filter(
     return f"({expression}) or (vlan and (({expression}) or (vlan and ({expression}))))"
 
 
-def from_own(host: FilterHost) -> str:
-    """An expression for the packets with one of the host's own source addresses; empty if none is known."""
-    return _addresses("src", _widest_first(host.own)[:MAX_OWN])
+def from_own(host: FilterHost, interface: str = "") -> str:
+    """An expression for the packets whose source is ours, so that they cannot come in; empty if none is known."""
+    networks = sorted(network for name, network in host.elsewhere if name == interface)[:_MAX_NETWORKS]
+    hosts = _addresses("src", _widest_first(host.own)[:MAX_OWN])
+    return " or ".join(filter(None, (hosts, *(f"src net {network}" for network in networks))))
 
 
 def _unless_from(links: Iterable[str]) -> str:

@@ -38,6 +38,7 @@ def dumpcap_commands(
             kernel_filter(
                 host,
                 vlan=interface.ethernet,
+                interface=interface.name,
                 direction=not interface.loopback,
                 links=links if interface.ethernet else (),
                 worker=number,

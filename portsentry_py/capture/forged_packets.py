@@ -55,8 +55,8 @@ class ForgedPackets:
             self._is_reported = True
             came = counts - self._before
             _diagnostics.warning(
-                "%d packets with our own source address came in on %s; somebody forges us, or a loop or a mirror port "
-                "returns what we sent: they are not believed, so find the sender or filter them at the router.",
+                "%d packets with a source address of ours came in on %s; somebody forges us, or a loop or a mirror "
+                "port returns what we sent: they are not believed, so find the sender or filter them at the router.",
                 came.total(),
                 ", ".join(sorted(came)),
             )

@@ -4,7 +4,7 @@ from portsentry_py.capture.bpf import PLAIN, FilterHost
 
 GROWN = "tshark has grown"
 SERVED = "UDP ports that are served now are still captured"
-MOVED = "this host has other addresses"
+MOVED = "this host has other addresses or routes"
 BEHIND = "packets may have been dropped while the sensor was behind"
 
 _SETTLED_SECONDS = 2.0  # then tshark has loaded what it needs
@@ -45,7 +45,10 @@ class HandoverPolicy:
         unfiltered = host.filtered_udp - self._filtered.filtered_udp
         self._ports_are_stale = bool(unfiltered & self._unfiltered)
         self._unfiltered = unfiltered
-        self._addresses_are_stale = host.routable != self._filtered.routable
+        self._addresses_are_stale = (host.routable, host.elsewhere) != (
+            self._filtered.routable,
+            self._filtered.elsewhere,
+        )
 
     def served_ports_changed(self) -> None:
         """The operator has named other ports as served: take over at once."""

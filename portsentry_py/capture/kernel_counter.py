@@ -22,12 +22,14 @@ _ETH_P_ALL = 3
 
 def passing(interface: Interface, links: frozenset[str], host: FilterHost) -> bytes:
     """Count what passes the capture's filter."""
-    return passing_filter(host, loopback=interface.loopback, links=links if interface.ethernet else ())
+    return passing_filter(
+        host, loopback=interface.loopback, interface=interface.name, links=links if interface.ethernet else ()
+    )
 
 
 def forged(interface: Interface, _links: frozenset[str], host: FilterHost) -> bytes:
-    """Count what comes in with one of the host's own source addresses, which the capture's filter drops."""
-    return b"" if interface.loopback else forged_filter(host)
+    """Count what comes in with a source of ours, which the capture's filter drops."""
+    return b"" if interface.loopback else forged_filter(host, interface.name)
 
 
 class KernelCounter:

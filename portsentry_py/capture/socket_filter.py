@@ -55,29 +55,30 @@ _IP_ONLY = (
 )
 
 
-def passing_filter(host: FilterHost, *, loopback: bool, links: Iterable[str] = ()) -> bytes:
+def passing_filter(host: FilterHost, *, loopback: bool, interface: str = "", links: Iterable[str] = ()) -> bytes:
     """The kernel's instructions for what passes the capture's filter.
 
     Args:
         host: as in the capture's filter.
         loopback: whether the socket is bound to the loopback interface, where every packet comes in.
+        interface: its name.
         links: as in the capture's filter.
 
     Raises:
         OSError: libpcap is missing, or does not understand the expression.
     """
-    own = "" if loopback else from_own(host)
+    own = "" if loopback else from_own(host, interface)
     passing = compiled(kernel_filter(host, vlan=False, direction=False))
     return _packed(_ONCE + _IP_ONLY) + (_unless_forged(compiled(own), links) if own else b"") + passing
 
 
-def forged_filter(host: FilterHost) -> bytes:
-    """The kernel's instructions for what comes in with one of the host's own source addresses; empty for none.
+def forged_filter(host: FilterHost, interface: str = "") -> bytes:
+    """The kernel's instructions for what comes in with a source of ours; empty for none.
 
     Raises:
         OSError: libpcap is missing, or does not understand the expression.
     """
-    own = from_own(host)
+    own = from_own(host, interface)
     return _packed(_CAME_IN + _IP_ONLY) + compiled(own) if own else b""
 
 

@@ -160,7 +160,7 @@ class StatusEvent(Event):
         "handovers: times that a fresh capture took over from a running one, without a gap", unit="renewals"
     )
     packets_forged: int = _key(
-        "packets that came in with one of our own source addresses; the kernel dropped them", unit="packets"
+        "packets that came in with a source address of ours; the kernel dropped them", unit="packets"
     )
     schema: int = SCHEMA_VERSION
 

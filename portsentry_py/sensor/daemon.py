@@ -201,7 +201,8 @@ class Daemon:
     @property
     def _filter_host(self) -> FilterHost:
         state = self._host.state
-        return FilterHost(state.own, state.listening_udp | self._settings.served.udp)
+        served_udp = state.listening_udp | self._settings.served.udp
+        return FilterHost(state.own, served_udp, self._host.home_elsewhere(state.home))
 
     def _new_interfaces(self) -> frozenset[str]:
         """Interfaces that came up since the start, where every interface that is up is watched."""

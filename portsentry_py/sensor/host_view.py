@@ -5,6 +5,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.errors import CaptureError
 from portsentry_py.host.host_state import host_state
 from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
+from portsentry_py.host.routes import home_elsewhere
 
 
 class HostView:
@@ -46,6 +47,10 @@ class HostView:
             OSError: they cannot be seen now.
         """
         return default_interfaces()
+
+    def home_elsewhere(self, home: Networks) -> frozenset[tuple[str, str]]:
+        """Pairs of an interface and a home network that does not live there."""
+        return home_elsewhere(home)
 
     def links_up(self) -> frozenset[str]:
         """The interfaces that are up; none if they cannot be seen now."""

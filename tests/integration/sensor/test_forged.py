@@ -9,7 +9,7 @@ import pytest
 from tests.integration.fixtures import StartSensor
 from tests.support.build import tcp
 from tests.support.frames import ACK, SYN, Link, segment
-from tests.support.namespaces import IFACE, Lab
+from tests.support.namespaces import IFACE, Host, Lab, ip
 from tests.support.peers import ECHO_PORT
 from tests.support.scanning import PORTS, nmap
 
@@ -21,7 +21,7 @@ ELSEWHERE = Link(bytes.fromhex("020000000001"), bytes.fromhex("020000000002"))
 ANOTHER = "203.0.113.77"
 
 
-def answer_for(lab: Lab, ours: str, theirs: str) -> None:
+def answer_for(lab: Lab, ours: str, theirs: str, *, sender: Host | None = None, iface: str = IFACE) -> None:
     """The scanner sends SYN-ACKs in the target's name, as if the target served every port."""
     ports = range(1, LAST + 1)
     if ":" in ours:
@@ -29,7 +29,7 @@ def answer_for(lab: Lab, ours: str, theirs: str) -> None:
     else:  # with right checksums: a switch that is a bridge of Linux drops others
         ends = (int(IPv4Address(ours)), int(IPv4Address(theirs)))
         frames = [segment(ELSEWHERE, (ends[0], port, ends[1], 40_000), SYN | ACK, port) for port in ports]
-    lab.scanner.load_burst(IFACE, frames).communicate(timeout=60)
+    (sender or lab.scanner).load_burst(iface, frames).communicate(timeout=60)
 
 
 @pytest.mark.parametrize("iface", [IFACE, "any"])
@@ -48,7 +48,7 @@ def test_answers_that_somebody_forges_in_our_name_teach_nothing(
     status = sensor.settle()
     assert status["packets_forged"] == 3 * LAST
     assert (status["packets_dropped"], status["packets_missed"]) == (0, 0)
-    sensor.wait_for_diagnostics(f"{3 * LAST} packets with our own source address came in on {iface};")
+    sensor.wait_for_diagnostics(f"{3 * LAST} packets with a source address of ours came in on {iface};")
 
 
 def test_an_address_that_this_host_gets_later_is_ours_too(lab: Lab, start_sensor: StartSensor) -> None:
@@ -59,6 +59,28 @@ def test_an_address_that_this_host_gets_later_is_ours_too(lab: Lab, start_sensor
     answer_for(lab, ANOTHER, lab.scanner.ipv4[0])
 
     assert sensor.settle()["packets_forged"] == LAST
+
+
+def test_a_router_believes_no_host_of_its_network_that_comes_in_from_elsewhere(
+    lab: Lab, start_sensor: StartSensor
+) -> None:
+    target, visitor = lab.target.namespace, lab.visitor.namespace
+    ip("-n", target, "link", "add", "eth1", "type", "veth", "peer", "name", "eth1", "netns", visitor)
+    for host in (target, visitor):
+        ip("-n", host, "link", "set", "eth1", "up")
+    ip("-n", target, "addr", "add", "10.0.0.1/24", "dev", "eth1")
+    ip("-n", target, "route", "add", "default", "via", lab.scanner.ipv4[0], "dev", IFACE, "onlink")
+    sensor = start_sensor(iface="", interfaces=[IFACE, "eth1"], home=["10.0.0.0/24"])
+
+    answer_for(lab, "10.0.0.5", lab.scanner.ipv4[0], sender=lab.visitor, iface="eth1")
+    before = sensor.settle()
+    answer_for(lab, "10.0.0.5", lab.scanner.ipv4[0])
+    after = sensor.settle()
+
+    assert before["packets"] >= LAST
+    assert before["packets_forged"] == 0
+    assert after["packets"] - before["packets"] < LAST
+    assert after["packets_forged"] == LAST
 
 
 def test_a_user_who_opens_many_udp_ports_blinds_nobody(lab: Lab, start_sensor: StartSensor) -> None:

@@ -78,6 +78,15 @@ def test_addresses_that_strangers_can_forge_have_the_first_places() -> None:
     assert "127.0.0.1" not in expression
 
 
+def test_a_network_of_ours_is_forged_where_it_does_not_live() -> None:
+    host = FilterHost(OWN, elsewhere=frozenset({("eth0", "10.0.0.0/8"), ("eth0", "2001:db8:1::/48"), ("eth1", "::/1")}))
+    assert from_own(host, "eth0").endswith("or src net 10.0.0.0/8 or src net 2001:db8:1::/48")
+    assert "::/1" in kernel_filter(host, vlan=False, interface="eth1", direction=True)
+    assert "net" not in from_own(host, "eth2")
+    done = compiled(kernel_filter(host, vlan=False, interface="eth0"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_lowest_ports_have_the_first_places() -> None:
     """Every user can open the others."""
     host = serving(53, *range(30_000, 60_000, 2))

@@ -54,7 +54,7 @@ def test_each_episode_is_reported_once_some_seconds_after_its_begin(caplog: pyte
     assert reports(caplog) == []
     forged.tick(11)
     (report,) = reports(caplog)
-    assert report.startswith("9 packets with our own source address came in on eth0, eth1; somebody forges us")
+    assert report.startswith("9 packets with a source address of ours came in on eth0, eth1; somebody forges us")
     counter.counts["eth0"] += 1000
     for now in range(12, 611):
         forged.tick(now)
@@ -64,7 +64,7 @@ def test_each_episode_is_reported_once_some_seconds_after_its_begin(caplog: pyte
     forged.tick(700)
     forged.tick(710)
     (report,) = reports(caplog)
-    assert report.startswith("5 packets with our own source address came in on eth1; ")
+    assert report.startswith("5 packets with a source address of ours came in on eth1; ")
     assert forged.count == 1014
     forged.close()
     assert counter.is_closed

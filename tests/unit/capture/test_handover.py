@@ -99,6 +99,11 @@ def test_another_address_of_the_host_makes_the_filter_stale_at_once(policy: Hand
     assert policy.due(1000, SIZE) is None
 
 
+def test_a_network_of_ours_that_moved_makes_the_filter_stale(policy: HandoverPolicy) -> None:
+    policy.update_host(FilterHost(served_udp=NTP, elsewhere=frozenset({("eth0", "10.0.0.0/8")})))
+    assert policy.due(3, SIZE) == MOVED
+
+
 def test_a_link_local_address_alone_causes_no_handover(policy: HandoverPolicy) -> None:
     """Each container that starts adds one."""
     policy.update_host(serving(NTP, "fe80::1", "127.0.0.2"))
