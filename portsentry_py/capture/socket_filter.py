@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 
 from portsentry_py.capture.bpf import MAX_LINKS, FilterHost, from_own, kernel_filter
 
@@ -115,6 +116,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.c_void_p))
 
 
+@lru_cache(maxsize=16)  # many interfaces have the same one
 def compiled(expression: str) -> bytes:
     """The kernel's instructions for a filter expression, over packets from their IP header on.
 

@@ -117,6 +117,7 @@ def test_a_filter_that_libpcap_does_not_understand_is_an_error(expression: str) 
 
 def test_without_libpcap_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_filter, "_LIBPCAP", ("libnothing.so.1", "libnothing.so.2"))
+    compiled.cache_clear()
     with pytest.raises(OSError, match="libpcap is not installed"):
         compiled("tcp")
 
