@@ -1,0 +1,1 @@
+"""Bytes of packets that no socket sends: headers, tunnels, pieces; with right checksums."""
