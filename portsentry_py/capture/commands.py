@@ -14,6 +14,10 @@ from portsentry_py.privsep.sandbox import sandboxed
 # Our own profile switches the layer-4 dissectors off and keeps the user's settings out.
 _PROFILE = resources.files("portsentry_py.capture") / "wireshark"
 _NOWHERE = "/nonexistent"
+# Nothing behind an IP header is dissected but IPv6 extension headers (0, 43, 44, 51, 60): what lies inside a tunnel
+# (IP in IP, GRE, EtherIP, PIM registers ...) can claim any address, and this host may never have opened it. A tunnel
+# that it does open shows its inside on an interface of its own.
+_OPAQUE = [word for numbers in ("1-42", "45-50", "52-59", "61-255") for word in ("-d", f"ip.proto=={numbers},data")]
 # The Python process keeps up with no more than two.
 _CORES_FOR_TWO = 4
 
@@ -69,7 +73,7 @@ def tshark_command(tshark: str, source: str) -> list[str]:
     """The command line of a sandboxed tshark; `source` is a file, or `-` for standard input."""
     columns = ",".join(f'"{title}","{form}"' for title, form in COLUMNS)
     output = ["-t", "e", "-T", "tabs", "-o", f"gui.column.format:{columns}"]
-    command = [tshark, "-n", "-r", source, *output]
+    command = [tshark, "-n", "-r", source, *_OPAQUE, *output]
     if source == "-":
         return sandboxed([*command, "-l"], [str(_PROFILE)])
     return sandboxed(command, [str(_PROFILE), source])
