@@ -107,7 +107,7 @@ class Distributed(Section):
     """Many sources of one network, one host."""
 
     min_ports: int = number(16, "distinct ports of one host that a network covers", 2, 256)
-    min_sources: int = number(3, "distinct sources of the /24 or /64 that take part", 2, 256)
+    min_sources: int = number(3, "distinct sources of the network that take part", 2, 256)
     window_seconds: int = number(600, "the time within which they are touched", 1, 86_400)
 
 
@@ -141,9 +141,25 @@ class Lines(Section):
     quiet_seconds: int = number(60, "a scan has ended after this time without a probe", 10, 3600)
     slow_quiet_seconds: int = number(21_600, "a slow scan has ended after this time without a probe", 60, 604_800)
     per_source_per_minute: int = number(10, "connection lines about one source per minute", 1, 10_000)
-    per_second: int = number(20, "connection lines about all sources per second", 1, 10_000)
+    per_second: int = number(10, "connection lines about all sources per second", 1, 10_000)
     scans_per_second: int = number(
-        50, "scan and trap lines per second about sources that did not prove their address", 1, 10_000
+        10, "scan and trap lines per second about sources that did not prove their address", 1, 10_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Bans(Section):
+    """How many new sources get the verdict `ban`; the others get `watch` until it is their turn.
+
+    A forged packet costs nothing, so bans of sources that did not prove their address have a budget.
+    """
+
+    unverified_per_minute: int = number(20, "unverified sources in all; ten times as many at once", 1, 100_000)
+    network_per_minute: int = number(
+        4, "unverified sources of one /16 or IPv6 /32; ten times as many at once", 1, 100_000
+    )
+    verified_per_minute: int = number(
+        30, "verified sources of one /24 or IPv6 /48; ten times as many at once", 1, 100_000
     )
 
 
@@ -192,6 +208,7 @@ class Settings(Section):
     traps: Traps = section(Traps)
     detectors: Detectors = section(Detectors)
     lines: Lines = section(Lines, restart=True)
+    bans: Bans = section(Bans, restart=True)
     limits: Limits = section(Limits, restart=True)
     capture: Capture = section(Capture, restart=True)
 

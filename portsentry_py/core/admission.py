@@ -21,6 +21,7 @@ class Admission:
 
     Args:
         limits: `new_sources_per_second` are admitted at once, `max_held` lines of others are kept.
+        source_of: the source that an address belongs to.
         is_known: whether a source has a record.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
         is_home: whether an address is ours.
@@ -30,6 +31,7 @@ class Admission:
         self,
         limits: Limits,
         *,
+        source_of: Callable[[str], str],
         is_known: Callable[[str], bool],
         is_queried: Callable[[str], bool],
         is_home: Callable[[str], bool],
@@ -37,6 +39,7 @@ class Admission:
         size = _BURST_SECONDS * limits.new_sources_per_second
         self._bucket = TokenBucket(Rate(limits.new_sources_per_second / 1e6, size), size)
         self._closed_until = ""
+        self._source_of = source_of
         self._is_known = is_known
         self._is_queried = is_queried
         self._is_home = is_home
@@ -51,20 +54,21 @@ class Admission:
         """The lines to inspect now: this one, with those kept before if its source had to wait; or none."""
         time, src, digits, dst, proto = head
         newer, older = self._newer, self._older
-        if src in newer or src in older:
-            return self._release(src, line)
-        if dst in newer or dst in older:
-            return self._keep_answer(dst, line)
+        source, receiver = (src, dst) if ":" not in src else (self._source_of(src), self._source_of(dst))
+        if source in newer or source in older:
+            return self._release(source, line)
+        if receiver in newer or receiver in older:
+            return self._keep_answer(receiver, line)
         if (
             not proto
             or (digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._is_queried(src))
-            or self._is_known(src)
+            or self._is_known(source)
             or not self._is_home(dst)
             # As text while there is no token: most packets of a flood find none.
             or (not (time < self._closed_until and len(time) == len(self._closed_until)) and self._has_token(time))
         ):
             return (line,)
-        newer[src] = line
+        newer[source] = line
         self.held += 1
         if len(newer) >= self._max_newer:
             self._older, self._newer = newer, {}

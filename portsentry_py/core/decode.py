@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from portsentry_py.core.columns import NOT_SET, cells_of, innermost, payload_of, shared_cells
-from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Packet, Quoted
+from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from portsentry_py.core.tshark36 import numbers_of
 
 
@@ -19,7 +19,7 @@ class Discard(enum.Enum):
     """Why a line has no packet."""
 
     NOT_IP = "not_ip"
-    FRAGMENT = "fragment"  # tshark prints the reassembled packet with the last fragment
+    FRAGMENT = "fragment"  # without ports; tshark prints the reassembled packet with the last fragment
     ESTABLISHED = "established"  # plain ACK and data, which the kernel filter drops in a live capture
     MALFORMED = "malformed"
 
@@ -36,10 +36,14 @@ _MAX_CACHED = 512
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
-_TUNNELS = {"4", "41", "47"}
 _IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
+# Their headers begin with the ports: RFC 768, RFC 3828, RFC 4340, RFC 9260.
+_WITH_PORTS = {UDP, UDPLITE, DCCP, SCTP}
+# A first fragment with fewer bytes does not tell the probe; the reassembled packet has to.
+_LEAST_BYTES = {TCP: _TCP_HEADER.size, UDP: 4, UDPLITE: 4, DCCP: 4}
+_MAX_BYTES = 1 << 16
 _ID = slice(6)  # 3.6 adds the same in decimal: 0x0007 (7)
 _IPV4_HEADER = 20
 _IPV6_HEADER = 40
@@ -98,8 +102,8 @@ class _Shared(NamedTuple):
     ttl: int
     vlan: int
     iface: str
-    tunnelled: bool
-    leads_nowhere: bool
+    is_first_piece: bool
+    is_whole: bool
 
 
 def _decode(line: str) -> Packet | Discard:
@@ -109,6 +113,8 @@ def _decode(line: str) -> Packet | Discard:
         return shared
     proto = shared.proto
     payload = payload_of(data)
+    if shared.is_first_piece and len(payload) < _LEAST_BYTES.get(proto, _MAX_BYTES):
+        return Discard.FRAGMENT
     src_port = dest_port = flags = seq = ack = window = header_bytes = 0
     options, quoted = b"", None
     if proto == TCP:
@@ -119,13 +125,11 @@ def _decode(line: str) -> Packet | Discard:
         if header_bytes < 20:  # noqa: PLR2004 - RFC 9293: five words at least
             return Discard.MALFORMED
         options = payload[20:header_bytes]
-    elif proto in {UDP, SCTP}:
+    elif proto in _WITH_PORTS:
         src_port, dest_port = struct.unpack_from("!HH", payload)
         flags = payload[12] if proto == SCTP else 0  # RFC 9260 section 3.2: type of the first chunk
     elif proto in {ICMP, ICMPV6}:
         src_port, dest_port, quoted = payload[0], payload[1], _quoted(proto, payload)
-    elif shared.leads_nowhere:
-        return Discard.MALFORMED
     return Packet(
         time_us=_time_us(time.strip()),
         src=canonical_address(src.strip()),
@@ -140,11 +144,10 @@ def _decode(line: str) -> Packet | Discard:
         header_bytes=header_bytes,
         options=options,
         ttl=shared.ttl,
-        # IPv6 has no identification: in 6in4 the column holds the outer packet's.
-        ip_id=0 if ":" in src else int(ip_id.strip().rsplit(",", 1)[-1][_ID] or "0", 16),
+        ip_id=int(ip_id.strip()[_ID] or "0", 16),
         vlan=shared.vlan,
         in_iface=shared.iface,
-        tunnelled=shared.tunnelled,
+        is_whole=shared.is_whole,
         quoted=quoted,
     )
 
@@ -154,17 +157,21 @@ def _shared(text: str) -> _Shared | Discard:
     cells = shared_cells(text)
     if not cells.proto:
         return Discard.NOT_IP
-    if not cells.whole and (_any_set(cells.offset) or _any_set(cells.more)):
+    if not cells.whole and _any_set(cells.offset):
         return Discard.FRAGMENT
-    chain = numbers_of(cells.proto)
+    protos = [number for number in numbers_of(cells.proto) if number not in _IPV6_EXTENSIONS]
+    # None: extension headers with nothing behind them, which no host answers. More than one: tshark looked
+    # into a tunnel, and prints addresses that anybody can put there.
+    if len(protos) != 1:
+        return Discard.MALFORMED
+    proto = _number(protos[0], _MAX_BYTE)
     return _Shared(
-        proto=_number(chain[-1], _MAX_BYTE),
-        ttl=_number(innermost(cells.ttl) or "0", _MAX_BYTE),
+        proto=proto,
+        ttl=_number(cells.ttl or "0", _MAX_BYTE),
         vlan=_number(innermost(cells.vlan) or "0", _MAX_VLAN),
         iface=_iface(cells.iface),
-        tunnelled=any(number in _TUNNELS for number in chain[:-1]),
-        # An extension header with nothing behind it: no host answers that.
-        leads_nowhere=chain[-1] in _IPV6_EXTENSIONS,
+        is_first_piece=not cells.whole and _any_set(cells.more),
+        is_whole=bool(cells.whole) and proto in _LEAST_BYTES,
     )
 
 

@@ -7,7 +7,7 @@ from portsentry_py.core.host_state import network_of
 from portsentry_py.core.scan_tracker import Report
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
-from portsentry_py.events.model import ConnectionEvent, EvidenceEvent, Outcome, Reason, Verdict, utc
+from portsentry_py.events.model import ConnectionEvent, EvidenceEvent, Outcome, utc
 
 _SAMPLE = 16
 _OUTCOMES: dict[Kind, Outcome] = {
@@ -19,14 +19,15 @@ _OUTCOMES: dict[Kind, Outcome] = {
 }
 
 
-def evidence_event(report: Report, verdict: Verdict, reason: Reason) -> EvidenceEvent:
+def evidence_event(report: Report) -> EvidenceEvent:
     """The `scan` or `trap` line of a report."""
-    finding = report.finding
+    judgement = report.judgement
+    finding = judgement.finding
     record, sighting = finding.record, finding.sighting
     return finding.series.event_class(
         timestamp=utc(report.time_us),
-        verdict=verdict,
-        src_ip=record.source,
+        verdict=judgement.verdict,
+        src_ip=record.address,
         source_verified=record.verified,
         scan_type=finding.scan_type,
         technique=finding.technique,
@@ -46,8 +47,9 @@ def evidence_event(report: Report, verdict: Verdict, reason: Reason) -> Evidence
         touches=record.trap_touches or None,
         score=record.score,
         tool=record.tool,
-        src_net=network_of(record.source),
-        reason=reason,
+        src_net=_network_of(record),
+        group_net=finding.group or None,
+        reason=judgement.reason,
         in_iface=sighting.packet.in_iface or None,
         vlan=sighting.packet.vlan or None,
         event_id=_event_id(record.source, report),
@@ -60,7 +62,7 @@ def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
     return ConnectionEvent(
         timestamp=utc(packet.time_us),
         verdict="none",
-        src_ip=sighting.source,
+        src_ip=packet.src,
         source_verified=False,
         scan_type=sighting.scan_type,
         technique="none",
@@ -76,11 +78,18 @@ def connection_event(sighting: Sighting, suppressed: int) -> ConnectionEvent:
     )
 
 
+def _network_of(record: SourceRecord) -> str:
+    """The network of the source. An IPv6 address that is a source by itself has one of its own."""
+    if ":" not in record.address:
+        return network_of(record.address)
+    return f"{record.source}/128" if record.source == record.address else record.source
+
+
 def _sample(record: SourceRecord, sighting: Sighting) -> tuple[int, ...]:
     latest = islice(reversed(record.unserved), _SAMPLE)
     return tuple(sorted({pair.port for pair in latest if pair.target == sighting.target}))
 
 
 def _event_id(source: str, report: Report) -> str:
-    kind = report.finding.series.event_class.event_type
+    kind = report.judgement.finding.series.event_class.event_type
     return blake2s(f"{source} {kind} {report.first_us}".encode(), digest_size=8).hexdigest()

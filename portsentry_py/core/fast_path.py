@@ -70,6 +70,7 @@ class SuppressedSources:
 
     Args:
         limits: half of `max_held` is the number of ports counted over all sources.
+        source_of: the source that an address belongs to.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
         is_unserved: whether a port of a target is ours, nobody serves it, and it is no trap.
         record: takes the counts of a source when its suppression ends, or before a packet of it is inspected.
@@ -79,10 +80,12 @@ class SuppressedSources:
         self,
         limits: Limits,
         *,
+        source_of: Callable[[str], str],
         is_queried: Callable[[str], bool],
         is_unserved: Callable[[str, Proto, int], bool],
         record: Callable[[ProbeCounts], None],
     ) -> None:
+        self._source_of = source_of
         self._is_queried = is_queried
         self._is_unserved = is_unserved
         self._record = record
@@ -103,10 +106,11 @@ class SuppressedSources:
     def count(self, line: str, head: Head) -> bool:
         """Whether the line is a probe of a suppressed source, or our refusal of one; it is counted then."""
         time, src, digits, dst, proto = head
-        counts = self.sources.get(src) or self.sources.get(dst)
+        source, receiver = (src, dst) if ":" not in src else (self._source_of(src), self._source_of(dst))
+        counts = self.sources.get(source) or self.sources.get(receiver)
         if counts is None or not proto or not counts.earliest < time < counts.until or time[_DECIMAL_POINT] != ".":
             return False
-        if counts.source != src:
+        if counts.source != source:
             return proto == "tcp" and counts.refuse(digits[FLAGS], digits[SRC_PORT], src)
         if proto == "udp" and self._may_be_answer(src, digits):
             return False
@@ -140,7 +144,8 @@ class SuppressedSources:
 
     def flush(self, packet: Packet) -> None:
         """A packet is inspected: what its source did before must be in the record."""
-        for source in (packet.src, packet.dst):
+        for address in (packet.src, packet.dst):
+            source = self._source_of(address)
             counts = self.sources.get(source)
             if counts is not None and counts.times:
                 self._end(counts)

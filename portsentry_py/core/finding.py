@@ -33,6 +33,7 @@ class Finding(NamedTuple):
     """The evidence of one technique holds for a source at one sighting.
 
     `bannable` is False for evidence that one forged packet can make. `reason` is the rule that is met.
+    `group` is the network that scans together, if one does.
     """
 
     technique: Technique
@@ -41,6 +42,7 @@ class Finding(NamedTuple):
     scan_type: ScanType
     bannable: bool
     reason: Reason
+    group: str = ""
 
     @property
     def series(self) -> Series:

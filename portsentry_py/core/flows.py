@@ -1,24 +1,35 @@
 """The flow table: who spoke first, and how it was answered. Packet in, Sightings out.
 
-Plain ACKs and data never come here: the kernel's filter drops them live, and `decode` in a replay.
+Plain ACKs and data never come here: the kernel's filter drops them live, and `decode` in a replay. Nor do, live,
+packets in our name that did not leave this host.
 """
 
-import enum
 from collections import deque
-from collections.abc import Iterable, Iterator
-from heapq import merge
-from typing import Literal
+from collections.abc import Iterator
+from functools import lru_cache
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.host_state import HostState, is_unicast, within
+from portsentry_py.core.expectation import Expectations
+from portsentry_py.core.flow import (
+    ANSWERED_STATES,
+    UNANSWERED_STATES,
+    Flow,
+    FlowKey,
+    FlowState,
+    key_of,
+    quoted_key_of,
+    reverse_key_of,
+)
+from portsentry_py.core.host_state import HostState, is_one_of_many_owners, is_unicast, network_of, within
 from portsentry_py.core.lru_table import LruTable
-from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Packet
+from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from portsentry_py.core.probe_types import (
     is_icmp_request,
     is_traceroute,
     looks_like_a_reply,
     proto_name,
     request_of_reply,
+    resets_first_packet,
     resets_unknown,
     sctp_answers,
     sctp_refuses,
@@ -29,54 +40,25 @@ from portsentry_py.core.served_ports import ServedPorts
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.events.model import Direction, ScanType
 
-FlowKey = tuple[int, str, int, str, int]
-
 # A host answers a SYN within its round trip; a client's own stack waits for one second.
 SETTLE_US = 1_000_000
-# A stack repeats a SYN-ACK that is not acknowledged after a second. Three seconds without that and without a
-# RST mean that the handshake is complete, although the ACK that completed it stayed in the kernel.
-_HANDSHAKE_US = 3_000_000
+# A replay has no socket table: a connection that we accepted counts as open if it lasts as long as two looks at the
+# table are apart. A stack repeats a SYN-ACK that is not acknowledged after a second.
+_OPEN_US = 10_000_000
 # More than either, and more than capture times are out of order: a later deadline is of a wrong clock.
-_LATEST_DEADLINE_US = 10_000_000
-# An acknowledgement is proof if it lies at most this far past our first sequence number: a blind forger hits
-# one in 4096.
-_PROOF_BYTES = 1 << 20
-# SYN and FIN count as one each; a source that acknowledged more has read what we served.
+_LATEST_DEADLINE_US = 20_000_000
+# The same packet can be captured on two interfaces, a VLAN's parent for example.
+_CAPTURED_TWICE_US = 200_000
+# An acknowledgement counts as use of a connection if it lies at most this far past our first sequence number: a blind
+# forger hits one in 4096.
+_USED_BYTES = 1 << 20
+# SYN and FIN count as one each. An acknowledgement of exactly these is proof: a blind forger hits two in 2**32.
 _UNUSED_BYTES = 2
 _ICMP_ERRORS = {(ICMP, 3), (ICMP, 11), (ICMP, 12), (ICMPV6, 1), (ICMPV6, 3), (ICMPV6, 4)}
-ServerKind = Literal["resolver", "ntp_server", "dhcp_server"]
-_SERVERS: dict[int, ServerKind] = {53: "resolver", 67: "dhcp_server", 123: "ntp_server", 547: "dhcp_server"}
-_MAX_SERVERS = 1024
+_UNREACHABLE = {(ICMP, 3), (ICMPV6, 1), (ICMPV6, 4)}
+_ICMP_TOO_BIG = 4  # the code of ICMP's type 3 that refuses nothing
+_WITH_PORTS = {TCP, UDP, UDPLITE, DCCP, SCTP}
 _MAX_LATEST = 4096
-
-
-class FlowState(enum.Enum):
-    """How a flow's first packet was answered."""
-
-    PENDING = "pending"
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    SILENT = "silent"
-    SERVED = "served"  # its port is known to be served, so an answer tells nothing new
-
-
-_OVER = frozenset({FlowState.ANSWERED, FlowState.SERVED})
-_UNANSWERED = frozenset({FlowState.PENDING, FlowState.SILENT})
-
-
-class Flow:
-    """An attempt: its first packet, and how it was answered."""
-
-    __slots__ = ("acknowledged", "answers", "direction", "our_seq", "probe", "scan_type", "state")
-
-    def __init__(self, probe: Packet, scan_type: ScanType, direction: Direction) -> None:
-        self.probe = probe
-        self.scan_type = scan_type
-        self.direction = direction
-        self.state = FlowState.PENDING
-        self.our_seq: int | None = None  # of our SYN-ACK
-        self.answers = 0  # SYN-ACKs sent; more than one means that the first was not acknowledged
-        self.acknowledged = False  # by a FIN or RST of the initiator, or the flow has ended in another way
 
 
 class FlowTable:
@@ -88,20 +70,20 @@ class FlowTable:
     def __init__(self, limits: Limits) -> None:
         self._host: HostState = HostState()
         self.served = ServedPorts()
+        self.expected = Expectations(limits.max_flows)
         self._inbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
         self._outbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
         # Segments with ACK that belong to no flow: a RST of ours shows that they were probes.
         self._strays: LruTable[FlowKey, Packet] = LruTable(limits.max_flows)
-        self._servers: LruTable[str, ServerKind] = LruTable(_MAX_SERVERS)
         self._pending: deque[tuple[int, Flow]] = deque()
-        self._handshakes: deque[tuple[int, Flow]] = deque()
+        self._open: deque[tuple[int, Flow]] = deque()
         self._max_pending = limits.max_flows
         self._dropped = 0  # attempts whose answer is no longer awaited because too many were
         # tshark prints too little of an ICMPv6 error to know the quoted port: take the latest attempt.
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
-        self._queried: LruTable[str, bool] = LruTable(limits.max_flows)  # a set with an order
-        self.is_queried = self._queried.holds
-        """Whether we sent an address something."""
+        self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_LATEST)  # a set with an order
+        self._near: frozenset[str] = frozenset()
+        self._source_of = lru_cache(maxsize=8192)(self._uncached_source_of)
 
     @property
     def evicted(self) -> int:
@@ -112,48 +94,46 @@ class FlowTable:
         """Take the host's addresses and listening sockets as they are now."""
         self._host = host
         self.served.set_host(host)
+        self._near = frozenset(network_of(address) for address in host.own if ":" in address)
+        self._source_of.cache_clear()
 
-    def server(self, address: str) -> ServerKind | None:
-        """The kind of server, if we queried the address and it answered."""
-        return self._servers.peek(address)
+    def source_of(self, address: str) -> str:
+        """The source that an address belongs to: for IPv6 its /64, which one owner has, else the address.
 
-    def servers(self) -> list[tuple[str, ServerKind]]:
-        """All servers that answered us, with their kind."""
-        return list(self._servers.items())
+        In a network of our own, every address is a host: the /64 would be us as well.
+        """
+        return address if ":" not in address else self._source_of(address)
 
-    def restore_servers(self, servers: Iterable[tuple[str, ServerKind]]) -> None:
-        """Take the servers of an earlier run, as `servers` gives them."""
-        for address, kind in servers:
-            self._servers.put(address, kind)
+    def _uncached_source_of(self, address: str) -> str:
+        network = network_of(address)
+        is_near = network in self._near or within(address, self._host.home)
+        return address if is_near or is_one_of_many_owners(address) else network
 
     def advance(self, now_us: int) -> Iterator[Sighting]:
-        """The time is `now_us`: unanswered attempts become SILENT, unrepeated SYN-ACKs a SESSION."""
-        if not (_due(self._pending, now_us) or _due(self._handshakes, now_us)):
+        """The time is `now_us`: unanswered attempts become SILENT, lasting connections contacts."""
+        if not (_due(self._pending, now_us) or _due(self._open, now_us)):
             return
-        yield from merge(self._fall_silent(now_us), self._complete(now_us), key=lambda sighting: sighting.time_us)
-
-    def _fall_silent(self, now_us: int) -> Iterator[Sighting]:
+        while _due(self._open, now_us):
+            deadline_us, flow = self._open.popleft()
+            if not flow.is_repeated and not flow.has_ended:
+                self.expected.contact(flow.probe.src, deadline_us)
         while _due(self._pending, now_us):
             deadline_us, flow = self._pending.popleft()
             if flow.state is FlowState.PENDING:
                 flow.state = FlowState.SILENT
                 yield self._about(flow, Kind.SILENT, deadline_us)
 
-    def _complete(self, now_us: int) -> Iterator[Sighting]:
-        while _due(self._handshakes, now_us):
-            deadline_us, flow = self._handshakes.popleft()
-            if flow.answers == 1 and not flow.acknowledged:
-                yield self._about(flow, Kind.SESSION, deadline_us)
-
     def finish(self) -> Iterator[Sighting]:
         """The input has ended: attempts without an answer become SILENT."""
-        self._handshakes.clear()
+        self._open.clear()
         while self._pending:
             yield from self.advance(self._pending[0][0])
 
     def observe(self, packet: Packet) -> Iterator[Sighting]:
         """The sightings that one packet makes."""
         proto = packet.proto
+        if packet.src in self._host.unguarded:
+            return iter(())
         if proto == TCP:
             return self._tcp(packet)
         if proto == UDP:
@@ -166,6 +146,8 @@ class FlowTable:
 
     def _tcp(self, packet: Packet) -> Iterator[Sighting]:
         flags = packet.flags
+        if flags & SYN and flags & (RST | FIN):
+            return self._attempt(packet, "odd_flags")
         if flags & RST:
             return self._reset(packet)
         if flags & (SYN | ACK) == SYN | ACK:
@@ -175,9 +157,9 @@ class FlowTable:
         return self._attempt(packet, tcp_type(packet))
 
     def _udp(self, packet: Packet) -> Iterator[Sighting]:
-        if self._flow(_reverse(packet)) is not None:
+        if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
-        if looks_like_a_reply(packet) or is_traceroute(packet):
+        if looks_like_a_reply(packet, self._host.local_ports) or is_traceroute(packet):
             return iter(())
         return self._attempt(packet, "udp")
 
@@ -186,7 +168,7 @@ class FlowTable:
         if scan_type is not None:
             return self._attempt(packet, scan_type)
         if sctp_refuses(packet):
-            return self._refused(_reverse(packet), packet.time_us)
+            return self._refused(self._flow(reverse_key_of(packet)), packet.time_us)
         return self._answered(packet) if sctp_answers(packet) else iter(())
 
     def _icmp(self, packet: Packet) -> Iterator[Sighting]:
@@ -195,21 +177,44 @@ class FlowTable:
         request = request_of_reply(packet)
         if request is not None:
             return self._answered(packet._replace(src_port=request, dest_port=0))
-        # An error is about the packet that it quotes, not about its own addresses.
         quoted = packet.quoted
         if quoted is None or (packet.proto, packet.src_port) not in _ICMP_ERRORS:
             return iter(())
-        key: FlowKey | None
+        return self._icmp_error(packet, quoted)
+
+    def _icmp_error(self, packet: Packet, quoted: Quoted) -> Iterator[Sighting]:
+        """An error is about the packet that it quotes, not about its own addresses."""
+        has_ports = quoted.proto in _WITH_PORTS
+        key: FlowKey | None = quoted_key_of(quoted, has_ports)
         if not quoted.dst:
             key = self._latest.peek((quoted.proto, quoted.src, packet.src))
-        elif quoted.proto in {TCP, UDP, SCTP}:
-            key = (quoted.proto, quoted.src, quoted.src_port, quoted.dst, quoted.dest_port)
-        else:
-            key = (quoted.proto, quoted.src, 0, quoted.dst, _icmp_port(quoted.proto, quoted.src_port))
-        return self._refused(key, packet.time_us) if key is not None else iter(())
+        flow = None if key is None else self._flow(key)
+        if flow is not None:
+            return self._refused(flow, packet.time_us)
+        is_refusal = (packet.proto, packet.src_port) in _UNREACHABLE
+        is_too_big = packet.proto == ICMP and packet.dest_port == _ICMP_TOO_BIG
+        is_ours = is_refusal and not is_too_big and self._is_ours(packet.src)
+        if not is_ours or not has_ports or not quoted.dst or not self.is_home(quoted.dst):
+            return iter(())
+        return self._refused_unseen(
+            Packet(
+                packet.time_us,
+                quoted.src,
+                quoted.dst,
+                quoted.proto,
+                quoted.src_port,
+                quoted.dest_port,
+                vlan=packet.vlan,
+                in_iface=packet.in_iface,
+            )
+        )
 
     def _other(self, packet: Packet) -> Iterator[Sighting]:
-        """Any other protocol, whose number takes the place of the port."""
+        """Any other protocol; where it has no ports, its number takes the place of the port."""
+        if packet.proto in {UDPLITE, DCCP}:
+            if self._flow(reverse_key_of(packet)) is not None:
+                return self._answered(packet)
+            return self._attempt(packet, "ipproto")
         packet = packet._replace(src_port=0, dest_port=packet.proto)
         if self._flow((packet.proto, packet.dst, 0, packet.src, packet.proto)) is not None:
             return self._answered(packet._replace(src_port=packet.proto, dest_port=0))
@@ -218,14 +223,16 @@ class FlowTable:
     def _attempt(self, packet: Packet, scan_type: ScanType) -> Iterator[Sighting]:
         """A packet that opens a flow, or repeats the packet that opened it."""
         direction = self._direction(packet)
-        if direction is None or not is_unicast(packet.dst) or self._flow(_reverse(packet)) is not None:
+        if direction is None or not is_unicast(packet.dst) or self._flow(reverse_key_of(packet)) is not None:
             return
-        key = _key(packet)
+        key = key_of(packet)
         table = self._table(direction)
         flow = table.touch(key)
         # The same packet before an answer is a repetition; after an answer it is a new attempt.
         if flow is not None and (packet.proto != TCP or flow.probe.flags == packet.flags):
-            if flow.state not in _OVER:
+            if packet.is_whole and flow.probe.seq == packet.seq:
+                return  # its first piece was the probe
+            if flow.state not in ANSWERED_STATES:
                 yield self._about(flow, Kind.REPEAT, packet.time_us)
                 return
             if packet.proto != TCP:
@@ -233,7 +240,7 @@ class FlowTable:
         flow = Flow(packet, scan_type, direction)
         table.put(key, flow)
         if direction == "outbound":
-            self._queried.put(packet.dst, True)
+            self.expected.query(packet.dst)
         if ":" in packet.src and packet.proto != TCP:
             self._latest.put((packet.proto, packet.src, packet.dst), key)
         if direction == "inbound" and self.served(packet.dst, proto_name(packet), packet.dest_port):
@@ -242,35 +249,39 @@ class FlowTable:
             return
         if len(self._pending) == self._max_pending:
             _, oldest = self._pending.popleft()
-            self._dropped += self._table(oldest.direction).peek(_key(oldest.probe)) is oldest
+            self._dropped += self._table(oldest.direction).peek(key_of(oldest.probe)) is oldest
         self._pending.append((packet.time_us + SETTLE_US, flow))
         yield self._about(flow, Kind.PROBE, packet.time_us)
 
     def _answered(self, packet: Packet) -> Iterator[Sighting]:
         """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
-        flow = self._flow(_reverse(packet))
+        flow = self._flow(reverse_key_of(packet))
         if flow is None:
             self._stray(packet)
             return
-        if packet.proto == TCP:
-            flow.our_seq = packet.seq
-            flow.answers += 1
+        if flow.direction == "outbound":
+            if packet.proto == TCP and packet.ack != (flow.probe.seq + 1) % (1 << 32):
+                return  # whoever sent it has not seen our SYN
+            self.expected.answer(packet)
+        elif packet.proto == TCP:
+            self._note_accepted(flow, packet)
         trap = flow.direction == "inbound" and self.served.is_open_trap(proto_name(packet), packet.src_port)
-        if flow.direction == "inbound":
-            if not trap:
-                self.served.learn(packet.src, proto_name(packet), packet.src_port, packet.time_us)
-            if packet.proto == TCP and flow.answers == 1:
-                self._expect_handshake(packet.time_us, flow)
-        elif packet.proto == UDP and packet.src_port in _SERVERS:
-            self._servers.put(packet.src, _SERVERS[packet.src_port])
-        if flow.state in _UNANSWERED:
+        if flow.direction == "inbound" and not trap:
+            self.served.learn(packet.src, proto_name(packet), packet.src_port, packet.time_us)
+        if flow.state in UNANSWERED_STATES:
             flow.state = FlowState.ANSWERED
             yield self._about(flow, Kind.TRAPPED if trap else Kind.ANSWERED, packet.time_us)
+            if trap and self._accepted.pop(key_of(flow.probe)):
+                yield self._about(flow, Kind.PROVEN, packet.time_us)
 
-    def _expect_handshake(self, now_us: int, flow: Flow) -> None:
-        if len(self._handshakes) == self._max_pending:
-            self._handshakes.popleft()
-        self._handshakes.append((now_us + _HANDSHAKE_US, flow))
+    def _note_accepted(self, flow: Flow, packet: Packet) -> None:
+        """Our SYN-ACK: what acknowledges its number is proof."""
+        if flow.our_seq == packet.seq:
+            flow.is_repeated = packet.time_us - flow.answered_us > _CAPTURED_TWICE_US
+            return
+        flow.our_seq, flow.answered_us = packet.seq, packet.time_us
+        if not self._host.peers_known and len(self._open) < self._max_pending:
+            self._open.append((packet.time_us + _OPEN_US, flow))
 
     def _stray(self, packet: Packet) -> None:
         """A segment with ACK that belongs to no known flow."""
@@ -279,23 +290,62 @@ class FlowTable:
             if self.is_home(packet.src) and packet.flags & SYN and not trap:
                 # Our hosts send a SYN-ACK only from a port that is served.
                 self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)
-            self._strays.put(_key(packet), packet)
+            self._strays.put(key_of(packet), packet)
 
     def _reset(self, packet: Packet) -> Iterator[Sighting]:
-        key = _reverse(packet)
-        flow = self._flow(key)
+        flow = self._flow(reverse_key_of(packet))
+        is_refusal = resets_first_packet(packet) and self._is_ours(packet.src)
         if flow is not None:
-            flow.acknowledged = True  # it has ended: no session will follow
-            return self._refused(key, packet.time_us)
-        if self._flow(_key(packet)) is not None:
+            flow.has_ended = True
+            if is_refusal and flow.direction == "inbound" and flow.state in ANSWERED_STATES:
+                return self._contradicted(flow, packet)
+            return self._refused(flow, packet.time_us)
+        if self._flow(key_of(packet)) is not None:
             return self._closing(packet)
+        if is_refusal:
+            return self._refused_unseen(_probe_before(packet))
         return self._unknown_segment(packet) if resets_unknown(packet) else iter(())
 
-    def _refused(self, key: FlowKey, now_us: int) -> Iterator[Sighting]:
-        flow = self._flow(key)
+    def _refused(self, flow: Flow | None, now_us: int) -> Iterator[Sighting]:
         if flow is not None and flow.state is FlowState.PENDING:
             flow.state = FlowState.REFUSED
             yield self._about(flow, Kind.REFUSED, now_us)
+
+    def _contradicted(self, flow: Flow, reset: Packet) -> Iterator[Sighting]:
+        """Our stack refuses a first packet that seemed to be answered: the port is closed, or closed by now.
+
+        Where the direction of packets is not known, somebody may have answered in our name.
+        """
+        proto, probe = proto_name(reset), flow.probe
+        if self.served.is_configured(proto, probe.dest_port):
+            return  # a full backlog, or a rule of the firewall
+        self.served.forget(probe.dst, proto, probe.dest_port)
+        flow.state = FlowState.REFUSED
+        yield self._about(flow, Kind.PROBE, reset.time_us)
+        yield self._about(flow, Kind.REFUSED, reset.time_us)
+
+    def _refused_unseen(self, probe: Packet) -> Iterator[Sighting]:
+        """We refused something that we did not see: a probe in fragments, say, or behind headers that were cut.
+
+        A scanner learns by exactly these refusals, so it cannot hide them.
+        """
+        if self._flow(reverse_key_of(probe)) is not None or is_traceroute(probe):
+            return  # an answer to us that came too late, or while a ban held it off; or a probe of the route
+        if probe.proto in {TCP, UDP} and looks_like_a_reply(probe, self._host.local_ports):
+            yield from self._refused_reply(probe, "udp" if probe.proto == UDP else "unseen")
+        else:
+            yield from self._settled_at_once(probe, "unseen")
+
+    def _refused_reply(self, probe: Packet, scan_type: ScanType) -> Iterator[Sighting]:
+        """We refused what looks like a reply; it is one, unless its source goes on and we never queried it."""
+        if not self.expected.is_queried(probe.src):
+            for counted in self.expected.refused(self.source_of(probe.src), probe):
+                yield from self._settled_at_once(counted, scan_type)
+
+    def _settled_at_once(self, probe: Packet, scan_type: ScanType) -> Iterator[Sighting]:
+        """A probe that is known by its refusal alone."""
+        yield from self._attempt(probe, scan_type)
+        yield from self._refused(self._flow(key_of(probe)), probe.time_us)
 
     def _unknown_segment(self, reset: Packet) -> Iterator[Sighting]:
         """We reset a segment with ACK that belongs to no flow: an ACK or Maimon probe, or a late packet.
@@ -303,42 +353,34 @@ class FlowTable:
         Plain ACKs stay in the kernel, so only the RST shows them. A FIN or a SYN-ACK was seen: the former is
         Maimon's probe, the latter backscatter of a flood that somebody sends in our name.
         """
-        key = _reverse(reset)
-        stray = self._strays.touch(key)
-        if stray is None:
-            stray = Packet(
-                reset.time_us,
-                reset.dst,
-                reset.src,
-                TCP,
-                reset.dest_port,
-                reset.src_port,
-                ACK,
-                ack=reset.seq,
-                vlan=reset.vlan,
-                in_iface=reset.in_iface,
-                tunnelled=reset.tunnelled,
-            )
-        if stray.flags & SYN or looks_like_a_reply(stray) or not self.is_home(reset.src):
-            return
-        for sighting in self._attempt(stray, "maimon" if stray.flags & FIN else "ack"):
-            yield sighting._replace(time_us=reset.time_us)
-        yield from self._refused(key, reset.time_us)
+        stray = self._strays.touch(reverse_key_of(reset)) or _probe_before(reset)
+        if stray.flags & SYN or not self.is_home(reset.src):
+            return iter(())
+        stray = stray._replace(time_us=reset.time_us)
+        scan_type: ScanType = "maimon" if stray.flags & FIN else "ack"
+        if self.expected.is_late(stray, self._host.local_ports):
+            return iter(())
+        if looks_like_a_reply(stray, self._host.local_ports):
+            return self._refused_reply(stray, scan_type)
+        return self._settled_at_once(stray, scan_type)
 
     def _closing(self, packet: Packet) -> Iterator[Sighting]:
         """A FIN or RST with ACK by the initiator, which may prove that it received what we sent."""
-        flow = self._flow(_key(packet))
+        flow = self._flow(key_of(packet))
         if flow is None:
-            queried = self._flow(_reverse(packet))
+            queried = self._flow(reverse_key_of(packet))
             if queried is None:
                 self._stray(packet)
-            elif queried.state in _UNANSWERED:
+            elif queried.state in UNANSWERED_STATES:
                 # Its SYN-ACK was not captured, but it must have answered to have a connection to close.
-                yield from self._answered(packet)
+                queried.state = FlowState.ANSWERED
+                yield self._about(queried, Kind.ANSWERED, packet.time_us)
             return
-        first = not flow.acknowledged
-        flow.acknowledged = True
-        if not self._host.home_known and flow.state in _UNANSWERED and packet.flags & ACK:
+        first = not flow.has_ended
+        flow.has_ended = True
+        if flow.direction == "outbound" and flow.state in ANSWERED_STATES:
+            self.expected.contact(packet.dst, packet.time_us)
+        if not self._host.home_known and flow.state in UNANSWERED_STATES and packet.flags & ACK:
             # In a capture of one direction, a source that closes a connection had an answer that is missing.
             # Where both directions are captured, a scanner could use this to retract its probes.
             flow.state = FlowState.ANSWERED
@@ -346,9 +388,18 @@ class FlowTable:
         if flow.our_seq is None or not packet.flags & ACK or not first:
             return
         received = (packet.ack - flow.our_seq) % (1 << 32)
-        if 0 < received <= _PROOF_BYTES and flow.direction == "inbound":
+        if 0 < received <= _USED_BYTES and flow.direction == "inbound":
             kind = Kind.SESSION if received > _UNUSED_BYTES else Kind.PROVEN
             yield self._about(flow, kind, packet.time_us)
+
+    def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Sighting]:
+        """The kernel completed a handshake with an open trap of ours: proof, whatever was seen of it so far."""
+        key = (TCP, visitor, port, trap, trap_port)
+        flow = self._inbound.peek(key)
+        if flow is not None and flow.state in ANSWERED_STATES:
+            yield self._about(flow, Kind.PROVEN, now_us)
+        else:
+            self._accepted.put(key, True)  # the kernel knows before the capture does
 
     def _flow(self, key: FlowKey) -> Flow | None:
         return self._inbound.touch(key) or self._outbound.touch(key)
@@ -360,6 +411,10 @@ class FlowTable:
         """Whether a canonical address is ours; in a replay without `--home`, any may be."""
         host = self._host
         return not host.home_known or address in host.own or within(address, host.home)
+
+    def _is_ours(self, address: str) -> bool:
+        """Whether an address is known to be ours, so that a refusal from there tells of a probe that we missed."""
+        return self._host.home_known and self.is_home(address)
 
     def _direction(self, packet: Packet) -> Direction | None:
         """`inbound` to us, `outbound` from us to others, None between others."""
@@ -377,7 +432,7 @@ class FlowTable:
         return Sighting(
             kind,
             time_us,
-            probe.src,
+            self.source_of(probe.src),
             probe.dst,
             probe.dest_port,
             proto_name(probe),
@@ -388,19 +443,22 @@ class FlowTable:
         )
 
 
+def _probe_before(reset: Packet) -> Packet:
+    """The TCP segment that a reset of ours answers, as far as the reset tells."""
+    return Packet(
+        reset.time_us,
+        reset.dst,
+        reset.src,
+        TCP,
+        reset.dest_port,
+        reset.src_port,
+        0 if reset.flags & ACK else ACK,
+        ack=reset.seq,
+        vlan=reset.vlan,
+        in_iface=reset.in_iface,
+    )
+
+
 def _due(deadlines: deque[tuple[int, Flow]], now_us: int) -> bool:
     """Whether the first deadline has passed; one too far ahead is of a clock that was set back since."""
     return bool(deadlines) and not now_us < deadlines[0][0] <= now_us + _LATEST_DEADLINE_US
-
-
-def _icmp_port(proto: int, ports: int) -> int:
-    """The number in the place of the port of a quoted packet: ICMP's type, else the protocol."""
-    return ports >> 8 if proto in {ICMP, ICMPV6} else proto
-
-
-def _key(packet: Packet) -> FlowKey:
-    return (packet.proto, packet.src, packet.src_port, packet.dst, packet.dest_port)
-
-
-def _reverse(packet: Packet) -> FlowKey:
-    return (packet.proto, packet.dst, packet.dest_port, packet.src, packet.src_port)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from portsentry_py.core.host_state import network_of
+from portsentry_py.core.host_state import groups_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
@@ -25,7 +25,7 @@ class GroupLimits(NamedTuple):
 
 
 class GroupTable:
-    """The ports that each network (/24 or /64), and all users of each tool, probed of each target.
+    """The ports that each network (/24; of IPv6 /56 and /48), and all users of each tool, probed of each target.
 
     A port belongs to the first source that probed it: neighbours that all probe the same are no scan.
     """
@@ -52,8 +52,8 @@ class GroupTable:
         tool = record.tool
         if tool is not None:
             self._update(tool, sighting, limits.max_ports, limits.tool_window_us)
-        network = network_of(sighting.source)
-        self._update(network, sighting, limits.max_ports, limits.network_window_us)
+        for network in groups_of(sighting.source):
+            self._update(network, sighting, limits.max_ports, limits.network_window_us)
 
     def _update(self, group: str, sighting: Sighting, max_ports: int, window_us: int) -> None:
         key = (group, sighting.target)

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from portsentry_py.config.settings import Networks
 from portsentry_py.events.model import Reason
 
 Address = IPv4Address | IPv6Address
+_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ class HostState:
         open_traps: TCP ports that we opened as traps; they answer and serve nobody.
         protected: addresses that must never be banned, with the reason (gateway, resolver, ...).
         peers: addresses that hold an established connection to a served port.
+        peers_known: False in a replay, which has no socket table to read peers from.
+        contacts: addresses to which this host holds an established connection.
+        unguarded: own addresses in whose name packets from outside may still reach us, because the capture filter
+            does not know them yet; what claims to come from there is not believed.
+        local_ports: the ports of this host's own clients (net.ipv4.ip_local_port_range).
     """
 
     own: frozenset[str] = frozenset()
@@ -34,6 +40,10 @@ class HostState:
     open_traps: frozenset[int] = frozenset()
     protected: Mapping[str, Reason] = field(default_factory=dict)
     peers: frozenset[str] = frozenset()
+    peers_known: bool = True
+    contacts: frozenset[str] = frozenset()
+    unguarded: frozenset[str] = frozenset()
+    local_ports: range = range(32_768, 61_000)
 
 
 @lru_cache(maxsize=8192)
@@ -49,11 +59,35 @@ def within(address: str, networks: Iterable[object]) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def network_of(address: str) -> str:
-    """The network of an address and its neighbours: /24 or /64."""
+def network_of(address: str, prefix6: int = 64) -> str:
+    """The network of an address and its neighbours: /24, or an IPv6 network of that length."""
     if ":" in address:
-        return str(ip_network((address, 64), strict=False))
+        return str(ip_network((address, prefix6), strict=False))
     return f"{address[: address.rindex('.')]}.0/24"
+
+
+@lru_cache(maxsize=8192)
+def groups_of(source: str) -> tuple[str, ...]:
+    """The networks in which a source (an address or an IPv6 /64) may scan together with its neighbours."""
+    address, _, prefix = source.partition("/")
+    return tuple(network_of(address, size) for size in (56, 48)) if prefix else (network_of(address),)
+
+
+@lru_cache(maxsize=8192)
+def wide_network_of(address: str) -> str:
+    """The network that one owner or provider mostly has: /16 or /32."""
+    if ":" in address:
+        return network_of(address, 32)
+    return ".".join(address.split(".")[:2]) + ".0.0/16"
+
+
+def is_one_of_many_owners(address: str) -> bool:
+    """Whether neighbours of an IPv6 address have other owners: they are links, or stand for IPv4 addresses.
+
+    Link-local (RFC 4291), IPv4-mapped, NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380).
+    """
+    one = IPv6Address(address)
+    return one.is_link_local or bool(one.ipv4_mapped or one.teredo) or any(one in network for network in _NAT64)
 
 
 @lru_cache(maxsize=8192)

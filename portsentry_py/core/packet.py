@@ -6,7 +6,9 @@ TCP = 6
 UDP = 17
 ICMP = 1
 ICMPV6 = 58
+DCCP = 33
 SCTP = 132
+UDPLITE = 136
 
 # TCP flags, RFC 9293 section 3.1 (byte 13 of the header).
 FIN = 0x01
@@ -37,8 +39,8 @@ class Packet(NamedTuple):
 
     `time_us` is the capture time in microseconds since 1970-01-01 UTC, the only clock of the core.
     Addresses are canonical strings; `ttl` is the IPv6 hop limit too. For ICMP and ICMPv6 `src_port` is the
-    type and `dest_port` the code. Fields that a protocol lacks are 0 or empty. `tunnelled`: the addresses are
-    those inside a tunnel (IP-in-IP, GRE, 6in4), never a mixture.
+    type and `dest_port` the code. Fields that a protocol lacks are 0 or empty. `is_whole`: fragments, put
+    together again, whose first piece was read as a packet before.
     """
 
     time_us: int
@@ -57,5 +59,5 @@ class Packet(NamedTuple):
     ip_id: int = 0
     vlan: int = 0
     in_iface: str = ""
-    tunnelled: bool = False
+    is_whole: bool = False
     quoted: Quoted | None = None

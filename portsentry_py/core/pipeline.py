@@ -16,17 +16,21 @@ from portsentry_py.core.finding import Series
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import Packet
 from portsentry_py.core.policy import Policy
+from portsentry_py.core.probe_types import answers
 from portsentry_py.core.rate_limit import ConnectionRateLimit
 from portsentry_py.core.saved_state import SavedState
-from portsentry_py.core.scan_tracker import Report, ScanTracker
+from portsentry_py.core.scan_tracker import ScanTracker
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
+from portsentry_py.core.standing import StandingTable
 from portsentry_py.events.model import Direction, Event, Proto
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
+_PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 _CONNECTION_KINDS = {
     "off": frozenset[Kind](),
@@ -36,7 +40,7 @@ _CONNECTION_KINDS = {
 
 
 class Pipeline:
-    """admission → decode → flow table → source table → detectors → scan tracker → policy → event.
+    """admission → decode → flow table → source table → detectors → policy → scan tracker → event.
 
     Data goes right, but for one loop, the fast path: when a scan was just reported, `_observe` suppresses its
     source, and `feed` counts the probes of that source until `_record` writes them into its record at once.
@@ -50,15 +54,25 @@ class Pipeline:
         self._flows = FlowTable(settings.limits)
         self._sources = SourceTable(settings.limits)
         self._groups = GroupTable(settings.limits.max_sources)
-        self._scans = ScanTracker(settings.lines, settings.limits.max_sources)
+        self._standing = StandingTable()
+        self._scans = ScanTracker(settings)
         self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
         # Called for each packet, about few addresses.
         self._is_home = lru_cache(maxsize=4096)(self._is_home_cell)
+        self._source_of = lru_cache(maxsize=8192)(self._source_of_cell)
         self._admission = Admission(
-            settings.limits, is_known=self._sources.knows, is_queried=self._flows.is_queried, is_home=self._is_home
+            settings.limits,
+            source_of=self._source_of,
+            is_known=self._sources.knows,
+            is_queried=self._flows.expected.is_queried,
+            is_home=self._is_home,
         )
         self._suppressed = SuppressedSources(
-            settings.limits, is_queried=self._flows.is_queried, is_unserved=self._is_unserved, record=self._record
+            settings.limits,
+            source_of=self._source_of,
+            is_queried=self._flows.expected.is_queried,
+            is_unserved=self._is_unserved,
+            record=self._record,
         )
         self._host = host
         self._memory_us = settings.limits.memory_hours * 3_600_000_000
@@ -86,7 +100,7 @@ class Pipeline:
             for kind in Kind
             for direction in _DIRECTIONS
         }
-        self._policy = Policy(settings.ignore, self._flows.server)
+        self._policy = Policy(settings.ignore, self._standing, self._flows.expected)
         self._connection_kinds = _CONNECTION_KINDS[settings.connections]
         self._flows.served.set_named(settings.served)
         self.set_host(self._host)
@@ -96,6 +110,7 @@ class Pipeline:
         self._host = host
         self._flows.set_host(host)
         self._is_home.cache_clear()
+        self._source_of.cache_clear()
         self._policy.set_host(host)
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
@@ -120,7 +135,18 @@ class Pipeline:
             return
         yield from self.advance(packet.time_us)
         self._suppressed.flush(packet)
+        self._note_answer(packet)
         for sighting in self._flows.observe(packet):
+            yield from self._observe(sighting)
+
+    def _note_answer(self, packet: Packet) -> None:
+        """Tell the scan tracker if this host answers a banned source; what a ban itself sends is no answer."""
+        if self._scans.is_banned(source := self._flows.source_of(packet.dst)) and answers(packet):
+            self._scans.answer(source, packet.time_us)
+
+    def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
+        """An open trap accepted a connection: the kernel vouches for the visitor's address."""
+        for sighting in self._flows.accepted(visitor, port, trap, trap_port, now_us):
             yield from self._observe(sighting)
 
     def advance(self, now_us: int) -> Iterator[Event]:
@@ -139,7 +165,7 @@ class Pipeline:
 
     def _end_scans(self, now_us: int) -> Iterator[Event]:
         for report in self._scans.advance(now_us):
-            yield self._event(report)
+            yield evidence_event(report)
 
     def finish(self) -> Iterator[Event]:
         """The input has ended: attempts without an answer count as unanswered."""
@@ -151,7 +177,7 @@ class Pipeline:
             self._suppressed.flush_due()
 
     def state(self) -> SavedState:
-        """What outlives a restart: sources, open scans, served ports and our servers.
+        """What outlives a restart: sources, open scans, served ports and the standing of addresses.
 
         Not what is in progress: awaited answers, lines that wait for admission, counts of suppressed sources,
         and what the sources of a group probed.
@@ -161,7 +187,7 @@ class Pipeline:
             newcomers=self._sources.newcomers(),
             scans=list(self._scans.open_scans()),
             learned=self._flows.served.learned(),
-            servers=self._flows.servers(),
+            standing=self._standing.entries(),
         )
 
     @property
@@ -180,7 +206,7 @@ class Pipeline:
             scan for scan in state.scans if is_fresh(scan.last_probe.time_us, scan.interval.reported_us)
         )
         self._flows.served.restore(port for port in state.learned if is_fresh(port.answered_us))
-        self._flows.restore_servers(state.servers)
+        self._standing.restore(state.standing)
 
     def count_faults(self, packets: int) -> None:
         """Packets at which the core failed, as the caller found: they count as malformed."""
@@ -204,6 +230,8 @@ class Pipeline:
 
     def _observe(self, sighting: Sighting) -> Iterator[Event]:
         record = self._sources.update(sighting)
+        if sighting.kind in _PROOFS:
+            self._standing.update(sighting, record)
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
         muted = self._mute(sighting, record)
@@ -217,8 +245,8 @@ class Pipeline:
             # The first detector that has a finding names the scan.
             if finding is not None and finding.series not in named:
                 named += (finding.series,)
-                for report in self._scans.observe(finding):
-                    yield self._event(report)
+                for report in self._scans.observe(self._policy.judge(finding)):
+                    yield evidence_event(report)
 
     def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Suppress the source if its scan was just reported.
@@ -241,10 +269,15 @@ class Pipeline:
 
     def _is_home_cell(self, cell: str) -> bool:
         try:
-            canonical_address(cell)
+            return self._flows.is_home(canonical_address(cell))
         except ValueError:  # for a packet that ends within its IP header, tshark prints link addresses
             return False
-        return self._flows.is_home(cell)
+
+    def _source_of_cell(self, cell: str) -> str:
+        try:
+            return self._flows.source_of(canonical_address(cell))
+        except ValueError:
+            return cell
 
     def _is_unserved(self, target: str, proto: Proto, port: int) -> bool:
         """Whether a port of ours is neither a trap nor served."""
@@ -264,6 +297,8 @@ class Pipeline:
             self._connection_limit.suppressed += len(times)
             last = self._flows.probe(packet)
             self._scans.touch(last)
+            if counts.refused:
+                self._scans.answer(last.source, packet.time_us)
             endpoints = {probe: Endpoint(probe[2], last.proto, int(probe[1], 16)) for probe in times}
             # An answer may have shown since then that an endpoint is served.
             unserved = {probe: one for probe, one in endpoints.items() if self._is_unserved(*one)}
@@ -272,10 +307,6 @@ class Pipeline:
                 {one: times[probe] for probe, one in unserved.items()},
                 [unserved[probe] for probe in counts.refused if probe in unserved],
             )
-
-    def _event(self, report: Report) -> Event:
-        verdict, reason = self._policy.verdict(report.finding)
-        return evidence_event(report, verdict, reason)
 
     def _connection(self, sighting: Sighting) -> Iterator[Event]:
         if self._connection_limit.allows(sighting.source, sighting.time_us):

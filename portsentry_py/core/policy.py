@@ -1,17 +1,36 @@
 """Who may be banned: the only place that decides. The line has it as `verdict` and `reason`."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from ipaddress import IPv6Network
+from typing import NamedTuple
 
 from portsentry_py.config.settings import Network, Networks
+from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.host_state import HostState, is_unicast, parsed, within
+from portsentry_py.core.host_state import HostState, is_unicast, network_of, parsed, within
 from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.standing import Acquaintance, StandingTable
 from portsentry_py.events.model import Reason, Verdict
 
-# A scanner uses a connection or two; a source that used more is a visitor whose address can be forged.
-_FRIEND_SESSIONS = 5
 # One proof may be a visitor's own health check during a forged scan; proofs at two ports are the scan's own.
-_FRIEND_PROOFS = 2
+_SCAN_PROOFS = 2
+# A guest's standing excuses as many distinct attempts as a forger's burst would have, a regular visitor's any number.
+# Evidence that goes on for so long, with the stack and the hops of the visitor's own sessions, is the visitor's.
+_EXCUSED_ATTEMPTS = 64
+_EXCUSED_US = 600_000_000
+
+
+class Judgement(NamedTuple):
+    """A finding with its verdict, and the rule that gave it."""
+
+    finding: Finding
+    verdict: Verdict
+    reason: Reason
+
+    @property
+    def bans(self) -> bool:
+        """Whether the source is to be banned."""
+        return self.verdict == "ban"
 
 
 class Policy:
@@ -19,64 +38,100 @@ class Policy:
 
     Args:
         ignore: networks that must never be banned.
-        server: the kind of server that an address is, if it answered our queries for names, time or a lease.
+        standing: what is known of addresses.
+        expected: what this host asked for, and of whom.
     """
 
-    def __init__(self, ignore: Networks, server: Callable[[str], Reason | None]) -> None:
+    def __init__(self, ignore: Networks, standing: StandingTable, expected: Expectations) -> None:
         self._ignore = ignore
-        self._server = server
-        self._host = HostState()
+        self._standing = standing
+        self._expected = expected
+        self.set_host(HostState())
 
     def set_host(self, host: HostState) -> None:
         """Take the host's addresses as they are now."""
         self._host = host
+        self._connected = host.peers | host.contacts
+        self._connected_networks = _networks6(self._connected)
+        self._exempt_networks = _networks6([*host.own, *host.protected])
 
-    def verdict(self, finding: Finding) -> tuple[Verdict, Reason]:
-        """The verdict, and the rule that gave it."""
-        source = finding.record.source
-        if finding.record.direction == "outbound":
+    def judge(self, finding: Finding) -> Judgement:
+        """The verdict on a finding, before the budget of bans."""
+        return Judgement(finding, *self._verdict(finding))
+
+    def _verdict(self, finding: Finding) -> tuple[Verdict, Reason]:
+        record, address = finding.record, finding.record.address
+        if record.direction == "outbound":
             return "watch", "outbound"
-        exempt = self._exempt(source)
+        exempt = self._exempt(address)
         if exempt is not None:
             return "ignore", exempt
-        if self._home_of(source):
+        if self._home_of(address):
             return "watch", "home_network"
-        if source.startswith("::ffff:"):
+        if address.startswith("::ffff:"):
             # On the wire such a source is forged, and fail2ban would ban the embedded IPv4 address.
             return "watch", "mapped_source"
-        doubt = self._doubt(finding.record)
+        if parsed(address).is_link_local:
+            return "watch", "not_bannable"
+        doubt = self._doubt(finding)
         if doubt is not None:
             return "watch", doubt
-        if not finding.bannable:
-            return "watch", finding.reason
-        return "ban", finding.reason
+        return "ban" if finding.bannable else "watch", finding.reason
 
-    def _doubt(self, record: SourceRecord) -> Reason | None:
+    def _doubt(self, finding: Finding) -> Reason | None:
         """Why the source may be innocent, and somebody else want it banned."""
-        friend = record.sessions >= _FRIEND_SESSIONS or record.source in self._host.peers
-        if friend and not (record.verified and len(record.proofs) >= _FRIEND_PROOFS):
-            return "friend"
+        record, now_us = finding.record, finding.sighting.time_us
+        is_network = record.source != record.address
+        if is_network and self._holds_exempt(record.source):
+            return "neighbour"
+        if not (record.verified and len(record.proofs) >= _SCAN_PROOFS):
+            known = self._standing.of(record.address)
+            is_connected = record.address in self._connected or self._expected.is_contact(record.address, now_us)
+            if self._is_excused(record, [known] if known else [], is_connected, now_us):
+                return "friend"
+            neighbours = self._standing.neighbours(record.address)
+            is_connected = record.source in self._connected_networks
+            if is_network and self._is_excused(record, neighbours, is_connected, now_us):
+                return "neighbour"
         if record.verified:
             return None
-        if record.tunnelled:
-            # Anybody can put any source inside a tunnel, even from a network that filters forged sources.
-            return "tunnelled"
-        if record.has_twin:
+        if record.is_mimicked:
             return "decoy_source"
+        if finding.scan_type == "udp" and self._expected.server(record.address, now_us):
+            return "queried_server"
         return None
 
-    def _home_of(self, source: str) -> list[Network]:
-        return [network for network in self._host.home if parsed(source) in network]
+    def _holds_exempt(self, network: str) -> bool:
+        """Whether an address that must never be banned lies in the source's network: a ban would hit it."""
+        if network in self._exempt_networks:
+            return True
+        its = IPv6Network(network)
+        return any(isinstance(ignored, IPv6Network) and its.overlaps(ignored) for ignored in self._ignore)
 
-    def _exempt(self, source: str) -> Reason | None:
-        if source in self._host.own or any(net.num_addresses == 1 for net in self._home_of(source)):
+    @staticmethod
+    def _is_excused(record: SourceRecord, known: list[Acquaintance], is_connected: bool, now_us: int) -> bool:
+        """Whether standing excuses the evidence: a forger may have made it."""
+        is_guest = is_connected or any(one.is_guest(now_us) for one in known)
+        if not any(one.is_regular(now_us) for one in known) and (
+            not is_guest or len(record.unserved) > _EXCUSED_ATTEMPTS
+        ):
+            return False
+        own = sum(record.stacks[stack] for stack in {stack for one in known for stack in one.stacks})
+        return record.evidence_us <= _EXCUSED_US or own * 2 < record.probes
+
+    def _home_of(self, address: str) -> list[Network]:
+        return [network for network in self._host.home if parsed(address) in network]
+
+    def _exempt(self, address: str) -> Reason | None:
+        if address in self._host.own or any(net.num_addresses == 1 for net in self._home_of(address)):
             return "own_address"
-        if within(source, self._ignore):
+        if within(address, self._ignore):
             return "ignore_list"
-        reason = self._host.protected.get(source) or self._server(source)
-        if reason is not None:
-            return reason
-        address = parsed(source)
-        if not is_unicast(source) or address.is_loopback or address.is_link_local:
+        reason = self._host.protected.get(address)
+        if reason is None and (not is_unicast(address) or parsed(address).is_loopback):
             return "not_bannable"
-        return None
+        return reason
+
+
+def _networks6(addresses: Iterable[str]) -> frozenset[str]:
+    return frozenset(network_of(address) for address in addresses if ":" in address)

@@ -1,6 +1,23 @@
 """Scan types: what kind of probe a packet is, by protocol and flags; the names are those of nmap's manual."""
 
-from portsentry_py.core.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SCTP, SYN, TCP, UDP, URG, Packet
+from portsentry_py.core.packet import (
+    ACK,
+    CWR,
+    DCCP,
+    ECE,
+    FIN,
+    ICMP,
+    ICMPV6,
+    PSH,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    UDPLITE,
+    URG,
+    Packet,
+)
 from portsentry_py.events.model import Proto, ScanType
 
 _STACK_HEADER_BYTES = 28
@@ -8,10 +25,17 @@ _SCTP_INIT, _SCTP_INIT_ACK, _SCTP_ABORT, _SCTP_COOKIE_ECHO, _SCTP_COOKIE_ACK = 1
 _ICMP_REQUESTS = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 _ICMP_REPLIES = {(proto, reply): request for (proto, request), reply in _ICMP_REQUESTS.items()}
 _FIRST_SERVICE_FREE_PORT = 1024
-_FIRST_EPHEMERAL_PORT = 32_768  # Linux: net.ipv4.ip_local_port_range
 _TRACEROUTE_PORTS = range(33_434, 33_626)  # traceroute(8): 33434 and on, one for each probe
 _TRACEROUTE_TTL = 32
-_PROTO_NAMES: dict[int, Proto] = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "icmpv6"}
+_PROTO_NAMES: dict[int, Proto] = {
+    TCP: "tcp",
+    UDP: "udp",
+    UDPLITE: "udplite",
+    DCCP: "dccp",
+    SCTP: "sctp",
+    ICMP: "icmp",
+    ICMPV6: "icmpv6",
+}
 # Flags that no stack sends in a first packet, so they are evidence by themselves.
 STEALTH_TYPES: frozenset[ScanType] = frozenset({"fin", "null", "xmas", "odd_flags"})
 
@@ -60,14 +84,14 @@ def sctp_refuses(packet: Packet) -> bool:
     return packet.flags == _SCTP_ABORT
 
 
-def looks_like_a_reply(packet: Packet) -> bool:
+def looks_like_a_reply(packet: Packet, local_ports: range) -> bool:
     """Whether it goes from a service's port to a client's: a late answer, or one to an older query.
 
     Only for packets that may be first or later ones: UDP, and TCP with ACK.
     """
     if packet.src_port < _FIRST_SERVICE_FREE_PORT <= packet.dest_port:
         return True
-    return packet.dest_port >= _FIRST_EPHEMERAL_PORT and packet.src_port < packet.dest_port
+    return packet.dest_port >= local_ports.start and packet.src_port < packet.dest_port
 
 
 def is_traceroute(packet: Packet) -> bool:
@@ -83,3 +107,15 @@ def proto_name(packet: Packet) -> Proto:
 def resets_unknown(packet: Packet) -> bool:
     """A RST without ACK: a stack's answer to a segment with ACK that belongs to nothing (RFC 9293)."""
     return packet.flags & (RST | ACK) == RST
+
+
+def resets_first_packet(packet: Packet) -> bool:
+    """A RST with ACK and sequence number 0: a stack's answer to a first packet for a closed port (RFC 9293)."""
+    return packet.flags & (RST | ACK) == RST | ACK and packet.seq == 0
+
+
+def answers(packet: Packet) -> bool:
+    """Whether a packet of ours gives a scanner what it asked for: a SYN-ACK, a RST, a datagram."""
+    if packet.proto == TCP:
+        return bool(packet.flags & RST) or packet.flags & (SYN | ACK) == SYN | ACK
+    return packet.proto == UDP

@@ -1,5 +1,6 @@
 """Rate limits: token buckets that refill with capture time, and the limits on log lines that use them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,7 +8,9 @@ from portsentry_py.config.settings import Lines
 from portsentry_py.core.lru_table import LruTable
 
 _BURST_SECONDS = 10
+_BURST_MINUTES = 10
 _MANY_PROBES = 64
+_MAX_NETWORKS = 4_096
 # A time that is earlier by more than this comes from a clock that was set back, not from a late packet.
 _LATEST_US = 60_000_000
 
@@ -49,11 +52,40 @@ class TokenBucket:
         return max(0, int((1 - self.tokens) / self.rate.per_us))
 
 
+def bucket_of(per_minute: int) -> TokenBucket:
+    """A full bucket that holds ten minutes' worth of tokens."""
+    size = _BURST_MINUTES * per_minute
+    return TokenBucket(Rate(per_minute / 60e6, size), size)
+
+
+class NetworkBuckets:
+    """A bucket for each network, bounded in networks.
+
+    Args:
+        per_minute: how a bucket refills.
+        network_of: the network of an address.
+    """
+
+    def __init__(self, per_minute: int, network_of: Callable[[str], str]) -> None:
+        self._per_minute = per_minute
+        self._network_of = network_of
+        self._buckets: LruTable[str, TokenBucket] = LruTable(_MAX_NETWORKS)
+
+    def of(self, address: str) -> TokenBucket:
+        """The bucket of the address's network."""
+        network = self._network_of(address)
+        bucket = self._buckets.touch(network)
+        if bucket is None:
+            bucket = bucket_of(self._per_minute)
+            self._buckets.put(network, bucket)
+        return bucket
+
+
 class ScanRateLimit:
     """The limit on lines about sources that did not prove their address: forging a scan costs nothing.
 
     A line that is refused may come with the next probe of the source. A line that bans nobody leaves half of
-    the tokens to lines that ban, and a source that sent few probes leaves a quarter of them to sources that
+    the tokens to lines that ban, and of either half, a source that sent few probes leaves a half to sources that
     sent many: no scanner is hidden by others that are forged with less.
     """
 
@@ -67,7 +99,7 @@ class ScanRateLimit:
 
     def allows(self, now_us: int, probes: int, *, bans: bool) -> bool:
         """Whether a line may be written now; takes a token if so."""
-        return self._bucket.take(now_us, self._least(probes) if bans else self._bucket.rate.size / 2)
+        return self._bucket.take(now_us, self._least(probes) + (0 if bans else self._bucket.rate.size / 2))
 
     def _least(self, probes: int) -> float:
         return 1 if probes >= _MANY_PROBES else self._bucket.rate.size / 4

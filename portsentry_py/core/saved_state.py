@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from portsentry_py.core.flows import ServerKind
 from portsentry_py.core.scan_tracker import Scan
 from portsentry_py.core.served_ports import Learned
 from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.standing import Acquaintance
 
 
 class SavedState(NamedTuple):
     """The learned state; each part in the order of its last use, the latest last.
 
-    `servers` are addresses that answered our queries for names, time or a lease, and their kind.
+    `standing` is what is known of addresses that had sessions.
     """
 
     known: Sequence[SourceRecord] = ()
     newcomers: Sequence[SourceRecord] = ()
     scans: Sequence[Scan] = ()
     learned: Sequence[Learned] = ()
-    servers: Sequence[tuple[str, ServerKind]] = ()
+    standing: Sequence[Acquaintance] = ()

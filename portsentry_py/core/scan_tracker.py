@@ -1,8 +1,9 @@
-"""Findings in, reports out: decides which findings about a scan become lines.
+"""Judgements in, reports out: decides which findings about a scan become lines.
 
-A scan is reported when it is certain, when its evidence becomes enough for a ban, more and more rarely while
-it goes on (a rotation may lose a line, a ban may expire), and when it ends. A banned scanner is still seen on
-the wire: whatever it sends, it must not fill fail2ban's log with "already banned".
+A scan is reported when it is certain, when it is to be banned, more and more rarely while it goes on (a rotation
+may lose a line), and when it ends. A banned scanner is still seen on the wire: whatever it sends, it must not
+fill fail2ban's log with "already banned". But if this host still answers it, the ban is not in force, and a line
+comes at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,43 +11,76 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import NamedTuple
 
-from portsentry_py.config.settings import Lines
+from portsentry_py.config.settings import Settings
+from portsentry_py.core.bans import BanBudget, owner_of
 from portsentry_py.core.finding import SCAN, TRAP, Finding, Series
 from portsentry_py.core.lru_table import LruTable
-from portsentry_py.core.rate_limit import ScanRateLimit
+from portsentry_py.core.policy import Judgement
+from portsentry_py.core.rate_limit import NetworkBuckets, ScanRateLimit
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
-from portsentry_py.events.model import Direction, ScanType, State
+from portsentry_py.events.model import Direction, ScanType, State, Verdict
 
 _ScanKey = tuple[str, Direction, Series]
 
 # The interval doubles up to this many times the first: still well within usual ban times.
 _LONGEST_INTERVAL = 4
+# A ban takes fail2ban a second or two; what is answered after that makes a line, five seconds after the last. If lines
+# change nothing, what still answers may be the ban itself: a firewall can reject with a RST.
+_BAN_TAKES_US = 2_000_000
+_ANSWERED_US = 5_000_000
+# With these verdicts, further probes change nothing until the next line is due.
+_FINAL: frozenset[Verdict | None] = frozenset({"ban", "ignore"})
+# Lines about one ban: new, again while it goes on, ended.
+_LINES_PER_BAN = 4
 
 
 class Report(NamedTuple):
-    """A finding that becomes a line, and why now."""
+    """A judgement that becomes a line, and why now."""
 
     state: State
     time_us: int
     first_us: int
-    finding: Finding
+    judgement: Judgement
 
 
 @dataclass(slots=True)
 class RepeatInterval:
-    """The time between two lines about one source."""
+    """The time between two lines about one source.
+
+    Attributes:
+        reported_us: the time of the last line.
+        wait_us: the time until the next line.
+        longest_us: the longest wait.
+        answered_us: when this host last answered the source.
+        answered_wait_us: the time until the next line if the source is still answered.
+    """
 
     reported_us: int
     wait_us: int
     longest_us: int
+    answered_us: int = 0
+    answered_wait_us: int = _ANSWERED_US
 
     def is_over(self, now_us: int) -> bool:
         """Whether the next line is due."""
         return now_us - self.reported_us >= self.wait_us
 
+    def is_answered(self, now_us: int) -> bool:
+        """Whether a line is due because this host still answers the source."""
+        return self._is_answered_late and now_us - self.reported_us >= self.answered_wait_us
+
+    @property
+    def _is_answered_late(self) -> bool:
+        """Whether this host answered the source when the ban should have been in force."""
+        return self.answered_us - self.reported_us > _BAN_TAKES_US
+
     def restart(self, now_us: int) -> None:
         """A line is written; if it was due, the next wait is longer."""
+        if self.is_answered(now_us):
+            self.answered_wait_us = min(2 * self.answered_wait_us, self.longest_us)
+        elif not self._is_answered_late:
+            self.answered_wait_us = _ANSWERED_US
         if self.is_over(now_us):
             self.wait_us = min(2 * self.wait_us, self.longest_us)
         self.reported_us = now_us
@@ -57,71 +91,102 @@ class Scan:
     """What was reported about one scan.
 
     Attributes:
-        last: the last finding, with the last probe that a detector judged.
+        last: the last judgement, with the last probe that a detector judged.
         last_probe: the last probe, judged or only counted.
         first_weight: the weight at the first report.
         next_weight: the weight at which the next report has the state `grown`.
     """
 
     first_us: int
-    last: Finding
+    last: Judgement
     last_probe: Sighting
     first_weight: int
     interval: RepeatInterval
     reported_types: set[ScanType]
-    reported_bannable: bool
+    reported_verdict: Verdict | None
     next_weight: int
 
 
 class ScanTracker:
     """Follows each scan from its first report to its end; bounded in scans."""
 
-    def __init__(self, settings: Lines, max_scans: int) -> None:
-        self._repeat_us = settings.repeat_seconds * 1_000_000
-        self._quiet_us = settings.quiet_seconds * 1_000_000
-        self._slow_quiet_us = settings.slow_quiet_seconds * 1_000_000
+    def __init__(self, settings: Settings) -> None:
+        lines, max_scans = settings.lines, settings.limits.max_sources
+        self._repeat_us = lines.repeat_seconds * 1_000_000
+        self._quiet_us = lines.quiet_seconds * 1_000_000
+        self._slow_quiet_us = lines.slow_quiet_seconds * 1_000_000
         # A slow scan is quiet between two probes, so it ends later and has a table of its own.
         self._fast: LruTable[_ScanKey, Scan] = LruTable(max_scans)
         self._slow: LruTable[_ScanKey, Scan] = LruTable(max_scans)
-        self._limit = ScanRateLimit(settings)
+        self._limit = ScanRateLimit(lines)
+        self._budget = BanBudget(settings.bans)
+        self._verified_lines = NetworkBuckets(_LINES_PER_BAN * settings.bans.verified_per_minute, owner_of)
+        self._banned: LruTable[str, bool] = LruTable(max_scans)  # a set with an order
 
-    def observe(self, finding: Finding) -> Iterator[Report]:
-        """The report of a finding, if any."""
-        now_us = finding.sighting.time_us
+    def observe(self, judgement: Judgement) -> Iterator[Report]:
+        """The report of a judgement, if any."""
+        finding = judgement.finding
         key = _key(finding)
         scan = self._fast.pop(key) or self._slow.pop(key)
-        if scan is not None:
-            scan.last, scan.last_probe = finding, finding.sighting
-        state: State | None = "new" if scan is None else _state(scan, finding)
-        if state is not None and not self._takes_token(finding):
+        state = _state(scan, judgement)
+        if state is not None and judgement.bans and not (scan and scan.reported_verdict == "ban"):
+            judgement = self._within_budget(judgement)
+            state = _state(scan, judgement)  # to be over the budget is no reason for a line
+        if state is not None and not self._takes_token(judgement):
             state = None
-        if scan is None:
-            if state is None:
-                return
-            scan = self._new_scan(key, finding)
+        if scan is not None:
+            scan.last, scan.last_probe = judgement, finding.sighting
+        elif state is None:
+            return
+        else:
+            scan = self._new_scan(key, judgement)
         self._put(key, scan)
         if state is not None:
-            scan.interval.restart(now_us)
-            scan.reported_types.add(finding.scan_type)
-            scan.reported_bannable = scan.reported_bannable or finding.bannable
-            if state in {"new", "grown"}:
-                scan.next_weight = _next_power_of_ten(10 * finding.weight)
-            yield Report(state, now_us, scan.first_us, finding)
+            self._note_report(scan, state)
+            yield Report(state, finding.sighting.time_us, scan.first_us, judgement)
 
-    def _new_scan(self, key: _ScanKey, finding: Finding) -> Scan:
+    def _note_report(self, scan: Scan, state: State) -> None:
+        """The last judgement becomes a line."""
+        finding = scan.last.finding
+        scan.interval.restart(finding.sighting.time_us)
+        scan.reported_types.add(finding.scan_type)
+        scan.reported_verdict = scan.last.verdict
+        self._note_verdict(finding.record.source, scan.last.bans)
+        if state in {"new", "grown"}:
+            scan.next_weight = _next_power_of_ten(10 * finding.weight)
+
+    def _note_verdict(self, source: str, bans: bool) -> None:
+        if bans:
+            self._banned.put(source, True)
+        else:
+            self._banned.pop(source)
+
+    def _within_budget(self, judgement: Judgement) -> Judgement:
+        """The judgement, or `watch` if too many new sources were banned just now.
+
+        Where the rate limit leaves no line, nothing is taken from the budget.
+        """
+        finding = judgement.finding
+        if self.is_spent(finding.sighting, finding.record):
+            return judgement
+        refusal = self._budget.refusal(finding.record, finding.sighting.time_us)
+        return judgement if refusal is None else judgement._replace(verdict="watch", reason=refusal)
+
+    def _new_scan(self, key: _ScanKey, judgement: Judgement) -> Scan:
+        finding = judgement.finding
         return Scan(
             first_us=self._began_us(finding),
-            last=finding,
+            last=judgement,
             last_probe=finding.sighting,
             first_weight=finding.weight,
             interval=self._interval(key, finding.sighting.time_us),
             reported_types=set(),
-            reported_bannable=finding.bannable,
+            reported_verdict=None,
             next_weight=0,
         )
 
     def _put(self, key: _ScanKey, scan: Scan) -> None:
-        (self._slow if scan.last.technique == "slow" else self._fast).put(key, scan)
+        (self._slow if scan.last.finding.technique == "slow" else self._fast).put(key, scan)
 
     def open_scans(self) -> Iterator[Scan]:
         """The scans that have not ended."""
@@ -131,34 +196,53 @@ class ScanTracker:
     def restore(self, scans: Iterable[Scan]) -> None:
         """Take the open scans of an earlier run, before the first finding."""
         for scan in sorted(scans, key=lambda one: one.last_probe.time_us):
-            key = _key(scan.last)
+            key = _key(scan.last.finding)
             wait_us, scan.interval = scan.interval.wait_us, self._interval(key, scan.interval.reported_us)
             # The settings may have changed.
             scan.interval.wait_us = max(self._repeat_us, min(wait_us, scan.interval.longest_us))
             self._put(key, scan)
+            self._note_verdict(key[0], scan.reported_verdict == "ban")
 
-    def _takes_token(self, finding: Finding) -> bool:
-        """Whether the rate limit allows a line."""
-        if _is_proven(finding.record):
+    def _takes_token(self, judgement: Judgement) -> bool:
+        """Whether the rate limits allow a line."""
+        record, now_us = judgement.finding.record, judgement.finding.sighting.time_us
+        if record.direction == "outbound":
             return True
-        return self._limit.allows(finding.sighting.time_us, finding.record.probes, bans=finding.bannable)
+        if record.verified:
+            return self._verified_lines.of(record.address).take(now_us)
+        return self._limit.allows(now_us, record.probes, bans=judgement.bans)
 
     def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether the rate limit leaves no line for this source now, whatever it does."""
-        return not _is_proven(record) and self._limit.is_spent(sighting.time_us, record.probes)
+        is_limited = not record.verified and record.direction == "inbound"
+        return is_limited and self._limit.is_spent(sighting.time_us, record.probes)
 
     def suppressed_until(self, sighting: Sighting) -> int | None:
-        """The time until which the source can make no line: its scan was just reported and may be banned.
+        """The time until which the source can make no line: its scan was just reported, and the verdict is final.
 
         None if it is not suppressed. Until then its probes need not be judged, if `touch` gets the last one.
-        The time, in microseconds since 1970, is so near that the scan cannot end before it.
+        The time, in microseconds since 1970, is so near that the scan cannot end before it, and that it is soon
+        known whether this host still answers the source.
         """
-        key = (sighting.source, sighting.direction, SCAN)
+        key, now_us = (sighting.source, sighting.direction, SCAN), sighting.time_us
         scan = self._fast.peek(key) or self._slow.peek(key)
-        if scan is None or not scan.reported_bannable or scan.interval.is_over(sighting.time_us):
+        if scan is None or scan.reported_verdict not in _FINAL:
             return None
-        next_us = scan.interval.reported_us + scan.interval.wait_us
-        return min(next_us, sighting.time_us + self._quiet_us // 2)
+        interval = scan.interval
+        if interval.is_over(now_us) or interval.is_answered(now_us):
+            return None
+        return min(interval.reported_us + interval.wait_us, now_us + _BAN_TAKES_US, now_us + self._quiet_us // 2)
+
+    def is_banned(self, source: str) -> bool:
+        """Whether the last line about a scan of the source has the verdict `ban`."""
+        return source in self._banned
+
+    def answer(self, source: str, now_us: int) -> None:
+        """This host answers a source that was reported with `ban`: the ban is not in force."""
+        for series in (SCAN, TRAP):
+            scan = self._fast.peek((source, "inbound", series)) or self._slow.peek((source, "inbound", series))
+            if scan is not None:
+                scan.interval.answered_us = now_us
 
     def touch(self, sighting: Sighting) -> None:
         """A probe of a suppressed source: its scan has not ended."""
@@ -173,10 +257,19 @@ class ScanTracker:
         if not (_due(self._fast, self._quiet_us, now_us) or _due(self._slow, self._slow_quiet_us, now_us)):
             return
         yield from merge(
-            _ended(self._fast, self._quiet_us, now_us),
-            _ended(self._slow, self._slow_quiet_us, now_us),
+            self._ended(self._fast, self._quiet_us, now_us),
+            self._ended(self._slow, self._slow_quiet_us, now_us),
             key=lambda report: report.time_us,
         )
+
+    def _ended(self, scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
+        while (due := _due(scans, quiet_us, now_us)) is not None:
+            key, scan = due
+            scans.pop(key)
+            last = _past(scan)
+            # If the record was evicted, nothing is known of the source any more.
+            if last.finding.series.has_end and not last.finding.record.evicted and self._takes_token(last):
+                yield Report("ended", scan.last_probe.time_us + quiet_us, scan.first_us, last)
 
     def _began_us(self, finding: Finding) -> int:
         """The time of the first probe after a pause that ends a scan."""
@@ -198,29 +291,29 @@ class ScanTracker:
         return RepeatInterval(now_us, self._repeat_us, _LONGEST_INTERVAL * self._repeat_us)
 
 
-def _state(scan: Scan, finding: Finding) -> State | None:
-    """Why the finding deserves a line; None if it does not."""
-    if finding.bannable and not scan.reported_bannable:
+def _state(scan: Scan | None, judgement: Judgement) -> State | None:
+    """Why the judgement deserves a line; None if it does not."""
+    if scan is None:
+        return "new"
+    finding = judgement.finding
+    now_us = finding.sighting.time_us
+    if judgement.bans and scan.reported_verdict != "ban":
         return "changed"
-    if not scan.interval.is_over(finding.sighting.time_us):
-        return None
+    if not scan.interval.is_over(now_us):
+        return "answered" if judgement.bans and scan.interval.is_answered(now_us) else None
     if finding.scan_type not in scan.reported_types:
         return "changed"
     return "grown" if finding.weight >= scan.next_weight else "ongoing"
 
 
-def _ended(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
-    while (due := _due(scans, quiet_us, now_us)) is not None:
-        key, scan = due
-        ended_us = scan.last_probe.time_us + quiet_us
-        scans.pop(key)
-        # If the record was evicted, nothing is known of the source any more.
-        if scan.last.series.has_end and not scan.last.record.evicted:
-            is_withdrawn = scan.last.weight < scan.first_weight
-            finding = scan.last._replace(sighting=scan.last_probe)
-            if is_withdrawn:
-                finding = finding._replace(bannable=False, reason="withdrawn")
-            yield Report("ended", ended_us, scan.first_us, finding)
+def _past(scan: Scan) -> Judgement:
+    """The last judgement as one about the past, which never bans."""
+    finding = scan.last.finding._replace(sighting=scan.last_probe)
+    if scan.last.verdict != "ignore" and finding.weight < scan.first_weight:
+        return Judgement(finding._replace(bannable=False), "watch", "withdrawn")
+    if scan.last.bans:
+        return Judgement(finding, "watch", "ended" if scan.reported_verdict == "ban" else "ban_budget")
+    return scan.last._replace(finding=finding)
 
 
 def _due(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, Scan] | None:
@@ -229,11 +322,6 @@ def _due(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_
     if oldest is None or oldest[1].last_probe.time_us + quiet_us > now_us:
         return None
     return oldest
-
-
-def _is_proven(record: SourceRecord) -> bool:
-    """Whether the source address is proven: each line about it costs the sender an address."""
-    return record.verified or record.direction == "outbound"
 
 
 def _key(finding: Finding) -> _ScanKey:

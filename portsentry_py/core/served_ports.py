@@ -8,7 +8,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.events.model import Proto
 
-PortKind = Literal["port", "icmp", "icmpv6", "sctp", "ip"]
+PortKind = Literal["port", "udplite", "dccp", "icmp", "icmpv6", "sctp", "ip"]
 """TCP and UDP share their port numbers; other protocols stand alone."""
 
 
@@ -25,6 +25,8 @@ _MAX_LEARNED = 65_536
 _KINDS: Mapping[Proto, PortKind] = {
     "tcp": "port",
     "udp": "port",
+    "udplite": "udplite",
+    "dccp": "dccp",
     "icmp": "icmp",
     "icmpv6": "icmpv6",
     "sctp": "sctp",
@@ -70,6 +72,14 @@ class ServedPorts:
         self._learned.put((address, _KINDS[proto], port), now_us)
         self.numbers.add(port)
 
+    def is_configured(self, proto: Proto, port: int) -> bool:
+        """Whether a socket or the operator says that the port is served, not only an answer."""
+        return _KINDS[proto] == "port" and (port in self._listening or port in self._named)
+
+    def forget(self, address: str, proto: Proto, port: int) -> None:
+        """The port is closed now."""
+        self._learned.pop((address, _KINDS[proto], port))
+
     def learned(self) -> list[Learned]:
         """The ports that answered, the least recently used first."""
         return [Learned(*key, answered_us) for key, answered_us in self._learned.items()]
@@ -84,7 +94,4 @@ class ServedPorts:
         """Whether that port (or protocol number, or ICMP type) of our address is served."""
         if self.is_open_trap(proto, port):
             return False
-        kind = _KINDS[proto]
-        if kind == "port" and (port in self._listening or port in self._named):
-            return True
-        return (address, kind, port) in self._learned
+        return self.is_configured(proto, port) or (address, _KINDS[proto], port) in self._learned

@@ -16,12 +16,14 @@ _T = TypeVar("_T")
 _PRIVILEGED_PORT_POINTS = 3  # scanlogd 2.2.8, params.h: PORT_WEIGHT_PRIV
 _OTHER_PORT_POINTS = 1  # scanlogd 2.2.8, params.h: PORT_WEIGHT_HIGH
 _FIRST_UNPRIVILEGED_PORT = 1024
+# However long a record is, its latest attempts decide.
+MAX_JUDGED = 128
 MAX_STACKS = 8
+# So many stacks that proved themselves are one scanner that varies its packets.
+_VARIED_STACKS = 3
 MAX_OPENED = 64
 ANY_TIME_US = 1 << 62
 """A window that holds every attempt of a record."""
-# A source that only opens and closes connections is a health check: one in this time counts as a session.
-_HEALTH_CHECK_US = 60_000_000
 # A scan has the name of one type if at least nine in ten of its probes are of that type.
 _TYPE_SHARE = 9
 
@@ -50,6 +52,7 @@ class Attempt:
     scan_type: ScanType
     settled: bool = False
     refused: bool = False
+    has_twin: bool = False
 
     def refuse(self) -> bool:
         """Note a refusal; whether it is the first one."""
@@ -63,6 +66,8 @@ class SourceRecord:
     """One source's attempts on what nobody serves.
 
     Attributes:
+        source: an IPv4 address, or an IPv6 /64, whose addresses one owner has.
+        address: the address of the last probe.
         unserved: the attempts, in the order of their last probe.
         targets: how many of them each address has.
         closed: how many of them were refused.
@@ -71,9 +76,6 @@ class SourceRecord:
         tools: probes by the tool whose fingerprint they carry.
         stacks: probes by the fingerprint of the sender's stack.
         proven_stacks: stacks that acknowledged what we sent, at the endpoints `proofs`.
-        sessions: connections that the source really used.
-        has_twin: another source sent an equal probe, as nmap does in the name of spoofed twins.
-        tunnelled: a probe came inside a tunnel.
         evicted: the table has dropped the record and emptied it; others may still hold it.
     """
 
@@ -81,6 +83,7 @@ class SourceRecord:
     direction: Direction
     first_us: int
     last_us: int
+    address: str = ""
     unserved: "OrderedDict[Endpoint, Attempt]" = field(default_factory=OrderedDict)
     targets: Counter[str] = field(default_factory=Counter)
     closed: int = 0
@@ -94,12 +97,8 @@ class SourceRecord:
     attempts: int = 0
     probes: int = 0
     score: int = 0
-    sessions: int = 0
-    last_check_us: int = 0
     trap_touches: int = 0
     trap_answered: bool = False
-    has_twin: bool = False
-    tunnelled: bool = False
     evicted: bool = False
 
     @property
@@ -114,11 +113,26 @@ class SourceRecord:
         """Whether the source proved that it receives what we send, with the stack of half its probes.
 
         A regular visitor proves its address with its own sessions; probes that are forged in its name have
-        another stack.
+        another stack. No honest source proves itself with one stack after the other: that is a scanner which
+        varies its TTL to look like several.
         """
-        if self.trap_answered:
+        if self.trap_answered or len(self.proven_stacks) >= _VARIED_STACKS:
             return True
         return any(self.stacks[stack] * 2 >= self.probes > 0 for stack in self.proven_stacks)
+
+    @property
+    def is_mimicked(self) -> bool:
+        """Whether at least half of the latest attempts have a spoofed twin: nmap -D, or somebody who copies."""
+        latest = list(islice(reversed(self.unserved.values()), MAX_JUDGED))
+        return 2 * sum(attempt.has_twin for attempt in latest) >= len(latest) > 0
+
+    @property
+    def evidence_us(self) -> int:
+        """The time from the first to the last of the attempts."""
+        if not self.unserved:
+            return 0
+        times_us = [attempt.first_us for attempt in self.unserved.values()]
+        return max(self.last_us, *times_us) - min(times_us)
 
     @property
     def scan_type(self) -> ScanType:
@@ -146,9 +160,9 @@ class SourceRecord:
     def count_probes(self, probe: Sighting, times: int) -> None:
         """Count that many probes that look like this one."""
         self.probes += times
+        self.address = probe.packet.src
         self.types[probe.scan_type] += times
-        self.tunnelled = self.tunnelled or probe.packet.tunnelled
-        stack = _stack_of(probe)
+        stack = stack_of(probe)
         if stack in self.stacks or len(self.stacks) < MAX_STACKS:
             self.stacks[stack] += times
         tool = tool_of(probe.packet)
@@ -182,11 +196,8 @@ class SourceRecord:
     def prove(self, endpoint: Endpoint, proof: Sighting) -> None:
         """The source opened a connection and closed it unused: part of a connect scan, or a health check."""
         if self.unserved:
-            self.proven_stacks = _with(self.proven_stacks, _stack_of(proof), MAX_STACKS)
+            self.proven_stacks = _with(self.proven_stacks, stack_of(proof), MAX_STACKS)
             self.proofs = _with(self.proofs, _shared(endpoint), MAX_STACKS)
-        elif proof.time_us - self.last_check_us >= _HEALTH_CHECK_US:
-            self.last_check_us = proof.time_us
-            self.sessions += 1
 
     def evict(self) -> None:
         """Give the memory back: an open scan may hold the record for long."""
@@ -224,7 +235,8 @@ def _with(members: tuple[_T, ...], new: _T, limit: int) -> tuple[_T, ...]:
     return members if new in members or len(members) >= limit else (*members, new)
 
 
-def _stack_of(sighting: Sighting) -> StackFingerprint:
+def stack_of(sighting: Sighting) -> StackFingerprint:
+    """The fingerprint of the sender's stack."""
     return StackFingerprint(sighting.packet.ttl, sighting.packet.header_bytes)
 
 

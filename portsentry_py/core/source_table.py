@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from portsentry_py.config.settings import Limits
+from portsentry_py.core.host_state import network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.sighting import Kind, Sighting
@@ -86,21 +87,24 @@ class SourceTable:
         record = self._record(sighting)
         kind = sighting.kind
         endpoint = Endpoint(sighting.target, sighting.proto, sighting.port)
+        if kind is Kind.PROBE and sighting.scan_type == "unseen" and endpoint in record.unserved:
+            return record  # the probe was counted without a flow
         if kind in _ATTEMPTS:
             record.attempts += 1
             record.last_us = sighting.time_us
         if kind in _PROBES:
             record.count_probes(sighting, 1)
-            self._find_twins(record, sighting, endpoint)
             self.attempts += record.attempt(endpoint, sighting)
+            self._find_twins(record, sighting, endpoint)
             self._make_room(record, sighting.time_us, 1)
         elif kind in _TOUCHES:
             _settle(record, endpoint, refused=kind is Kind.REFUSED)
             record.trap_touches += self._is_touch(sighting)
         elif kind in {Kind.ANSWERED, Kind.SERVED}:
             self._retract(record, endpoint)
-        else:
-            self._prove(record, endpoint, sighting)
+        elif kind is Kind.PROVEN:
+            record.prove(endpoint, sighting)
+            record.trap_answered = record.trap_answered or (record.trap_touches > 0 and self._is_touch(sighting))
         return record
 
     def update_counted(self, last: Sighting, probes: Mapping[Endpoint, int], refused: Iterable[Endpoint]) -> None:
@@ -124,15 +128,6 @@ class SourceTable:
     def _is_touch(self, sighting: Sighting) -> bool:
         return (sighting.proto, sighting.port) in self._traps and sighting.direction == "inbound"
 
-    def _prove(self, record: SourceRecord, endpoint: Endpoint, sighting: Sighting) -> None:
-        """The source acknowledged what we sent, whether or not it used the connection."""
-        if sighting.kind is Kind.PROVEN:
-            record.prove(endpoint, sighting)
-        elif not record.trap_touches:
-            record.sessions += 1
-        if record.trap_touches and self._is_touch(sighting):
-            record.trap_answered = True
-
     def _record(self, sighting: Sighting) -> SourceRecord:
         key = (sighting.source, sighting.direction)
         record = self._known.touch(key)
@@ -140,7 +135,7 @@ class SourceTable:
             return record
         record = self._newcomers.touch(key)
         if record is None:
-            record = SourceRecord(*key, first_us=sighting.time_us, last_us=sighting.time_us)
+            record = SourceRecord(*key, sighting.time_us, sighting.time_us, sighting.packet.src)
             if sighting.kind in _ATTEMPTS:  # the outcome of an evicted source's attempt brings nobody back
                 self._newcomers.put(key, record)
         elif record.attempts and sighting.kind in _ATTEMPTS:
@@ -149,7 +144,10 @@ class SourceTable:
         return record
 
     def _find_twins(self, record: SourceRecord, sighting: Sighting, endpoint: Endpoint) -> None:
-        """Find equal probes of other sources: nmap's spoofed twins (-D) differ in nothing but the source."""
+        """Find equal probes of other sources: nmap's spoofed twins (-D) differ in nothing but the source.
+
+        A second address in the same network is the scanner's own, and no reason for doubt.
+        """
         packet = sighting.packet
         if packet.proto != TCP or not packet.flags & SYN or not packet.seq:
             return
@@ -157,8 +155,11 @@ class SourceTable:
         twin = self._twins.peek(key)
         if twin is None:
             self._twins.put(key, record)
-        elif twin.source != record.source:
-            twin.has_twin = record.has_twin = True
+        elif network_of(twin.address) != network_of(record.address):
+            for one in (twin, record):
+                attempt = one.unserved.get(endpoint)
+                if attempt is not None:
+                    attempt.has_twin = True
 
     def _make_room(self, record: SourceRecord, now_us: int, new: int) -> None:
         """Drop old attempts of this source, at most as many as are new; then attempts beyond the bound."""

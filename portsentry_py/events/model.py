@@ -12,20 +12,21 @@ SCHEMA_VERSION = 1
 
 Verdict = Literal["ban", "watch", "ignore", "none"]
 _TcpScan = Literal["syn", "connect", "fin", "null", "xmas", "maimon", "ack"]
-_OtherScan = Literal["udp", "sctp_init", "sctp_cookie", "ipproto", "icmp", "odd_flags", "mixed", "unknown"]
+_OtherScan = Literal["udp", "sctp_init", "sctp_cookie", "ipproto", "icmp", "odd_flags", "unseen", "mixed", "unknown"]
 ScanType = Literal[_TcpScan, _OtherScan]
 Technique = Literal["port_scan", "sweep", "slow", "distributed", "stealth", "trap", "outbound", "none"]
 Tool = Literal["mirai", "zmap", "masscan", "nmap", "unicornscan", "hping3"]
 Direction = Literal["inbound", "outbound"]
-Proto = Literal["tcp", "udp", "icmp", "icmpv6", "sctp", "ip"]
-State = Literal["new", "changed", "grown", "ongoing", "ended"]
+Proto = Literal["tcp", "udp", "udplite", "dccp", "icmp", "icmpv6", "sctp", "ip"]
+State = Literal["new", "changed", "answered", "grown", "ongoing", "ended"]
 _Ours = Literal["ports_in_window", "hosts_in_window", "impossible_flags", "likelihood"]
-_Together = Literal["network_together", "tool_together", "withdrawn"]
+_Past = Literal["ended", "withdrawn"]
+_Together = Literal["network_together", "tool_together"]
 _Peers = Literal["points", "packets", "bucket", "rejects"]
-_Role = Literal["gateway", "resolver", "ntp_server", "dhcp_server", "ssh_session", "friend"]
-_Forgeable = Literal["decoy_source", "tunnelled"]
+_Role = Literal["gateway", "resolver", "ntp_server", "dhcp_server", "ssh_session", "friend", "neighbour"]
+_Forgeable = Literal["decoy_source", "queried_server", "one_sender", "ban_budget"]
 _Exempt = Literal["own_address", "home_network", "ignore_list", "not_bannable", "mapped_source", "outbound"]
-Reason = Literal[_Ours, _Together, _Peers, "decoy_port", _Role, _Forgeable, _Exempt]
+Reason = Literal[_Ours, _Together, _Past, _Peers, "decoy_port", _Role, _Forgeable, _Exempt]
 Outcome = Literal["refused", "unanswered", "answered", "served"]
 SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
 _CaptureEnd = Literal["dumpcap_ended", "tshark_ended", "stalled", "interfaces_changed"]
@@ -106,7 +107,8 @@ class EvidenceEvent(SourceEvent):
     touches: int | None = _key("touches of trap ports by this source", unit="touches", optional=True)
     score: int = _key("3 for each unserved port below 1024, 1 for each other", unit="points")
     tool: Tool | None = _key("scanner whose fingerprint at least half of the probes carry", optional=True)
-    src_net: str = _key("network of the source, /24 or /64", unit="CIDR")
+    src_net: str = _key("network of the source: /24, of IPv6 /64, or /128 in a network of our own", unit="CIDR")
+    group_net: str | None = _key("network whose sources scan together", unit="CIDR", optional=True)
     reason: Reason = _key("the rule that gave the verdict")
     in_iface: str | None = _key("interface of the last probe", optional=True)
     vlan: int | None = _key("VLAN of the last probe", unit="VLAN id", optional=True)

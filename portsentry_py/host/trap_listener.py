@@ -5,7 +5,6 @@ Each connection is accepted, gets the banner if there is one, and is closed. Not
 
 import logging
 import socket
-import time
 from collections.abc import Callable, Iterable
 
 from portsentry_py.host.sockets import peer_address
@@ -16,7 +15,8 @@ _MAX_AT_ONCE = 256
 _diagnostics = logging.getLogger(__name__)
 
 
-Accepted = Callable[[str, int, int], object]
+Accepted = Callable[[str, int, str, int], object]
+"""Called with the visitor's address and port, and the address and port that it reached."""
 
 
 class TrapListener:
@@ -40,19 +40,19 @@ class TrapListener:
         """Close the connections that came since the last call.
 
         Args:
-            accepted: called with the visitor's address, the port and the time in microseconds since 1970. The kernel
-                has seen the whole handshake, so the address is proven.
+            accepted: takes each visitor. The kernel has seen the whole handshake, so the address is proven.
         """
-        for port, listening in self._sockets.items():
+        for listening in self._sockets.values():
             for _ in range(_MAX_AT_ONCE):
                 try:
                     visitor, peer = listening.accept()
                 except OSError:  # nobody is there, or nobody any more
                     break
                 with visitor:
+                    if accepted is not None:
+                        trap = visitor.getsockname()
+                        accepted(peer_address(peer[0]), peer[1], peer_address(trap[0]), trap[1])
                     self._greet(visitor)
-                if accepted is not None:
-                    accepted(peer_address(peer[0]), port, time.time_ns() // 1000)
 
     def _greet(self, visitor: socket.socket) -> None:
         visitor.setblocking(False)

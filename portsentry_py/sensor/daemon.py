@@ -124,7 +124,7 @@ class Daemon:
     def _step(self) -> None:
         """Read once, and do what is due."""
         self._feed(self._captures.read(_READ_SECONDS))
-        self._traps.poll()
+        self._traps.poll(self._on_accepted)
         ended = self._captures.ended
         if ended is not None:
             self._restart(ended)
@@ -148,6 +148,9 @@ class Daemon:
                 self._restart("interfaces_changed")
         self._status.tick()
         self._checkpoint.step()
+
+    def _on_accepted(self, visitor: str, port: int, trap: str, trap_port: int) -> None:
+        self._publish(self._pipeline.accepted(visitor, port, trap, trap_port, self._clock.now_us()))
 
     def _tick(self) -> None:
         self._publish(self._pipeline.advance(self._clock.now_us() - _TICK_LAG_US))

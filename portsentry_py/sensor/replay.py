@@ -54,7 +54,9 @@ class Replay:
     def __init__(self, settings: Settings, home: Networks, tools: Tools, progress: Callable[[Path, int], None]) -> None:
         ours = (*settings.home, *home)
         open_traps = settings.traps.tcp if settings.traps.listen else frozenset()
-        self._pipeline = Pipeline(settings, HostState(home=ours, home_known=bool(ours), open_traps=open_traps))
+        self._pipeline = Pipeline(
+            settings, HostState(home=ours, home_known=bool(ours), open_traps=open_traps, peers_known=False)
+        )
         self._tools = tools
         self._progress = progress
         self.summary = Summary()

@@ -1,4 +1,4 @@
-"""What outlives a restart, as bytes and back: sources, open scans, served ports, servers that this host asks.
+"""What outlives a restart, as bytes and back: sources, open scans, served ports, the standing of addresses.
 
 The bytes are blocks, each behind its length, so that packets can be read between the making of two.
 """
@@ -6,27 +6,29 @@ The bytes are blocks, each behind its length, so that packets can be read betwee
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from ipaddress import ip_network
 from itertools import islice
 from typing import TypeVar
 
 from msgspec import DecodeError, msgpack
 
 from portsentry_py.core.decode import canonical_address
-from portsentry_py.core.detectors.base import MAX_JUDGED
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.flows import ServerKind
+from portsentry_py.core.host_state import network_of
 from portsentry_py.core.packet import Packet
+from portsentry_py.core.policy import Judgement
 from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import RepeatInterval, Scan
 from portsentry_py.core.served_ports import Learned
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, StackFingerprint
-from portsentry_py.state.snapshot import Block, SavedAttempt, SavedPort, SavedScan, SavedSource
+from portsentry_py.core.source_record import MAX_JUDGED, Attempt, Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.standing import Acquaintance
+from portsentry_py.state.snapshot import Block, SavedAcquaintance, SavedAttempt, SavedPort, SavedScan, SavedSource
 
 MAX_BYTES = 64 << 20
 """Six times what full tables of the default size come to."""
 _SOURCES_IN_BLOCK = 500
-_PORTS_IN_BLOCK = 10_000
+_ENTRIES_IN_BLOCK = 10_000
 _LENGTH_BYTES = 4
 _CONVERTED = {"unserved", "opened", "proofs", "scans"}
 _COPIED = tuple(name for name in SavedSource.__struct_fields__ if name not in _CONVERTED)
@@ -58,9 +60,10 @@ def encode(state: SavedState, settled_us: int) -> Iterator[bytes]:
 def _blocks(state: SavedState, settled_us: int) -> Iterator[Block]:
     scans: dict[int, list[Scan]] = defaultdict(list)
     for scan in state.scans:
-        scans[id(scan.last.record)].append(scan)
-    yield Block(servers=list(state.servers[::-1]))
-    for ports in _latest_first(state.learned, _PORTS_IN_BLOCK):
+        scans[id(scan.last.finding.record)].append(scan)
+    for known in _latest_first(state.standing, _ENTRIES_IN_BLOCK):
+        yield Block(standing=[SavedAcquaintance(*one) for one in known])
+    for ports in _latest_first(state.learned, _ENTRIES_IN_BLOCK):
         yield Block(learned=[SavedPort(*port) for port in ports])
     for endpoints, sources in _sources(state.known, scans, settled_us):
         yield Block(endpoints, known=sources)
@@ -94,7 +97,13 @@ class _Numbered(dict[Endpoint, int]):
 def _saved_source(record: SourceRecord, scans: Iterable[Scan], endpoints: _Numbered, settled_us: int) -> SavedSource:
     unserved = [
         SavedAttempt(
-            endpoints[endpoint], attempt.first_us, attempt.last_us, attempt.scan_type, attempt.settled, attempt.refused
+            endpoints[endpoint],
+            attempt.first_us,
+            attempt.last_us,
+            attempt.scan_type,
+            attempt.settled,
+            attempt.refused,
+            attempt.has_twin,
         )
         for endpoint, attempt in islice(reversed(record.unserved.items()), MAX_JUDGED)
         if attempt.settled or attempt.last_us < settled_us
@@ -109,7 +118,7 @@ def _saved_source(record: SourceRecord, scans: Iterable[Scan], endpoints: _Numbe
 
 
 def _saved_scan(scan: Scan, endpoints: _Numbered, kept: int) -> SavedScan:
-    last, probe = scan.last, scan.last_probe
+    last, probe = scan.last.finding, scan.last_probe
     # An attempt that is left out must not look like one that was withdrawn.
     holds = last.technique != "trap" and last.weight >= scan.first_weight
     return SavedScan(
@@ -117,7 +126,10 @@ def _saved_scan(scan: Scan, endpoints: _Numbered, kept: int) -> SavedScan:
         last.reason,
         last.scan_type,
         last.bannable,
-        scan.reported_bannable,
+        last.group,
+        scan.last.verdict,
+        scan.last.reason,
+        scan.reported_verdict,
         min(scan.first_weight, kept) if holds else scan.first_weight,
         scan.next_weight,
         scan.first_us,
@@ -164,6 +176,15 @@ class _Addresses(dict[str, str]):
         raise ValueError("an address is not canonical")
 
 
+def _source(text: str, addresses: _Addresses) -> str:
+    """The name of a source: an address, or a /64."""
+    if "/" not in text:
+        return addresses[text]
+    if ":" in text and network_of(addresses[text.partition("/")[0]]) == text:
+        return text
+    raise ValueError("a network is not canonical")
+
+
 class _Reader:
     """Collects the parts of all blocks."""
 
@@ -177,7 +198,7 @@ class _Reader:
         known: list[SourceRecord] = []
         newcomers: list[SourceRecord] = []
         learned: list[Learned] = []
-        servers: list[tuple[str, ServerKind]] = []
+        standing: list[Acquaintance] = []
         for block in _split(content):
             self._endpoints = [
                 Endpoint(self._addresses[target], proto, port) for target, proto, port in block.endpoints
@@ -187,16 +208,24 @@ class _Reader:
             learned += [
                 Learned(self._addresses[one.address], one.kind, one.port, one.answered_us) for one in block.learned
             ]
-            servers += [(self._addresses[address], kind) for address, kind in block.servers]
+            standing += map(self._acquaintance, block.standing)
         _expect_each_once((record.source, record.direction) for record in [*known, *newcomers])
-        _expect_each_once((id(scan.last.record), scan.last.technique == "trap") for scan in self._scans)
-        return SavedState(known[::-1], newcomers[::-1], self._scans[::-1], learned[::-1], servers[::-1])
+        _expect_each_once((id(scan.last.finding.record), scan.last.finding.series) for scan in self._scans)
+        return SavedState(known[::-1], newcomers[::-1], self._scans[::-1], learned[::-1], standing[::-1])
+
+    def _acquaintance(self, saved: SavedAcquaintance) -> Acquaintance:
+        stacks = tuple(StackFingerprint(*stack) for stack in saved.stacks)
+        return Acquaintance(self._addresses[saved.address], saved.days, saved.sessions_us, stacks)
 
     def _record(self, saved: SavedSource) -> SourceRecord:
         endpoint_at = self._endpoints.__getitem__
         copied = {name: getattr(saved, name) for name in _COPIED}
+        source, address = _source(saved.source, self._addresses), self._addresses[saved.address]
+        if source not in {address, network_of(address)}:
+            raise ValueError("an address is not of its source")
         copied |= {
-            "source": self._addresses[saved.source],
+            "source": source,
+            "address": address,
             "opened": tuple(map(endpoint_at, saved.opened)),
             "proofs": tuple(map(endpoint_at, saved.proofs)),
             "types": Counter(saved.types),
@@ -209,11 +238,13 @@ class _Reader:
         return record
 
     def _attempt(self, saved: SavedAttempt) -> tuple[Endpoint, Attempt]:
-        attempt = Attempt(saved.first_us, saved.last_us, saved.scan_type, saved.settled, saved.refused)
+        attempt = Attempt(saved.first_us, saved.last_us, saved.scan_type, saved.settled, saved.refused, saved.has_twin)
         return self._endpoints[saved.endpoint], attempt
 
     def _scan(self, saved: SavedScan, record: SourceRecord) -> Scan:
         target, proto, port = self._endpoints[saved.probed]
+        if saved.group and str(ip_network(saved.group)) != saved.group:
+            raise ValueError("a network is not canonical")
         probe = Sighting(
             kind=Kind.PROBE,
             time_us=saved.probed_us,
@@ -223,16 +254,20 @@ class _Reader:
             proto=proto,
             scan_type=saved.scan_type,
             direction=record.direction,
-            packet=Packet(saved.probed_us, record.source, target, 0),  # no line shows more of it
+            packet=Packet(saved.probed_us, record.address, target, 0),  # no line shows more of it
         )
         return Scan(
             first_us=saved.first_us,
-            last=Finding(saved.technique, probe, record, saved.scan_type, saved.bannable, saved.reason),
+            last=Judgement(
+                Finding(saved.technique, probe, record, saved.scan_type, saved.bannable, saved.reason, saved.group),
+                saved.verdict,
+                saved.rule,
+            ),
             last_probe=probe,
             first_weight=saved.first_weight,
             interval=RepeatInterval(saved.said_us, saved.wait_us, saved.wait_us),
             reported_types=set(saved.said_types),
-            reported_bannable=saved.said_bannable,
+            reported_verdict=saved.said_verdict,
             next_weight=saved.next_weight,
         )
 

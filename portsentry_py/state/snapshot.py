@@ -9,13 +9,12 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from portsentry_py.core.decode import MAX_TIME_US
-from portsentry_py.core.detectors.base import MAX_JUDGED
-from portsentry_py.core.flows import ServerKind
 from portsentry_py.core.served_ports import PortKind
-from portsentry_py.core.source_record import MAX_OPENED, MAX_STACKS
-from portsentry_py.events.model import Direction, Proto, Reason, ScanType, Technique, Tool
+from portsentry_py.core.source_record import MAX_JUDGED, MAX_OPENED, MAX_STACKS
+from portsentry_py.core.standing import GUEST_SESSIONS, MAX_DAYS
+from portsentry_py.events.model import Direction, Proto, Reason, ScanType, Technique, Tool, Verdict
 
-VERSION = 2
+VERSION = 3
 """Another shape needs another version."""
 
 Number = Annotated[int, Meta(ge=0, le=MAX_TIME_US)]
@@ -23,6 +22,8 @@ Number = Annotated[int, Meta(ge=0, le=MAX_TIME_US)]
 Byte = Annotated[int, Meta(ge=0, le=255)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Address = Annotated[str, Meta(max_length=45)]
+Source = Annotated[str, Meta(max_length=49)]
+"""An address, or an IPv6 network."""
 Index = Annotated[int, Meta(ge=0)]
 """The place of an endpoint in its block: many sources probe the same ones."""
 Stack = tuple[Byte, Byte]
@@ -41,16 +42,20 @@ class SavedAttempt(_Row):
     scan_type: ScanType
     settled: bool
     refused: bool
+    has_twin: bool
 
 
 class SavedScan(_Row):
-    """A scan that has not ended, without its source."""
+    """A scan that has not ended, without its source; `reason` is the finding's, `rule` the verdict's."""
 
     technique: Technique
     reason: Reason
     scan_type: ScanType
     bannable: bool
-    said_bannable: bool
+    group: Source
+    verdict: Verdict
+    rule: Reason
+    said_verdict: Verdict | None
     first_weight: Number
     next_weight: Number
     first_us: Number
@@ -64,10 +69,11 @@ class SavedScan(_Row):
 class SavedSource(_Row):
     """A source with its attempts, the latest first, and its open scans. The other names are the record's."""
 
-    source: Address
+    source: Source
     direction: Direction
     first_us: Number
     last_us: Number
+    address: Address
     unserved: Annotated[list[SavedAttempt], Meta(max_length=MAX_JUDGED)]
     opened: Annotated[list[Index], Meta(max_length=MAX_OPENED)]
     proofs: Annotated[list[Index], Meta(max_length=MAX_STACKS)]
@@ -77,12 +83,8 @@ class SavedSource(_Row):
     proven_stacks: Annotated[tuple[Stack, ...], Meta(max_length=MAX_STACKS)]
     attempts: Number
     probes: Number
-    sessions: Number
-    last_check_us: Number
     trap_touches: Number
     trap_answered: bool
-    has_twin: bool
-    tunnelled: bool
     scans: Annotated[list[SavedScan], Meta(max_length=2)]
 
 
@@ -95,6 +97,15 @@ class SavedPort(_Row):
     answered_us: Number
 
 
+class SavedAcquaintance(_Row):
+    """An address that had sessions; the names are those of `Acquaintance`."""
+
+    address: Address
+    days: Annotated[tuple[Number, ...], Meta(max_length=MAX_DAYS)]
+    sessions_us: Annotated[tuple[Number, ...], Meta(min_length=1, max_length=GUEST_SESSIONS)]
+    stacks: Annotated[tuple[Stack, ...], Meta(max_length=MAX_STACKS)]
+
+
 class Block(_Row):
     """A part of the state, small enough to be made between two packets."""
 
@@ -102,4 +113,4 @@ class Block(_Row):
     known: list[SavedSource] = []
     newcomers: list[SavedSource] = []
     learned: list[SavedPort] = []
-    servers: list[tuple[Address, ServerKind]] = []
+    standing: list[SavedAcquaintance] = []

@@ -248,7 +248,7 @@ def one_line(line: bytes) -> dict[str, Any]:
         assert canonical_address(record[name]) == record[name]
     if "src_net" in record:
         network = ip_network(record["src_net"])
-        assert network.prefixlen == (24 if network.version == 4 else 64)
+        assert network.prefixlen in ({24} if network.version == 4 else {64, 128})
     assert NAME.fullmatch(record.get("in_iface", "none"))
     assert 1 <= record.get("vlan", 1) <= 4095
     return record

@@ -1,20 +1,31 @@
 """The bound of every table of the pipeline."""
 
 from portsentry_py.config.settings import Limits
+from portsentry_py.core import bans, expectation, rate_limit, standing
 from portsentry_py.core.pipeline import Pipeline
 
 
 def held_within(engine: Pipeline, limits: Limits) -> None:
-    ledger, flows, scans = engine._sources, engine._flows, engine._scans
-    assert ledger.attempts <= limits.max_attempts
-    assert len(ledger) <= 2 * limits.max_sources
-    records = [record for table in (ledger._known, ledger._newcomers) for _, record in table.items()]
-    assert ledger.attempts == sum(len(record.unserved) for record in records)
+    sources, flows, expected, scans = engine._sources, engine._flows, engine._flows.expected, engine._scans
+    budget, networks = scans._budget, engine._standing._networks
+    assert sources.attempts <= limits.max_attempts
+    assert len(sources) <= 2 * limits.max_sources
+    records = [record for table in (sources._known, sources._newcomers) for _, record in table.items()]
+    assert sources.attempts == sum(len(record.unserved) for record in records)
     assert not any(record.evicted for record in records)
-    for flow_table in (flows._inbound, flows._outbound):
-        assert len(flow_table) <= limits.max_flows
-    assert len(flows._pending) <= limits.max_flows
-    assert len(flows._handshakes) <= limits.max_flows
-    assert len(flows._strays) <= limits.max_flows
-    assert max(len(scans._fast), len(scans._slow)) <= limits.max_sources
-    assert len(engine._connection_limit._sources) <= limits.max_sources
+    for per_flow in (flows._inbound, flows._outbound, flows._strays, expected._queried, expected._late_ports):
+        assert len(per_flow) <= limits.max_flows
+    assert max(len(flows._pending), len(flows._open)) <= limits.max_flows
+    for per_source in (scans._fast, scans._slow, scans._banned, engine._connection_limit._sources):
+        assert len(per_source) <= limits.max_sources
+    assert len(expected._servers) <= expectation._MAX_SERVERS
+    assert len(expected._contacts) <= expectation._MAX_CONTACTS
+    assert len(expected._refused) <= expectation._MAX_REFUSED
+    assert all(len(ports) <= expectation._MAX_LATE_PORTS for _, ports in expected._late_ports.items())
+    assert all(len(refused.probes) <= expectation._SCAN_PORTS for _, refused in expected._refused.items())
+    assert len(networks) <= standing._MAX_NETWORKS
+    assert all(len(members) <= standing._MAX_NEIGHBOURS for _, members in networks.items())
+    assert len(budget._senders) <= bans._MAX_STACKS
+    assert all(len(seen) <= bans._ONE_SENDER_NETWORKS for _, seen in budget._senders.items())
+    for buckets in (budget._networks, budget._verified, scans._verified_lines):
+        assert len(buckets._buckets) <= rate_limit._MAX_NETWORKS

@@ -20,11 +20,10 @@ def sighting(
     direction: Direction = "inbound",
     ttl: int = 64,
     seq: int = 0,
-    tunnelled: bool = False,
     home_known: bool = True,
 ) -> Sighting:
     """A sighting of a raw SYN; no sequence number, so that equal probes are no twins."""
-    packet = syn(source, port)[0].packet._replace(ttl=ttl, seq=seq, tunnelled=tunnelled)
+    packet = syn(source, port)[0].packet._replace(ttl=ttl, seq=seq)
     return Sighting(
         kind=kind,
         time_us=START_US + round(at * SECOND_US),

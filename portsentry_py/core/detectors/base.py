@@ -8,14 +8,12 @@ from typing import Protocol
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.group_table import GroupLimits
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import ANY_TIME_US, Attempt, Endpoint, SourceRecord, prevailing
+from portsentry_py.core.source_record import ANY_TIME_US, MAX_JUDGED, Attempt, Endpoint, SourceRecord, prevailing
 from portsentry_py.core.swept_ports import is_swept_port
 from portsentry_py.events.model import Direction, Proto, ScanType
 
 PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 SETTLED = frozenset({Kind.REFUSED, Kind.SILENT})
-# However long a record is, its latest attempts decide.
-MAX_JUDGED = 128
 
 Attempts = list[tuple[Endpoint, Attempt]]
 TrapPorts = Mapping[Proto, frozenset[int]]

@@ -6,7 +6,7 @@ from portsentry_py.config.settings import Distributed
 from portsentry_py.core.detectors.base import Detector
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.group_table import GroupLimits, GroupTable
-from portsentry_py.core.host_state import network_of
+from portsentry_py.core.host_state import groups_of
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 
@@ -15,7 +15,7 @@ _TOOL_SHARE = 10
 
 
 class DistributedDetector(Detector):
-    """Counts distinct ports of one target over all sources of a /24 or /64, or of one tool's fingerprint.
+    """Counts distinct ports of one target over all sources of a network (/24; of IPv6 /56 or /48), or of one tool.
 
     No source may have more than half of them: that one would be a scanner by itself. A source that sent a
     lone packet is watched, because that much can be forged in anybody's name; so is a source that shares
@@ -37,9 +37,17 @@ class DistributedDetector(Detector):
         """See Detector."""
         if sighting.proto not in {"tcp", "udp"}:
             return None
-        if self._is_shared(network_of(sighting.source), sighting):
-            bannable = len(record.unserved) > 1
-            return Finding("distributed", sighting, record, record.scan_type, bannable, "network_together")
+        for network in groups_of(sighting.source):
+            if self._is_shared(network, sighting):
+                return Finding(
+                    "distributed",
+                    sighting,
+                    record,
+                    record.scan_type,
+                    bannable=len(record.unserved) > 1,
+                    reason="network_together",
+                    group=network,
+                )
         if record.tool is not None and self._is_shared(record.tool, sighting):
             return Finding("distributed", sighting, record, record.scan_type, False, "tool_together")
         return None

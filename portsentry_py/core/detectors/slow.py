@@ -34,7 +34,9 @@ class SlowDetector(Detector):
         attempts = attempts_on_hosts(sighting, record)
         hosts = {endpoint.target for endpoint, _ in attempts}
         evidence = len(hosts) * _HOST_FAILS + (len(attempts) - len(hosts)) * _PORT_FAILS
-        if evidence < self._threshold or evidence + _successes(record) < self._threshold:
+        # The walk of the paper starts again at its lower bound: no number of successes buys more than that.
+        in_favour = max(_successes(record), -self._threshold)
+        if evidence + in_favour < self._threshold:
             return None
         return Finding("slow", sighting, record, type_of(attempts), True, "likelihood")
 

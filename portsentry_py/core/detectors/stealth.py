@@ -1,11 +1,11 @@
 """Stealth: first packets with flags that no stack sends (FIN, NULL, Xmas and other oddities)."""
 
 from portsentry_py.config.settings import Stealth
-from portsentry_py.core.detectors.base import MAX_JUDGED, Detector, type_of
+from portsentry_py.core.detectors.base import Detector, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_record import MAX_JUDGED, SourceRecord
 
 
 class StealthDetector(Detector):

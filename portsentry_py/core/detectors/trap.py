@@ -1,10 +1,12 @@
 """Trap: a port that nobody has a reason to touch was touched (portsentry, portanoia)."""
 
-from portsentry_py.config.settings import Traps
+from portsentry_py.config.settings import PortScan, Traps
 from portsentry_py.core.detectors.base import SETTLED, Detector
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
+
+_SCAN_PORTS = PortScan().min_ports
 
 
 class TrapDetector(Detector):
@@ -26,5 +28,8 @@ class TrapDetector(Detector):
         """See Detector."""
         if not record.trap_touches or sighting.port not in self.trap_ports.get(sighting.proto, ()):
             return None
-        bannable = record.trap_touches >= self._ban_at or record.verified
+        # Datagrams can be forged two by two: without proof, they ban only in the number of a port scan.
+        ban_at = _SCAN_PORTS if sighting.proto == "udp" and self._ban_at > 1 else self._ban_at
+        weight = len(record.unserved) if ban_at == _SCAN_PORTS else record.trap_touches
+        bannable = weight >= ban_at or record.verified
         return Finding("trap", sighting, record, sighting.scan_type, bannable, "decoy_port")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, product
 from operator import attrgetter
 from types import ModuleType
 from typing import Any
@@ -13,23 +13,28 @@ from typing import Any
 from portsentry_py.config.settings import Detectors, Distributed, Limits, Lines, PortScan, Served, Settings, Slow
 from portsentry_py.core import (
     admission,
+    bans,
     columns,
     decode,
+    expectation,
     fast_path,
     fingerprints,
     flows,
     host_state,
+    rate_limit,
     served_ports,
     source_record,
     source_table,
+    standing,
 )
 from portsentry_py.core.columns import SharedCells
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.core.source_record import Endpoint, SourceRecord
+from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.events import model
 from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
+from tests.support.build import cells
 
 NAMED = Served(tcp=frozenset(SERVED))
 # Nobody is a scanner, no line is written, no group is made.
@@ -39,6 +44,10 @@ _LONE = Distributed(min_sources=256)
 _GROUP_PORTS = 2 * Distributed().min_ports
 _UNBOUND = 1 << 40
 _PART = 8
+_DAY_US = 86_400 * SECOND_US
+# Sources that are so far apart are of unrelated networks.
+_WIDE = 0xF000
+REFUSED = range(expectation._MAX_LATE_PORTS + expectation._SCAN_PORTS)
 
 Held = Callable[[Pipeline], int]
 Bound = Callable[[Limits], int]
@@ -49,12 +58,14 @@ _SIZES = {
     for module, name in (
         (source_table, "_MAX_TWINS"),
         (served_ports, "_MAX_LEARNED"),
-        (flows, "_MAX_SERVERS"),
         (flows, "_MAX_LATEST"),
+        (expectation, "_MAX_SERVERS"),
+        (expectation, "_MAX_CONTACTS"),
+        (expectation, "_MAX_REFUSED"),
     )
 }
 """Bounds that no setting changes."""
-_OURS = Pipeline(Settings(), HostState())._is_home.cache_info().maxsize or 0
+_BUCKETS = tuple(f"_scans.{name}._buckets" for name in ("_budget._networks", "_budget._verified", "_verified_lines"))
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def _engine(sender: Sender, settings: Settings = _QUIET, *, but: str = "", **lim
     _keep_small(but)
     small = {"max_sources": 1, "max_flows": 1, "max_held": 2}
     unbound = {"max_attempts": _UNBOUND, "new_sources_per_second": _UNBOUND}
-    own = HostState(own=frozenset(map(sender.target, range(HOSTS))))
+    own = HostState(own=frozenset(map(sender.target, range(HOSTS))), peers_known=False)
     return Pipeline(replace(settings, limits=Limits(**{**small, **unbound, **limits})), own)
 
 
@@ -212,6 +223,73 @@ def _servers(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, but="_MAX_SERVERS"), _SIZES["_MAX_SERVERS"], sender.question)
 
 
+def _contacts(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    return _again(_engine(sender, but="_MAX_CONTACTS"), _SIZES["_MAX_CONTACTS"], sender.ask)
+
+
+def _late(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
+    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.late)
+
+
+def _refused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender, but="_MAX_REFUSED")
+    return _again(engine, _SIZES["_MAX_REFUSED"], lambda nth: sender.late(nth, REFUSED))
+
+
+def _standing(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender)
+    for networks in (1, standing._MAX_NETWORKS // _PART):
+        yield visit(engine, sender, networks)
+
+
+def visit(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
+    """Let neighbours in each network have sessions on different days, with a stack each day."""
+    for day in range(standing.MAX_DAYS):
+        for nth, neighbour in product(range(networks), range(standing._MAX_NEIGHBOURS)):
+            address, now_us = f"{sender.source(nth)[:-1]}{neighbour}", sender.clock[0] + day * _DAY_US + nth
+            engine._standing.note_session(address, StackFingerprint(day, 20), now_us)
+    return engine
+
+
+def _senders(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender)
+    for stacks in (1, bans._MAX_STACKS):
+        yield suspect(engine, sender, stacks)
+
+
+def suspect(engine: Pipeline, sender: Sender, stacks: int) -> Pipeline:
+    """Let as many networks as are kept share each stack."""
+    budget, now_us = engine._scans._budget, sender.clock[0]
+    for nth, network in product(range(stacks), range(bans._ONE_SENDER_NETWORKS)):
+        record = SourceRecord("", "inbound", now_us, now_us, sender.source((nth << 5 | network) * _WIDE))
+        record.stacks[StackFingerprint(nth % 256, nth // 256)] = 1
+        budget._is_one_sender(record, now_us + network)
+    return engine
+
+
+def _budgets(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender)
+    for networks in (1, rate_limit._MAX_NETWORKS * 3 // 2):
+        yield spend(engine, sender, networks)
+
+
+def spend(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
+    """Give each network its budgets of bans and lines."""
+    scans = engine._scans
+    for nth in range(networks):
+        for buckets in (scans._budget._networks, scans._budget._verified, scans._verified_lines):
+            buckets.of(sender.source(nth * _WIDE)).take(sender.clock[0])
+    return engine
+
+
+def _banned(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender, max_sources=limits.max_sources)
+    for sources in (1, limits.max_sources * 3 // 2):
+        for nth in range(sources):
+            engine._scans._note_verdict(f"{sender.source(nth)[:19]}::/64", bans=True)
+        yield engine
+
+
 def _latest(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     def datagram(nth: int) -> Iterator[str]:
         yield sender.datagram(sender.source(nth), sender.target())
@@ -235,7 +313,8 @@ def hold(engine: Pipeline, sender: Sender, limits: Limits) -> Pipeline:
     while len(waiting._older) + len(waiting._newer) < 2 * (limits.max_held // 2) - 1:
         feed(engine, [sender.probe(sender.source(nth), 0, after_us=0)])
         nth += 1
-    addresses = (*waiting._older, *waiting._newer)
+    kept = (*waiting._older.values(), *waiting._newer.values())
+    addresses = [cells(one.partition("\n")[0])["src"] for one in kept]
     for _ in range(admission._MAX_KEPT // 100):
         feed(engine, (sender.answer(one, 0, after_us=0) for one in addresses))
     return engine
@@ -255,7 +334,7 @@ def _counted(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 def _tell(engine: Pipeline, sender: Sender, some: int) -> Pipeline:
     for nth in range(some):
-        engine._suppressed.suppress(sender.source(nth), sender.clock[0] + 60 * SECOND_US)
+        engine._suppressed.suppress(engine._flows.source_of(sender.source(nth)), sender.clock[0] + 60 * SECOND_US)
     return engine
 
 
@@ -311,7 +390,7 @@ def _further(engine: Pipeline) -> int:
 def _forgotten_of(engine: Pipeline) -> int:
     scans = chain(engine._scans._fast.items(), engine._scans._slow.items())
     twins = (record for _, record in engine._sources._twins.items())
-    held = {id(one): one for one in chain(twins, (scan.last.record for _, scan in scans))}
+    held = {id(one): one for one in chain(twins, (scan.last.finding.record for _, scan in scans))}
     return sum(record.evicted for record in held.values())
 
 
@@ -337,18 +416,24 @@ def _per_flow(name: str, path: str, fill: Fill) -> Table:
     return Table(name, "`max_flows`", lambda limits: limits.max_flows, _length(path), fill, (path,))
 
 
+def _of_parts(
+    name: str, size: int, parts: int, path: str, fill: Fill, *inside: str, share: int = 1, held_in: str = ""
+) -> Table:
+    """A table whose bound cannot be set, of entries with so many parts; a share of it is filled."""
+
+    def held(engine: Pipeline) -> int:
+        entries = (entry for _, entry in attrgetter(path)(engine).items())
+        return sum(len(getattr(entry, held_in) if held_in else entry) for entry in entries)
+
+    filled = size * parts // share
+    bounded_by = f"{parts} x {size:,}"
+    return Table(name, bounded_by, lambda _: size * parts, held, fill, (path,), inside, lambda _: filled, version=6)
+
+
 def _fixed(name: str, bound: str, path: str, fill: Fill, *beside: str, version: int = 4) -> Table:
     """A table whose bound cannot be set."""
     size = _SIZES[bound]
     return Table(name, f"{size:,}", lambda _: size, _length(path), fill, (path, *beside), version=version)
-
-
-def _ours(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender)
-    for numbers in (range(1), range(3 * _OURS // 2)):
-        for nth in numbers:
-            engine._is_home(sender.target(nth))
-        yield engine
 
 
 def _addresses(sender: Sender, nth: int) -> tuple[Any, ...]:
@@ -365,7 +450,11 @@ def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
 
 
 def _cached(
-    name: str, module: ModuleType, function: str, arguments: Callable[[Sender, int], tuple[Any, ...]] = _addresses
+    name: str,
+    module: ModuleType,
+    function: str,
+    arguments: Callable[[Sender, int], tuple[Any, ...]] = _addresses,
+    beside: tuple[str, ...] = (),
 ) -> Table:
     cached = getattr(module, function)
     size: int = cached.cache_info().maxsize
@@ -380,7 +469,28 @@ def _cached(
     def held(_engine: Pipeline) -> int:
         return int(cached.cache_info().currsize)
 
-    inside = (f"{module.__name__}.{function}",)
+    inside = (f"{module.__name__}.{function}", *beside)
+    return Table(f"cache: {name}", f"{size:,}", lambda _: size, held, fill, inside=inside, version=6)
+
+
+def _caches(name: str, argument: Callable[[Sender, int], str], *paths: str, inside: tuple[str, ...]) -> Table:
+    """Caches of an engine, all filled by the first."""
+
+    def infos(engine: Pipeline) -> list[Any]:
+        return [attrgetter(path)(engine).cache_info() for path in paths]
+
+    size = sum(info.maxsize for info in infos(Pipeline(Settings(), HostState())))
+
+    def fill(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+        engine = _engine(sender)
+        for numbers in (range(1), range(3 * size // 2)):
+            for nth in numbers:
+                attrgetter(paths[0])(engine)(argument(sender, nth))
+            yield engine
+
+    def held(engine: Pipeline) -> int:
+        return sum(info.currsize for info in infos(engine))
+
     return Table(f"cache: {name}", f"{size:,}", lambda _: size, held, fill, inside=inside, version=6)
 
 
@@ -423,6 +533,7 @@ TABLES = (
     _fixed("twins: probes that others could send too", "_MAX_TWINS", "_sources._twins", _twins),
     _per_source("scans", "_scans._fast", _fast, "Scan.reported_types"),
     _per_source("slow scans", "_scans._slow", _slow),
+    _per_source("banned sources", "_scans._banned", _banned),
     Table(
         "ports that a network or a tool asked for",
         f"{_GROUP_PORTS} x `max_sources`",
@@ -436,12 +547,47 @@ TABLES = (
     _per_source("sources with connection lines", "_connection_limit._sources", _buckets),
     _per_flow("flows to us", "_flows._inbound", _inbound),
     _per_flow("flows from us", "_flows._outbound", _outbound),
-    _per_flow("addresses that we asked", "_flows._queried", _asked),
+    _per_flow("addresses that we asked", "_flows.expected._queried", _asked),
+    _per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late_ports", _late),
     _per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
-    _per_flow("other flows whose handshake is awaited", "_flows._handshakes", _handshakes),
+    _per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
     _per_flow("segments of no flow", "_flows._strays", _strays),
     _fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
-    _fixed("servers that answered us", "_MAX_SERVERS", "_flows._servers", _servers, version=6),
+    _fixed("servers that answered us", "_MAX_SERVERS", "_flows.expected._servers", _servers, version=6),
+    _fixed("peers of connections", "_MAX_CONTACTS", "_flows.expected._contacts", _contacts, version=6),
+    _of_parts(
+        "reply-looking probes that we refused",
+        _SIZES["_MAX_REFUSED"],
+        expectation._SCAN_PORTS,
+        "_flows.expected._refused",
+        _refused,
+        "_Refused.probes",
+        held_in="probes",
+    ),
+    _of_parts(
+        "addresses that had sessions",
+        standing._MAX_NETWORKS,
+        standing._MAX_NEIGHBOURS,
+        "_standing._networks",
+        _standing,
+        share=_PART,
+    ),
+    _of_parts(
+        "networks of a stack and distance",
+        bans._MAX_STACKS,
+        bans._ONE_SENDER_NETWORKS,
+        "_scans._budget._senders",
+        _senders,
+    ),
+    Table(
+        "networks with a budget of bans and lines",
+        f"{len(_BUCKETS)} x {rate_limit._MAX_NETWORKS:,}",
+        lambda _: len(_BUCKETS) * rate_limit._MAX_NETWORKS,
+        _length(*_BUCKETS),
+        _budgets,
+        _BUCKETS,
+        version=6,
+    ),
     _fixed("ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"),
     Table(
         "sources that wait, and our answers to them",
@@ -472,19 +618,30 @@ TABLES = (
     ),
     _cached("addresses as objects", host_state, "parsed"),
     _cached("networks of addresses", host_state, "network_of"),
+    _cached("networks of one owner or provider", host_state, "wide_network_of", beside=("NetworkBuckets._network_of",)),
+    _cached(
+        "networks that may scan together",
+        host_state,
+        "groups_of",
+        lambda sender, nth: (f"{_addresses(sender, nth)[0][:19]}::/64",),
+    ),
     _cached("addresses that can be one host's", host_state, "is_unicast"),
     _cached("canonical IPv6 addresses", decode, "_canonical_ipv6"),
     _cached("addresses that packets go to", decode, "_canonical_target"),
     _cached("ports that somebody serves", source_record, "_shared", lambda sender, nth: (_pair(sender, nth),)),
     _cached("addresses as numbers", fingerprints, "_address"),
-    Table(
-        "cache: which addresses are ours",
-        f"{_OURS:,}",
-        lambda _: _OURS,
-        lambda engine: engine._is_home.cache_info().currsize,
-        _ours,
+    _caches(
+        "which addresses are ours",
+        lambda sender, nth: sender.target(nth),
+        "_is_home",
         inside=("Pipeline._is_home", "Admission._is_home"),
-        version=6,
+    ),
+    _caches(
+        "sources of addresses",
+        lambda sender, nth: sender.source(nth),
+        "_source_of",
+        "_flows._source_of",
+        inside=tuple(f"{name}._source_of" for name in ("Pipeline", "Admission", "SuppressedSources", "FlowTable")),
     ),
     _cached("tools", fingerprints, "_by_headers", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
     _cached("seconds as text", model, "_second", lambda _, nth: (nth,)),

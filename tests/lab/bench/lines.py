@@ -60,7 +60,8 @@ class Sender:
         if self._version == 4:
             a, b, c, d = ((number + network * _DIGITS) // _DIGITS**power for power in (3, 2, 1, 0))
             return f"{101 + a}.{100 + b % _DIGITS}.{100 + c % _DIGITS}.{100 + d % _DIGITS}"
-        return f"2a01:1111:{_groups(network)}:1111:1111:{_groups(number)}"
+        wide, near = divmod(number, _GROUPS)
+        return f"{0x2A01 + wide:x}:{_groups(network)}:{0x1000 + near:x}:1111:1111:1111:1111"
 
     def target(self, number: int = 0) -> str:
         if self._version == 4:
@@ -174,14 +175,14 @@ class Sender:
     def ask(self, nth: int, after_us: int = 1) -> Iterator[str]:
         """Ask others, from here, and be answered."""
         ours, theirs, ports = self.target(), self.source(nth), (_ANY, 443)
-        yield self.segment(ours, theirs, ports, SYN, after_us=after_us)
+        yield self.segment(ours, theirs, ports, SYN, seq=_BIG - 1, after_us=after_us)
         yield self.segment(theirs, ours, ports[::-1], SYN | ACK, seq=_BIG, after_us=0)
 
     def ask_again(self, nth: int) -> Iterator[str]:
         """Ask the same again, from another port of another address."""
         host, port = divmod(nth, PORTS)
         ours, theirs, ports = self.target(host), self.source(0), (_FIRST + port, 443)
-        yield self.segment(ours, theirs, ports, SYN, after_us=LATE_US)
+        yield self.segment(ours, theirs, ports, SYN, seq=_BIG - 1, after_us=LATE_US)
         yield self.segment(theirs, ours, ports[::-1], SYN | ACK, seq=_BIG, after_us=0)
 
     def question(self, nth: int) -> Iterator[str]:
@@ -193,6 +194,12 @@ class Sender:
     def stray(self, nth: int) -> Iterator[str]:
         """Close what was never opened."""
         yield self.segment(self.source(nth), self.target(), (_ANY, 7), FIN | ACK, seq=_BIG)
+
+    def late(self, nth: int, whats: range = range(3)) -> Iterator[str]:
+        """Be reset, as if a connection from here were gone: from these ports to as many of ours."""
+        for what in whats:
+            ports = (_ANY + what, _FIRST + what)
+            yield self.segment(self.target(), self.source(nth), ports, RST, options=b"", ack=0)
 
     def discovered(self, nth: int) -> Iterator[str]:
         """Answer from a port of a host that nobody asks."""

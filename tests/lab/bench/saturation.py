@@ -5,11 +5,23 @@ from ipaddress import ip_network
 from itertools import chain
 
 from portsentry_py.config.settings import Limits, Lines, Settings
-from portsentry_py.core import decode, fast_path, fingerprints, flows, host_state, served_ports, source_table
+from portsentry_py.core import (
+    bans,
+    decode,
+    expectation,
+    fast_path,
+    fingerprints,
+    flows,
+    host_state,
+    rate_limit,
+    served_ports,
+    source_table,
+    standing,
+)
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench.fillings import NAMED, each, feed, hold
+from tests.lab.bench.fillings import NAMED, REFUSED, each, feed, hold, spend, suspect, visit
 from tests.lab.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
@@ -49,12 +61,15 @@ class FullTables:
         """
         settings = Settings(served=NAMED, limits=self._limits, lines=Lines(scans_per_second=10_000))
         own = frozenset(one.target(nth) for one in (self._four, self._six) for nth in range(HOSTS))
-        engine = Pipeline(settings, HostState(own=own, home=_HOME))
+        engine = Pipeline(settings, HostState(own=own, home=_HOME, peers_known=False))
         feed(engine, self._caches(), self._fixed(), self._twins(), self._slow(), self._groups())
         scanners = self._new(self._limits.max_sources)
         feed(engine, self._fast(scanners), self._known(), self._newcomers(), self._further())
         self._pass(31)
         feed(engine, self._told(scanners), self._flows())
+        visit(engine, self._six, standing._MAX_NETWORKS // self._share)
+        suspect(engine, self._six, bans._MAX_STACKS // self._share)
+        spend(engine, self._six, rate_limit._MAX_NETWORKS // self._share)
         return hold(engine, self._six, self._limits)
 
     def _new(self, count: int) -> range:
@@ -82,10 +97,12 @@ class FullTables:
         four, six, ours = self._four, self._six, self._six.target()
         strangers = self._new(self._limits.max_flows)
         yield from each(range(served_ports._MAX_LEARNED // self._share), four.discovered)
-        yield from each(range(flows._MAX_SERVERS), six.question)
+        yield from each(range(expectation._MAX_SERVERS), six.question)
         yield from (six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(flows._MAX_LATEST))
         yield from each(strangers, four.stray)
         yield from each(strangers, four.ask)
+        yield from each(strangers, four.late)
+        yield from each(range(expectation._MAX_REFUSED // self._share), lambda nth: six.late(nth, REFUSED))
 
     def _twins(self) -> Iterator[str]:
         """Fewer sources than there is room for would take long enough: each has several."""

@@ -15,7 +15,19 @@ from tests.scenarios.conversations import (
     syn_scan_of,
 )
 from tests.scenarios.scenario import Named, scenario
-from tests.support.build import FRIEND, HOST, MSS_OPTION, SCANNER, Sent, in_time, in_tunnel, tcp, udp, udp_reply
+from tests.support.build import (
+    FRIEND,
+    HOST,
+    MSS_OPTION,
+    SCANNER,
+    Sent,
+    icmp_unreachable,
+    in_time,
+    in_tunnel,
+    tcp,
+    udp,
+    udp_reply,
+)
 
 
 @scenario(Named(FRIEND, "watch", "port_scan", "syn", "friend"))
@@ -38,19 +50,23 @@ def forged_scan_of_the_gateway() -> list[Sent]:
 
 
 @scenario(
-    Named(RESOLVER, "ignore", "port_scan", "syn", "resolver"),
-    Named(TIME_SERVER, "ignore", "port_scan", "syn", "ntp_server"),
+    Named(RESOLVER, "watch", "port_scan", "udp", "queried_server"),
+    Named(TIME_SERVER, "watch", "port_scan", "udp", "queried_server"),
 )
 def forged_scan_of_a_resolver() -> list[Sent]:
-    """We ask a resolver and a time server, they answer; then SYN scans come in their names.
+    """We ask a resolver and a time server, they answer; then UDP scans come in their names.
 
-    Both scans are reported with the verdict `ignore`, with the reasons `resolver` and `ntp_server`.
+    Both scans are reported with the verdict `watch` and the reason `queried_server`: datagrams can be late answers.
     """
     names = udp(HOST, *[53] * 4, dst=RESOLVER, src_port=41_000, every=0.3)
     times = udp(HOST, *[123] * 2, dst=TIME_SERVER, src_port=123, every=0.3)
     asked = flatten([question, udp_reply(question)] for question in (*names, *times))
-    scans = syn_scan_of(RESOLVER, range(20, 50), at=5), syn_scan_of(TIME_SERVER, range(20, 50), at=6)
-    return in_time(asked, *scans)
+    probes = (
+        probe
+        for server, at in ((RESOLVER, 5), (TIME_SERVER, 6))
+        for probe in udp(server, *range(7020, 7050), src_port=40_000, at=at)
+    )
+    return in_time(asked, flatten([probe, icmp_unreachable(probe)] for probe in probes))
 
 
 @scenario(*(Named(source, "watch", "port_scan", "syn", "decoy_source") for source in SIX[:5]))
@@ -68,11 +84,11 @@ def decoys() -> list[Sent]:
     return in_time(packets)
 
 
-@scenario(Named(SCANNER, "watch", "port_scan", "syn", "tunnelled"))
+@scenario(Named(SCANNER, "ban", "port_scan", "unseen", "ports_in_window"))
 def tunnelled_scan() -> list[Sent]:
-    """A SYN scan arrives inside IP-in-IP packets, whose inner source can be anybody.
+    """A SYN scan arrives inside IP-in-IP packets, and this host opens them and refuses.
 
-    The inner source is watched with the reason `tunnelled`; nobody is banned, and the outer one is not named.
+    What is inside a tunnel counts for nothing; the refusals of this host do. The outer source probed protocol 4.
     """
     return [
         in_tunnel(packet, peer(9)) if packet.src == SCANNER else packet

@@ -23,7 +23,6 @@ from tests.support.build import (
     Sent,
     icmp_unreachable,
     in_time,
-    rst,
     rst_ack,
     syn_ack,
     tcp,
@@ -105,7 +104,7 @@ def ftp_active() -> list[Sent]:
 
 @scenario()
 def happy_eyeballs() -> list[Sent]:
-    """Twelve browsers try IPv6, which refuses, and then IPv4; others race both and drop the slower one.
+    """Twelve browsers try IPv6, which mostly refuses, and then IPv4; others race both and drop the slower one.
 
     Nobody is named: each asks for one or two ports, and gets them in the end.
     """
@@ -196,7 +195,10 @@ def midstream_start() -> list[Sent]:
         elif ends % 4 == 1:
             packets += [last, bare_reset(last)]
         elif ends % 4 == 2:
-            packets += [last, rst(last)]
+            packets += [
+                last,
+                tcp(HOST, last.src, last.dest_port, last.src_port, RST | ACK, at=nth * 0.1 + 0.001, seq=nth),
+            ]
         else:
             answer = tcp(HOST, last.src, last.dest_port, last.src_port, FIN | ACK, at=nth * 0.1 + 0.001)
             packets += [last, answer]

@@ -28,9 +28,9 @@ def trap_touch() -> list[Sent]:
     config="traps:\n  listen: true\n",
 )
 def trap_listen() -> list[Sent]:
-    """A decoy port is open: one visitor completes the handshake and reads, another SYN is forged.
+    """A decoy port is open: one visitor completes the handshake, another SYN is forged.
 
     Who completed it is banned, verified; the friend in whose name the other SYN came is only watched.
     """
     forged = call(FRIEND, 15, at=2, options=MSS_OPTION, ttl=44)
-    return in_time(served(call(SCANNER, 11, at=0), read=20), half_open(forged), served(call(OFFICE, 443, at=3)))
+    return in_time(served(call(SCANNER, 11, at=0), read=0), half_open(forged), served(call(OFFICE, 443, at=3)))

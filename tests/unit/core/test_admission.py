@@ -20,6 +20,7 @@ from tests.support.build import (
     HOST,
     HOST6,
     SCANNER,
+    SCANNER6,
     US,
     Sent,
     evidence,
@@ -44,12 +45,17 @@ from tests.support.printing import coloned, worded
 # Two sources are admitted at once; then one in a second.
 LIMITS = Limits(new_sources_per_second=1, max_held=64)
 SMALL = Settings(limits=LIMITS)
-SERVED_PORT = 80
+SCANNER6_NETWORK = "2001:db8:bad::/64"
 
 
 def strangers(count: int, *, every: float = 0.001, at: float = 0.0) -> list[Sent]:
     """One SYN from each of `count` sources."""
     return [syn(f"198.18.{number // 250}.{number % 250 + 1}", 80, at=at + number * every)[0] for number in range(count)]
+
+
+def source_of(address: str) -> str:
+    """For addresses of the scanner's network, the network; else the address."""
+    return SCANNER6_NETWORK if address.startswith("2001:db8:bad:") else address
 
 
 class Gate:
@@ -58,6 +64,7 @@ class Gate:
     def __init__(self, *known: str) -> None:
         self.admission = Admission(
             LIMITS,
+            source_of=source_of,
             is_known=lambda source: source in known,
             is_queried=lambda address: address == FRIEND,
             is_home=lambda address: address in {HOST, HOST6},
@@ -88,6 +95,23 @@ def test_our_answers_wait_behind_the_probe() -> None:
     assert gate.admits(probe.line) == gate.admits(answer.line) == ()
     assert gate.admits(end.line) == (probe.line, answer.line, end.line)
     assert gate.admission.held == 0
+
+
+def test_a_scanner_that_changes_its_address_within_a_network_is_one_source() -> None:
+    gate = Gate()
+    (first,), (second,) = syn(SCANNER6, 22), syn("2001:db8:bad::77", 23)
+    assert gate.admits(first.line) == gate.admits(syn_ack(first).line) == ()
+    assert gate.admits(second.line) == (first.line, syn_ack(first).line, second.line)
+    known = Gate(SCANNER6_NETWORK)
+    assert known.admits(first.line) == (first.line,)
+
+
+def test_an_answer_to_a_neighbour_waits_behind_the_probe_of_its_network() -> None:
+    gate = Gate()
+    (probe,) = syn(SCANNER6, 22)
+    answer = syn_ack(syn("2001:db8:bad::77", 23)[0])
+    assert gate.admits(probe.line) == gate.admits(answer.line) == ()
+    assert gate.admits(probe.line) == (probe.line, answer.line, probe.line)
 
 
 def test_answers_without_end_are_dropped_and_yet_counted() -> None:
@@ -142,7 +166,7 @@ def test_what_we_queried_is_heard_in_a_flood() -> None:
     pipeline = Pipeline(SMALL, US)
     (question,) = udp(HOST, 53, dst=FRIEND)
     watch(pipeline, strangers(10), [question, udp_reply(question)])
-    assert pipeline._flows.server(FRIEND) == "resolver"
+    assert pipeline._flows.expected.server(FRIEND, pipeline.last_us) == "resolver"
 
 
 @pytest.mark.parametrize("target", ["02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "", "fe80::1%eth0"])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.core.decode import Discard, _shared, canonical_address, decode
-from portsentry_py.core.packet import ACK, FIN, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Packet, Quoted
+from portsentry_py.core.decode import MAX_TIME_US, Discard, _shared, canonical_address, decode
+from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from tests.support.build import (
     HOST,
     HOST6,
@@ -46,14 +46,17 @@ REAL = {
         "1332785210.013051|2001:db8:4:7::ffff|753000500000000000000000500220002f8a0000|2001:db8:1::2|43,6|64||||||"
     ),
     "ip in ip": (
+        "1700000000.000000| 203.0.113.9|450000280000000040060000c6120001c6120002|192.0.2.10  |4|64|0x0000|0|0|||"
+    ),
+    "ip in ip, looked into": (
         "1795164273.617638| 10.77.0.175|b21a022a9907ed840000000060020400436e0000020405b4|10.77.0.159 "
         "|4,6|64,54|0xcfed,0xefe7|0,0|0,0|||"
     ),
-    "6in4": (
+    "6in4, looked into": (
         "1795164598.881325|    fd77::61|b43a0050882c583c00000000a002fd20fb980000020405a00402080abc15090900000"
         "000…|fd77::1a    |41,6|64,64|0xe75d|0|0|||"
     ),
-    "gre": (
+    "gre, looked into": (
         "1442309936.514700|192.168.69.2|08004a4c0001030f61626364|192.168.69.10|47,1|63,128|0xd14e,0x2c6e|0,0|0,0|||"
     ),
     "qinq": ("1795164334.947290| 10.77.0.169|81110035004415fcc44001200001|10.77.0.100 |17|64|0x9d03|0|0||200|"),
@@ -80,14 +83,8 @@ REAL = {
 OLD_AND_NEW = {
     "syn": (f"{SYN_HEX}|TCP|64|0xffff (65535)|0|Not set", f"{SYN_HEX}|6|64|0xffff|0|0"),
     "qinq": (f"{SYN_HEX}|TCP|64|0x0007 (7)|0|Not set||100,200", f"{SYN_HEX}|6|64|0x0007|0|0||100,200"),
-    "ip in ip": (
-        f"{SYN_HEX}|IPIP,TCP|64,3|0x0007 (7),0x0009 (9)|0,0|Not set,Not set",
-        f"{SYN_HEX}|4,6|64,3|0x0007,0x0009|0,0|0,0",
-    ),
-    "gre": (
-        f"{SYN_HEX}|Generic Routing Encapsulation,TCP|64,64|0x0007 (7),0x0007 (7)|0,0|Not set,Not set",
-        f"{SYN_HEX}|47,6|64,64|0x0007,0x0007|0,0|0,0",
-    ),
+    "ip in ip": ("45000028|IPIP|64|0x0007 (7)|0|Not set", "45000028|4|64|0x0007|0|0"),
+    "gre": ("00000800|Generic Routing Encapsulation|64|0x0007 (7)|0|Not set", "00000800|47|64|0x0007|0|0"),
     "authentication": (f"{SYN_HEX}|Authentication Header,TCP|64|0x0007 (7)|0|Not set", f"{SYN_HEX}|51,6|64|0x0007|0|0"),
     "first piece": (f"{SYN_HEX[:32]}|TCP|64|0x0032 (50)|0|Set", f"{SYN_HEX[:32]}|6|64|0x0032|0|1"),
     "middle piece": ("00000000|UDP|64|0x0033 (51)|24|Set", "00000000|17|64|0x0033|3|1"),
@@ -97,11 +94,8 @@ OLD_AND_NEW = {
 }
 OLD_AND_NEW_6 = {
     "syn": (f"{SYN_HEX}|TCP|61", f"{SYN_HEX}|6|61"),
-    "6in4": (f"{SYN_HEX}|IPv6,TCP|64,61|0x0007 (7)|0|Not set", f"{SYN_HEX}|41,6|64,61|0x0007|0|0"),
-    "gre": (
-        f"{SYN_HEX}|Generic Routing Encapsulation,ICMPv6|64,61|0x0007 (7)|0|Not set",
-        f"{SYN_HEX}|47,58|64,61|0x0007|0|0",
-    ),
+    "6in6": ("60000000|IPv6|61", "60000000|41|61"),
+    "6in6 behind an extension": ("60000000|Destination Options for IPv6,IPv6|61", "60000000|60,41|61"),
     "extensions": (
         f"{SYN_HEX}|IPv6 Hop-by-Hop Option,Destination Options for IPv6,Routing Header for IPv6,UDP|61",
         f"{SYN_HEX}|0,60,43,17|61",
@@ -126,29 +120,42 @@ def test_a_syn_line_is_read_field_by_field() -> None:
     assert (packet.flags, packet.seq, packet.ack, packet.window) == (SYN, 0xFE73FFA7, 0, 1024)
     assert (packet.header_bytes, packet.options) == (24, MSS_OPTION)
     assert (packet.ttl, packet.ip_id, packet.vlan, packet.in_iface) == (59, 0xDAEF, 0, "")
-    assert not packet.tunnelled
+    assert not packet.is_whole
 
 
 @pytest.mark.parametrize(
-    ("name", "src", "proto", "dest_port", "tunnelled"),
+    ("name", "src", "proto", "dest_port"),
     [
-        ("ipv6", "fd77::f001", TCP, 22, False),
-        ("ipv6 routing header", "2001:db8:4:7::ffff", TCP, 80, False),
-        ("ip in ip", "10.77.0.175", TCP, 554, True),
-        ("6in4", "fd77::61", TCP, 80, True),
-        ("gre", "192.168.69.2", ICMP, 0, True),
-        ("qinq", "10.77.0.169", UDP, 53, False),
+        ("ipv6", "fd77::f001", TCP, 22),
+        ("ipv6 routing header", "2001:db8:4:7::ffff", TCP, 80),
+        ("qinq", "10.77.0.169", UDP, 53),
+        ("ip in ip", SCANNER, 4, 0),
     ],
 )
-def test_the_innermost_packet_counts(name: str, src: str, proto: int, dest_port: int, tunnelled: bool) -> None:
+def test_what_is_behind_an_ip_header_and_its_extensions_counts(name: str, src: str, proto: int, dest_port: int) -> None:
     packet = packet_of(name)
     assert (packet.src, packet.proto, packet.dest_port) == (src, proto, dest_port)
-    assert packet.tunnelled is tunnelled
 
 
-def test_the_ttl_and_identification_are_those_of_the_innermost_packet() -> None:
-    assert (packet_of("ip in ip").ttl, packet_of("ip in ip").ip_id) == (54, 0xEFE7)
-    assert packet_of("6in4").ip_id == 0
+@pytest.mark.parametrize("name", ["ip in ip, looked into", "6in4, looked into", "gre, looked into"])
+def test_a_line_about_the_inside_of_a_tunnel_is_malformed(name: str) -> None:
+    """Its addresses are those that anybody can put there."""
+    assert decode(real(REAL[name])) is Discard.MALFORMED
+
+
+@no_deadline
+@given(st.lists(st.integers(0, 255), max_size=4))
+def test_a_packet_has_one_protocol_beside_extension_headers(numbers: list[int]) -> None:
+    listed = ",".join(map(str, numbers))
+    packet = decode(line(**CELLS | {"data": SYN_HEX, "proto": listed}))
+    uppers = [number for number in numbers if number not in {0, 43, 44, 51, 60}]
+    if not numbers:
+        assert packet is Discard.NOT_IP
+    elif len(uppers) != 1:
+        assert packet is Discard.MALFORMED
+    else:
+        assert isinstance(packet, Packet)
+        assert packet.proto == uppers[0]
 
 
 def test_the_innermost_vlan_and_the_interface_are_kept() -> None:
@@ -164,7 +171,7 @@ def test_an_extension_header_before_icmpv6_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("first piece", Discard.FRAGMENT),
+        ("first piece", Discard.FRAGMENT),  # eight bytes
         ("middle piece", Discard.FRAGMENT),
         ("plain ack", Discard.ESTABLISHED),
         ("arp", Discard.NOT_IP),
@@ -175,15 +182,47 @@ def test_a_line_that_is_no_attempt_is_discarded_with_its_reason(name: str, reaso
     assert decode(real(REAL[name])) is reason
 
 
-def test_a_reassembled_packet_counts() -> None:
-    assert packet_of("last piece, whole").dest_port == 22
+def test_a_reassembled_packet_counts_and_is_marked() -> None:
+    packet = packet_of("last piece, whole")
+    assert (packet.dest_port, packet.options, packet.is_whole) == (22, MSS_OPTION, True)
+
+
+# The bytes that a first piece needs: the ports, and of TCP all up to the window.
+LEAST_BYTES = [(TCP, 16), (UDP, 4), (UDPLITE, 4), (DCCP, 4)]
+
+
+@pytest.mark.parametrize(("proto", "least"), LEAST_BYTES)
+@pytest.mark.parametrize("numbers", ["{}", "44,{}"], ids=["ipv4", "ipv6"])
+def test_a_first_piece_that_tells_the_probe_is_a_packet(proto: int, least: int, numbers: str) -> None:
+    cells = {**CELLS, "proto": numbers.format(proto), "offset": "0", "more": "1"}
+    packet = decode(line(**cells, data=SYN_HEX[: 2 * least]))
+    assert isinstance(packet, Packet)
+    assert (packet.src_port, packet.dest_port, packet.is_whole) == (0xB201, 22, False)
+    assert (packet.flags, packet.options) == (SYN if proto == TCP else 0, b"")
+    assert decode(line(**cells, data=SYN_HEX[: 2 * (least - 1)])) is Discard.FRAGMENT
+    assert decode(line(**{**cells, "offset": "2"}, data=SYN_HEX)) is Discard.FRAGMENT
+
+
+@pytest.mark.parametrize("proto", [ICMP, ICMPV6, SCTP, 4, 47, 89])
+def test_a_first_piece_of_another_protocol_waits_for_the_whole(proto: int) -> None:
+    cells = {**CELLS, "proto": str(proto), "data": SYN_HEX * 10, "offset": "0", "more": "1"}
+    assert decode(line(**cells)) is Discard.FRAGMENT
+    whole = decode(line(**{**cells, "offset": "2", "more": "0"}, whole="240"))
+    assert isinstance(whole, Packet)
+    assert not whole.is_whole
+
+
+def test_a_first_piece_of_a_plain_ack_is_established() -> None:
+    ack = tcp(SCANNER, HOST, 40_000, 22, ACK).payload.hex()
+    assert decode(line(**CELLS, data=ack, offset="0", more="1")) is Discard.ESTABLISHED
 
 
 @pytest.mark.parametrize(("unset", "set_"), [("0", "1"), ("False", "True"), ("Not set", "Set"), ("No", "Yes")])
 def test_every_version_of_a_flag_is_read(unset: str, set_: str) -> None:
-    cells = {**CELLS, "data": SYN_HEX}
-    assert isinstance(decode(line(**cells, offset="0", more=unset)), Packet)
+    cells = {**CELLS, "data": SYN_HEX[:16]}
+    assert decode(line(**cells, offset="0", more=unset)) is Discard.MALFORMED, "too short to be a packet"
     assert decode(line(**cells, offset="0", more=set_)) is Discard.FRAGMENT
+    assert decode(line(**cells, offset=f"0,{set_}", more=unset)) is Discard.FRAGMENT, "a fragment in a fragment"
 
 
 @pytest.mark.parametrize(
@@ -218,9 +257,10 @@ def test_a_long_icmpv6_error_is_read_with_its_quotation() -> None:
     """Newer versions of tshark show more bytes."""
     error = icmp_unreachable(udp(SCANNER6, 161)[0], code=4)
     shown = {"time": "1.0", "src": HOST6, "dst": SCANNER6, "proto": "58", "ttl": "64"}
-    packet = decode(line(data=error.payload.hex(), **shown))
-    assert isinstance(packet, Packet)
-    assert packet.quoted == Quoted(UDP, SCANNER6, HOST6, 40_000, 161)
+    for size in (52, len(error.payload)):
+        packet = decode(line(data=error.payload[:size].hex(), **shown))
+        assert isinstance(packet, Packet)
+        assert packet.quoted == Quoted(UDP, SCANNER6, HOST6, 40_000, 161)
     packet = decode(line(data=error.payload[:51].hex(), **shown))
     assert isinstance(packet, Packet)
     assert packet.quoted == Quoted(UDP, SCANNER6, "", 0, 0)
@@ -270,6 +310,13 @@ def test_an_sctp_packet_has_the_type_of_its_first_chunk() -> None:
     assert (packet.src_port, packet.dest_port, packet.flags) == (50000, 132, 1)
 
 
+@pytest.mark.parametrize("proto", [UDPLITE, DCCP])
+def test_udp_lite_and_dccp_have_ports(proto: int) -> None:
+    packet = decode(line(**{**CELLS, "proto": str(proto), "data": "c3500035"}))
+    assert isinstance(packet, Packet)
+    assert (packet.proto, packet.src_port, packet.dest_port, packet.flags) == (proto, 50_000, 53, 0)
+
+
 def test_another_protocol_is_a_packet_without_ports() -> None:
     packet = decode(line(time="1.0", src=SCANNER, dst=HOST, proto="89", ttl="1"))
     assert isinstance(packet, Packet)
@@ -307,12 +354,28 @@ def test_another_protocol_is_a_packet_without_ports() -> None:
         {"ttl": "256"},
         {"vlan": "4096"},
         {"vlan": "-1"},
+        {"ttl": "64,54"},
+        {"proto": "4,6"},
+        {"proto": "6,6"},
+        {"proto": "0,60"},
+        {"proto": "136", "data": "0035"},
     ],
 )
 def test_a_line_that_cannot_be_read_is_malformed(change: dict[str, str]) -> None:
     cells = {**CELLS, "data": SYN_HEX, "id": "0x1"}
     assert isinstance(decode(line(**cells)), Packet)
     assert decode(line(**{**cells, **change})) is Discard.MALFORMED
+
+
+def test_the_latest_time_and_the_largest_numbers_are_read() -> None:
+    largest = {"time": "253402214400.000000", "ttl": "255", "vlan": "4095", "proto": "255", "id": "0xffff"}
+    packet = decode(line(**CELLS | largest))
+    assert isinstance(packet, Packet)
+    assert (packet.time_us, packet.ttl, packet.vlan, packet.proto) == (MAX_TIME_US, 255, 4095, 255)
+    assert packet.ip_id == 0xFFFF
+    packet = decode(line(**CELLS | {"ttl": "", "data": SYN_HEX}))
+    assert isinstance(packet, Packet)
+    assert packet.ttl == 0
 
 
 def test_very_long_cells_are_read_and_not_cached() -> None:
@@ -390,9 +453,12 @@ def test_no_mangled_character_makes_it_raise(name: str, data: st.DataObject) -> 
 
 
 @no_deadline
-@given(st.sampled_from([1, 6, 17, 58, 132]), st.binary(max_size=60))
-def test_no_payload_makes_it_raise(proto: int, payload: bytes) -> None:
-    packet = decode(line(**{**CELLS, "data": payload.hex(), "proto": str(proto)}))
+@given(st.sampled_from([1, 6, 17, 33, 58, 132, 136]), st.binary(max_size=60), st.sampled_from(["0", "1"]))
+def test_no_payload_makes_it_raise(proto: int, payload: bytes, more: str) -> None:
+    packet = decode(line(**{**CELLS, "data": payload.hex(), "proto": str(proto), "more": more}))
+    if more == "1":
+        assert packet is not Discard.MALFORMED or len(payload) >= dict(LEAST_BYTES)[proto]
     if isinstance(packet, Packet):
+        assert (packet.src, packet.dst, packet.proto) == (SCANNER, HOST, proto)
         assert 0 <= packet.src_port <= 65_535
         assert 0 <= packet.dest_port <= 65_535

@@ -74,6 +74,19 @@ def test_the_line_has_the_network_of_the_source(source: str, network: str) -> No
     assert only(syn(source, 1, 2, 3, 4)).src_net == network
 
 
+def test_an_ipv6_address_in_a_network_of_our_own_stands_alone() -> None:
+    """The /64 would be us as well."""
+    scan = only(syn("2001:db8:1::77", 1, 2, 3, 4))
+    assert (scan.src_ip, scan.src_net) == ("2001:db8:1::77", "2001:db8:1::77/128")
+
+
+def test_the_addresses_of_an_ipv6_network_scan_together_and_the_last_one_is_named() -> None:
+    first, last = "2001:db8:bad::9", "2001:db8:bad::77"
+    scan = only(syn(first, 1, 2, 3), syn(last, 4, at=1))
+    assert (scan.src_ip, scan.src_net, scan.ports, scan.attempts) == (last, "2001:db8:bad::/64", 4, 4)
+    assert scan.event_id == only(syn(last, 1, 2, 3, 4)).event_id
+
+
 def test_vlan_is_that_of_the_last_probe() -> None:
     scan = only(syn(SCANNER, 1, 2, 3), syn(SCANNER, 4, vlan=42, at=1))
     assert (scan.vlan, scan.in_iface) == (42, None)

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from portsentry_py.config.settings import TRAP_TCP, Limits, Settings, Traps
 from portsentry_py.core.columns import head_of
-from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
+from portsentry_py.core.fast_path import MAX_SOURCES, NEVER_US, ProbeCounts, SuppressedSources
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
 from tests.support.build import (
     FRIEND,
     HOST,
+    HOST6,
     SCANNER,
+    SCANNER6,
     US,
     evidence,
     fin,
@@ -37,20 +39,27 @@ from tests.support.build import (
 from tests.support.printing import coloned, worded
 
 SERVED_PORT = 80
+SCANNER6_NETWORK = "2001:db8:bad::/64"
+
+
+def source_of(address: str) -> str:
+    """For addresses of the scanner's network, the network; else the address."""
+    return SCANNER6_NETWORK if address.startswith("2001:db8:bad:") else address
 
 
 class Counter:
-    """Counts the probes of SCANNER, and holds what it records."""
+    """Counts the probes of a source, and holds what it records."""
 
-    def __init__(self, *, until: float = 30) -> None:
+    def __init__(self, *, until: float = 30, limits: Limits | None = None, source: str = SCANNER) -> None:
         self.recorded: list[ProbeCounts] = []
         self.sources = SuppressedSources(
-            Limits(),
+            limits or Limits(),
+            source_of=source_of,
             is_queried=lambda address: address == FRIEND,
-            is_unserved=lambda target, _proto, port: target == HOST and port != SERVED_PORT,
+            is_unserved=lambda target, _proto, port: target in {HOST, HOST6} and port != SERVED_PORT,
             record=self.recorded.append,
         )
-        self.sources.suppress(SCANNER, micros(until))
+        self.sources.suppress(source, micros(until))
 
     def counts(self, line: str) -> bool:
         """Whether the line is counted."""
@@ -69,6 +78,57 @@ def test_a_suppressed_source_is_counted_by_port() -> None:
     assert counts.times == {("02", "0016", HOST): 2, ("02", "0017", HOST): 1, ("01", "0018", HOST): 1}
     assert counts.refused == set(counts.times)
     assert not counter.counts(probes[0].line)
+
+
+def test_all_addresses_of_a_suppressed_network_are_counted() -> None:
+    counter = Counter(source=SCANNER6_NETWORK)
+    assert all(counter.counts(sent.line) for sent in refused(syn(SCANNER6, 22, at=1), syn("2001:db8:bad::77", 23)))
+    assert not counter.counts(syn(SCANNER, 24)[0].line)
+    counter.sources.flush_due()
+    (counts,) = counter.recorded
+    assert counts.times == {("02", "0016", HOST6): 1, ("02", "0017", HOST6): 1}
+    assert counts.refused == set(counts.times)
+
+
+@pytest.mark.parametrize("address", [SCANNER6, "2001:db8:bad::77"])
+def test_what_was_counted_is_recorded_before_a_packet_of_any_address_of_the_network(address: str) -> None:
+    counter = Counter(source=SCANNER6_NETWORK)
+    assert counter.counts(syn(SCANNER6, 22)[0].line)
+    counter.sources.flush(syn(SCANNER, 22)[0].packet)
+    assert counter.recorded == []
+    counter.sources.flush(syn_ack(syn(address, SERVED_PORT)[0]).packet)
+    assert [len(counts.times) for counts in counter.recorded] == [1]
+    counter.sources.flush(syn(address, SERVED_PORT)[0].packet)
+    assert len(counter.recorded) == 1, "nothing was counted since"
+    assert counter.counts(syn(SCANNER6, 24, at=1)[0].line), "the suppression goes on"
+
+
+def test_a_refusal_of_a_datagram_is_inspected() -> None:
+    """The same number over TCP was not probed."""
+    counter = Counter()
+    assert counter.counts(udp(SCANNER, 161)[0].line)
+    assert not counter.counts(rst(syn(SCANNER, 161)[0]).line)
+
+
+def test_counts_over_all_sources_are_bounded() -> None:
+    counter = Counter(limits=Limits(max_held=64))
+    counter.sources.suppress(FRIEND, micros(30))
+    probes = [*syn(SCANNER, *range(1, 21)), *syn(FRIEND, *range(1, 21))]
+    assert all(counter.counts(sent.line) for sent in probes[:32])
+    assert [len(counts.times) for counts in counter.recorded] == [12]
+    assert not counter.counts(probes[32].line), "the source with the last probe is no longer suppressed"
+
+
+def test_suppressed_sources_are_bounded_and_keep_their_first_end() -> None:
+    counter = Counter()
+    for nth in range(2 * MAX_SOURCES):
+        counter.sources.suppress(f"198.18.{nth // 250}.{nth % 250}", micros(40))
+    counter.sources.suppress(SCANNER, micros(50))
+    assert len(counter.sources.sources) == MAX_SOURCES
+    assert counter.sources.next_due_us == micros(30)
+    counter.sources.flush_due()
+    assert counter.sources.next_due_us == micros(40)
+    assert counter.recorded == [], "nothing was counted"
 
 
 def test_datagrams_of_a_suppressed_source_are_counted_too() -> None:

@@ -1,10 +1,14 @@
 """What the sources of a network, or the users of a tool, probed together."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from portsentry_py.core.group_table import GroupLimits, GroupPorts, GroupTable
+from portsentry_py.core.host_state import network_of
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Direction, Proto
-from tests.support.build import HOST, HOST6, SECOND_US, START_US
+from tests.support.build import HOST, HOST6, SECOND_US, START_US, no_deadline
 from tests.support.sightings import sighting
 
 NEIGHBOURS = ("203.0.113.1", "203.0.113.2")
@@ -51,6 +55,14 @@ def test_targets_and_groups_are_counted_apart() -> None:
     assert groups.ports(NETWORK, HOST6) == groups.ports("masscan", HOST) == {}
 
 
+def test_an_ipv6_network_counts_in_its_56_and_its_48() -> None:
+    first, near, far = "2001:db8:bad:1::/64", "2001:db8:bad:2::/64", "2001:db8:bad:100::/64"
+    groups = table(*(probe(port)._replace(source=source) for port, source in ((1, first), (2, near), (3, far))))
+    assert sources(groups.ports("2001:db8:bad::/56", HOST)) == {1: first, 2: near}
+    assert sources(groups.ports("2001:db8:bad::/48", HOST)) == {1: first, 2: near, 3: far}
+    assert groups.ports(first, HOST) == {}
+
+
 def test_a_port_that_answers_is_retracted() -> None:
     ports = table(probe(1), probe(2), probe(1, kind=Kind.ANSWERED)).ports(NETWORK, HOST)
     assert sources(ports) == {2: NEIGHBOURS[0]}
@@ -84,3 +96,27 @@ def test_nothing_is_counted_where_no_detector_reads_it() -> None:
     groups.set_limits(None)
     groups.update(probe(1), SourceRecord(NEIGHBOURS[0], "inbound", START_US, START_US))
     assert groups.ports(NETWORK, HOST) == {}
+
+
+sightings = st.builds(
+    probe,
+    st.integers(0, 9),
+    st.sampled_from([*NEIGHBOURS, "198.51.100.7"]),
+    at=st.integers(-100, 100),
+    kind=st.sampled_from(list(Kind)),
+    proto=st.sampled_from(["tcp", "udp", "icmp"]),
+    direction=st.sampled_from(["inbound", "outbound"]),
+)
+
+
+@no_deadline
+@given(st.lists(sightings, max_size=100))
+def test_whatever_is_seen_a_group_holds_few_ports_of_its_own_sources_within_the_window(seen: list[Sighting]) -> None:
+    groups = table(*seen, tool=True, max_groups=2)
+    assert len(groups._groups) <= 2
+    for (group, _), ports in groups._groups.items():
+        window_us = LIMITS.tool_window_us if group == "zmap" else LIMITS.network_window_us
+        times_us = [time_us for _, time_us in ports.values()]
+        assert len(ports) <= LIMITS.max_ports
+        assert not times_us or abs(times_us[-1] - times_us[0]) <= window_us
+        assert group == "zmap" or {network_of(source) for source, _ in ports.values()} <= {group}

@@ -1,10 +1,12 @@
 """Addresses: their networks, and whether they can belong to one host."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from portsentry_py.core.host_state import is_unicast, parsed, within
+from portsentry_py.core.host_state import groups_of, is_unicast, network_of, parsed, wide_network_of, within
 
 
 def test_an_address_is_within_a_network_of_its_own_family_only() -> None:
@@ -37,3 +39,30 @@ def test_an_address_is_parsed() -> None:
 )
 def test_only_some_addresses_can_be_one_hosts(address: str, unicast: bool) -> None:
     assert is_unicast(address) is unicast
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "wide"),
+    [
+        ("192.0.2.77", "192.0.2.0/24", "192.0.0.0/16"),
+        ("2001:db8:bad:7::1", "2001:db8:bad:7::/64", "2001:db8::/32"),
+        ("::ffff:192.0.2.7", "::/64", "::/32"),
+    ],
+)
+def test_the_networks_of_an_address(address: str, network: str, wide: str) -> None:
+    assert network_of(address) == network
+    assert wide_network_of(address) == wide
+
+
+def test_a_source_scans_together_with_its_ipv4_network_or_two_ipv6_networks() -> None:
+    assert groups_of("192.0.2.77") == ("192.0.2.0/24",)
+    assert groups_of("2001:db8:bad:77::/64") == ("2001:db8:bad::/56", "2001:db8:bad::/48")
+    assert groups_of("fe80::1") == ("fe80::/64",)
+
+
+@given(st.ip_addresses().map(str))
+def test_an_address_is_within_its_networks(address: str) -> None:
+    for network in (network_of(address), wide_network_of(address)):
+        made: IPv4Network | IPv6Network = ip_network(network)
+        assert within(address, [made])
+        assert str(made) == network, "the spelling is canonical"

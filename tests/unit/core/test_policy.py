@@ -3,59 +3,90 @@
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from portsentry_py.config.settings import Networks
+from portsentry_py.config.settings import Network, Networks
+from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.host_state import HostState
+from portsentry_py.core.host_state import HostState, network_of
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.sighting import Kind
-from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.standing import Acquaintance, StandingTable
 from portsentry_py.events.model import Direction, Reason
-from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, START_US, US
+from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, START_US, US, micros, no_deadline, udp
 from tests.support.sightings import sighting
+
+TODAY = START_US // 86_400_000_000
+NETWORK6 = network_of(SCANNER6)
+NEIGHBOUR6 = "2001:db8:bad::77"
+ITS_STACK = StackFingerprint(64, 24)
+OTHER_STACK = StackFingerprint(51, 40)
+OWN = Endpoint(HOST, "tcp", 80)
+TEN_MINUTES = 600
+BAN = ("ban", "ports_in_window")
+EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 def finding(
-    source: str,
+    address: str = SCANNER,
     *,
     bannable: bool = True,
     direction: Direction = "inbound",
-    verified: bool = False,
-    tunnelled: bool = False,
-    has_twin: bool = False,
-    sessions: int = 0,
+    proofs: int = 0,
+    attempts: int = 8,
+    twins: int = 0,
+    seconds: float = 0,
+    stack: StackFingerprint = ITS_STACK,
+    udp: bool = False,
+    is_network: bool = True,
 ) -> Finding:
-    record = SourceRecord(
-        source,
-        direction,
-        START_US,
-        START_US,
-        trap_answered=verified,
-        tunnelled=tunnelled,
-        has_twin=has_twin,
-        sessions=sessions,
-    )
-    probe = sighting(Kind.PROBE, 22, source=source, direction=direction)
-    return Finding("port_scan", probe, record, "syn", bannable, "ports_in_window")
+    """A finding about attempts that took so long; an IPv6 source is its network unless it stands alone."""
+    source = network_of(address) if ":" in address and is_network else address
+    record = SourceRecord(source, direction, START_US, micros(seconds), address, probes=attempts)
+    record.stacks[stack] = attempts
+    record.trap_answered, record.proofs = proofs > 0, (OWN,) * proofs
+    for port in range(attempts):
+        record.unserved[Endpoint(HOST, "tcp", port)] = Attempt(START_US, START_US, "syn", has_twin=port < twins)
+    probe = sighting(Kind.PROBE, 22, source=address, direction=direction, at=seconds)
+    return Finding("port_scan", probe, record, "udp" if udp else "syn", bannable, "ports_in_window")
 
 
-def no_server(_address: str) -> None:
-    """No server answered us."""
+def guest(address: str) -> Acquaintance:
+    """Five sessions today."""
+    return Acquaintance(address, (TODAY,), (START_US,) * 5, (ITS_STACK,))
 
 
-def judged(one: Finding, *, ignore: Networks = (), host: HostState = US) -> tuple[str, str]:
-    policy = Policy(ignore, no_server)
+def regular(address: str) -> Acquaintance:
+    """Sessions on two days."""
+    return Acquaintance(address, (TODAY - 1, TODAY), (START_US,), (ITS_STACK,))
+
+
+def judged(
+    one: Finding,
+    *known: Acquaintance,
+    ignore: Networks = (),
+    host: HostState = US,
+    expected: Expectations | None = None,
+) -> tuple[str, str]:
+    standing = StandingTable()
+    standing.restore(known)
+    policy = Policy(ignore, standing, expected or Expectations(16))
     policy.set_host(host)
-    return policy.verdict(one)
+    judgement = policy.judge(one)
+    assert judgement.finding is one
+    assert judgement.bans == (judgement.verdict == "ban")
+    return judgement.verdict, judgement.reason
 
 
 @pytest.mark.parametrize("source", [SCANNER, SCANNER6, "10.0.0.1", "fd00::1"])
 def test_a_scanner_is_banned_for_what_it_did(source: str) -> None:
-    assert judged(finding(source)) == ("ban", "ports_in_window")
+    assert judged(finding(source)) == BAN
 
 
 def test_evidence_that_is_not_enough_is_watched() -> None:
-    assert judged(finding(SCANNER, bannable=False))[0] == "watch"
+    assert judged(finding(bannable=False)) == ("watch", "ports_in_window")
 
 
 @pytest.mark.parametrize("source", [HOST, HOST6])
@@ -67,77 +98,156 @@ def test_addresses_that_the_operator_calls_ours_are_ours() -> None:
     home = HostState(home=(ip_network(f"{SCANNER}/32"), ip_network(f"{SCANNER6}/128")))
     assert judged(finding(SCANNER), host=home) == ("ignore", "own_address")
     assert judged(finding(SCANNER6), host=home) == ("ignore", "own_address")
-    assert judged(finding("203.0.113.8"), host=home)[0] == "ban"
+    assert judged(finding("203.0.113.8"), host=home) == BAN
 
 
 def test_a_scanner_inside_our_home_networks_is_watched() -> None:
     home = HostState(home=(ip_network("203.0.113.0/24"), ip_network("2001:db8:bad::/48")))
     assert judged(finding(SCANNER), host=home) == ("watch", "home_network")
-    assert judged(finding(SCANNER6, verified=True), host=home) == ("watch", "home_network")
-    assert judged(finding(FRIEND), host=home)[0] == "ban"
+    assert judged(finding(SCANNER6, proofs=2, is_network=False), host=home) == ("watch", "home_network")
+    assert judged(finding(FRIEND), host=home) == BAN
 
 
 @pytest.mark.parametrize("reason", ["gateway", "resolver", "ntp_server", "dhcp_server", "ssh_session"])
 @pytest.mark.parametrize("source", [SCANNER, SCANNER6])
 def test_what_we_depend_on_is_ignored(reason: Reason, source: str) -> None:
     host = HostState(own=US.own, protected={source: reason})
-    assert judged(finding(source, verified=True), host=host) == ("ignore", reason)
-    assert judged(finding(FRIEND), host=host)[0] == "ban"
+    assert judged(finding(source, proofs=2), host=host) == ("ignore", reason)
+    assert judged(finding(FRIEND), host=host) == BAN
 
 
-def test_servers_that_answered_us_are_ignored() -> None:
-    servers: dict[str, Reason] = {SCANNER: "resolver"}
-    policy = Policy((), servers.get)
-    policy.set_host(US)
-    assert policy.verdict(finding(SCANNER)) == ("ignore", "resolver")
-    assert policy.verdict(finding(FRIEND))[0] == "ban"
+def servers(*addresses: str) -> Expectations:
+    """These resolvers have answered us."""
+    expected = Expectations(16)
+    for address in addresses:
+        expected.answer(udp(address, 40_000, src_port=53)[0].packet)
+    return expected
 
 
-@pytest.mark.parametrize("verified", [True, False])
-def test_a_source_that_may_be_forged_is_watched_until_it_proves_itself(verified: bool) -> None:
-    tunnelled = judged(finding(SCANNER, tunnelled=True, verified=verified))
-    twin = judged(finding(SCANNER, has_twin=True, verified=verified))
-    if verified:
-        assert tunnelled == twin == ("ban", "ports_in_window")
-    else:
-        assert (tunnelled, twin) == (("watch", "tunnelled"), ("watch", "decoy_source"))
+def test_a_server_that_we_asked_is_doubted_for_datagrams_alone_and_for_an_hour() -> None:
+    expected = servers(FRIEND)
+    assert judged(finding(FRIEND, udp=True), expected=expected) == ("watch", "queried_server")
+    assert judged(finding(FRIEND), expected=expected) == BAN
+    assert judged(finding(SCANNER, udp=True), expected=expected) == BAN
+    assert judged(finding(FRIEND, udp=True, proofs=1), expected=expected) == BAN
+    assert judged(finding(FRIEND, udp=True, seconds=3600), expected=expected) == ("watch", "queried_server")
+    assert judged(finding(FRIEND, udp=True, seconds=3601), expected=expected) == BAN
 
 
-@pytest.mark.parametrize("verified", [True, False])
-def test_a_regular_visitor_is_watched_whatever_is_forged_in_its_name(verified: bool) -> None:
-    assert judged(finding(SCANNER, verified=verified, sessions=5)) == ("watch", "friend")
-    assert judged(finding(SCANNER, verified=verified, sessions=4))[0] == "ban"
+@pytest.mark.parametrize(("twins", "verdict"), [(4, ("watch", "decoy_source")), (3, BAN)])
+def test_a_source_is_watched_if_half_of_its_attempts_have_spoofed_twins(twins: int, verdict: tuple[str, str]) -> None:
+    assert judged(finding(twins=twins)) == verdict
 
 
-@pytest.mark.parametrize("verified", [True, False])
-def test_a_connected_peer_is_a_regular_visitor(verified: bool) -> None:
-    host = HostState(own=US.own, peers=frozenset({SCANNER}))
-    assert judged(finding(SCANNER, verified=verified), host=host) == ("watch", "friend")
-    assert judged(finding(FRIEND, verified=verified), host=host)[0] == "ban"
+def test_a_source_that_proved_itself_is_banned_whatever_twins_it_has() -> None:
+    assert judged(finding(twins=8, proofs=1)) == BAN
+
+
+@pytest.mark.parametrize("known", [guest(SCANNER), regular(SCANNER)])
+def test_a_visitor_is_watched_unless_it_proved_itself_at_two_ports(known: Acquaintance) -> None:
+    assert judged(finding(), known) == ("watch", "friend")
+    assert judged(finding(proofs=1), known) == ("watch", "friend")
+    assert judged(finding(proofs=2), known) == BAN
+
+
+def test_a_source_of_few_sessions_on_one_day_is_no_visitor() -> None:
+    assert judged(finding(), Acquaintance(SCANNER, (TODAY,), (START_US,) * 4)) == BAN
+    assert judged(finding(), guest(FRIEND)) == BAN
+
+
+def test_the_standing_of_a_guest_excuses_64_attempts_and_that_of_a_regular_visitor_any_number() -> None:
+    assert judged(finding(attempts=64), guest(SCANNER)) == ("watch", "friend")
+    assert judged(finding(attempts=65), guest(SCANNER)) == BAN
+    assert judged(finding(attempts=65), regular(SCANNER)) == ("watch", "friend")
+
+
+def test_no_standing_excuses_more_than_ten_minutes_with_the_stack_of_the_visitors_own_sessions() -> None:
+    known = regular(SCANNER)
+    assert judged(finding(seconds=TEN_MINUTES), known) == ("watch", "friend")
+    assert judged(finding(seconds=TEN_MINUTES + 1), known) == BAN
+    assert judged(finding(seconds=TEN_MINUTES + 1, stack=OTHER_STACK), known) == ("watch", "friend")
+
+
+def test_half_of_the_probes_with_a_stack_of_its_own_are_the_visitors() -> None:
+    one, known = finding(seconds=TEN_MINUTES + 1), regular(SCANNER)
+    one.record.stacks[OTHER_STACK], one.record.stacks[ITS_STACK] = 4, 4
+    assert judged(one, known) == BAN
+    one.record.stacks[OTHER_STACK], one.record.stacks[ITS_STACK] = 5, 3
+    assert judged(one, known) == ("watch", "friend")
+
+
+@pytest.mark.parametrize("field", ["peers", "contacts"])
+def test_a_peer_with_an_open_connection_is_a_guest(field: str) -> None:
+    host = HostState(own=US.own, **{field: frozenset({SCANNER})})  # type: ignore[arg-type] # both hold addresses
+    assert judged(finding(), host=host) == ("watch", "friend")
+    assert judged(finding(attempts=65), host=host) == BAN
+    assert judged(finding(proofs=2), host=host) == BAN
+    assert judged(finding(FRIEND), host=host) == BAN
+
+
+def test_a_peer_is_a_guest_until_ten_minutes_after_its_connection() -> None:
+    expected = Expectations(16)
+    expected.contact(SCANNER, START_US)
+    assert judged(finding(seconds=TEN_MINUTES), expected=expected) == ("watch", "friend")
+    assert judged(finding(seconds=TEN_MINUTES + 1), expected=expected) == BAN
+
+
+@pytest.mark.parametrize("known", [guest(NEIGHBOUR6), regular(NEIGHBOUR6)])
+def test_an_ipv6_network_is_watched_if_a_neighbour_is_a_visitor(known: Acquaintance) -> None:
+    assert judged(finding(SCANNER6), known) == ("watch", "neighbour")
+    assert judged(finding(SCANNER6, proofs=2), known) == BAN
+    assert judged(finding(SCANNER6, is_network=False), known) == BAN
+
+
+def test_an_ipv6_network_is_watched_if_a_neighbour_is_connected() -> None:
+    host = HostState(own=US.own, peers=frozenset({NEIGHBOUR6, FRIEND}))
+    assert judged(finding(SCANNER6), host=host) == ("watch", "neighbour")
+    assert judged(finding("2001:db8:bad:1::9"), host=host) == BAN
+    assert judged(finding("198.51.100.8"), host=host) == BAN
+
+
+@pytest.mark.parametrize(
+    ("host", "ignore"),
+    [
+        (HostState(own=frozenset({NEIGHBOUR6})), ()),
+        (HostState(protected={NEIGHBOUR6: "gateway"}), ()),
+        (US, (ip_network("10.0.0.0/8"), ip_network(f"{NEIGHBOUR6}/128"))),
+    ],
+)
+def test_an_ipv6_network_with_an_address_that_must_never_be_banned_is_watched(
+    host: HostState, ignore: Networks
+) -> None:
+    assert judged(finding(SCANNER6, proofs=2), host=host, ignore=ignore) == ("watch", "neighbour")
+    assert judged(finding(SCANNER6, proofs=2, is_network=False), host=host, ignore=ignore) == BAN
+    assert judged(finding("2001:db8:bad:1::9"), host=host, ignore=ignore) == BAN
 
 
 def test_the_reasons_have_an_order() -> None:
     """What must never be banned comes before what is only doubtful."""
-    everything = (ip_network("0.0.0.0/0"),)
-    host = HostState(own=US.own, home=everything, protected={HOST: "gateway", SCANNER: "gateway"})
+    host = HostState(own=US.own, home=EVERYTHING[:1], protected={HOST: "gateway", SCANNER: "gateway"})
+    everything = EVERYTHING[:1]
     assert judged(finding(HOST, direction="outbound"), ignore=everything, host=host)[1] == "outbound"
     assert judged(finding(HOST), ignore=everything, host=host)[1] == "own_address"
     assert judged(finding(SCANNER), ignore=everything, host=host)[1] == "ignore_list"
     assert judged(finding(SCANNER), host=host)[1] == "gateway"
-    assert judged(finding("169.254.1.1"), host=host)[1] == "not_bannable"
-    assert judged(finding(FRIEND, has_twin=True), host=host)[1] == "home_network"
-    assert judged(finding("::ffff:203.0.113.9", has_twin=True))[1] == "mapped_source"
-    assert judged(finding(FRIEND, tunnelled=True, has_twin=True, sessions=5))[1] == "friend"
-    assert judged(finding(FRIEND, bannable=False, tunnelled=True, has_twin=True))[1] == "tunnelled"
-    assert judged(finding(FRIEND, bannable=False)) == ("watch", "ports_in_window")
+    assert judged(finding("127.0.0.1"), host=host)[1] == "not_bannable"
+    assert judged(finding(FRIEND, twins=8), host=host)[1] == "home_network"
+    assert judged(finding("::ffff:203.0.113.9", twins=8))[1] == "mapped_source"
+    known, expected = guest(FRIEND), servers(FRIEND)
+    assert judged(finding(FRIEND, twins=8, udp=True), known, expected=expected)[1] == "friend"
+    assert judged(finding(FRIEND, twins=8, udp=True), expected=expected)[1] == "decoy_source"
+    assert judged(finding(FRIEND, bannable=False, udp=True), expected=expected)[1] == "queried_server"
+    six = [guest(SCANNER6), guest(NEIGHBOUR6)]
+    assert judged(finding(SCANNER6), *six)[1] == "friend"
+    assert judged(finding(SCANNER6), *six, ignore=(ip_network(f"{NEIGHBOUR6}/128"),))[1] == "neighbour"
 
 
 def test_our_own_addresses_may_change() -> None:
-    policy = Policy((), no_server)
+    policy = Policy((), StandingTable(), Expectations(16))
     policy.set_host(US)
-    assert policy.verdict(finding(HOST))[0] == "ignore"
+    assert policy.judge(finding(HOST)).verdict == "ignore"
     policy.set_host(HostState())
-    assert policy.verdict(finding(HOST))[0] == "ban"
+    assert policy.judge(finding(HOST)).bans
 
 
 @pytest.mark.parametrize(
@@ -151,38 +261,31 @@ def test_our_own_addresses_may_change() -> None:
     ],
 )
 def test_the_ignore_list_is_heeded(source: str, network: str) -> None:
-    assert judged(finding(source), ignore=(ip_network(network),)) == ("ignore", "ignore_list")
+    assert judged(finding(source, proofs=2), ignore=(ip_network(network),)) == ("ignore", "ignore_list")
 
 
 def test_the_ignore_list_of_one_family_does_not_apply_to_the_other() -> None:
-    everything4, everything6 = ip_network("0.0.0.0/0"), ip_network("::/0")
-    assert judged(finding(SCANNER6), ignore=(everything4,))[0] == "ban"
-    assert judged(finding(SCANNER), ignore=(everything6,))[0] == "ban"
+    everything4, everything6 = EVERYTHING
+    assert judged(finding(SCANNER6), ignore=(everything4,)) == BAN
+    assert judged(finding(SCANNER), ignore=(everything6,)) == BAN
 
 
 @pytest.mark.parametrize(
-    "source",
-    [
-        "224.0.0.1",
-        "ff02::1",
-        "0.0.0.0",
-        "::",
-        "127.0.0.1",
-        "127.53.0.1",
-        "::1",
-        "169.254.7.7",
-        "fe80::1",
-        "255.255.255.255",
-    ],
+    "source", ["224.0.0.1", "ff02::1", "0.0.0.0", "::", "127.0.0.1", "127.53.0.1", "::1", "255.255.255.255"]
 )
-def test_an_address_that_is_no_single_distant_host_is_never_banned(source: str) -> None:
+def test_an_address_that_is_no_single_distant_host_is_ignored(source: str) -> None:
     assert judged(finding(source)) == ("ignore", "not_bannable")
 
 
+@pytest.mark.parametrize("source", ["169.254.7.7", "fe80::1"])
+def test_a_neighbour_on_the_link_is_watched(source: str) -> None:
+    assert judged(finding(source, proofs=2)) == ("watch", "not_bannable")
+
+
 @pytest.mark.parametrize("bannable", [True, False])
-def test_a_mapped_address_is_never_banned(bannable: bool) -> None:
+def test_a_mapped_address_is_watched(bannable: bool) -> None:
     """fail2ban would ban the embedded IPv4 address, whose owner sent nothing."""
-    assert judged(finding("::ffff:203.0.113.9", bannable=bannable))[0] in {"watch", "ignore"}
+    assert judged(finding("::ffff:203.0.113.9", bannable=bannable)) == ("watch", "mapped_source")
 
 
 def test_a_mapped_address_on_the_ignore_list_is_ignored() -> None:
@@ -194,7 +297,35 @@ def test_scanning_outwards_is_an_alarm_and_never_a_ban() -> None:
     assert judged(finding(HOST, direction="outbound")) == ("watch", "outbound")
 
 
-@pytest.mark.parametrize("verified", [True, False])
-def test_whatever_a_protected_source_proves_it_is_not_banned(verified: bool) -> None:
-    ignore = (ip_network("203.0.113.0/24"),)
-    assert judged(finding(SCANNER, verified=verified), ignore=ignore)[0] == "ignore"
+addresses = st.one_of(
+    st.ip_addresses().map(str), st.sampled_from([SCANNER, SCANNER6, NEIGHBOUR6, FRIEND, HOST, HOST6, "fe80::1"])
+)
+networks = st.sampled_from(
+    [ip_network(text) for text in ("203.0.113.0/24", f"{NEIGHBOUR6}/128", "2001:db8::/32", "ff00::/8", "0.0.0.0/1")]
+)
+findings = st.builds(
+    finding,
+    addresses,
+    proofs=st.integers(0, 3),
+    twins=st.integers(0, 8),
+    seconds=st.integers(-1000, 10_000),
+    direction=st.sampled_from(["inbound", "outbound"]),
+)
+
+
+@no_deadline
+@given(
+    findings,
+    st.lists(networks, max_size=3),
+    st.sets(addresses, max_size=2),
+    st.lists(st.builds(guest, addresses) | st.builds(regular, addresses), max_size=3),
+)
+def test_no_ban_reaches_what_must_never_be_banned_whatever_else_is_known(
+    one: Finding, ignore: list[Network], protected: set[str], known: list[Acquaintance]
+) -> None:
+    host = HostState(own=US.own, protected=dict.fromkeys(protected, "gateway"))
+    verdict, _ = judged(one, *known, ignore=tuple(ignore), host=host)
+    reach = ip_network(one.record.source)
+    for other in [*map(ip_network, [*US.own, *protected]), *ignore]:
+        if other.network_address in reach or reach.network_address in other:
+            assert verdict != "ban"

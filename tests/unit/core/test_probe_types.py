@@ -2,14 +2,33 @@
 
 import pytest
 
-from portsentry_py.core.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SCTP, SYN, TCP, UDP, URG, Packet
+from portsentry_py.core.packet import (
+    ACK,
+    CWR,
+    DCCP,
+    ECE,
+    FIN,
+    ICMP,
+    ICMPV6,
+    PSH,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    UDPLITE,
+    URG,
+    Packet,
+)
 from portsentry_py.core.probe_types import (
     STEALTH_TYPES,
+    answers,
     is_icmp_request,
     is_traceroute,
     looks_like_a_reply,
     proto_name,
     request_of_reply,
+    resets_first_packet,
     resets_unknown,
     sctp_answers,
     sctp_refuses,
@@ -18,9 +37,11 @@ from portsentry_py.core.probe_types import (
 )
 from tests.support.build import HOST, MSS_OPTION, SCANNER, STACK_OPTIONS, syn, tcp
 
+LOCAL_PORTS = range(32_768, 61_000)
 
-def packet(proto: int, src_port: int = 0, dest_port: int = 0, *, flags: int = 0, ttl: int = 64) -> Packet:
-    return Packet(0, SCANNER, HOST, proto, src_port, dest_port, flags, ttl=ttl)
+
+def packet(proto: int, src_port: int = 0, dest_port: int = 0, *, flags: int = 0, seq: int = 0, ttl: int = 64) -> Packet:
+    return Packet(0, SCANNER, HOST, proto, src_port, dest_port, flags, seq, ttl=ttl)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +56,7 @@ def packet(proto: int, src_port: int = 0, dest_port: int = 0, *, flags: int = 0,
         (FIN | PSH | URG, "xmas"),
         (FIN | PSH | URG | ECE | CWR, "xmas"),
         (SYN | FIN, "odd_flags"),
+        (SYN | FIN | PSH | URG, "odd_flags"),
         (FIN | PSH, "odd_flags"),
         (FIN | URG, "odd_flags"),
         (ECE, "odd_flags"),
@@ -108,10 +130,19 @@ def test_sctp_chunks(chunk: int, opens: str | None, answers: bool, refuses: bool
         (40_001, 40_000, False),
         (40_000, 40_000, False),
         (40_000, 22, False),
+        (50_000, 65_000, True),  # beyond our own clients' ports: a query may be older than their range
     ],
 )
 def test_from_a_services_port_to_a_clients_is_a_reply(src_port: int, dest_port: int, reply: bool) -> None:
-    assert looks_like_a_reply(packet(UDP, src_port, dest_port)) is reply
+    assert looks_like_a_reply(packet(UDP, src_port, dest_port), LOCAL_PORTS) is reply
+
+
+@pytest.mark.parametrize(
+    ("local_ports", "reply"),
+    [(range(1024, 2000), True), (range(5060, 65_536), True), (range(5061, 65_536), False), (range(40_000), True)],
+)
+def test_a_clients_ports_begin_where_those_of_this_host_begin(local_ports: range, reply: bool) -> None:
+    assert looks_like_a_reply(packet(UDP, 5000, 5060), local_ports) is reply
 
 
 @pytest.mark.parametrize(
@@ -131,7 +162,17 @@ def test_a_traceroute_has_its_ports_and_few_hops_left(proto: int, port: int, ttl
 
 @pytest.mark.parametrize(
     ("proto", "name"),
-    [(TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp"), (ICMP, "icmp"), (ICMPV6, "icmpv6"), (47, "ip"), (0, "ip")],
+    [
+        (TCP, "tcp"),
+        (UDP, "udp"),
+        (UDPLITE, "udplite"),
+        (DCCP, "dccp"),
+        (SCTP, "sctp"),
+        (ICMP, "icmp"),
+        (ICMPV6, "icmpv6"),
+        (47, "ip"),
+        (0, "ip"),
+    ],
 )
 def test_protocols_have_the_words_of_the_line(proto: int, name: str) -> None:
     assert proto_name(packet(proto)) == name
@@ -140,3 +181,36 @@ def test_protocols_have_the_words_of_the_line(proto: int, name: str) -> None:
 @pytest.mark.parametrize(("flags", "unknown"), [(RST, True), (RST | ACK, False), (RST | PSH, True), (ACK, False)])
 def test_a_reset_without_ack_answers_what_belongs_to_nothing(flags: int, unknown: bool) -> None:
     assert resets_unknown(packet(TCP, flags=flags)) is unknown
+
+
+@pytest.mark.parametrize(
+    ("flags", "seq", "refuses"),
+    [
+        (RST | ACK, 0, True),
+        (RST | ACK | PSH, 0, True),
+        (RST | ACK, 1, False),
+        (RST, 0, False),
+        (ACK, 0, False),
+        (SYN | ACK, 0, False),
+    ],
+)
+def test_a_reset_with_ack_and_sequence_number_0_refuses_a_first_packet(flags: int, seq: int, refuses: bool) -> None:
+    assert resets_first_packet(packet(TCP, flags=flags, seq=seq)) is refuses
+
+
+@pytest.mark.parametrize(
+    ("proto", "flags", "gives"),
+    [
+        (TCP, SYN | ACK, True),
+        (TCP, RST, True),
+        (TCP, RST | ACK, True),
+        (TCP, SYN, False),
+        (TCP, ACK, False),
+        (TCP, FIN | ACK, False),
+        (UDP, 0, True),
+        (ICMP, 0, False),
+        (UDPLITE, 0, False),
+    ],
+)
+def test_a_scanner_has_its_answer_from_a_syn_ack_a_reset_or_a_datagram(proto: int, flags: int, gives: bool) -> None:
+    assert answers(packet(proto, flags=flags)) is gives

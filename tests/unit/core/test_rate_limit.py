@@ -1,8 +1,70 @@
-"""Rate limits on connection lines, per source and in total, and on scan lines."""
+"""Token buckets, and the rate limits on connection lines, per source and in total, and on scan lines."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portsentry_py.config.settings import Lines
-from portsentry_py.core.rate_limit import ConnectionRateLimit, ScanRateLimit
-from tests.support.build import FRIEND, SCANNER, SECOND_US, START_US
+from portsentry_py.core import rate_limit as module
+from portsentry_py.core.host_state import network_of
+from portsentry_py.core.rate_limit import ConnectionRateLimit, NetworkBuckets, ScanRateLimit, bucket_of
+from tests.support.build import FRIEND, SCANNER, SECOND_US, START_US, no_deadline
+
+
+def test_a_bucket_starts_with_ten_minutes_of_tokens_and_refills_up_to_them() -> None:
+    bucket = bucket_of(6)
+    assert [bucket.take(START_US) for _ in range(61)] == [True] * 60 + [False]
+    assert bucket.refill(START_US + 25 * SECOND_US) == pytest.approx(2.5)
+    assert bucket.refill(START_US + 3600 * SECOND_US) == 60
+
+
+def test_a_token_is_taken_only_if_there_are_enough() -> None:
+    bucket = bucket_of(1)
+    assert [bucket.take(START_US, least=9) for _ in range(3)] == [True, True, False]
+    assert bucket.tokens == 8
+
+
+def test_the_wait_ends_when_there_is_a_token() -> None:
+    bucket = bucket_of(6)
+    for _ in range(60):
+        assert bucket.wait_us == 0
+        bucket.take(START_US)
+    assert bucket.wait_us == pytest.approx(10 * SECOND_US, abs=1)
+    assert not bucket.take(START_US + 9 * SECOND_US)
+    assert bucket.take(START_US + 10 * SECOND_US + 1)
+
+
+def test_a_clock_that_is_set_back_refills_from_then_on() -> None:
+    bucket = bucket_of(6)
+    while bucket.take(START_US):
+        pass
+    hour_ago = START_US - 3600 * SECOND_US
+    assert not bucket.take(hour_ago)
+    assert bucket.take(hour_ago + 11 * SECOND_US)
+
+
+@no_deadline
+@given(st.lists(st.integers(0, 200 * SECOND_US), max_size=100))
+def test_no_order_of_times_gives_more_tokens_than_have_flowed(times_us: list[int]) -> None:
+    bucket = bucket_of(1)
+    taken = sum(bucket.take(START_US + time_us) for time_us in times_us)
+    risen_us = sum(max(0, after - before) for before, after in pairwise(times_us))
+    assert taken <= 10 + risen_us / (60 * SECOND_US)
+    assert 0 <= bucket.tokens <= 10
+
+
+def test_the_addresses_of_a_network_share_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_NETWORKS", 2)
+    buckets = NetworkBuckets(1, network_of)
+    assert buckets.of(SCANNER) is buckets.of("203.0.113.77")
+    assert [buckets.of(SCANNER).take(START_US) for _ in range(11)] == [True] * 10 + [False]
+    assert buckets.of(FRIEND).take(START_US)
+    assert not buckets.of(SCANNER).take(START_US)
+    buckets.of("10.0.0.1")
+    buckets.of("10.0.1.1")
+    assert buckets.of(SCANNER).take(START_US), "networks are bounded, and this one was forgotten"
 
 
 def limit(max_sources: int = 100, **changes: int) -> ConnectionRateLimit:
@@ -71,9 +133,10 @@ def test_unverified_scanners_share_a_limit_per_second() -> None:
 
 def test_lines_without_a_ban_leave_half_to_lines_with_one() -> None:
     one = ScanRateLimit(Lines(scans_per_second=8))
-    assert scans_allowed(one, 1000, bans=False) == 41
-    assert scans_allowed(one, 1000) == 20
-    assert scans_allowed(one, 1000, at=1, bans=False) == 0
+    assert scans_allowed(one, 1000, bans=False) == 21
+    assert scans_allowed(one, 1000, probes=64, bans=False) == 19
+    assert scans_allowed(one, 1000) == 21
+    assert scans_allowed(one, 1000, at=1, probes=64, bans=False) == 0
 
 
 def test_sources_of_few_probes_leave_a_quarter_to_sources_of_many() -> None:

@@ -2,9 +2,13 @@
 
 import dataclasses
 
-from portsentry_py.core.sighting import Kind
-from portsentry_py.core.source_record import StackFingerprint
-from tests.support.build import HOST, HOST6, SECOND_US, START_US
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portsentry_py.core.sighting import Kind, Sighting
+from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint
+from tests.support.build import HOST, HOST6, SCANNER6, SECOND_US, START_US, no_deadline
 from tests.support.sightings import noted, probes, proof, sighting
 
 
@@ -55,11 +59,69 @@ def test_half_of_the_probes_must_have_a_proven_stack() -> None:
     assert not record.verified
 
 
-def test_a_health_check_is_a_session_once_a_minute() -> None:
-    """It opens and closes connections, which proves nothing about later probes in its name."""
-    checks = [one for at in (0, 30, 59, 60, 61, 130) for one in proof(at=at)]
-    _, record = noted(*checks, *probes(22, at=131))
-    assert (record.sessions, record.verified) == (3, False)
+def test_a_proof_of_a_source_that_probed_nothing_does_not_count() -> None:
+    """A health check opens and closes connections, which proves nothing about later probes in its name."""
+    _, record = noted(*proof(), *probes(22))
+    assert (record.verified, record.proofs) == (False, ())
+
+
+def test_a_source_that_proved_three_stacks_is_verified_whatever_stack_its_probes_have() -> None:
+    others = probes(*range(100, 120))
+    _, record = noted(*probes(22), *proof(ttl=51), *proof(ttl=52), *others)
+    assert not record.verified
+    _, record = noted(*probes(22), *proof(ttl=51), *proof(ttl=52), *proof(ttl=53), *others)
+    assert record.verified
+
+
+def test_the_endpoints_of_proofs_are_distinct() -> None:
+    other = sighting(Kind.PROVEN, 443)
+    _, record = noted(*probes(22), *proof(), *proof(at=5), other)
+    assert record.proofs == (Endpoint(HOST, "tcp", 80), Endpoint(HOST, "tcp", 443))
+
+
+def with_twins(twins: int, attempts: int) -> SourceRecord:
+    """The latest attempts have no spoofed twin."""
+    _, record = noted(*probes(*range(attempts)))
+    for nth, attempt in enumerate(record.unserved.values()):
+        attempt.has_twin = nth < twins
+    return record
+
+
+@pytest.mark.parametrize(
+    ("twins", "attempts", "is_mimicked"), [(0, 1, False), (1, 2, True), (4, 9, False), (64, 128, True)]
+)
+def test_a_source_is_mimicked_if_half_of_its_attempts_have_spoofed_twins(
+    twins: int, attempts: int, is_mimicked: bool
+) -> None:
+    assert with_twins(twins, attempts).is_mimicked == is_mimicked
+
+
+def test_nothing_is_known_of_a_source_without_attempts() -> None:
+    _, record = noted(sighting(Kind.SERVED, 80))
+    assert (record.is_mimicked, record.scan_type) == (False, "unknown")
+
+
+def test_the_latest_128_attempts_tell_whether_a_source_is_mimicked() -> None:
+    assert with_twins(72 + 64, 200).is_mimicked
+    assert not with_twins(72 + 63, 200).is_mimicked
+
+
+def test_the_evidence_lasts_from_the_first_to_the_last_attempt() -> None:
+    _, record = noted(*probes(22, at=5), *probes(23, at=9), sighting(Kind.REPEAT, 22, at=20))
+    assert record.evidence_us == 15 * SECOND_US
+    _, record = noted(*probes(22, at=9), *probes(23, at=5))
+    assert record.evidence_us == 4 * SECOND_US, "times in a capture can run backwards"
+    _, record = noted(sighting(Kind.SERVED, 80))
+    assert record.evidence_us == 0
+
+
+def test_a_source_has_the_address_of_its_last_probe() -> None:
+    first, last = (
+        sighting(Kind.PROBE, 22, source=address)._replace(source="2001:db8:bad::/64")
+        for address in (SCANNER6, "2001:db8:bad::77")
+    )
+    _, record = noted(first, last)
+    assert (record.source, record.address, record.attempts) == ("2001:db8:bad::/64", "2001:db8:bad::77", 2)
 
 
 def test_a_source_that_acknowledged_an_open_trap_is_verified() -> None:
@@ -80,7 +142,69 @@ def test_half_of_the_probes_must_carry_the_fingerprint_of_the_tool() -> None:
     assert record.tool is None
 
 
-def test_stacks_are_bounded() -> None:
+def test_stacks_and_proofs_are_bounded() -> None:
     many = [sighting(Kind.PROBE, 22, ttl=ttl) for ttl in range(100)]
-    _, record = noted(*many, *(one for ttl in range(100) for one in proof(ttl)))
-    assert (len(record.stacks), len(record.proven_stacks)) == (8, 8)
+    ports = [sighting(Kind.PROVEN, port) for port in range(100)]
+    _, record = noted(*many, *(one for ttl in range(100) for one in proof(ttl)), *ports)
+    assert (len(record.stacks), len(record.proven_stacks), len(record.proofs)) == (8, 8, 8)
+
+
+def test_what_somebody_serves_and_what_is_dropped_is_no_evidence() -> None:
+    _, record = noted(*probes(22, 2000), sighting(Kind.REFUSED, 22), sighting(Kind.PROBE, 22, target=HOST6))
+    record.drop(Endpoint(HOST, "tcp", 22))
+    assert (record.closed, record.score, dict(record.targets)) == (0, 4, {HOST: 1, HOST6: 1})
+    record.drop(Endpoint(HOST, "tcp", 2000))
+    assert dict(record.targets) == {HOST6: 1}
+    for _ in range(2):
+        record.add_opened(Endpoint(HOST, "tcp", 2000))
+    assert record.opened == (Endpoint(HOST, "tcp", 2000),)
+
+
+def test_a_refusal_counts_once() -> None:
+    _, record = noted(*probes(22), sighting(Kind.REFUSED, 22), sighting(Kind.REFUSED, 22))
+    (attempt,) = record.unserved.values()
+    assert (record.closed, attempt.settled, attempt.refused) == (1, True, True)
+
+
+def test_an_evicted_record_gives_its_memory_back() -> None:
+    _, record = noted(*probes(22), *proof(), sighting(Kind.ANSWERED, 23))
+    record.evict()
+    assert record.evicted
+    assert not any((record.unserved, record.targets, record.types, record.tools, record.stacks))
+    assert (record.opened, record.proven_stacks, record.proofs, record.closed) == ((), (), (), 0)
+
+
+def test_what_follows_from_a_restored_record_is_derived_and_bounded() -> None:
+    _, record = noted(*probes(22, 2000), sighting(Kind.REFUSED, 22))
+    record.targets.clear()
+    record.closed = record.score = 0
+    record.opened = tuple(Endpoint(HOST, "tcp", port) for port in range(100))
+    record.proven_stacks = tuple(StackFingerprint(ttl, 24) for ttl in range(100))
+    record.stacks.update(record.proven_stacks)
+    record.proofs = record.opened
+    record.recompute()
+    assert (dict(record.targets), record.closed, record.score) == ({HOST: 2}, 1, 4)
+    assert (len(record.opened), len(record.proven_stacks), len(record.proofs), len(record.stacks)) == (64, 8, 8, 8)
+
+
+@no_deadline
+@given(
+    st.lists(
+        st.builds(
+            sighting,
+            st.sampled_from([Kind.PROBE, Kind.REPEAT, Kind.REFUSED, Kind.ANSWERED, Kind.PROVEN, Kind.SERVED]),
+            st.integers(0, 9),
+            at=st.integers(-100, 100),
+            ttl=st.sampled_from([51, 52, 53, 64]),
+        ),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_whatever_a_source_sends_its_record_says_nothing_that_cannot_be(seen: list[Sighting]) -> None:
+    table, record = noted(*seen)
+    assert record.evidence_us >= 0
+    assert not record.is_mimicked
+    assert record.closed <= len(record.unserved) == record.ports == table.attempts
+    assert record.stacks.total() == record.probes <= record.attempts
+    assert not record.verified or record.proofs

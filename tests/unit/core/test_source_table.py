@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.packet import UDP
+from portsentry_py.core.packet import ACK
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
@@ -70,39 +70,91 @@ def test_attempts_on_served_ports_are_attempts_and_no_evidence() -> None:
     assert record.last_us == START_US + 2 * SECOND_US
 
 
-def test_sessions_are_counted_until_a_trap_is_touched() -> None:
-    session = [sighting(Kind.SERVED, 80), sighting(Kind.SESSION, 80)]
-    table, record = noted(*session, *session)
-    assert (record.sessions, record.verified) == (2, False)
-    record.trap_touches = 1
-    assert table.update(sighting(Kind.SESSION, 80)).sessions == 2
-
-
-def test_a_tunnelled_probe_marks_the_record() -> None:
-    _, record = noted(sighting(Kind.PROBE, 22, tunnelled=True), *probes(23))
-    assert record.tunnelled
-
-
-def test_sources_of_equal_probes_are_twins() -> None:
-    table, real = noted(sighting(Kind.PROBE, 22, seq=77))
-    other = table.update(sighting(Kind.PROBE, 22, seq=77, source=FRIEND))
-    stranger = table.update(sighting(Kind.PROBE, 22, seq=78, source="198.51.100.99"))
-    assert (real.has_twin, other.has_twin, stranger.has_twin) == (True, True, False)
-
-
-def test_a_repeated_probe_is_no_twin() -> None:
-    _, record = noted(sighting(Kind.PROBE, 22, seq=77), sighting(Kind.REPEAT, 22, seq=77, at=1))
-    assert not record.has_twin
-
-
-def test_a_packet_without_a_sequence_number_is_no_twin() -> None:
-    """All clients send a DNS server that has moved the same query, from the same port."""
+def test_a_touch_of_a_trap_is_counted_when_its_outcome_is_known() -> None:
     table = SourceTable(Limits())
-    for source in (SCANNER, FRIEND):
-        datagram = udp(source, 53)[0].packet
-        one = sighting(Kind.PROBE, 53, source=source, proto="udp")._replace(packet=datagram)
-        assert datagram.proto == UDP
-        assert not table.update(one).has_twin
+    table.set_traps(frozenset({("tcp", 23)}))
+    for kind in (Kind.PROBE, Kind.REFUSED, Kind.SILENT, Kind.TRAPPED):
+        for port in (22, 23):
+            record = table.update(sighting(kind, port))
+    assert record.trap_touches == 3
+    table.update(sighting(Kind.PROBE, 23, direction="outbound"))
+    assert table.update(sighting(Kind.REFUSED, 23, direction="outbound")).trap_touches == 0
+
+
+def test_a_proof_at_a_trap_that_was_touched_is_the_traps_own_answer() -> None:
+    table = SourceTable(Limits())
+    table.set_traps(frozenset({("tcp", 23)}))
+    table.update(sighting(Kind.PROBE, 23))
+    assert not table.update(sighting(Kind.PROVEN, 23)).trap_answered, "nothing was touched"
+    table.update(sighting(Kind.TRAPPED, 23))
+    assert not table.update(sighting(Kind.PROVEN, 80)).trap_answered
+    assert table.update(sighting(Kind.PROVEN, 23)).trap_answered
+    assert table.update(sighting(Kind.PROVEN, 80)).trap_answered
+
+
+def twins_of(*sightings: Sighting) -> list[list[int]]:
+    """The ports of each source that have a spoofed twin, after all sightings."""
+    table = SourceTable(Limits())
+    records = {one.source: table.update(one) for one in sightings}
+    return [[pair.port for pair, one in record.unserved.items() if one.has_twin] for record in records.values()]
+
+
+def equal(source: str, port: int = 22, *, seq: int = 77, at: float = 0) -> Sighting:
+    return sighting(Kind.PROBE, port, source=source, seq=seq, at=at)
+
+
+def test_equal_probes_of_different_networks_are_spoofed_twins() -> None:
+    stranger = equal("198.51.99.9", seq=78)
+    assert twins_of(equal(SCANNER), equal(SCANNER, 23), equal(FRIEND), stranger) == [[22], [22], []]
+    assert twins_of(equal(SCANNER), equal(FRIEND, 23)) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(SCANNER, "203.0.113.10"), ("2001:db8:bad::9", "2001:db8:bad::10"), (SCANNER, SCANNER)]
+)
+def test_equal_probes_of_one_network_are_no_spoofed_twins(first: str, second: str) -> None:
+    """A second address is the scanner's own."""
+    assert not any(twins_of(equal(first), equal(second, at=1)))
+    assert not any(twins_of(equal(first), equal(second)._replace(kind=Kind.REPEAT)))
+
+
+def test_only_an_attempt_that_is_held_has_a_spoofed_twin() -> None:
+    table = SourceTable(Limits())
+    first = table.update(equal(SCANNER))
+    table.update(equal(SCANNER)._replace(kind=Kind.ANSWERED))
+    second = table.update(equal(FRIEND))
+    assert not first.unserved
+    assert [one.has_twin for one in second.unserved.values()] == [True]
+
+
+def test_a_packet_without_a_sequence_number_has_no_spoofed_twin() -> None:
+    """All clients send a DNS server that has moved the same query, from the same port."""
+    datagrams = [equal(source)._replace(packet=udp(source, 22)[0].packet) for source in (SCANNER, FRIEND)]
+    acks = [one._replace(packet=one.packet._replace(flags=ACK)) for one in (equal(SCANNER), equal(FRIEND))]
+    for pair in (datagrams, acks, [equal(SCANNER, seq=0), equal(FRIEND, seq=0)]):
+        assert not any(twins_of(*pair))
+
+
+def test_many_probes_are_written_at_once() -> None:
+    table, record = noted(*probes(22))
+    pairs = {Endpoint(HOST, "tcp", port): times for port, times in ((22, 3), (23, 1), (2000, 2))}
+    table.update_counted(sighting(Kind.PROBE, 2000, at=9), pairs, [Endpoint(HOST, "tcp", 22), Endpoint(HOST, "tcp", 7)])
+    assert (record.attempts, record.probes, record.ports, record.closed, table.attempts) == (7, 7, 3, 1, 3)
+    assert (record.score, record.last_us) == (7, START_US + 9 * SECOND_US)
+    assert table.knows(SCANNER)
+    assert not table.knows(FRIEND)
+
+
+def test_records_of_an_earlier_run_are_taken_less_what_is_too_much_or_too_old() -> None:
+    limits = Limits(max_sources=16, max_attempts=64, memory_hours=2)
+    table, known = noted(*probes(22), *probes(23, at=HOUR), *probes(24, at=HOUR))
+    newcomers = [table.update(sighting(Kind.PROBE, 22, source=f"10.0.0.{nth}", at=HOUR)) for nth in range(20)]
+    known.closed = known.score = 0
+    fresh = SourceTable(limits)
+    fresh.restore([known], newcomers, START_US + 3 * HOUR * SECOND_US)
+    assert (fresh.known(), fresh.newcomers()) == ([known], newcomers[4:])
+    assert [pair.port for pair in known.unserved] == [23, 24]
+    assert (fresh.attempts, known.score) == (18, 6)
 
 
 def test_the_least_recently_used_source_is_evicted_and_counted() -> None:
@@ -143,6 +195,16 @@ def test_one_source_alone_loses_its_oldest_attempts() -> None:
     table, record = noted(*probes(*range(100)), limits=Limits(max_attempts=64))
     assert (record.ports, len(record.unserved), table.attempts, len(table)) == (64, 64, 64, 1)
     assert next(iter(record.unserved)) == Endpoint(HOST, "tcp", 36)
+
+
+def test_of_too_many_attempts_those_of_other_sources_go_first() -> None:
+    known = [sighting(Kind.PROBE, port, source=FRIEND) for port in (1, 2)]
+    newcomer = sighting(Kind.PROBE, 1, source="198.51.100.8")
+    table, record = noted(*known, newcomer, *probes(*range(62)), limits=Limits(max_attempts=64))
+    assert (table.newcomers(), len(table.known()), table.evicted) == ([], 2, 1)
+    for port in (62, 63):
+        table.update(sighting(Kind.PROBE, port))
+    assert (table.known(), record.ports, table.attempts) == ([record], 64, 64)
 
 
 def test_a_target_without_attempts_is_dropped() -> None:

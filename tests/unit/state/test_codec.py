@@ -14,17 +14,17 @@ from msgspec import msgpack
 
 from portsentry_py.config import loader
 from portsentry_py.config.settings import Distributed, Limits, Settings, Traps
-from portsentry_py.core.detectors.base import MAX_JUDGED
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Scan
-from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_record import MAX_JUDGED, SourceRecord
 from portsentry_py.events.model import Event
 from portsentry_py.state import codec
 from portsentry_py.state.codec import BrokenSnapshot, decode
+from portsentry_py.state.snapshot import SavedScan
 from tests.scenarios.families import SCENARIOS
-from tests.support.blocks import SCAN, with_source
+from tests.support.blocks import SCAN, with_acquaintance, with_scan, with_source
 from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,
@@ -59,6 +59,7 @@ from tests.support.paths import CASES
 from tests.support.traffic import conversations
 
 HOUR = 3600
+GROUP = SavedScan.__struct_fields__.index("group")
 # It probes a port every ten minutes.
 SLOW_SCAN = refused(syn(SCANNER, *range(2000, 2020), every=600))
 
@@ -104,19 +105,43 @@ def test_a_friend_stays_a_friend() -> None:
     assert (scan.verdict, scan.reason) == ("watch", "friend")
 
 
-def test_servers_that_this_host_asks_stay_exempt() -> None:
-    (question,) = udp(HOST, 53, dst=FRIEND)
-    before = watched(question, udp_reply(question))
-    (scan, *_) = scans(watch(restarted(before), syn(FRIEND, *range(2000, 2020), at=60)))
-    assert (scan.verdict, scan.reason) == ("ignore", "resolver")
-
-
-def test_clients_of_a_service_that_is_down_are_not_accused() -> None:
+def test_clients_of_services_that_do_not_answer_now_are_not_accused() -> None:
     ports = range(9000, 9008)
     before = watched(visit(FRIEND, *ports))
-    asked = refused(connect(SCANNER, *ports, at=60))
+    asked = connect(SCANNER, *ports, at=60)
     assert not evidence(watch(restarted(before), asked))
     assert evidence(watch(Pipeline(strict(), HOME), asked))
+
+
+def test_a_visitor_of_two_days_stays_one() -> None:
+    before = watched(visit(FRIEND, 80), visit(FRIEND, 80, at=24 * HOUR))
+    assert restarted(before).state().standing == before.state().standing
+    forged = refused(syn(FRIEND, *range(2000, 2200), at=48 * HOUR))
+    assert {scan.verdict for scan in scans(watch(restarted(before), forged))} == {"watch"}
+
+
+def test_an_ipv6_network_is_remembered_with_its_last_address() -> None:
+    first, last = "2001:db8:bad::9", "2001:db8:bad::77"
+    before = watched(refused(syn(first, 2000), syn(last, 2001, at=1)))
+    (record,) = restarted(before).state().known
+    assert (record.source, record.address) == ("2001:db8:bad::/64", last)
+    (scan, *_) = scans(watch(restarted(before), refused(syn(first, 2002, 2003, at=2))))
+    assert (scan.src_ip, scan.src_net, scan.ports) == (first, "2001:db8:bad::/64", 4)
+
+
+def test_spoofed_twins_are_remembered() -> None:
+    ports = range(2000, 2003)
+    before = watched(refused(syn(SCANNER, *ports), syn(FRIEND, *ports, at=0.1)))
+    (scan, *_) = scans(watch(restarted(before), refused(syn(SCANNER, 2003, at=2))))
+    assert (scan.verdict, scan.reason) == ("watch", "decoy_source")
+
+
+def test_the_network_that_scans_together_is_remembered() -> None:
+    before = watched(refused(syn(SCANNER, *range(2000, 2008))))
+    (scan,) = before.state().scans
+    scan.last = scan.last._replace(finding=scan.last.finding._replace(group="203.0.113.0/24"))
+    (ended,) = scans(restarted(before).advance(micros(600)))
+    assert ended.group_net == "203.0.113.0/24"
 
 
 def test_a_touch_of_a_trap_is_remembered() -> None:
@@ -127,16 +152,16 @@ def test_a_touch_of_a_trap_is_remembered() -> None:
 
 
 def test_a_scan_that_goes_on_is_not_a_new_one() -> None:
-    packets = refused(syn(SCANNER, *range(2000, 2140), every=0.5))
+    packets = syn(SCANNER, *range(2000, 2140), every=0.5)
     engine = Pipeline(strict(), HOME)
-    (first,) = scans(watch(engine, packets[:140]))
+    (first,) = scans(watch(engine, packets[:70]))
     later = restarted(engine)
-    (grown,) = scans(watch(later, packets[140:]))
+    (grown,) = scans(watch(later, packets[70:]))
     (ended,) = scans(later.advance(micros(300)))
     assert (first.state, grown.state, ended.state) == ("new", "grown", "ended")
     assert grown.timestamp == first.timestamp.replace("22:13", "22:14"), "a minute later"
     assert first.event_id == grown.event_id == ended.event_id
-    assert ended.reason == "ports_in_window"
+    assert (ended.verdict, ended.reason) == ("watch", "ended")
 
 
 def test_attempts_that_are_not_saved_do_not_seem_withdrawn() -> None:
@@ -147,7 +172,7 @@ def test_attempts_that_are_not_saved_do_not_seem_withdrawn() -> None:
     after = restarted(before)
     assert len(ports_of(after, SCANNER)) == MAX_JUDGED
     (ended,) = scans(after.advance(micros(600)))
-    assert (ended.reason, ended.verdict, ended.ports) == ("ports_in_window", "ban", MAX_JUDGED)
+    assert (ended.reason, ended.verdict, ended.ports) == ("ended", "watch", MAX_JUDGED)
 
 
 def test_withdrawn_attempts_stay_withdrawn() -> None:
@@ -225,11 +250,12 @@ def comparable(state: SavedState) -> dict[str, object]:
     """The state in its order; a scan names its source instead of holding it."""
 
     def shown(scan: Scan) -> tuple[object, ...]:
-        last, probe = scan.last, scan.last_probe
+        last, probe = scan.last.finding, scan.last_probe
         return (
-            *(last.record.source, last.record.direction, last.technique, last.scan_type, last.reason),
-            *(last.bannable, last.weight, scan.first_us, probe.time_us, probe.target, probe.port),
-            *(scan.interval, scan.reported_types, scan.reported_bannable, scan.next_weight),
+            *(last.record.source, last.record.direction, last.technique, last.scan_type, last.reason, last.group),
+            *(last.bannable, last.weight, scan.last.verdict, scan.last.reason, scan.first_us, probe.time_us),
+            *(probe.target, probe.port, scan.interval.reported_us, scan.interval.wait_us),
+            *(scan.reported_types, scan.reported_verdict, scan.next_weight),
         )
 
     return {
@@ -280,10 +306,12 @@ def banned(events: Iterable[Event]) -> set[tuple[str, str]]:
 def twins(engine: Pipeline) -> set[str]:
     """Sources that sent the same probes as others; a restart forgets those probes."""
     state = engine.state()
-    return {record.source for record in [*state.known, *state.newcomers] if record.has_twin}
+    records = [*state.known, *state.newcomers]
+    return {record.source for record in records if any(one.has_twin for one in record.unserved.values())}
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+# The doubt about servers that we asked starts again with a restart.
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"forged_scan_of_a_resolver"}))
 def test_a_scanner_is_banned_over_a_restart_too_and_nobody_else(name: str) -> None:
     """The sum of a distributed scan, many sources below every threshold within ten minutes, starts again."""
     made, given_file = SCENARIOS[name], CASES / name / "config.yaml"
@@ -385,7 +413,7 @@ def test_a_source_that_is_written_by_hand_is_read() -> None:
     state = decode(framed(with_source()))
     assert sources(state.known) == [SCANNER]
     (scan,) = state.scans
-    assert (scan.last.technique, scan.last_probe.port, scan.last.record) == ("slow", 80, state.known[0])
+    assert (scan.last.finding.technique, scan.last_probe.port, scan.last.finding.record) == ("slow", 80, state.known[0])
 
 
 @pytest.mark.parametrize(
@@ -394,13 +422,26 @@ def test_a_source_that_is_written_by_hand_is_read() -> None:
         (b"\0\0\0", "truncated"),
         (b"\0\0\0\5abcd", "end is missing"),
         (b"\0\0\0\5\xdd\xff\xff\xff\xff", "truncated"),
-        (b"\0\0\0\x12\x95\x90\x90\x90\x90\x91\x92\xa1\xff\xa8resolver", "utf-8"),
+        (framed(with_acquaintance(0, "?")).replace(b"\xa1?", b"\xa1\xff"), "utf-8"),
         (framed(with_source(source="192.0.2.300")), "an address is not canonical"),
         (framed(with_source(source="fe80::1%eth0")), "an address is not canonical"),
         (framed(with_source(source="2001:DB8::1")), "an address is not canonical"),
         (framed(with_source(endpoint=["192.0.02.1", "tcp", 80])), "an address is not canonical"),
         (framed([[], [], [], [["192.0.2.1 ", "port", 80, 1]]]), "an address is not canonical"),
-        (framed([[], [], [], [], [["", "resolver"]]]), "an address is not canonical"),
+        (framed(with_source(address="2001:db8:bad::/64")), "an address is not canonical"),
+        (framed(with_source(source="2001:db8:bad::/48")), "a network is not canonical"),
+        (framed(with_source(source="2001:db8:bad::9/64")), "a network is not canonical"),
+        (framed(with_source(source="203.0.113.0/24")), "a network is not canonical"),
+        (framed(with_source(source="2001:db8:bad::300::/64")), "an address is not canonical"),
+        (framed(with_source(address=FRIEND)), "an address is not of its source"),
+        (
+            framed(with_source(source="2001:db8:bad::/64", address="2001:db8:bad:1::9")),
+            "an address is not of its source",
+        ),
+        (framed(with_scan(GROUP, "203.0.113.0/024")), "a network is not canonical"),
+        (framed(with_scan(GROUP, "203.0.113.9/24")), "has host bits set"),
+        (framed(with_scan(GROUP, "a tool")), "not appear to be an IPv4 or IPv6 network"),
+        (framed(with_acquaintance(0, "")), "an address is not canonical"),
         (framed(with_source(scans=[SCAN, SCAN])), "an entry is there twice"),
         (framed(with_source(), with_source()), "an entry is there twice"),
         (framed(with_source(opened=[1])), "an endpoint is missing"),

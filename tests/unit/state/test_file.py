@@ -86,7 +86,7 @@ def with_header(content: bytes) -> bytes:
         (with_header(CONTENT) + b"\n", "damaged"),
         (with_header(CONTENT.upper()), "damaged"),
         (with_header(CONTENT)[:40], "not a state file"),
-        (with_header(CONTENT).replace(b"state 2 ", b"state 1 "), "version 1 of portsentry-py's state, not 2"),
+        (with_header(CONTENT).replace(b"state 3 ", b"state 2 "), "version 2 of portsentry-py's state, not 3"),
         (with_header(CONTENT).replace(b" 13 ", b" 12 "), "damaged"),
         (with_header(CONTENT) + b"\0" * (MAX_BYTES + 100), "too large"),
     ],

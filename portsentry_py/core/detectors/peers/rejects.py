@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from portsentry_py.core.detectors.base import MAX_JUDGED, PROBES, SETTLED, Detector, attempts_on_target, type_of
+from portsentry_py.core.detectors.base import PROBES, SETTLED, Detector, attempts_on_target, type_of
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_record import MAX_JUDGED, SourceRecord
 
 
 @dataclass(frozen=True, slots=True)

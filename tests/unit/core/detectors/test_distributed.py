@@ -6,12 +6,14 @@ import pytest
 
 from portsentry_py.config.settings import Detectors, Distributed, Limits, Settings
 from portsentry_py.core.pipeline import Pipeline
-from tests.support.build import FRIEND, HOST, US, Sent, connect, in_time, scans, syn, syn_ack, udp, watch
+from tests.support.build import FRIEND, HOST, US, Sent, connect, in_time, ping, scans, syn, syn_ack, udp, watch
 
 together = partial(scans, technique="distributed")
 
 SOURCES = ("203.0.113.1", "203.0.113.2", "203.0.113.3")
-SOURCES6 = ("2001:db8:bad:1::1", "2001:db8:bad:1::2", "2001:db8:bad:1:f::3")
+# Networks of one /56, and of one /48 alone: an IPv6 source is its /64.
+SOURCES6 = ("2001:db8:bad:1::1", "2001:db8:bad:2::2", "2001:db8:bad:3::3")
+SOURCES48 = ("2001:db8:bad:1::1", "2001:db8:bad:200::2", "2001:db8:bad:300::3")
 
 
 def shared(*counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, tool: bool = True) -> list[Sent]:
@@ -27,14 +29,17 @@ def shared(*counts: int, sources: tuple[str, ...] = SOURCES, every: float = 10, 
     return in_time(*found)
 
 
-@pytest.mark.parametrize("sources", [SOURCES, SOURCES6])
+@pytest.mark.parametrize(
+    ("sources", "group"),
+    [(SOURCES, "203.0.113.0/24"), (SOURCES6, "2001:db8:bad::/56"), (SOURCES48, "2001:db8:bad::/48")],
+)
 @pytest.mark.parametrize(("counts", "hits"), [((5, 5, 5), 0), ((6, 5, 5), 1)])
 def test_sixteen_ports_of_three_sources_are_enough(
-    sources: tuple[str, ...], counts: tuple[int, ...], hits: int
+    sources: tuple[str, ...], group: str, counts: tuple[int, ...], hits: int
 ) -> None:
     found = together(watch(Settings(), shared(*counts, sources=sources)))
-    assert [(scan.src_ip, scan.reason, scan.verdict) for scan in found] == [
-        (sources[0], "network_together", "ban")
+    assert [(scan.src_ip, scan.reason, scan.verdict, scan.group_net) for scan in found] == [
+        (sources[0], "network_together", "ban", group)
     ] * hits
 
 
@@ -63,7 +68,7 @@ def test_the_ports_must_be_probed_within_ten_minutes(every: float, hits: int) ->
 
 def test_sources_of_other_networks_do_not_count() -> None:
     far = ("203.0.113.1", "203.0.114.2", "203.0.115.3")
-    far6 = ("2001:db8:bad:1::1", "2001:db8:bad:2::2", "2001:db8:bad:3::3")
+    far6 = ("2001:db8:bad:1::1", "2001:db8:bae:1::2", "2001:db8:baf:1::3")
     assert together(watch(Settings(), shared(6, 6, 6, sources=far, tool=False))) == []
     assert together(watch(Settings(), shared(6, 6, 6, sources=far6, tool=False))) == []
 
@@ -80,6 +85,18 @@ def test_a_lone_packet_of_a_tool_is_watched_during_a_scan() -> None:
     late = syn(FRIEND, 4000, at=45, seq=9)
     found = together(watch(Settings(), in_time(shared(6, 6, 6, sources=far, every=8), late)))
     assert [scan.verdict for scan in found if scan.src_ip == FRIEND] == ["watch"]
+
+
+def test_addresses_of_one_ipv6_64_are_one_source() -> None:
+    """One owner has them all."""
+    one = ("2001:db8:bad:1::1", "2001:db8:bad:1::2", "2001:db8:bad:1:f::3")
+    assert together(watch(Settings(), shared(6, 6, 6, sources=one))) == []
+
+
+def test_a_source_of_a_lone_packet_is_watched_during_a_scan_of_its_network() -> None:
+    late = syn("203.0.113.4", 4000, at=61, seq=9)
+    found = together(watch(Settings(), in_time(shared(7, 7, 7), late)))
+    assert [scan.verdict for scan in found if scan.src_ip == "203.0.113.4"] == ["watch"]
 
 
 def test_neighbours_that_probe_the_same_are_no_scan() -> None:
@@ -102,6 +119,11 @@ def test_datagrams_count_as_well() -> None:
         udp(source, *range(2000 + 10 * nth, 2006 + 10 * nth), at=nth, every=10) for nth, source in enumerate(SOURCES)
     ]
     assert {scan.proto for scan in together(watch(Settings(), in_time(*found)))} == {"udp"}
+
+
+def test_echo_requests_do_not_count() -> None:
+    asked = [ping(source, HOST, at=nth) for nth, source in enumerate(SOURCES * 7)]
+    assert together(watch(Settings(), asked)) == []
 
 
 def test_our_own_probes_are_not_counted() -> None:

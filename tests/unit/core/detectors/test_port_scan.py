@@ -123,5 +123,11 @@ def test_a_repeated_port_counts_at_its_last_probe() -> None:
     assert port_scans(watch(strict(), first, in_time([first.at(26)], [one.at(19) for one in others])))
 
 
+def test_a_peers_rule_may_count_some_types_alone() -> None:
+    settings = Settings(profile="scanblocker")
+    assert scans(watch(settings, fin(SCANNER, *FOUR))) == []
+    assert port_scans(watch(settings, syn(SCANNER, *FOUR)))
+
+
 def test_our_own_probes_are_no_port_scan() -> None:
     assert port_scans(watch(strict(), syn(HOST, *range(1, 60), dst=FRIEND))) == []

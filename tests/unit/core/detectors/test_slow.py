@@ -75,6 +75,17 @@ def test_a_visitor_of_many_hosts_may_try_a_few_in_vain() -> None:
     assert scans(watch_as(HOME, found, refused(across(FRIEND, hosts[:7], 22, every=100, at=60)))) == []
 
 
+@pytest.mark.parametrize("live", [20, 60])
+@pytest.mark.parametrize(("dead", "hits"), [(9, 0), (10, 1)])
+def test_no_number_of_hosts_that_answer_is_in_favour_of_more_than_five_that_do_not(
+    live: int, dead: int, hits: int
+) -> None:
+    hosts = home_hosts(live + dead)
+    found = [packet for nth, host in enumerate(hosts[dead:]) for packet in visit(SCANNER, 22, dst=host, at=nth)]
+    asked = refused(across(SCANNER, hosts[:dead], 22, every=100, at=100))
+    assert len(slow(watch_as(HOME, found, asked))) == hits
+
+
 def test_the_operator_chooses_the_certainty() -> None:
     strict, lax = (Settings(detectors=Detectors(slow=Slow(alpha=alpha))) for alpha in (0.000_001, 0.1))
     assert slow(watch(strict, apart(15))) == []

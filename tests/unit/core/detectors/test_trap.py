@@ -4,12 +4,14 @@ import dataclasses
 
 import pytest
 
-from portsentry_py.config.settings import Served, Settings, Traps
+from portsentry_py.config.settings import Detectors, PortScan, Served, Settings, Traps
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import SYN
 from portsentry_py.core.pipeline import Pipeline
 from tests.support.build import (
     HOST,
     SCANNER,
+    STACK_OPTIONS,
     US,
     connect,
     fin_ack,
@@ -22,6 +24,7 @@ from tests.support.build import (
     strict,
     syn,
     syn_ack,
+    tcp,
     traps,
     udp,
     watch,
@@ -51,15 +54,23 @@ def test_the_first_touch_is_a_ban_where_the_operator_says_so() -> None:
 
 def test_every_touch_until_the_ban_has_a_line() -> None:
     settings = strict(traps=Traps(tcp=frozenset({1, 2, 3, 4, 5})))
-    touches = traps(watch(settings, refused(syn(SCANNER, 1, 2, 3, 4, 5, every=5))))
+    touches = traps(watch(settings, syn(SCANNER, 1, 2, 3, 4, 5, every=5)))
     assert [(touch.dest_port, touch.verdict, touch.touches) for touch in touches] == [(1, "watch", 1), (2, "ban", 2)]
 
 
 def test_further_touches_are_reported_once_a_minute() -> None:
     settings = strict(traps=Traps(tcp=frozenset(range(1, 10))))
-    touches = traps(watch(settings, refused(syn(SCANNER, *range(1, 10), every=15))))
+    touches = traps(watch(settings, syn(SCANNER, *range(1, 10), every=15)))
     assert [(touch.state, touch.touches) for touch in touches] == [("new", 1), ("changed", 2), ("ongoing", 6)]
     assert {touch.verdict for touch in touches[1:]} == {"ban"}
+
+
+def test_touches_that_this_host_still_refuses_after_the_ban_are_reported_more_and_more_rarely() -> None:
+    settings = strict(traps=Traps(tcp=frozenset(range(1, 13))))
+    touches = traps(watch(settings, refused(syn(SCANNER, *range(1, 13), every=5))))
+    answered = [(touch.touches, touch.verdict) for touch in touches if touch.state == "answered"]
+    assert answered == [(3, "ban"), (5, "ban"), (9, "ban")]
+    assert len(touches) == 2 + len(answered)
 
 
 def test_the_first_touch_of_a_verified_source_is_a_ban() -> None:
@@ -87,9 +98,9 @@ def test_the_answer_of_an_open_trap_is_no_service() -> None:
     assert (touch.verdict, touch.touches, touch.source_verified, touch.open) == ("watch", 1, False, 0)
 
 
-@pytest.mark.parametrize("ack", [5001, 5060])
+@pytest.mark.parametrize("ack", [5001, 5002])
 def test_a_source_that_acknowledges_an_open_trap_is_banned_at_the_first_touch(ack: int) -> None:
-    """It completed the handshake, and perhaps read the banner: the address is its own."""
+    """It completed the handshake, and perhaps saw the trap close: the address is its own."""
     (asked,) = connect(SCANNER, TRAP)
     touches = traps(watch_as(OPEN, asked, syn_ack(asked), fin_ack(asked, ack=ack), settings=strict()))
     assert [(touch.verdict, touch.source_verified, touch.touches) for touch in touches] == [
@@ -98,11 +109,19 @@ def test_a_source_that_acknowledges_an_open_trap_is_banned_at_the_first_touch(ac
     ]
 
 
-def test_a_source_that_stays_connected_to_an_open_trap_is_banned_at_the_first_touch() -> None:
+@pytest.mark.parametrize("ack", [5000, 5060, 1])
+def test_an_acknowledgement_that_a_blind_forger_may_hit_bans_nobody(ack: int) -> None:
+    (asked,) = connect(SCANNER, TRAP)
+    touches = traps(watch_as(OPEN, asked, syn_ack(asked), fin_ack(asked, ack=ack), settings=strict()))
+    assert [(touch.verdict, touch.source_verified) for touch in touches] == [("watch", False)]
+
+
+def test_silence_after_the_answer_of_an_open_trap_proves_nothing_and_its_accept_does() -> None:
     (asked,) = connect(SCANNER, TRAP)
     pipeline = Pipeline(strict(), OPEN)
     watch(pipeline, asked, syn_ack(asked))
-    (touch,) = traps(pipeline.advance(asked.later(4).time_us))
+    assert traps(pipeline.advance(asked.later(60).time_us)) == []
+    (touch,) = traps(pipeline.accepted(SCANNER, asked.src_port, HOST, TRAP, asked.later(60).time_us))
     assert (touch.verdict, touch.source_verified, touch.state) == ("ban", True, "changed")
 
 
@@ -132,6 +151,28 @@ def test_datagrams_touch_udp_traps() -> None:
     (touch,) = traps(watch(strict(), asked, icmp_unreachable(asked)))
     assert (touch.proto, touch.scan_type, touch.closed) == ("udp", "udp", 1)
     assert traps(watch(strict(), udp(SCANNER, TRAP))) == []
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(7, "watch"), (8, "ban")])
+def test_datagrams_to_udp_traps_ban_at_the_number_of_a_port_scan(count: int, verdict: str) -> None:
+    """They can be forged two by two."""
+    settings = strict(traps=Traps(udp=frozenset({13, 19})), detectors=Detectors(port_scan=PortScan(min_ports=128)))
+    others = udp(SCANNER, *range(2000, 1998 + count))
+    events = watch(settings, others, udp(SCANNER, 13, 19, src_port=40_001, at=5))
+    assert [touch.verdict for touch in traps(events)][-1] == verdict
+
+
+def test_the_first_datagram_of_a_verified_source_to_a_udp_trap_is_a_ban() -> None:
+    asked, closed = connect(SCANNER, 80, 81)
+    session = in_time([closed, rst(closed)], [asked, syn_ack(asked), rst_ack(asked, after=0.5)])
+    plain = tcp(SCANNER, HOST, 50_005, 82, SYN, at=1, options=STACK_OPTIONS)
+    (touch,) = traps(watch(strict(), session, plain, udp(SCANNER, 19, at=2)))
+    assert (touch.source_verified, touch.verdict, touch.proto) == (True, "ban", "udp")
+
+
+def test_the_first_datagram_is_a_ban_where_the_operator_says_so() -> None:
+    settings = strict(traps=Traps(udp=frozenset({19}), ban_on="first"))
+    assert [touch.verdict for touch in traps(watch(settings, udp(SCANNER, 19)))] == ["ban"]
 
 
 def test_a_trap_port_that_is_served_is_no_trap() -> None:

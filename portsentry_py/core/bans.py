@@ -1,0 +1,66 @@
+"""The budget of bans: how many new sources may get the verdict `ban`, and which.
+
+Anybody can forge a scan in anybody's name. Bans of sources that proved nothing are few, in all and for one network,
+and the more probes a source sent, the sooner it has one: a forger pays for each.
+"""
+
+from portsentry_py.config.settings import Bans
+from portsentry_py.core.host_state import network_of, wide_network_of
+from portsentry_py.core.lru_table import LruTable
+from portsentry_py.core.rate_limit import NetworkBuckets, bucket_of
+from portsentry_py.core.source_record import SourceRecord, StackFingerprint
+from portsentry_py.events.model import Reason
+
+_MANY_PROBES = 64
+# Unrelated sources, but one sender by its stack and its distance: strangers with the same tool are rarely this many
+# with the same number of hops in this time.
+_ONE_SENDER_NETWORKS = 32
+_ONE_SENDER_US = 600_000_000
+_MAX_STACKS = 1_024
+
+
+class BanBudget:
+    """Says whether a source may be banned now, bounded in networks and stacks."""
+
+    def __init__(self, settings: Bans) -> None:
+        self._all = bucket_of(settings.unverified_per_minute)
+        self._networks = NetworkBuckets(settings.network_per_minute, wide_network_of)
+        self._verified = NetworkBuckets(settings.verified_per_minute, owner_of)
+        self._senders: LruTable[StackFingerprint, dict[str, int]] = LruTable(_MAX_STACKS)
+
+    def refusal(self, record: SourceRecord, now_us: int) -> Reason | None:
+        """Why the source must not be banned now; None if it may be, which takes from the budget."""
+        if record.verified:
+            return None if self._verified.of(record.address).take(now_us) else "ban_budget"
+        if self._is_one_sender(record, now_us):
+            return "one_sender"
+        # A quarter is kept for sources that sent many probes: no scanner is hidden by others forged with less.
+        least = 1 if record.probes >= _MANY_PROBES else self._all.rate.size / 4
+        network = self._networks.of(record.address)
+        if self._all.refill(now_us) < least or not network.take(now_us):
+            return "ban_budget"
+        self._all.take(now_us)
+        return None
+
+    def _is_one_sender(self, record: SourceRecord, now_us: int) -> bool:
+        """Whether sources of many unrelated networks have the same stack at the same distance."""
+        if not record.stacks:
+            return False  # an evicted source's last answer
+        stack, _ = max(record.stacks.items(), key=lambda item: item[1])
+        networks = self._senders.touch(stack)
+        if networks is None:
+            networks = {}
+            self._senders.put(stack, networks)
+        network = wide_network_of(record.address)
+        networks.pop(network, None)
+        networks[network] = now_us
+        while abs(now_us - networks[oldest := next(iter(networks))]) > _ONE_SENDER_US or (
+            len(networks) > _ONE_SENDER_NETWORKS
+        ):
+            del networks[oldest]
+        return len(networks) >= _ONE_SENDER_NETWORKS
+
+
+def owner_of(address: str) -> str:
+    """The network that one owner mostly has: /24 or /48."""
+    return network_of(address, 48) if ":" in address else network_of(address)
