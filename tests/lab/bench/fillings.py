@@ -59,6 +59,7 @@ _SIZES = {
         (source_table, "_MAX_TWINS"),
         (served_ports, "_MAX_LEARNED"),
         (flows, "_MAX_LATEST"),
+        (flows, "_MAX_ACCEPTED"),
         (expectation, "_MAX_SERVERS"),
         (expectation, "_MAX_CONTACTS"),
         (expectation, "_MAX_REFUSED"),
@@ -295,6 +296,19 @@ def _latest(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
         yield sender.datagram(sender.source(nth), sender.target())
 
     return _again(_engine(sender, but="_MAX_LATEST"), _SIZES["_MAX_LATEST"], datagram)
+
+
+def accept(engine: Pipeline, sender: Sender, visitors: int) -> None:
+    """An open trap accepted visitors whose handshakes are not captured yet."""
+    for nth in range(visitors):
+        deque(engine.accepted(sender.source(nth), nth, sender.target(), 11, 1), maxlen=0)
+
+
+def _accepted(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender, but="_MAX_ACCEPTED")
+    for visitors in (1, _SIZES["_MAX_ACCEPTED"] * 3 // 2):
+        accept(engine, sender, visitors)
+        yield engine
 
 
 def _learned(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -553,6 +567,7 @@ TABLES = (
     _per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
     _per_flow("segments of no flow", "_flows._strays", _strays),
     _fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
+    _fixed("connections that a trap accepted", "_MAX_ACCEPTED", "_flows._accepted", _accepted, version=6),
     _fixed("servers that answered us", "_MAX_SERVERS", "_flows.expected._servers", _servers, version=6),
     _fixed("peers of connections", "_MAX_CONTACTS", "_flows.expected._contacts", _contacts, version=6),
     _of_parts(

@@ -21,7 +21,7 @@ from portsentry_py.core import (
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench.fillings import NAMED, REFUSED, each, feed, hold, spend, suspect, visit
+from tests.lab.bench.fillings import NAMED, REFUSED, accept, each, feed, hold, spend, suspect, visit
 from tests.lab.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
@@ -67,6 +67,7 @@ class FullTables:
         feed(engine, self._fast(scanners), self._known(), self._newcomers(), self._further())
         self._pass(31)
         feed(engine, self._told(scanners), self._flows())
+        accept(engine, self._six, flows._MAX_ACCEPTED // self._share)
         visit(engine, self._six, standing._MAX_NETWORKS // self._share)
         suspect(engine, self._six, bans._MAX_STACKS // self._share)
         spend(engine, self._six, rate_limit._MAX_NETWORKS // self._share)
