@@ -7,7 +7,7 @@ from importlib import resources
 
 from portsentry_py.capture.bpf import FilterHost, kernel_filter
 from portsentry_py.config.settings import Capture, WorkerCount, Workers
-from portsentry_py.core.columns import COLUMNS
+from portsentry_py.core.columns import COLUMNS, LINK_COLUMNS
 from portsentry_py.host.interfaces import Interface, link_addresses
 from portsentry_py.privsep.sandbox import sandboxed
 
@@ -69,9 +69,15 @@ def worker_count(wanted: Workers, cores: int | None = None) -> WorkerCount:
     return 2 if (cores or len(os.sched_getaffinity(0))) >= _CORES_FOR_TWO else 1
 
 
-def tshark_command(tshark: str, source: str) -> list[str]:
-    """The command line of a sandboxed tshark; `source` is a file, or `-` for standard input."""
-    columns = ",".join(f'"{title}","{form}"' for title, form in COLUMNS)
+def tshark_command(tshark: str, source: str, *, link: bool = False) -> list[str]:
+    """The command line of a sandboxed tshark.
+
+    Args:
+        tshark: its path.
+        source: a file, or `-` for standard input.
+        link: whether the link columns are wanted too.
+    """
+    columns = ",".join(f'"{title}","{form}"' for title, form in (*COLUMNS, *(LINK_COLUMNS if link else ())))
     output = ["-t", "e", "-T", "tabs", "-o", f"gui.column.format:{columns}"]
     command = [tshark, "-n", "-r", source, *_OPAQUE, *output]
     if source == "-":

@@ -21,8 +21,8 @@ class DamagedCapture(InputError):
     """A capture file breaks off; everything before was delivered."""
 
 
-def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
-    """The lines of columns of a capture file, in lists of any size.
+def replay_lines(tools: Tools, path: Path, *, link: bool = False) -> Iterator[list[str]]:
+    """The lines of columns of a capture file, with link columns or without, in lists of any size.
 
     Raises:
         InputError: the file is missing, empty, or no capture.
@@ -34,7 +34,7 @@ def replay_lines(tools: Tools, path: Path) -> Iterator[list[str]]:
     limit = max(_ALWAYS_ALLOWED_PACKETS, size) if head.startswith(_GZIP) else float("inf")
     try:
         # An absolute path, because a name that begins with a dash would be an option.
-        pipe = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()))])
+        pipe = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()), link=link)])
     except OSError as error:
         raise CaptureError(f"cannot start tshark: {error.strerror}; raise the limit (ulimit).") from error
     count = 0

@@ -30,6 +30,23 @@ COLUMNS = (
     ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
 )
 
+# Only of a capture file whose own addresses are known: who sent the frame. They come last and `provenance` takes them.
+LINK_COLUMNS = (
+    ("link_src", "%Cus:eth.src:0:U"),
+    ("link_dst", "%Cus:eth.dst:0:U"),
+    ("packet_type", "%Cus:sll.pkttype:0:U"),
+    ("direction", "%Cus:frame.packet_flags_direction:0:U"),
+)
+
+
+class LinkCells(NamedTuple):
+    """The link layer's word on a frame: its two addresses, and its direction in a cooked capture or in pcapng."""
+
+    src: str
+    dst: str
+    packet_type: str
+    direction: str
+
 
 class SharedCells(NamedTuple):
     """The columns that hold the same text in most lines, so that readers cache what they make of it."""
@@ -96,6 +113,16 @@ def interface_of(line: str) -> str:
 def without_time(line: str) -> str:
     """All cells of a line but the time: the same packet, seen by two captures, has two times."""
     return line.partition("\t")[2]
+
+
+def link_cells_of(line: str) -> tuple[str, LinkCells]:
+    """The line without its link columns, and these.
+
+    Raises:
+        ValueError: the line has too few columns.
+    """
+    rest, *cells = line.rsplit("\t", len(LINK_COLUMNS))
+    return rest, LinkCells(*(cell.strip() for cell in cells))
 
 
 def cells_of(line: str) -> tuple[str, str, str, str, str, str]:

@@ -59,6 +59,7 @@ _UNREACHABLE = {(ICMP, 3), (ICMPV6, 1), (ICMPV6, 4)}
 _ICMP_TOO_BIG = 4  # the code of ICMP's type 3 that refuses nothing
 _WITH_PORTS = {TCP, UDP, UDPLITE, DCCP, SCTP}
 _MAX_LATEST = 4096
+_MAX_ACCEPTED = 4096
 
 
 class FlowTable:
@@ -81,7 +82,7 @@ class FlowTable:
         self._dropped = 0  # attempts whose answer is no longer awaited because too many were
         # tshark prints too little of an ICMPv6 error to know the quoted port: take the latest attempt.
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
-        self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_LATEST)  # a set with an order
+        self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_ACCEPTED)  # a set with an order
         self._near: frozenset[str] = frozenset()
         self._source_of = lru_cache(maxsize=8192)(self._uncached_source_of)
 

@@ -10,6 +10,7 @@ from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Networks, Settings
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.core.provenance import Provenance
 from portsentry_py.events.model import Event, EvidenceEvent
 from portsentry_py.sensor.status_reporter import status_event
 
@@ -57,6 +58,8 @@ class Replay:
         self._pipeline = Pipeline(
             settings, HostState(home=ours, home_known=bool(ours), open_traps=open_traps, peers_known=False)
         )
+        single = [str(network.network_address) for network in ours if network.num_addresses == 1]
+        self._provenance = Provenance(single) if single else None
         self._tools = tools
         self._progress = progress
         self.summary = Summary()
@@ -80,8 +83,9 @@ class Replay:
 
     def _file(self, path: Path) -> Iterator[Event]:
         try:
-            for lines in replay_lines(self._tools, path):
-                yield from self._pipeline.feed(lines)
+            for lines in replay_lines(self._tools, path, link=self._provenance is not None):
+                believed = self._provenance.believed(lines) if self._provenance else lines
+                yield from self._pipeline.feed(believed)
                 self.summary.packets += len(lines)
                 self._progress(path, self.summary.packets)
         except DamagedCapture as error:

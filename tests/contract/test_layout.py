@@ -45,6 +45,7 @@ CORE = (
     "host_state",
     "tshark36",
     "columns",
+    "provenance",
     "decode",
     "rate_limit",
     "fast_path",

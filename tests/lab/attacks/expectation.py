@@ -136,14 +136,6 @@ def lines_at_most(most: int) -> Property:
     return Property(f"{most} lines at most", lambda seen: len(seen.evidence) <= most)
 
 
-def bytes_at_most(most: int) -> Property:
-    """As `lines_at_most`, in bytes for each packet that was sent."""
-    return Property(
-        f"{most} bytes of log a packet at most",
-        lambda seen: sum(len(str(line)) for line in seen.lines) <= most * max(1, seen.packets),
-    )
-
-
 def fact(name: str, text: str, expected: object = True) -> Property:
     """What the attack itself found out is as expected."""
     return Property(text, lambda seen: seen.facts.get(name) == expected)

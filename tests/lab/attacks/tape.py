@@ -52,6 +52,7 @@ class Tape:
         self._limit = limit
         self._frames: list[tuple[float, bool, Frame]] = []
         self._ports: dict[str, int] = {}
+        self.visit(_REGULAR, 1)  # a capture of a host that lives: its link address is seen
 
     # ---- what both stages can
 

@@ -1,0 +1,60 @@
+"""Whether a packet in our name left this host: the rule for capture files. Live, the kernel's filter has it."""
+
+from collections.abc import Iterable, Iterator
+
+from portsentry_py.core.columns import LinkCells, head_of, link_cells_of
+
+_OUTGOING = "4"  # linux/if_packet.h, PACKET_OUTGOING
+_OUTBOUND = "0x02"  # pcapng, option epb_flags
+_MAX_LINKS = 1_024
+
+
+class Provenance:
+    """Leaves out frames with a source address of ours that came in from outside.
+
+    The capture says so itself, or the frame has a link address that never received what is ours. Many programs write
+    captures without directions or with the same link addresses everywhere, so both count only once a frame of ours was
+    outgoing, or had a link address that received what is ours and sent us nothing of others.
+
+    Args:
+        ours: single addresses of this host; of a network behind this host, packets do come in.
+    """
+
+    def __init__(self, ours: Iterable[str]) -> None:
+        self._ours = frozenset(ours)
+        self._own_links = set[str]()
+        self._neighbours = set[str]()
+        self._is_marked = self._has_links = False
+        self.forged = 0
+        """Frames that were left out."""
+
+    def believed(self, lines: Iterable[str]) -> Iterator[str]:
+        """The lines of the frames that are believed, without their link columns."""
+        for line in lines:
+            try:
+                rest, link = link_cells_of(line)
+            except (TypeError, ValueError):
+                yield line
+                continue
+            _, src, _, dst, _ = head_of(rest)
+            if src not in self._ours:
+                if dst in self._ours:
+                    self._note(link.src, link.dst)
+                yield rest
+            elif self._came_in(link):
+                self.forged += 1
+            else:
+                yield rest
+
+    def _came_in(self, link: LinkCells) -> bool:
+        is_outgoing = link.packet_type == _OUTGOING or link.direction == _OUTBOUND
+        is_own = link.src in self._own_links
+        self._is_marked = self._is_marked or is_outgoing
+        self._has_links = self._has_links or (is_own and link.src not in self._neighbours)
+        return not is_outgoing and (self._is_marked or (self._has_links and not is_own))
+
+    def _note(self, sender: str, receiver: str) -> None:
+        """A frame of others for us: its receiver is ours, its sender a neighbour."""
+        for links, address in ((self._neighbours, sender), (self._own_links, receiver)):
+            if address and len(links) < _MAX_LINKS:
+                links.add(address)
