@@ -19,7 +19,6 @@ QUICK = (
     "own-outbound-v4",
     "own-proof-v4",
     "own-both-sides",
-    "own-echo-replies",
     "own-synack-to-others-v4-live",
     "own-refusal-rst-v6-live",
     "tunnel-teach-ip-v?",
