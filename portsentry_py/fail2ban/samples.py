@@ -95,7 +95,7 @@ def modes_for(event_type: str, verdict: str, verified: bool, technique: str) -> 
 def samples() -> list[Sample]:
     """Every class of line that the sensor writes, over IPv4 and IPv6, and the hostile ones."""
     return [
-        *_classes("203.0.113.%d", "198.18.%d.0/24"),
+        *_classes("198.18.%d.9", "198.18.%d.0/24"),
         *_classes("2001:db8:0:%x::9", "2001:db8:0:%x::/64"),
         *_groups(),
         *_hostile(),
@@ -132,6 +132,9 @@ def _groups() -> Iterator[Sample]:
         ("2001:db8:21::9", "2001:db8:21::/64", "2001:db8:21::/56", "2001:db8:21::/64"),
         ("2001:db8:22::9", "2001:db8:22::/64", "2001:db8:22::/48", "2001:db8:22::/64"),
         ("2001:db8:23::9", "2001:db8:23::9/128", "2001:db8:23::/64", ""),
+        ("2001:db8:25:1234:1:2:3:9", "2001:db8:25:1234::/64", "2001:db8:25:1200::/56", "2001:db8:25:1234::/64"),
+        ("fd00::17:1:2:3:9", "fd00:0:0:17::/64", "fd00::/56", "fd00:0:0:17::/64"),
+        ("fd00::2117:1:2:3:9", "fd00:0:0:2117::/64", "fd00:0:0:2100::/56", "fd00:0:0:2117::/64"),
     )
     for address, network, group, source in rows:
         line = event_line(address, technique="distributed", network=network, group=group)
@@ -188,12 +191,13 @@ def _hostile() -> Iterator[Sample]:
 
 _NO_NETWORKS = {
     "198.51.%d.9": (
-        "192.0.2.0/8",
-        "192.0.2.0/25",
+        "192.0.2.0/24",
+        "198.51.N.0/8",
+        "198.51.N.0/25",
         "0.0.0.0/0",
         "::/0",
         "2001:db8:3::/64",
-        "192.0.2.9",
+        "198.51.N.9",
         "::ffff:c000:200/64",
         "scanner.example/24",
         "[192.0.2.0]/24",
@@ -202,37 +206,45 @@ _NO_NETWORKS = {
     "2001:db8:5:%d::9": (
         "::/0",
         "::/64",
-        "2001:db8:4::/47",
-        "2001:db8:4::/63",
-        "2001:db8:4::/65",
-        "2001:db8:4::9/128",
-        "2001:db8:4::9",
-        "2001:db8:4::/640",
+        "2001:db8:4::/48",
+        "2001:db8:4::/64",
+        "2001:db8:5:ff00::/56",
+        "2001:db8:5:ff00::/64",
+        "2001:db8:5::/47",
+        "2001:db8:5:N::/47",
+        "2001:db8:5:N::/63",
+        "2001:db8:5:N::/65",
+        "2001:db8:5:N::9/128",
+        "2001:db8:5:N::9",
+        "2001:db8:5:N::/640",
         "fe80::/64",
         "198.19.3.0/24",
         "198.19.3.0/64",
         "::ffff:c000:200/64",
         "0::ffff:c000:200/64",
         "::ffff:192.0.2.0/64",
-        "2001:DB8:4::/64",
+        "2001:DB8:5:N::/64",
         "fe80::1%eth0/64",
         "scanner.example/64",
-        "[2001:db8:4::]/64",
+        "[2001:db8:5:N::]/64",
         "$(reboot)/64",
     ),
 }
 
 
 def _hostile_networks() -> Iterator[Sample]:
-    """Networks that our sensor never writes, as `src_net` and as `group_net`: nobody is banned with them."""
+    """Networks that our sensor never writes, as `src_net` and as `group_net`: nobody is banned with them.
+
+    Some belong to strangers, as in a torn line. N stands for the number of the source.
+    """
     modes = modes_for("scan", "ban", False, "distributed") - {NETWORK_MODE}
     for address_format, baits in _NO_NETWORKS.items():
-        for number, bait in enumerate(baits, start=1):
-            address = address_format % number
+        for number, form in enumerate(baits, start=1):
+            address, bait = address_format % number, form.replace("N", str(number))
             line = event_line(address, technique="distributed", network=bait)
             yield Sample(f"{address} of the network {bait}", address, line, modes, bait)
-            address = address_format % (100 + number)
-            network, source = f"198.17.{number}.0/24", ""
+            address, bait = address_format % (100 + number), form.replace("N", str(100 + number))
+            network, source = address.removesuffix("9") + "0/24", ""
             if ":" in address:
                 network = source = address.replace("::9", "::/64")
             line = event_line(address, technique="distributed", network=network, group=bait)
@@ -261,14 +273,14 @@ def _hostile_keys() -> Iterator[Sample]:
         line = whole.replace(key, keys).replace("2001:db8:6:", f"2001:db8:6:{number}:")
         yield Sample(f"a network {name}", network.replace("::/64", "::9"), line, modes - {NETWORK_MODE}, network)
     for key, address, network, group in (
-        ("src_net", "198.51.100.121", "198.19.1.0/24", ""),
+        ("src_net", "198.19.1.9", "198.19.1.0/24", ""),
         ("src_net", "2001:db8:7:1::9", "2001:db8:7:1::/64", ""),
-        ("group_net", "198.51.100.122", "198.18.200.0/24", "198.19.2.0/24"),
-        ("group_net", "2001:db8:7:2::9", "2001:db8:7:2::/64", "2001:db8:8::/56"),
+        ("group_net", "198.19.2.9", "198.18.200.0/24", "198.19.2.0/24"),
+        ("group_net", "2001:db8:7:2::9", "2001:db8:7:2::/64", "2001:db8:7::/56"),
     ):
         line = event_line(address, technique="distributed", network=network, group=group)
         line = line.replace(
-            ',"schema"', f',"{key}":"{"2001:db8:9::/64" if ":" in address else "198.19.3.0/24"}","schema"'
+            ',"schema"', f',"{key}":"{"2001:db8:7::/48" if ":" in address else "198.19.3.0/24"}","schema"'
         )
         yield Sample(
             f"the first {key} of {address}", address, line, modes, group or network, network if ":" in network else ""

@@ -193,7 +193,7 @@ def test_a_distributed_scan_has_its_network_banned(lab: Lab, start_server: Start
     server.write(scan_line("192.0.2.1", network="192.0.2.0/24"))
     groups = ["2001:db8:0:1234::/64", "2001:db8::/48", "2001:db8:0:1200::/56"]
     for group in groups:
-        server.write(*[scan_line("2001:db8::1", technique="distributed", network="2001:db8::/64", group=group)] * 2)
+        server.write(*[scan_line("2001:db8:0:1234::1", technique="distributed", network=groups[0], group=group)] * 2)
     server.wait_for_bans(groups, NETWORK_NAME)
     for banned in groups:
         wait_for(lambda: listed(server, banned), f"a rule about {banned}", evidence=server.evidence)  # noqa: B023 - at once

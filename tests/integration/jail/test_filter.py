@@ -59,11 +59,14 @@ def lines(draw: st.DrawFn, /, event_type: str, **fixed: list[Any]) -> dict[str, 
     """Draw a line of the schema, with some keys from lists of their own and optional ones at will."""
     one = CLASSES[event_type]
     optional = set(one["properties"]) - set(one["required"])
-    return {
+    line = {
         key: draw(st.sampled_from(fixed[key]) if key in fixed else _value(key, kind))
         for key, kind in one["properties"].items()
         if key not in optional or draw(st.booleans())
     }
+    if "src_net" in line and "src_net" not in fixed:
+        line["src_net"] = network_of(line["src_ip"])
+    return line
 
 
 def samples(drawn: list[dict[str, Any]], mode: str = "") -> list[Sample]:

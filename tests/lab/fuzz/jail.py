@@ -1,4 +1,4 @@
-"""Target `jail`: whatever stands in the log, the filter sees the source of a line that bans, and nobody else.
+"""Target `jail`: whatever the log holds, the filter bans the source of a line or a network of it, and nobody else.
 
 fail2ban's own classes read the lines (jail_reader.py). No coverage: a regular expression has none.
 """
@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -27,9 +28,10 @@ _HEAD = re.compile(
     r'"scan_type":"\w+","technique":"(?P<technique>\w+)"[,}]',
     re.ASCII,
 )
-# No address to fail2ban; and policy.py bans neither.
-_NOBODY = {"::", "::/64"}
-_NETWORK = re.compile(r'"src_net":"([^"]*)"')
+# No address to fail2ban, or an IPv4 address inside IPv6.
+_NOBODY = re.compile(r"::$|[0:]*ffff:")
+# Loopback and mapped addresses, a link, NAT64, Teredo: the addresses of such a network are different people.
+_SHARED = tuple(ip_network(network) for network in ("::/64", "fe80::/10", "64:ff9b::/96", "2001::/32"))
 
 
 class Found(NamedTuple):
@@ -87,7 +89,7 @@ def check(data: bytes) -> None:
 
 
 def _may_be_seen(line: str, mode: str) -> set[str]:
-    """Who may be banned for a line, by its first keys, whatever stands behind."""
+    """The own address and networks of a source, by the first keys of a line, whatever stands behind."""
     head = _HEAD.match(line)
     if head is None:
         return set()
@@ -96,25 +98,38 @@ def _may_be_seen(line: str, mode: str) -> set[str]:
     both = ({mode} & modes_for(head["event_type"], head["verdict"], True, head["technique"])) != set()
     if not both:
         return set()
-    if mode == NETWORK_MODE:
-        network = _NETWORK.search(line)
-        return {network[1]} if network else set()
-    return {head["address"]}
+    networks = _own_networks(head["address"], mode)
+    return networks if mode == NETWORK_MODE else networks | {head["address"]}
 
 
 def _must_be_seen(line: str, mode: str) -> set[str]:
-    """Who must be banned for a line that is the sensor's own."""
+    """The address or network that must be banned for a line that is the sensor's own."""
     if not _is_ours(line):
         return set()
     record = json.loads(line)
-    if record.get("direction") != "inbound" or record["src_ip"].startswith("::ffff:"):
-        return set()
-    if _NOBODY & {record["src_ip"], record.get("src_net")}:
+    if record.get("direction") != "inbound" or _NOBODY.match(record["src_ip"]):
         return set()
     words = (record[key] for key in ("event_type", "verdict", "source_verified", "technique"))
     if mode not in modes_for(*words):
         return set()
-    return {record["src_net"] if mode == NETWORK_MODE else record["src_ip"]}
+    networks = _own_networks(record["src_ip"], mode)
+    if mode == NETWORK_MODE:
+        return networks & {record.get("group_net", record["src_net"])}
+    return networks & {record["src_net"]} or {record["src_ip"]}
+
+
+def _own_networks(address: str, mode: str) -> set[str]:
+    """The networks around an address that a mode can ban; none that strangers share."""
+    if address.startswith("::"):
+        return set()
+    lengths = [48, 56, 64] if ":" in address else [24]
+    if mode != NETWORK_MODE:
+        lengths = [length for length in lengths if length == 64]
+    try:
+        networks = [ip_network(f"{address}/{length}", strict=False) for length in lengths]
+    except ValueError:
+        return set()
+    return {str(network) for network in networks if not any(map(network.overlaps, _SHARED))}
 
 
 def _is_ours(line: str) -> bool:
@@ -174,9 +189,14 @@ def seeds() -> list[bytes]:
 
 def adversarial(size: int) -> list[str]:
     """Lines of about this size with as many beginnings of a match as possible."""
-    line = next(sample.line for sample in samples() if sample.modes >= {NETWORK_MODE})
-    head, tail = line.split(',"state"')[0], ',"dest_port":23,"src_net":"203.0.113.0/24","schema":1}'
-    address = json.loads(line)["src_ip"]
+    lines = {":" in one.address: one for one in samples() if NETWORK_MODE in one.modes}
+    return [line for sample in lines.values() for line in _stretched(sample.line, size)]
+
+
+def _stretched(line: str, size: int) -> list[str]:
+    record = json.loads(line)
+    head, address = line.partition(',"state"')[0], record["src_ip"]
+    tail = f',"dest_port":23,"src_net":"{record["src_net"]}","schema":1}}'
     units = (',"a":1', ',"a":"x"', ',"a":[1]', ',"dest_port":1', ',"a":"', '"', ",", "a", '{"timestamp":"', ",[")
     addresses = ("1", "1.", ":", "f:", "0:", "::ffff:", "1.1.1.1:")
     years = ("2026-", "2", '{"timestamp":"2026')

@@ -1,10 +1,11 @@
-"""The filter, with fail2ban's own classes: it sees the source of a line that bans, and nobody else."""
+"""The filter, with fail2ban's own classes: it bans the source of a line or a network of it, and nobody else."""
 
 import importlib
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from portsentry_py.core.host_state import network_of
 from portsentry_py.events.model import EVENT_CLASSES, ConnectionEvent, Event, EvidenceEvent
 from portsentry_py.fail2ban.pack import MODES
 from tests.lab.fuzz import jail
@@ -30,7 +32,7 @@ def _fail2ban() -> None:
 
 
 events = st.one_of([events_of(event_class) for event_class in EVENT_CLASSES])
-bans = st.one_of(
+any_bans = st.one_of(
     [
         st.builds(
             lambda event, technique: replace(event, verdict="ban", direction="inbound", technique=technique),
@@ -43,6 +45,16 @@ bans = st.one_of(
 )
 
 
+def in_its_networks(event: EvidenceEvent, length: int) -> EvidenceEvent:
+    """The event with networks of its own source, as the sensor writes them."""
+    source = event.src_ip
+    group = ip_network(f"{source}/{length if ':' in source else 24}", strict=False)
+    return replace(event, src_net=network_of(source), group_net=str(group))
+
+
+bans = any_bans | st.builds(in_its_networks, any_bans, st.sampled_from((48, 56, 64)))
+
+
 def text(event: Event) -> str:
     return line_of(event).decode("ascii").removesuffix("\n")
 
@@ -53,7 +65,7 @@ def check(*lines: str) -> None:
 
 @no_deadline
 @given(st.lists(events | bans, min_size=1, max_size=20))
-def test_every_event_bans_its_source_or_nobody(some: list[Event]) -> None:
+def test_every_event_bans_its_source_with_its_own_network_or_nobody(some: list[Event]) -> None:
     check(*map(text, some))
 
 
@@ -71,6 +83,10 @@ def test_torn_and_joined_lines_ban_nobody_else(one: Event, two: Event, cut: int,
         f"[{first},{second}]",
         f"{first}\t{second}",
         f"{first}\0{second}",
+        *(
+            first.partition(key)[0] + key + second.partition(key)[2]
+            for key in (',"state"', ',"src_net"', ',"group_net"')
+        ),
     )
 
 
@@ -126,6 +142,9 @@ def repeats(tree: Any, within: tuple[int, ...] = ()) -> Iterator[Repeat]:
                 yield from repeats(branch, within)
         elif name in {"SUBPATTERN", "ASSERT", "ASSERT_NOT", "ATOMIC_GROUP"}:
             yield from repeats(content if name == "ATOMIC_GROUP" else content[-1], within)
+        elif name == "GROUPREF_EXISTS":
+            for branch in filter(None, content[1:]):
+                yield from repeats(branch, within)
 
 
 UNBOUND = int(importlib.import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants").MAXREPEAT)
@@ -149,10 +168,12 @@ def test_the_expression_costs_no_more_than_a_pass_over_the_line(mode: str) -> No
 
 
 def test_the_search_for_repetitions_finds_them() -> None:
-    assert [one._replace(body=[]) for one in repeats(parsed(r"^(?:a|(?=(?:b{2,3}c)*)d+e)"))] == [
+    assert [one._replace(body=[]) for one in repeats(parsed(r"^(?:a|(?=(?:b{2,3}c)*)d+e)(f)?(?(1)g*)"))] == [
         Repeat((), UNBOUND, [], "END"),
         Repeat((UNBOUND,), 3, [], "LITERAL"),
         Repeat((), UNBOUND, [], "LITERAL"),
+        Repeat((), 1, [], "GROUPREF_EXISTS"),
+        Repeat((), UNBOUND, [], "END"),
     ]
 
 
