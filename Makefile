@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy boot compare f2b-matrix ban-time ordinary bench faults soak fuzz clean
+.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary bench faults soak fuzz clean
 
 VENV := .venv/bin
 
@@ -25,6 +25,10 @@ fix: $(VENV)/ruff
 # Scores the sensor over a directory of labelled captures, CAPTURES=DIR.
 accuracy: $(VENV)/python
 	$(VENV)/python -m tests.lab.accuracy $(CAPTURES)
+
+# Plays every attack that we know; takes more than an hour. NAMES="NAME NAME" are attacks or their beginnings.
+attacks: $(VENV)/python
+	$(VENV)/python -m tests.lab.attacks $(NAMES)
 
 # Lets sensors watch the same scans; PEERS="--portsentry BINARY" lets portsentry take part.
 compare: $(VENV)/python

@@ -149,10 +149,7 @@ class Lines(Section):
 
 @dataclass(frozen=True, slots=True)
 class Bans(Section):
-    """How many new sources get the verdict `ban`; the others get `watch` until it is their turn.
-
-    A forged packet costs nothing, so bans of sources that did not prove their address have a budget.
-    """
+    """How many new sources get the verdict `ban`, because forging costs nothing; the others get `watch` meanwhile."""
 
     unverified_per_minute: int = number(20, "unverified sources in all; ten times as many at once", 1, 100_000)
     network_per_minute: int = number(
