@@ -1,22 +1,37 @@
 """What fail2ban did, out of its own database: who was banned, by which jail, for which lines."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+
+_SOURCE = re.compile(r'"src_ip":"([0-9a-f.:]+)"')
 
 
 @dataclass(frozen=True)
 class Ban:
-    """One address in one jail; later bans of the same only count."""
+    """One address or IPv6 network in one jail; later bans of the same only count."""
 
     jail: str
     address: str
     moment: float
     matches: tuple[str, ...]
     times: int
+
+    def hits(self, address: str) -> bool:
+        return ip_address(address) in ip_network(self.address)
+
+    @property
+    def source(self) -> str:
+        """The address; of a network that is banned, the one that the lines name."""
+        if "/" not in self.address:
+            return self.address
+        named = _SOURCE.search("".join(self.matches))
+        return named[1] if named else self.address
 
 
 def read(database: Path) -> list[Ban]:

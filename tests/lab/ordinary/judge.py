@@ -56,7 +56,7 @@ class Register:
 def judged(lived: Lived, register: Register) -> list[Judged]:
     found = []
     for ban in lived.bans:
-        who = register.who(ban.address)
+        who = register.who(ban.source)
         right = who.may_be_banned(ban.jail)
         found.append(Judged(ban, who, right if who.scored or right else None))
     return found
@@ -73,8 +73,8 @@ def missed(lived: Lived, populations: Sequence[Population]) -> list[str]:
         jail = _JAILS.get(one.meant)
         if jail is None:
             continue
-        banned = {ban.address for ban in lived.bans if ban.jail == jail}
-        free = [address for address in came if address not in banned]
+        bans = [ban for ban in lived.bans if ban.jail == jail]
+        free = [address for address in came if not any(ban.hits(address) for ban in bans)]
         if one.meant is Meant.SOME and len(free) < len(came):
             continue
         found += [f"{one.name}: {address} is not banned by {jail}" for address in free]

@@ -152,8 +152,8 @@ def _wait_for_the_player(player: Player, playlist: Playlist) -> list[str]:
         return []
     player.wait(_GRACE_SECONDS)
     if player.failed:
-        return [f"tcpreplay: {player.failed}"]
-    return [] if player.played == playlist.packets else [f"tcpreplay sent {player.played} of {playlist.packets}"]
+        return [f"the player: {player.failed}"]
+    return [] if player.played == playlist.packets else [f"{player.played} of {playlist.packets} frames were sent"]
 
 
 def _settle(sensor: Sensor) -> None:

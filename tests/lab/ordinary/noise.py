@@ -8,7 +8,7 @@ from portsentry_py.core.packet import ACK, RST, SYN
 from tests.lab.ordinary.day import seeded
 from tests.lab.ordinary.network import HOSTS
 from tests.lab.ordinary.packets import Ends, RawSender, tcp, udp
-from tests.lab.ordinary.population import Meant, Population, Scene
+from tests.lab.ordinary.population import Population, Scene
 from tests.support.build import MSS_OPTION, STACK_OPTIONS
 
 _BOTS, _VICTIMS, _AMPLIFIERS = "100.64.0.0/11", "100.96.0.0/12", "100.112.0.0/12"
@@ -92,7 +92,7 @@ async def _victims(scene: Scene, me: Population) -> None:
 
 
 async def _amplifiers(scene: Scene, me: Population) -> None:
-    """Look for chargen to abuse, and ask twice: a second touch of a decoy port is a ban."""
+    """Look for chargen to abuse, and ask twice: datagrams can be forged, so touches of a UDP trap ban nobody."""
     raw = RawSender()
     chances = seeded(me.name)
     network = ip_network(me.networks[0])
@@ -113,5 +113,5 @@ POPULATIONS = (
         _bots,
     ),
     Population("backscatter", "flooded servers: SYN-ACK and RST to random ports", "world", (_VICTIMS,), _victims),
-    Population("chargen seekers", "ask twice for 19/udp, a decoy", "world", (_AMPLIFIERS,), _amplifiers, Meant.EACH),
+    Population("chargen seekers", "ask twice for 19/udp, a trap", "world", (_AMPLIFIERS,), _amplifiers),
 )

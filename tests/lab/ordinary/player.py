@@ -1,21 +1,30 @@
-"""Plays the recordings on the switch."""
+"""Plays the recordings: what others sent comes from the switch, what the host sent goes out from itself.
 
+One program sends both, in their order: an answer that is there before its question would be another question.
+"""
+
+import ctypes
+import os
+import socket
 import threading
 import time
+from contextlib import ExitStack
+from heapq import merge
 from pathlib import Path
 
 from tests.lab.ordinary.day import Day
 from tests.lab.ordinary.network import Network
-from tests.support.namespaces import IFACE
-
-_PCAP_HEAD_BYTES = 24
+from tests.lab.ordinary.recordings import of_host
+from tests.support import pcap
+from tests.support.namespaces import IFACE, NAMESPACES, Host
 
 
 class Player:
+    """Sends each frame at its moment of the day."""
+
     def __init__(self, network: Network, day: Day, recording: Path) -> None:
-        self._town = network
         self._day = day
-        self._tape = recording
+        self._parts = ((network.recording, recording), (network.host, of_host(recording)))
         self.played = 0
         self.failed = ""
         self._thread = threading.Thread(target=self._play, daemon=True)
@@ -26,24 +35,29 @@ class Player:
     def wait(self, seconds: float) -> None:
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self.failed = "tcpreplay did not come to an end"
+            self.failed = "the recordings did not come to an end"
 
     def _play(self) -> None:
-        # The first frame is sent at once, whatever its time.
-        first = _first_moment(self._tape)
-        time.sleep(max(0.0, self._day.start + first - time.time()))
-        # Its usual timer keeps a core busy between two packets.
-        words = ("tcpreplay", "--quiet", "--timer=nano", "-i", IFACE, self._tape)
-        done = self._town.recording.run(*words, seconds=self._day.seconds(30) + 120)
-        for line in done.stdout.splitlines():
-            name, _, count = line.partition(":")
-            if name.strip() == "Successful packets":
-                self.played = int(count)
-        if done.returncode != 0:
-            self.failed = done.stderr
+        try:
+            with ExitStack() as opened:
+                tapes = []
+                for sender, tape in self._parts:
+                    wire = opened.enter_context(_wire(sender))
+                    tapes.append([(moment, wire, frame) for moment, frame in pcap.read(tape.read_bytes())[1]])
+                for moment, wire, frame in merge(*tapes, key=lambda one: one[0]):
+                    time.sleep(max(0.0, self._day.start + moment - time.time()))
+                    wire.send(frame)
+                    self.played += 1
+        except OSError as error:
+            self.failed = str(error)
 
 
-def _first_moment(recording: Path) -> float:
-    with recording.open("rb") as file:
-        file.seek(_PCAP_HEAD_BYTES)
-        return float(int.from_bytes(file.read(4), "little"))
+def _wire(host: Host) -> socket.socket:
+    """A socket on the host's interface; only this thread moves into its namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with (NAMESPACES / host.namespace).open("rb") as there:
+        if libc.setns(there.fileno(), 0) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    wire.bind((IFACE, 0))
+    return wire

@@ -1,7 +1,8 @@
 """Innocent captures as recordings that are played to the host, as if it had been the one that was recorded.
 
-The host is given the addresses that were most in the capture. Both directions come from the wire; the host's
-kernel lets the frames be, because they are for another MAC address; its sensor sees them as it sees its own.
+The host is given the addresses that were most in the capture. What others sent comes from the wire; what it sent goes
+out from itself, because its sensor believes nothing else. The host's kernel lets the frames be, because they are for
+another MAC address.
 """
 
 from collections import Counter
@@ -50,9 +51,12 @@ class Playlist:
 
 
 def record(captures: Iterable[Capture], day: Day, path: Path) -> Playlist:
-    """Write what is played on that day into a file, with times from the day's beginning on."""
+    """Write what is played on that day into two files, with times from the day's beginning on.
+
+    What the host itself sends is in the file beside `path`, see `of_host`.
+    """
     playlist = Playlist()
-    everything: list[tuple[float, bytes]] = []
+    everything: list[tuple[float, bytes, bool]] = []
     innocent = [one for one in captures if one.label == "negative"]
     room = day.seconds(_LAST_HOUR - _FIRST_HOUR)
     for number, capture in enumerate(innocent):
@@ -70,13 +74,23 @@ def record(captures: Iterable[Capture], day: Day, path: Path) -> Playlist:
             late = (number + _VIEWS.index(view) / 2) / len(innocent)
             start = day.seconds(_FIRST_HOUR) + late * (room - times[-1])
             everything += [
-                (start + moment, (_MACS + one.head + renumber.renumbered(one.packet, new))[:_LONGEST_FRAME])
+                (
+                    start + moment,
+                    (_MACS + one.head + renumber.renumbered(one.packet, new))[:_LONGEST_FRAME],
+                    (renumber.ends(one.packet) or (b"",))[0] in homes,
+                )
                 for moment, one in zip(times, framed, strict=True)
             ]
     everything.sort(key=lambda played: played[0])
     playlist.packets = len(everything)
-    pcap.write(path, ((round(moment * 1e6), frame) for moment, frame in everything))
+    for file, is_ours in ((path, False), (of_host(path), True)):
+        pcap.write(file, ((round(moment * 1e6), frame) for moment, frame, ours in everything if ours == is_ours))
     return playlist
+
+
+def of_host(path: Path) -> Path:
+    """The file of what the host itself sends."""
+    return path.with_name(f"host-{path.name}")
 
 
 def _paced(moments: list[float], longest: float) -> list[float]:

@@ -80,7 +80,7 @@ def _captures(lived: Lived, judgements: Sequence[Judged]) -> list[str]:
     unscored = sorted({recording.capture.name for recording in playlist.recordings if not recording.scored})
     banned = sum(found.who.name.startswith("capture ") for found in judgements)
     played = (
-        f"Besides, tcpreplay played {len(names)} innocent captures to it, {len(playlist.recordings)} times: "
+        f"Besides, {len(names)} innocent captures were played to it, {len(playlist.recordings)} times: "
         f"the host was the one that takes part in most packets, then that one's busiest peer. That is "
         f"{lived.played} packets with {len(playlist.numbers.addresses())} addresses, all renumbered; "
         f"bans: {banned}."
@@ -130,13 +130,12 @@ def _evidence(line: Line) -> str:
 
 def _others(lived: Lived, register: Register) -> str:
     latest: dict[str, Line] = {}
-    banned = {ban.address for ban in lived.bans}
     for line in lived.lines:
         if line["event_type"] in _EVIDENCE and line["verdict"] in {"watch", "ignore"}:
             latest[line["src_ip"]] = line
     groups: dict[tuple[str, ...], list[Line]] = {}
     for address, line in latest.items():
-        if address in banned:
+        if any(ban.hits(address) for ban in lived.bans):
             continue
         who = register.who(address).name
         words = (who, line["verdict"], line["technique"], line["scan_type"], line["reason"])

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.wire, pytest.mark.slow]
 
 _MINUTES = 1
 _TOOLS = (
-    *("bridge", "nft", "nmap", "masscan", "hping3", "tcpreplay", "tshark", "dumpcap", "editcap"),
+    *("bridge", "nft", "nmap", "masscan", "hping3", "tshark", "dumpcap", "editcap"),
     *("fail2ban-server", "nginx", "sshd", "ssh", "scp", "ssh-keygen", "openssl"),
 )
 
