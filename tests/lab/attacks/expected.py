@@ -29,8 +29,11 @@ from tests.lab.attacks.expectation import (
 
 PORT_SCAN = 8
 """What makes a port scan; a forged one needs no less."""
-AT_ONCE = 5.0
-"""Seconds within which a scanner is named again that gets answers although it was reported with `ban`."""
+AT_ONCE = 7.5
+"""Seconds within which a scanner is named again that gets answers although it was reported with `ban`.
+
+Five between two lines, two until the answer is noticed.
+"""
 _BANS = Settings().bans
 A_MINUTE = 11 * _BANS.unverified_per_minute
 """Unverified bans of innocents in the first minute, at most: the budget, ten minutes' worth of it at once."""

@@ -57,7 +57,7 @@ def _lifted(stage: Tape) -> None:
     stage.scan(*probes[20:140], every=0.5)
     del stage.model.banned[FOUR.attacker]
     stage.facts[FACT_OPEN] = stage.now
-    stage.scan(*probes[140:])
+    stage.scan(*probes[140:], every=0.02)
 
 
 def _returns_after(silence: float) -> Play:
