@@ -115,14 +115,14 @@ def without_time(line: str) -> str:
     return line.partition("\t")[2]
 
 
-def link_cells_of(line: str) -> tuple[str, LinkCells]:
-    """The line without its link columns, and these.
+def ends_of(line: str) -> tuple[str, str]:
+    """Source and target of a line.
 
     Raises:
         ValueError: the line has too few columns.
     """
-    rest, *cells = line.rsplit("\t", len(LINK_COLUMNS))
-    return rest, LinkCells(*(cell.strip() for cell in cells))
+    _, src, _, dst, _ = line.split("\t", 4)
+    return src.strip(), dst.strip()
 
 
 def cells_of(line: str) -> tuple[str, str, str, str, str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from portsentry_py.core.columns import LinkCells, head_of, link_cells_of
+from portsentry_py.core.columns import LINK_COLUMNS, LinkCells, ends_of
 
 _OUTGOING = "4"  # linux/if_packet.h, PACKET_OUTGOING
 _OUTBOUND = "0x02"  # pcapng, option epb_flags
@@ -30,21 +30,22 @@ class Provenance:
 
     def believed(self, lines: Iterable[str]) -> Iterator[str]:
         """The lines of the frames that are believed, without their link columns."""
+        ours, noted = self._ours, ("", "")
         for line in lines:
             try:
-                rest, link = link_cells_of(line)
-            except (TypeError, ValueError):
+                src, dst = ends_of(line)
+                rest, *link = line.rsplit("\t", len(LINK_COLUMNS))
+            except ValueError:
                 yield line
                 continue
-            _, src, _, dst, _ = head_of(rest)
-            if src not in self._ours:
-                if dst in self._ours:
-                    self._note(link.src, link.dst)
-                yield rest
-            elif self._came_in(link):
-                self.forged += 1
-            else:
-                yield rest
+            if src in ours:
+                if self._came_in(LinkCells(*link)):
+                    self.forged += 1
+                    continue
+            elif dst in ours and noted != (link[0], link[1]):
+                noted = (link[0], link[1])
+                self._note(*noted)
+            yield rest
 
     def _came_in(self, link: LinkCells) -> bool:
         is_outgoing = link.packet_type == _OUTGOING or link.direction == _OUTBOUND
