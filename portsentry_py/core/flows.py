@@ -262,7 +262,7 @@ class FlowTable:
             return
         if flow.direction == "outbound":
             if packet.proto == TCP and packet.ack != (flow.probe.seq + 1) % (1 << 32):
-                return  # whoever sent it has not seen our SYN
+                return  # its sender has not seen our SYN
             self.expected.answer(packet)
         elif packet.proto == TCP:
             self._note_accepted(flow, packet)

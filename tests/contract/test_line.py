@@ -84,7 +84,7 @@ def documented() -> dict[str, list[str]]:
 def test_the_committed_schema_is_the_one_of_the_dataclasses() -> None:
     committed = PACKAGE / "events/event.schema.json"
     assert committed.read_text(encoding="utf-8") == schema.text(), (
-        "make it anew: python -m portsentry_py.events.schema > portsentry_py/events/event.schema.json"
+        "write it: python -m portsentry_py.events.schema > portsentry_py/events/event.schema.json"
     )
 
 

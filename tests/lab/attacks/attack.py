@@ -9,7 +9,7 @@ from tests.support.sensor import Line
 
 Sent = Packet | Frame
 SERVED_TCP, SERVED_UDP = (22, 80, 443, 3000, 8080), (1194, 5353)
-DEAF = "deaf"
+BLIND = "blind"
 """The fact that a live sensor no longer sees what comes, or has ended."""
 PORTS = range(600, 700)
 """A hundred ports that nobody serves and that are no traps."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tests.lab.attacks.attack import DEAF, Observed
+from tests.lab.attacks.attack import BLIND, Observed
 from tests.lab.attacks.parties import covers, role
 from tests.lab.attacks.shipped_filter import NORMAL, STRICT
 from tests.support.sensor import Line
@@ -56,7 +56,8 @@ STRICT_SPARES = Property("strict: no innocent", lambda seen: not banned(seen, "i
 OURSELVES = Property("never ourselves", lambda seen: not banned(seen, "victim"))
 PRESENT = Property("no line about the past bans", lambda seen: not _bans_late(seen))
 SURVIVES = Property(
-    "the sensor goes on", lambda seen: seen.code == 0 and DEAF not in seen.facts and "Traceback" not in seen.diagnostics
+    "the sensor goes on",
+    lambda seen: seen.code == 0 and BLIND not in seen.facts and "Traceback" not in seen.diagnostics,
 )
 ALWAYS = (STRICT_SPARES, OURSELVES, PRESENT, SURVIVES)
 

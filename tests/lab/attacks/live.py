@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.attacks import programs
-from tests.lab.attacks.attack import DEAF, SERVED_TCP, SERVED_UDP, Attack, Observed, Sent
+from tests.lab.attacks.attack import BLIND, SERVED_TCP, SERVED_UDP, Attack, Observed, Sent
 from tests.lab.attacks.parties import FOUR, SENTINEL_VICTIM, SIX
 from tests.lab.attacks.shipped_filter import banned_by
 from tests.lab.attacks.wire.ip import Frame, Packet, framed
@@ -154,7 +154,7 @@ class Wire:
     def settle(self) -> bool:
         """Return when the sensor has seen all that was sent: a probe sent last has its line.
 
-        False if that does not happen: the sensor is deaf, or has ended.
+        False if that does not happen: the sensor is blind, or has ended.
         """
 
         def look() -> bool:
@@ -271,7 +271,7 @@ def observe(attack: Attack, folder: Path) -> Observed:
         if wire._sensor is None:
             return Observed([], wire.packets, banned_by([], folder), facts=wire.facts)
         if not wire.settle():
-            wire.facts[DEAF] = True
+            wire.facts[BLIND] = True
         learned = wire.learned()
         code = wire.sensor.stop()
         text = wire.sensor.log.read_text().splitlines()

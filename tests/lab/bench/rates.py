@@ -119,7 +119,7 @@ def trial(lab: Lab, program: Program, capture: Path, rate: int | None, packets: 
 
 
 def _newcomers(host: Host, before: set[int]) -> set[int]:
-    """Whoever was started enters the host's namespace a moment later."""
+    """A program that was started enters the host's namespace a moment later."""
     return wait_for(lambda: host.pids() - before, "the program to start")
 
 

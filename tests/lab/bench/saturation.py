@@ -56,8 +56,8 @@ class FullTables:
     def pipeline(self) -> Pipeline:
         """A sensor that has seen all of it.
 
-        Its settings are the defaults, but for the limits, and for the ration of scan lines: it does not bind
-        whoever proves its address.
+        Its settings are the defaults, but for the limits, and for the rate of scan lines: it does not bind
+        sources that proved their address.
         """
         settings = Settings(served=NAMED, limits=self._limits, lines=Lines(scans_per_second=10_000))
         own = frozenset(one.target(nth) for one in (self._four, self._six) for nth in range(HOSTS))

@@ -91,7 +91,7 @@ def _listens_everywhere(stage: Wire) -> None:
 
 
 def _interfaces(stage: Wire) -> None:
-    """Interfaces come and go (VPN logins, containers): the sensor must not be deaf longer and longer."""
+    """Interfaces come and go (VPN logins, containers): the sensor must not be blind longer and longer."""
     worst = 0.0
     for number in range(6):
         stage.lab.target.run("ip", "link", "add", f"ppp{number}", "type", "dummy")
@@ -116,7 +116,7 @@ def _everything() -> Iterator[Attack]:
     )
     yield Attack(
         "local-interfaces",
-        "Interfaces that come and go keep the sensor deaf.",
+        "Interfaces that come and go keep the sensor blind.",
         _interfaces,
         way="live",
         settings={"interfaces": []},
