@@ -192,6 +192,8 @@ def held(pipeline: Pipeline) -> int:
         one = waiting.pop()
         if id(one) in seen or isinstance(one, type | types.FunctionType | types.ModuleType | Settings):
             continue
+        if isinstance(getattr(one, "__wrapped__", None), types.FunctionType):
+            continue  # the cache of a function: all pipelines of the process share it, and it has a bound of its own
         seen.add(id(one))
         if isinstance(one, dict | OrderedDict | list | set | deque):
             entries += len(one)
