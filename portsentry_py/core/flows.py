@@ -133,8 +133,6 @@ class FlowTable:
     def observe(self, packet: Packet) -> Iterator[Sighting]:
         """The sightings that one packet makes."""
         proto = packet.proto
-        if packet.src in self._host.unguarded:
-            return iter(())
         if proto == TCP:
             return self._tcp(packet)
         if proto == UDP:

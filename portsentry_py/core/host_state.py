@@ -26,9 +26,7 @@ class HostState:
         protected: addresses that must never be banned, with the reason (gateway, resolver, ...).
         peers: addresses that hold an established connection to a served port.
         peers_known: False in a replay, which has no socket table to read peers from.
-        contacts: addresses to which this host holds an established connection.
-        unguarded: own addresses in whose name packets from outside may still reach us, because the capture filter
-            does not know them yet; what claims to come from there is not believed.
+        contacts: addresses to which this host holds a connection that it opened, over TCP or UDP.
         local_ports: the ports of this host's own clients (net.ipv4.ip_local_port_range).
     """
 
@@ -42,7 +40,6 @@ class HostState:
     peers: frozenset[str] = frozenset()
     peers_known: bool = True
     contacts: frozenset[str] = frozenset()
-    unguarded: frozenset[str] = frozenset()
     local_ports: range = range(32_768, 61_000)
 
 

@@ -5,7 +5,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.host.administrators import administrators, can_tell_logins, sshd_ports
 from portsentry_py.host.interfaces import own_addresses
 from portsentry_py.host.never_ban import protected_addresses
-from portsentry_py.host.sockets import read_sockets
+from portsentry_py.host.sockets import local_ports, read_sockets
 
 
 def host_state(home: Networks, traps: frozenset[int] = frozenset()) -> HostState:
@@ -31,4 +31,6 @@ def host_state(home: Networks, traps: frozenset[int] = frozenset()) -> HostState
         listening_udp=sockets.udp,
         protected=protected_addresses() | dict.fromkeys(logged_in, "ssh_session"),
         peers=frozenset(one.peer for one in sockets.connections if one.port not in strangers_at) - logged_in,
+        contacts=sockets.contacts,
+        local_ports=local_ports(),
     )

@@ -178,14 +178,6 @@ def test_silence_is_noticed_after_the_settling_time() -> None:
     assert (silence.kind, silence.time_us) == (Kind.SILENT, asked.time_us + SETTLE_US)
 
 
-def test_what_claims_an_address_that_the_filter_does_not_guard_yet_is_not_believed() -> None:
-    flows = table(HostState(own=US.own, unguarded=frozenset({HOST})))
-    (asked,) = syn(SCANNER, 22)
-    assert steps(flows, asked, syn_ack(asked), syn(HOST, 443, dst=FRIEND)) == [(Kind.PROBE, SCANNER, 22)]
-    assert not flows.served(HOST, "tcp", 22)
-    assert not flows.expected.is_queried(FRIEND)
-
-
 def test_the_end_of_the_input_is_silence() -> None:
     flows = table()
     sightings(flows, syn(SCANNER, 22, 23))

@@ -34,11 +34,13 @@ def test_who_is_logged_in_is_protected_and_who_is_connected_to_sshd_is_not(
     """Where nobody can tell who is logged in, a client of sshd is a visitor like others."""
     admin = "203.0.113.9"
     connections = (Connection(None, 22, admin), Connection(None, 22, "stranger"), Connection(None, 443, "x"))
-    sockets = Sockets(frozenset({22, 443}), frozenset({53}), connections)
+    sockets = Sockets(frozenset({22, 443}), frozenset({53}), connections, contacts=frozenset({"y"}))
     monkeypatch.setattr(assembling, "read_sockets", lambda _traps: sockets)
     monkeypatch.setattr(assembling, "administrators", lambda *_: frozenset({admin}))
+    monkeypatch.setattr(assembling, "local_ports", lambda: range(9, 12))
     monkeypatch.setattr(assembling, "can_tell_logins", lambda: can_tell)
     host = host_state(())
     assert host.protected[admin] == "ssh_session"
     assert (host.listening_tcp, host.listening_udp) == (sockets.tcp, sockets.udp)
     assert host.peers == peers
+    assert (host.contacts, host.local_ports) == (sockets.contacts, range(9, 12))

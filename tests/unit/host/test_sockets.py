@@ -1,12 +1,13 @@
-"""Who is served by this host, and who is connected to it."""
+"""Who is served by this host, who is connected to it, and to whom it connects."""
 
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from portsentry_py.host.sockets import Connection, Sockets, read_sockets, served
+from portsentry_py.host.sockets import Connection, Sockets, local_ports, read_sockets, served
 
 NONE = frozenset[int]()
 
@@ -80,7 +81,41 @@ def test_connections_to_served_ports_are_seen_with_their_process() -> None:
     assert host.listeners == {(1, 22), (5, 23)}
 
 
-def test_a_visitor_of_a_trap_is_no_peer() -> None:
+def test_a_visitor_of_a_trap_is_no_peer_and_no_contact() -> None:
     host = host_with(established(23, "203.0.113.9"), traps=frozenset({23}))
-    assert host.connections == ()
+    assert (host.connections, host.contacts) == ((), frozenset())
     assert host.tcp == {22, 443}
+
+
+def test_a_peer_of_a_connection_at_a_port_where_nobody_listens_is_a_contact() -> None:
+    host = host_with(
+        established(50_001, "::ffff:203.0.113.11"),
+        established(443, "203.0.113.12"),
+        ("192.0.2.10", 50_002, "203.0.113.13", psutil.CONN_SYN_SENT, 7),
+        ("192.0.2.10", 50_003, "203.0.113.14", psutil.CONN_TIME_WAIT, None),
+    )
+    assert host.contacts == {"203.0.113.11"}
+
+
+def test_the_peer_of_a_connected_udp_socket_is_a_contact() -> None:
+    row = SimpleNamespace(
+        laddr=SimpleNamespace(ip="192.0.2.10", port=40_000),
+        raddr=SimpleNamespace(ip="203.0.113.15", port=51_820),
+        status=psutil.CONN_NONE,
+        type=socket.SOCK_DGRAM,
+        pid=7,
+    )
+    assert served([row], NONE).contacts == {"203.0.113.15"}
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [("20000\t30000\n", range(20_000, 30_001)), ("", range(32_768, 61_000)), (None, range(32_768, 61_000))],
+    ids=["set", "empty", "missing"],
+)
+def test_the_ports_of_clients_are_those_of_the_kernel(tmp_path: Path, text: str | None, ports: range) -> None:
+    if text is not None:
+        file = tmp_path / "sys/net/ipv4/ip_local_port_range"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    assert local_ports(tmp_path) == ports
