@@ -1,9 +1,10 @@
 """Replays labelled captures and scores them.
 
-    python -m tests.lab.accuracy CAPTURES [-o DIR]
+    python -m tests.lab.accuracy CAPTURES [--whole-only] [-o DIR]
 
-CAPTURES is a directory with index.csv and the captures. Writes accuracy.md, with what is in compare.md, and
-accuracy.json. Exits with 1 if anything that is scored is wrong.
+CAPTURES is a directory with index.csv and the captures. Each is replayed as it is, and damaged in four ways: packets
+lost, out of order, twice, and all three. Writes accuracy.md, with what is in compare.md, and accuracy.json. Exits with
+1 if anything that is scored of the whole captures is wrong.
 """
 
 import json
@@ -15,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.lab.accuracy import report
+from tests.lab.accuracy.damage import DAMAGES, score_damaged
 from tests.lab.accuracy.score import score
 from tests.lab.support import labelled, program
 from tests.support.paths import MEASUREMENTS
@@ -23,12 +25,17 @@ from tests.support.paths import MEASUREMENTS
 def main(words: Sequence[str]) -> int:
     parser = program.parser("accuracy", __doc__)
     parser.add_argument("captures", type=Path)
+    parser.add_argument("--whole-only", action="store_true", help="damage nothing; the page shows no damage then")
     arguments = program.begin(parser, words)
     captures = labelled.read(arguments.captures)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         scores = list(pool.map(score, captures))
+        damaged = {
+            damage.name: list(pool.map(score_damaged, captures, [damage] * len(captures)))
+            for damage in (() if arguments.whole_only else DAMAGES)
+        }
     peers = (arguments.output or MEASUREMENTS) / "compare.md"
-    page = report.markdown(scores, peers.read_text(encoding="utf-8") if peers.exists() else "")
+    page = report.markdown(scores, damaged, peers.read_text(encoding="utf-8") if peers.exists() else "")
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "accuracy.md").write_text(page, encoding="utf-8")
@@ -37,6 +44,7 @@ def main(words: Sequence[str]) -> int:
     wrong = report.failures(scores)
     for one in wrong:
         print(one)
+    print(report.summary(scores), report.damage(scores, damaged), sep="\n")
     print(f"{len(scores)} captures, {len(wrong)} of the scored ones wrong")
     return 1 if wrong else 0
 

@@ -2,9 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tests.lab.accuracy.score import Score
+from tests.lab.support.intervals import share
 from tests.lab.support.tables import table
 
 _HEAD = """# Accuracy
@@ -20,20 +21,34 @@ scored.
   may be called `syn` or `connect`.
 - **probes**: probes to what nobody serves, until the first line.
 - **seconds**: from the first of them to that line.
+
+In parentheses stands the exact (Clopper-Pearson) 95 % interval of the share, for captures of the same kind as these.
+"""
+_DAMAGE = """The same captures, after what a poor capture does to them. The seed is fixed.
+
+- **lost**: 35 % of the packets, any of them, are missing.
+- **shuffled**: a packet stands up to 200 ms later in the file; its time stays.
+- **twice**: each packet, 5 us apart, as a capture of a VLAN and its parent has them.
+- **still detected**: of the scans that are detected in the whole captures.
+- **others banned**: scans with a line that bans somebody who is no scanner.
+- **accused**: innocent captures with a line that bans or watches somebody.
 """
 
 
-def markdown(scores: Sequence[Score], peers: str) -> str:
+def markdown(scores: Sequence[Score], damaged: Mapping[str, Sequence[Score]], peers: str) -> str:
     """The whole page.
 
     Args:
         scores: of every capture.
+        damaged: the scores of the same captures after each damage, by its name; may be empty.
         peers: the page that compares the sensor with its peers on the same packets; may be empty.
     """
     positives = [one for one in scores if one.label == "positive"]
-    parts = [_HEAD, _summary(scores), "## Scans, by type and strength\n", _by_type(positives)]
+    parts = [_HEAD, summary(scores), "## Scans, by type and strength\n", _by_type(positives)]
     parts += ["## Innocent and hostile captures\n", _innocents(scores), "## What is not right\n", _wrong(scores)]
     parts += ["## Ambiguous, not scored\n", _ambiguous(scores)]
+    if damaged:
+        parts += ["## Damaged captures\n", _DAMAGE, damage(scores, damaged)]
     if peers:
         parts.append(re.sub("^#", "##", peers, flags=re.MULTILINE))
     return "\n".join(parts).rstrip() + "\n"
@@ -50,17 +65,46 @@ def _is_right(one: Score) -> bool:
     return one.label != "negative" or not one.false_positives
 
 
-def _summary(scores: Sequence[Score]) -> str:
+def summary(scores: Sequence[Score]) -> str:
+    """The figures in a sentence."""
     scored = [one for one in scores if one.strength != "ambiguous"]
     positives = [one for one in scored if one.label == "positive"]
     negatives = [one for one in scored if one.label == "negative"]
     detected = sum(bool(one.detected) for one in positives)
     right = sum(_is_right(one) for one in positives)
     false = sum(bool(one.false_positives) for one in negatives)
+    scans, innocents = len(positives), len(negatives)
     return (
-        f"{detected} of {len(positives)} scans detected, {right} with the right source and type; "
-        f"false positives in {false} of {len(negatives)} innocent captures.\n"
+        f"Of {scans} scans, {share(detected, scans)} detected, {share(right, scans)} with the right source and type; "
+        f"of {innocents} innocent captures, {share(false, innocents)} with a false positive.\n"
     )
+
+
+def damage(scores: Sequence[Score], damaged: Mapping[str, Sequence[Score]]) -> str:
+    """What each damage changes, and the captures that are concerned."""
+    whole = {one.name: one for one in scores}
+    rows, named = [], []
+    for name, found in damaged.items():
+        scored = [one for one in found if one.strength != "ambiguous" and one.unreadable is None]
+        positives = [one for one in scored if one.label == "positive" and whole[one.name].detected]
+        negatives = [one for one in scored if one.label == "negative"]
+        lost = [one.name for one in positives if not one.detected]
+        others = [one.name for one in positives if one.false_positives]
+        accused = [one.name for one in negatives if one.false_positives]
+        rows.append(
+            (
+                name,
+                len(positives),
+                share(len(positives) - len(lost), len(positives)),
+                share(len(others), len(positives)),
+                len(negatives),
+                share(len(accused), len(negatives)),
+            )
+        )
+        groups = {"not detected": lost, "others banned": others, "accused": accused}
+        named += [f"- {name}, {what}: {', '.join(names)}.\n" for what, names in groups.items() if names]
+    head = ("damage", "scans", "still detected", "others banned", "innocent captures", "accused")
+    return "\n".join([table(head, rows), "".join(named)])
 
 
 def _by_type(positives: Sequence[Score]) -> str:
@@ -73,9 +117,10 @@ def _by_type(positives: Sequence[Score]) -> str:
             kind,
             strength,
             len(group),
-            sum(bool(one.detected) for one in group),
-            sum(bool(one.right_source) for one in group),
-            sum(bool(one.right_type) for one in group),
+            *(
+                share(sum(map(bool, rights)), len(group))
+                for rights in zip(*((one.detected, one.right_source, one.right_type) for one in group), strict=True)
+            ),
             _span([one.probes for one in group]),
             _span([one.seconds for one in group]),
         )
@@ -89,7 +134,9 @@ def _innocents(scores: Sequence[Score]) -> str:
     for label, strength in sorted({(one.label, one.strength) for one in scores if one.label != "positive"}):
         group = [one for one in scores if (one.label, one.strength) == (label, strength)]
         named = sum(bool(one.false_positives) for one in group)
-        rows.append((label, strength, len(group), named, sum(one.unreadable is not None for one in group)))
+        rows.append(
+            (label, strength, len(group), share(named, len(group)), sum(one.unreadable is not None for one in group))
+        )
     return table(("label", "strength", "captures", "with a ban or watch line", "no capture at all"), rows)
 
 
