@@ -9,13 +9,14 @@ from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.decode import Discard, canonical_address, decode
 from portsentry_py.core.detectors.base import PROBES
-from portsentry_py.core.detectors.profiles import detectors_of
+from portsentry_py.core.detectors.profiles import Tables, detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
 from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
 from portsentry_py.core.finding import Series
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.probe_types import answers
@@ -54,6 +55,7 @@ class Pipeline:
         self._flows = FlowTable(settings.limits)
         self._sources = SourceTable(settings.limits)
         self._groups = GroupTable(settings.limits.max_sources)
+        self._outbound = OutboundTable()
         self._standing = StandingTable()
         self._scans = ScanTracker(settings)
         self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
@@ -88,12 +90,13 @@ class Pipeline:
 
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; learned state stays, and so do the limits of tables and lines."""
-        detectors = detectors_of(settings, self._groups)
+        detectors = detectors_of(settings, Tables(self._groups, self._outbound))
         traps = frozenset(
             (proto, port) for one in detectors for proto, ports in one.trap_ports.items() for port in ports
         )
         self._traps = frozenset(port for _, port in traps)
         self._sources.set_traps(traps)
+        self._outbound.set_window(settings.detectors.outbound.window_seconds * 1_000_000)
         self._groups.set_limits(next((one.group_limits for one in detectors if one.group_limits), None))
         self._detectors = {
             (kind, direction): tuple(one for one in detectors if kind in one.kinds and one.direction == direction)
@@ -180,7 +183,7 @@ class Pipeline:
         """What outlives a restart: sources, open scans, served ports and the standing of addresses.
 
         Not what is in progress: awaited answers, lines that wait for admission, counts of suppressed sources,
-        and what the sources of a group probed.
+        what the sources of a group probed, and what this host asked others.
         """
         return SavedState(
             known=self._sources.known(),
@@ -234,6 +237,7 @@ class Pipeline:
             self._standing.update(sighting, record)
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
             yield from self._connection(sighting)
+        self._outbound.update(sighting)
         muted = self._mute(sighting, record)
         if not muted:
             self._groups.update(sighting, record)

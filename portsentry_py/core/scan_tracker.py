@@ -29,7 +29,7 @@ _LONGEST_INTERVAL = 4
 # change nothing, what still answers may be the ban itself: a firewall can reject with a RST.
 _BAN_TAKES_US = 2_000_000
 _ANSWERED_US = 5_000_000
-# With these verdicts, further probes change nothing until the next line is due.
+# With these verdicts, and about ourselves, further probes change nothing until the next line is due.
 _FINAL: frozenset[Verdict | None] = frozenset({"ban", "ignore"})
 # Lines about one ban: new, again while it goes on, ended.
 _LINES_PER_BAN = 4
@@ -226,7 +226,8 @@ class ScanTracker:
         """
         key, now_us = (sighting.source, sighting.direction, SCAN), sighting.time_us
         scan = self._fast.peek(key) or self._slow.peek(key)
-        if scan is None or scan.reported_verdict not in _FINAL:
+        is_final = sighting.direction == "outbound" or (scan is not None and scan.reported_verdict in _FINAL)
+        if scan is None or not is_final:
             return None
         interval = scan.interval
         if interval.is_over(now_us) or interval.is_answered(now_us):

@@ -18,3 +18,8 @@ _SWEPT = frozenset({
 def is_swept_port(port: int) -> bool:
     """Whether probes of this port on many hosts are a sweep, rather than a client or a peer."""
     return (port in _PRIVILEGED and port not in _ORDINARY) or port in _SWEPT
+
+
+def is_ordinary_port(port: int) -> bool:
+    """Whether every client asks many hosts for this port."""
+    return port in _ORDINARY

@@ -63,6 +63,7 @@ CORE = (
     "finding",
     "group_table",
     "swept_ports",
+    "outbound_table",
     "detectors.base",
     "detectors.*",
     "detectors.profiles",

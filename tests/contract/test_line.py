@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config.settings import Settings, Traps
 from portsentry_py.core.decode import canonical_address
-from portsentry_py.core.detectors.profiles import PROFILES
+from portsentry_py.core.detectors.profiles import PROFILES, Tables
 from portsentry_py.core.group_table import GroupTable
+from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events import schema
 from portsentry_py.events.model import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record
@@ -135,7 +136,11 @@ def test_every_profile_writes_documented_words(profile: str) -> None:
 
 def detectors() -> set[type]:
     """Every class in detectors/ that a profile runs."""
-    return {type(one) for profile in PROFILES.values() for one in profile(Settings(), GroupTable(16))}
+    return {
+        type(one)
+        for profile in PROFILES.values()
+        for one in profile(Settings(), Tables(GroupTable(16), OutboundTable()))
+    }
 
 
 def test_every_detector_is_in_some_profile() -> None:

@@ -1,7 +1,7 @@
 """The bound of every table of the pipeline."""
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core import bans, expectation, rate_limit, standing
+from portsentry_py.core import bans, expectation, outbound_table, rate_limit, standing
 from portsentry_py.core.pipeline import Pipeline
 
 
@@ -23,6 +23,10 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert len(expected._refused) <= expectation._MAX_REFUSED
     assert all(len(ports) <= expectation._MAX_LATE_PORTS for _, ports in expected._late_ports.items())
     assert all(len(refused.probes) <= expectation._SCAN_PORTS for _, refused in expected._refused.items())
+    outbound = engine._outbound
+    assert len(outbound._hosts) <= outbound_table._MAX_SOURCES
+    assert all(len(asked) <= outbound_table.MAX_OUTCOMES for _, asked in outbound._hosts.items())
+    assert max(len(outbound._known_hosts), len(outbound._known_ports)) <= outbound_table._MAX_KNOWN
     assert len(networks) <= standing._MAX_NETWORKS
     assert all(len(members) <= standing._MAX_NEIGHBOURS for _, members in networks.items())
     assert len(budget._senders) <= bans._MAX_STACKS

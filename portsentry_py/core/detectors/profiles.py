@@ -6,6 +6,7 @@ protected in every profile.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from portsentry_py.config.settings import Ports, PortScan, Settings, Traps
 from portsentry_py.core.detectors.base import Detector
@@ -21,8 +22,17 @@ from portsentry_py.core.detectors.stealth import StealthDetector
 from portsentry_py.core.detectors.sweep import SweepDetector
 from portsentry_py.core.detectors.trap import TrapDetector
 from portsentry_py.core.group_table import GroupTable
+from portsentry_py.core.outbound_table import OutboundTable
 
-Profile = Callable[[Settings, GroupTable], tuple[Detector, ...]]
+
+class Tables(NamedTuple):
+    """The tables that some detectors read besides a source's record."""
+
+    groups: GroupTable
+    outbound: OutboundTable
+
+
+Profile = Callable[[Settings, Tables], tuple[Detector, ...]]
 
 # portsentry 2.0.7, examples/portsentry.conf: TCP_PORTS and UDP_PORTS.
 PORTSENTRY_TCP: Ports = frozenset(
@@ -32,7 +42,7 @@ PORTSENTRY_TCP: Ports = frozenset(
 PORTSENTRY_UDP: Ports = frozenset({7, 9, 13, 19, 111, 389, 513, 517, 518})
 
 
-def _default(settings: Settings, groups: GroupTable) -> tuple[Detector, ...]:
+def _default(settings: Settings, tables: Tables) -> tuple[Detector, ...]:
     """Our own; the first that has a finding names the scan."""
     sections = settings.detectors
     return (
@@ -41,12 +51,12 @@ def _default(settings: Settings, groups: GroupTable) -> tuple[Detector, ...]:
         SweepDetector(sections.sweep),
         StealthDetector(sections.stealth),
         SlowDetector(sections.slow),
-        DistributedDetector(sections.distributed, groups),
-        OutboundDetector(sections.outbound),
+        DistributedDetector(sections.distributed, tables.groups),
+        OutboundDetector(sections.outbound, tables.outbound),
     )
 
 
-def _portsentry(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]:
+def _portsentry(settings: Settings, _tables: Tables) -> tuple[Detector, ...]:
     """Listed ports, first packet (SCAN_TRIGGER 0)."""
     traps = settings.traps
     if traps == Traps():
@@ -54,7 +64,7 @@ def _portsentry(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]
     return (TrapDetector(replace(traps, ban_on="first")),)
 
 
-def _portanoia(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]:
+def _portanoia(settings: Settings, _tables: Tables) -> tuple[Detector, ...]:
     """The one port (or those) that the operator names, first packet."""
     return (TrapDetector(replace(settings.traps, ban_on="first")),)
 
@@ -62,7 +72,7 @@ def _portanoia(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]:
 def _alone(*detectors: Detector) -> Profile:
     """A peer without traps: they are watched only if the operator names some."""
 
-    def profile(settings: Settings, _groups: GroupTable) -> tuple[Detector, ...]:
+    def profile(settings: Settings, _tables: Tables) -> tuple[Detector, ...]:
         traps = () if settings.traps == Traps() else (TrapDetector(settings.traps),)
         return (*traps, *detectors)
 
@@ -86,6 +96,6 @@ PROFILES: dict[str, Profile] = {
 }
 
 
-def detectors_of(settings: Settings, groups: GroupTable) -> tuple[Detector, ...]:
+def detectors_of(settings: Settings, tables: Tables) -> tuple[Detector, ...]:
     """The detectors of the profile that the settings name, in the order in which they are asked."""
-    return PROFILES[settings.profile](settings, groups)
+    return PROFILES[settings.profile](settings, tables)

@@ -32,6 +32,12 @@ def others(count: int) -> list[str]:
     return [f"198.51.{100 + nth // 250}.{1 + nth % 250}" for nth in range(count)]
 
 
+def online() -> list[Sent]:
+    """Now and then somebody answers us."""
+    asked = [packet for nth in range(12) for packet in udp(HOST, 53, dst=FRIEND, src_port=2000 + nth, at=nth * 10)]
+    return in_time(asked, [udp_reply(one) for one in asked])
+
+
 @pytest.mark.parametrize(("count", "hits"), [(29, 0), (30, 1)])
 @pytest.mark.parametrize("closed", [True, False])
 def test_thirty_unanswered_pairs_are_an_alarm_and_never_a_ban(count: int, hits: int, closed: bool) -> None:
@@ -43,9 +49,51 @@ def test_thirty_unanswered_pairs_are_an_alarm_and_never_a_ban(count: int, hits: 
     assert [scan.src_ip for scan in found] == [HOST] * hits
 
 
-def test_ports_of_one_host_count_as_well() -> None:
-    (scan,) = scans(watch(Settings(), refused(syn(HOST, *range(200, 230), dst=FRIEND))))
-    assert (scan.hosts, scan.ports) == (1, 30)
+@pytest.mark.parametrize(("count", "hits"), [(29, 0), (30, 1)])
+@pytest.mark.parametrize("first", [200, 30_000])
+def test_ports_of_one_host_count_as_well(first: int, count: int, hits: int) -> None:
+    found = scans(watch(Settings(), refused(connect(HOST, *range(first, first + count), dst=FRIEND))))
+    assert [(scan.hosts, scan.ports) for scan in found] == [(1, 30)] * hits
+
+
+@pytest.mark.parametrize(("count", "hits"), [(29, 0), (30, 1)])
+def test_a_raw_syn_to_many_hosts_is_an_alarm_whatever_the_port(count: int, hits: int) -> None:
+    asked = [packet for nth, host in enumerate(others(count)) for packet in syn(HOST, 80, dst=host, at=nth / 10)]
+    assert len(alarms(watch(Settings(), asked))) == hits
+
+
+@pytest.mark.parametrize(
+    ("port", "spread", "count", "hits"),
+    [(443, 1, 59, 0), (443, 1, 60, 1), (443, 7, 479, 0), (443, 7, 480, 1), (4001, 7, 119, 0), (4001, 7, 120, 1)],
+)
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_one_port_of_many_hosts_asked_in_vain_is_an_alarm(
+    proto: str, port: int, spread: int, count: int, hits: int
+) -> None:
+    """Fewer are enough in one network, more are needed on a port that every client uses."""
+    hosts = [f"198.51.{nth * spread // 250}.{1 + nth * spread % 250}" for nth in range(count)]
+    asked = across(HOST, hosts, port, every=0.1)
+    if proto == "udp":
+        asked = [packet for nth, host in enumerate(hosts) for packet in udp(HOST, port, dst=host, at=nth / 10)]
+    assert len(alarms(watch(Settings(), in_time(online(), asked)))) == hits
+
+
+@pytest.mark.parametrize(("answers", "hits"), [(3, 1), (4, 0)])
+def test_a_few_answers_make_it_a_program_of_peers(answers: int, hits: int) -> None:
+    hosts = [f"198.51.{nth * 7 // 250}.{1 + nth * 7 % 250}" for nth in range(130)]
+    asked = across(HOST, hosts, 4001, every=0.1)
+    answered = [syn_ack(one) for one in asked[10 : 10 + answers]]
+    assert len(alarms(watch(Settings(), in_time(asked, answered)))) == hits
+
+
+def test_in_a_broken_network_only_raw_packets_and_the_ports_of_one_host_are_an_alarm() -> None:
+    called = connect(HOST, 443, dst=FRIEND)
+    before = [*called, syn_ack(called[0])]
+    asked = [across(HOST, others(200), port, at=100 + port / 1e4, every=0.2) for port in (22, 443, 4001)]
+    assert alarms(watch(Settings(), in_time(before, *asked))) == []
+    assert (
+        len(alarms(watch(Settings(), in_time(before, *asked, syn(HOST, *range(2000, 2040), dst=FRIEND, at=101))))) == 1
+    )
 
 
 @pytest.mark.parametrize(("every", "hits"), [(2.068, 1), (2.069, 0)])
