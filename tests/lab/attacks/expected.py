@@ -55,6 +55,8 @@ EXPECTED: Mapping[str, tuple[Property, ...]] = {
     # Trust 1: what is inside a tunnel never teaches, proves, exempts or sets a doubt.
     "tunnel-teach-*": (BANNED,),
     "tunnel-frame-*": (SPARED,),
+    # Of the link, not of a host: who can send such a frame to the victim can forge plain packets there.
+    "tunnel-frame-pppoe-*": (forged_needs(PORT_SCAN),),
     "tunnel-doubt*": (BANNED,),
     "tunnel-half-*": (BANNED,),
     "tunnel-friend-*": (BANNED,),
@@ -68,6 +70,7 @@ EXPECTED: Mapping[str, tuple[Property, ...]] = {
     "tunnel-evict-resolver": (SPARED,),
     "tunnel-evict-own-flows": (SPARED,),
     "tunnel-evict-ports": (BANNED,),
+    "tunnel-live-*": (BANNED, SPARED),
     "tunnel-protocols": (BANNED,),
     # Trust 2: what this host refuses is evidence, whatever the way in was.
     "hidden-*": (BANNED_IF_ANSWERED,),
@@ -111,6 +114,7 @@ EXPECTED: Mapping[str, tuple[Property, ...]] = {
     # Trust 6: for IPv6 the source is the /64; evidence 16: many sources of one network.
     "hop-64*": (BANNED,),
     "hop-56*": (NAMED,),
+    "hop-56-slow": (),  # fewer ports in ten minutes than make a distributed scan
     "hop-48*": (NAMED,),
     "hop-two-networks": (BANNED,),
     "hop-64-friend-first": (NAMED,),
@@ -127,7 +131,9 @@ EXPECTED: Mapping[str, tuple[Property, ...]] = {
     "innocent-guest-*": (forged_needs(PORT_SCAN),),
     "innocent-friend-*": (SPARED,),
     "innocent-our-server-*": (SPARED,),
-    "innocent-asked-for-days-*": (SPARED,),
+    # Trust 4: a server that was merely asked has no standing; for an hour, its datagrams are watched.
+    "innocent-asked-for-days-*": (forged_needs(PORT_SCAN),),
+    "innocent-asked-for-days-tcp-two-traps-*": (forged_needs(2),),
     "innocent-slow-*": (forged_needs(7),),
     "innocent-members-strange-*": (forged_needs(16),),
     "innocent-members-friendly-v4": (forged_needs(16),),

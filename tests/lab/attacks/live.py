@@ -141,7 +141,9 @@ class Wire:
 
     def start(self, **settings: Any) -> Sensor:
         """Start the sensor, with the attack's settings and others."""
-        self._sensor = Sensor(self.lab.target, self.folder, {**self.attack.settings, **settings})
+        wanted = {**self.attack.settings, **settings}
+        iface = "" if "interfaces" in wanted else IFACE
+        self._sensor = Sensor(self.lab.target, self.folder, wanted, iface=iface)
         self._sensor.wait_until_ready()
         return self._sensor
 

@@ -67,7 +67,7 @@ def _sweep(stage: Tape) -> None:
     """A hundred hosts of ours, each asked from another address."""
     for number in range(100):
         target = f"2001:db8:113::{0x100 + number:x}"
-        stage.scan(syn(_within(64, number), target, 22), every=0.01)
+        stage.scan(syn(_within(64, number), target, 23), every=0.01)
 
 
 def _all_ports(stage: Tape) -> None:

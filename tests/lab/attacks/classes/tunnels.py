@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from tests.lab.attacks.attack import PORTS, Attack, Play, Stage
-from tests.lab.attacks.classes.common import suffix, syns
+from tests.lab.attacks.attack import PORTS, Attack, Play, Sent, Stage
+from tests.lab.attacks.classes.common import datagrams, suffix, syns
+from tests.lab.attacks.live import Wire
 from tests.lab.attacks.parties import FAMILIES, FOUR, SIX, Family
 from tests.lab.attacks.tape import Tape
-from tests.lab.attacks.wire.ip import Packet
+from tests.lab.attacks.wire.ip import Packet, ethernet
 from tests.lab.attacks.wire.tunnels import TUNNELS, Tunnel
 from tests.lab.attacks.wire.upper import ACK, FIN, SYN, syn, tcp, udp
+from tests.support.namespaces import IFACE, ip
 
 _COMMON = frozenset({"ip", "gre-key", "pptp", "vxlan", "ip-in-ip-in-ip", "ip-in-pieces"})
 """What the tests play; the whole run plays all."""
@@ -149,14 +151,14 @@ def _friends(tunnel: Tunnel, family: Family) -> Play:
 
 
 def _evict_resolver(stage: Tape) -> None:
-    """Inside, 1,100 servers that the victim seems to ask; then ten SYNs in the name of one that it asked."""
+    """Inside, 1,100 servers that the victim seems to ask; then ten datagrams in the name of one that it asked."""
     resolver = "198.19.53.53"
     stage.ask(resolver)
     for number in range(_TABLE_SIZES["servers"]):
         server = f"10.{number >> 8}.{number & 0xFF}.53"
         for packet in (udp(FOUR.victim, server, 41_000, 53), udp(server, FOUR.victim, 53, 41_000)):
             stage.send(*TUNNELS["ip"](packet, *_outer(FOUR)), every=0.0002)
-    stage.send(*syns(resolver, FOUR.victim, range(600, 610)))
+    stage.send(*datagrams(resolver, FOUR.victim, range(600, 610)))
 
 
 def _evict_own_flows(stage: Tape) -> None:
@@ -185,6 +187,29 @@ def _probe_of_protocol(stage: Stage) -> None:
     inside = syn(FOUR.attacker, FOUR.victim, 23).content
     for number in (4, 41, 47, 50, 51, 55, 97, 103, 115, 137):
         stage.send(Packet(FOUR.attacker, FOUR.victim, number, inside))
+
+
+def _opened_vxlan(family: Family) -> Callable[[Wire], None]:
+    """The victim has the tunnel's device: its kernel opens what comes in, and shows the inside on that device."""
+    inner_victim, inner_scanner = ("192.168.77.1", "198.18.77.5")
+
+    def play(wire: Wire) -> None:
+        target = wire.lab.target.namespace
+        words = ("type", "vxlan", "id", "7", "dstport", "4789", "local", family.victim)
+        ip("-n", target, "link", "add", "vx0", *words, "dev", IFACE)
+        ip("-n", target, "link", "set", "vx0", "address", wire.mac("victim").hex(":"), "up")
+        ip("-n", target, "addr", "add", f"{inner_victim}/24", "dev", "vx0")
+        wire.start(interfaces=[IFACE, "vx0"])
+        for probe in syns(inner_scanner, inner_victim):
+            wire.send(*_vxlan_to(wire.mac("victim"), probe, *_outer(family)))
+
+    return play
+
+
+def _vxlan_to(receiver: bytes, inner: Packet, src: str, dst: str) -> list[Sent]:
+    """As the tunnel of that name, with the device's link address inside: another one the device ignores."""
+    head = bytes.fromhex("0800000000000700")
+    return [udp(src, dst, 50_000, 4789, head + receiver + ethernet(inner)[6:])]
 
 
 _Maker = Callable[[Tunnel, Family], Play]
@@ -236,7 +261,9 @@ def _everything() -> Iterator[Attack]:
             end = suffix(family)
             yield Attack(f"tunnel-teach-{name}{end}", taught, _teach(tunnel, family, family))
             play = _framed(tunnel, family, family)
-            yield Attack(f"tunnel-frame-{name}{end}", framing, play)
+            yield Attack(f"tunnel-frame-{name}{end}", framing, play, forges=name == "pppoe")
+            live_play = _teach(tunnel, family, family)
+            yield Attack(f"tunnel-live-teach-{name}{end}", taught, live_play, way="live")
             if name in _COMMON:
                 play = _teach(tunnel, family, other)
                 yield Attack(f"tunnel-teach-{name}-v{other.number}-in-v{family.number}", taught, play)
@@ -246,7 +273,7 @@ def _everything() -> Iterator[Attack]:
                 yield Attack(f"tunnel-{use}-{name}{suffix(family)}", gain, maker(TUNNELS[name], family), forges=forges)
     yield Attack(
         "tunnel-evict-resolver",
-        "A name server is forgotten, and ten forged packets ban it.",
+        "A name server is forgotten, and ten forged datagrams ban it.",
         _evict_resolver,
         forges=True,
     )
@@ -262,6 +289,14 @@ def _everything() -> Iterator[Attack]:
         _proof_of_a_friend,
         forges=True,
     )
+    for family in FAMILIES:
+        yield Attack(
+            f"tunnel-live-opened-vxlan{suffix(family)}",
+            "A scan through a tunnel that the victim opens has no line.",
+            _opened_vxlan(family),
+            way="live",
+            starts=False,
+        )
     yield Attack("tunnel-protocols", "A scan of IP protocols is taken for its contents.", _probe_of_protocol)
 
 
