@@ -156,7 +156,10 @@ class Bans(Section):
         4, "unverified sources of one /16 or IPv6 /32; ten times as many at once", 1, 100_000
     )
     verified_per_minute: int = number(
-        30, "verified sources of one /24 or IPv6 /48; ten times as many at once", 1, 100_000
+        30,
+        "verified sources of one /24 or IPv6 /48, four times as many of its /16 or /32; ten times as many at once",
+        1,
+        100_000,
     )
 
 

@@ -12,6 +12,7 @@ from portsentry_py.core.source_record import SourceRecord, StackFingerprint
 from portsentry_py.events.model import Reason
 
 _MANY_PROBES = 64
+_WIDE_SHARE = 4
 # Unrelated sources, but one sender by its stack and its distance: strangers with the same tool are rarely this many
 # with the same number of hops in this time.
 _ONE_SENDER_NETWORKS = 32
@@ -25,13 +26,13 @@ class BanBudget:
     def __init__(self, settings: Bans) -> None:
         self._all = bucket_of(settings.unverified_per_minute)
         self._networks = NetworkBuckets(settings.network_per_minute, wide_network_of)
-        self._verified = NetworkBuckets(settings.verified_per_minute, owner_of)
+        self._verified = OwnerBuckets(settings.verified_per_minute)
         self._senders: LruTable[StackFingerprint, dict[str, int]] = LruTable(_MAX_STACKS)
 
     def refusal(self, record: SourceRecord, now_us: int) -> Reason | None:
         """Why the source must not be banned now; None if it may be, which takes from the budget."""
         if record.verified:
-            return None if self._verified.of(record.address).take(now_us) else "ban_budget"
+            return None if self._verified.take(record.address, now_us) else "ban_budget"
         if self._is_one_sender(record, now_us):
             return "one_sender"
         # A quarter is kept for sources that sent many probes: no scanner is hidden by others forged with less.
@@ -59,6 +60,24 @@ class BanBudget:
         ):
             del networks[oldest]
         return len(networks) >= _ONE_SENDER_NETWORKS
+
+
+class OwnerBuckets:
+    """A bucket for each /24 or /48, and four times as much for the /16 or /32 around it.
+
+    An owner of an IPv6 /32 has 65,536 networks whose sources it can prove.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._near = NetworkBuckets(per_minute, owner_of)
+        self._wide = NetworkBuckets(_WIDE_SHARE * per_minute, wide_network_of)
+
+    def take(self, address: str, now_us: int) -> bool:
+        """Take a token of both buckets if both have one."""
+        near = self._near.of(address)
+        if near.refill(now_us) < 1 or not self._wide.of(address).take(now_us):
+            return False
+        return near.take(now_us)
 
 
 def owner_of(address: str) -> str:

@@ -12,11 +12,11 @@ from heapq import merge
 from typing import NamedTuple
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.bans import BanBudget, owner_of
+from portsentry_py.core.bans import BanBudget, OwnerBuckets
 from portsentry_py.core.finding import SCAN, TRAP, Finding, Series
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.policy import Judgement
-from portsentry_py.core.rate_limit import NetworkBuckets, ScanRateLimit
+from portsentry_py.core.rate_limit import ScanRateLimit
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.events.model import Direction, ScanType, State, Verdict
@@ -120,7 +120,7 @@ class ScanTracker:
         self._slow: LruTable[_ScanKey, Scan] = LruTable(max_scans)
         self._limit = ScanRateLimit(lines)
         self._budget = BanBudget(settings.bans)
-        self._verified_lines = NetworkBuckets(_LINES_PER_BAN * settings.bans.verified_per_minute, owner_of)
+        self._verified_lines = OwnerBuckets(_LINES_PER_BAN * settings.bans.verified_per_minute)
         self._banned: LruTable[str, bool] = LruTable(max_scans)  # a set with an order
 
     def observe(self, judgement: Judgement) -> Iterator[Report]:
@@ -209,7 +209,7 @@ class ScanTracker:
         if record.direction == "outbound":
             return True
         if record.verified:
-            return self._verified_lines.of(record.address).take(now_us)
+            return self._verified_lines.take(record.address, now_us)
         return self._limit.allows(now_us, record.probes, bans=judgement.bans)
 
     def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:

@@ -31,5 +31,6 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert all(len(members) <= standing._MAX_NEIGHBOURS for _, members in networks.items())
     assert len(budget._senders) <= bans._MAX_STACKS
     assert all(len(seen) <= bans._ONE_SENDER_NETWORKS for _, seen in budget._senders.items())
-    for buckets in (budget._networks, budget._verified, scans._verified_lines):
+    owners = (budget._verified, scans._verified_lines)
+    for buckets in (budget._networks, *(part for one in owners for part in (one._near, one._wide))):
         assert len(buckets._buckets) <= rate_limit._MAX_NETWORKS

@@ -66,7 +66,11 @@ _SIZES = {
     )
 }
 """Bounds that no setting changes."""
-_BUCKETS = tuple(f"_scans.{name}._buckets" for name in ("_budget._networks", "_budget._verified", "_verified_lines"))
+_LIMITED = (
+    "_budget._networks",
+    *(f"{name}.{part}" for name in ("_budget._verified", "_verified_lines") for part in ("_near", "_wide")),
+)
+_BUCKETS = tuple(f"_scans.{name}._buckets" for name in _LIMITED)
 
 
 @dataclass(frozen=True)
@@ -278,8 +282,10 @@ def spend(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
     """Give each network its budgets of bans and lines."""
     scans = engine._scans
     for nth in range(networks):
-        for buckets in (scans._budget._networks, scans._budget._verified, scans._verified_lines):
-            buckets.of(sender.source(nth * _WIDE)).take(sender.clock[0])
+        address, now_us = sender.source(nth * _WIDE), sender.clock[0]
+        scans._budget._networks.of(address).take(now_us)
+        for buckets in (scans._budget._verified, scans._verified_lines):
+            buckets.take(address, now_us)
     return engine
 
 

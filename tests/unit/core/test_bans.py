@@ -79,7 +79,21 @@ def test_verified_sources_are_limited_within_one_owners_network_alone() -> None:
     assert banned(budget, *neighbours(100, verified=True)) == 20
     assert banned(budget, record("203.0.114.9", verified=True)) == 1
     assert banned(budget, *strangers(300, probes=64)) == 10, "verified sources take nothing from the others"
-    assert banned(budget, *(record(f"198.51.{nth}.7", verified=True) for nth in range(250))) == 250
+
+
+def test_the_wide_network_around_verified_sources_has_four_times_as_much() -> None:
+    budget = BanBudget(Bans(verified_per_minute=2))
+    assert banned(budget, *(record(f"198.51.{nth}.7", verified=True) for nth in range(250))) == 80
+    assert banned(budget, *(record(f"198.51.{nth}.7", verified=True) for nth in range(250)), at=60) == 8
+    assert banned(budget, record("198.52.0.7", verified=True), at=60) == 1
+    six = (record(f"2001:db8:{nth:x}::7", verified=True) for nth in range(250))
+    assert banned(budget, *six) == 80
+
+
+def test_a_network_over_its_budget_takes_nothing_from_the_wide_one() -> None:
+    budget = BanBudget(Bans(verified_per_minute=2))
+    banned(budget, *neighbours(250, verified=True))
+    assert banned(budget, *(record(f"203.0.{nth}.7", verified=True) for nth in range(250))) == 60
 
 
 @pytest.mark.parametrize(
