@@ -15,9 +15,11 @@ from portsentry_py.events.model import Reason, Verdict
 # One proof may be a visitor's own health check during a forged scan; proofs at two ports are the scan's own.
 _SCAN_PROOFS = 2
 # A guest's standing excuses as many distinct attempts as a forger's burst would have, a regular visitor's any number.
-# Evidence that goes on for so long, with the stack and the hops of the visitor's own sessions, is the visitor's.
+# Evidence that goes on for so long, with the stack and the hops of the visitor's own sessions, is the visitor's. With
+# another stack it may be, too: raw scanners make their own headers.
 _EXCUSED_ATTEMPTS = 64
 _EXCUSED_US = 600_000_000
+_OTHER_STACK_EXCUSED_US = 3_600_000_000
 
 
 class Judgement(NamedTuple):
@@ -117,7 +119,7 @@ class Policy:
         ):
             return False
         own = sum(record.stacks[stack] for stack in {stack for one in known for stack in one.stacks})
-        return record.evidence_us <= _EXCUSED_US or own * 2 < record.probes
+        return record.evidence_us <= (_OTHER_STACK_EXCUSED_US if own * 2 < record.probes else _EXCUSED_US)
 
     def _home_of(self, address: str) -> list[Network]:
         return [network for network in self._host.home if parsed(address) in network]

@@ -19,6 +19,7 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 # However long a record is, its latest attempts decide.
 MAX_JUDGED = 128
 MAX_STACKS = 8
+_STRAYS = 8
 # So many stacks that proved themselves are one scanner that varies its packets.
 _VARIED_STACKS = 3
 MAX_OPENED = 64
@@ -128,11 +129,9 @@ class SourceRecord:
 
     @property
     def evidence_us(self) -> int:
-        """The time from the first to the last of the attempts."""
-        if not self.unserved:
-            return 0
-        times_us = [attempt.first_us for attempt in self.unserved.values()]
-        return max(self.last_us, *times_us) - min(times_us)
+        """The time over which the attempts spread, less the oldest few, which may be a visitor's own mistakes."""
+        oldest = sorted(attempt.first_us for attempt in islice(self.unserved.values(), 2 * _STRAYS))
+        return max(0, self.last_us - oldest[len(oldest) // 2]) if oldest else 0
 
     @property
     def scan_type(self) -> ScanType:

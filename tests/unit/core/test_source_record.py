@@ -106,13 +106,23 @@ def test_the_latest_128_attempts_tell_whether_a_source_is_mimicked() -> None:
     assert not with_twins(72 + 63, 200).is_mimicked
 
 
-def test_the_evidence_lasts_from_the_first_to_the_last_attempt() -> None:
-    _, record = noted(*probes(22, at=5), *probes(23, at=9), sighting(Kind.REPEAT, 22, at=20))
+def test_the_evidence_lasts_from_its_first_attempts_to_the_last() -> None:
+    _, record = noted(*probes(22, at=5), sighting(Kind.REPEAT, 22, at=20))
     assert record.evidence_us == 15 * SECOND_US
+    _, record = noted(*probes(*range(600, 620), at=100), *probes(700, at=150))
+    assert record.evidence_us == 50 * SECOND_US
     _, record = noted(*probes(22, at=9), *probes(23, at=5))
-    assert record.evidence_us == 4 * SECOND_US, "times in a capture can run backwards"
+    assert record.evidence_us == 0, "times in a capture can run backwards"
     _, record = noted(sighting(Kind.SERVED, 80))
     assert record.evidence_us == 0
+
+
+def test_a_few_old_attempts_do_not_make_the_evidence_long() -> None:
+    strays = [one for port in range(22, 30) for one in probes(port, at=port)]
+    _, record = noted(*strays, *probes(*range(600, 620), at=90_000))
+    assert record.evidence_us == 0
+    _, record = noted(*strays, *probes(30, at=90), *probes(*range(600, 620), at=90_000))
+    assert record.evidence_us == (90_000 - 90) * SECOND_US
 
 
 def test_a_source_has_the_address_of_its_last_probe() -> None:
