@@ -112,7 +112,7 @@ def full_of(size: int, bound: int, held: int) -> Table:
 
 
 def test_an_entry_takes_what_it_weighs() -> None:
-    size = 33 << 20  # malloc maps blocks of more than 32 MiB anew, whatever memory was free before
+    size = 33 << 20  # malloc maps each block of more than 32 MiB, also if other memory is free
     assert entries.weigh(full_of(size, 4, 4), 1) == pytest.approx(size, rel=0.1)
 
 

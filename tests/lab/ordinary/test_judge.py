@@ -66,13 +66,13 @@ def test_a_ban_of_somebody_whom_nobody_knows_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("without", range(len(RIGHT)))
-def test_whoever_was_not_banned_is_missed(without: int) -> None:
+def test_a_scanner_that_was_not_banned_is_missed(without: int) -> None:
     bans = [ban for nth, ban in enumerate(RIGHT) if nth != without]
 
     assert judge.missed(lived(*bans), EVERYBODY) != []
 
 
-def test_whoever_did_not_come_is_missed() -> None:
+def test_a_scanner_that_did_not_come_is_missed() -> None:
     day = lived(*RIGHT)
     day.accounts["guests"] = Account(frozenset(), 0, 0)
 

@@ -612,7 +612,7 @@ def test_our_sequence_number_may_wrap_around_in_the_answer() -> None:
 
 
 @pytest.mark.parametrize("first", ["capture", "kernel"])
-def test_what_an_open_trap_accepted_is_proof_whoever_tells_first(first: str) -> None:
+def test_what_an_open_trap_accepted_is_proof_in_either_order(first: str) -> None:
     flows = table(HostState(own=US.own, open_traps=frozenset({23})))
     (asked,) = connect(SCANNER, 23)
     found = sightings(flows, asked, syn_ack(asked)) if first == "capture" else []

@@ -117,7 +117,7 @@ def test_a_client_that_is_connected_and_not_logged_in_is_no_administrator(machin
 
 
 @pytest.mark.parametrize("helper", [("/usr/sbin/unix_chkpwd", 0), ("/usr/bin/keys", 65534), (PROGRAM, 0)])
-def test_whoever_tries_passwords_is_no_administrator(machine: Machine, helper: tuple[str, int]) -> None:
+def test_a_client_that_tries_passwords_is_no_administrator(machine: Machine, helper: tuple[str, int]) -> None:
     machine.process(SESSION, PROGRAM, 0, parent=LISTENER, children=(CHILD, HELPER))
     machine.process(CHILD, PROGRAM, SSHD_UID, parent=SESSION)
     machine.process(HELPER, *helper, parent=SESSION)

@@ -305,7 +305,7 @@ def test_an_unknown_request_starts_nothing(start: Start, verb: object) -> None:
 
 
 def test_the_number_of_dumpcaps_is_bounded(start: Start) -> None:
-    """Whoever has taken over the client must not fill the machine."""
+    """Code that has taken over the client must not fill the machine."""
     client = start(GOES_ON)
     captured = [client.capture() for _ in range(launcher._MAX_DUMPCAPS)]
     refused = client.capture()
