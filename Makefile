@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary bench faults soak fuzz clean
+.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary innocents bench faults soak fuzz clean
 
 VENV := .venv/bin
 
@@ -19,8 +19,8 @@ fix: $(VENV)/ruff
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
 
-# The programs of tests/lab. Each writes its page, or its part of one, in docs/measurements; all but the first and the
-# last need root. `python -m tests.lab.NAME --help` has the options.
+# The programs of tests/lab. Each writes its page, or its part of one, in docs/measurements; all but accuracy,
+# innocents and fuzz need root. `python -m tests.lab.NAME --help` has the options.
 
 # Scores the sensor over a directory of labelled captures, CAPTURES=DIR, whole and damaged in four ways. WHOLE_ONLY=yes
 # leaves the damaged ones out, which take four fifths of the time.
@@ -46,6 +46,10 @@ ban-time: $(VENV)/python
 # Lets an ordinary host live through a day in an hour; CAPTURES=DIR plays labelled innocent captures to it too.
 ordinary: $(VENV)/python
 	$(VENV)/python -m tests.lab.ordinary $(if $(CAPTURES),--captures $(CAPTURES))
+
+# Makes thousands of ordinary host-days in simulated time, and shows who is banned in them. DAYS=N are others than 4000.
+innocents: $(VENV)/python
+	$(VENV)/python -m tests.lab.innocents $(if $(DAYS),--days $(DAYS))
 
 # Measures speed, loss, memory and delay; PEERS="--portsentry BINARY --peer NAME=COMMAND" lets others take part.
 bench: $(VENV)/python
