@@ -11,6 +11,7 @@ from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.checks.live import sensor_receives, unreached
+from portsentry_py.config.known_scanners import known_scanners
 from portsentry_py.config.settings import DEFAULT_LOG, Settings
 from portsentry_py.errors import CaptureError, PortsentryError
 from portsentry_py.fail2ban.client import JailNotLoaded, NotInstalled
@@ -94,6 +95,7 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
     else:
         yield Result("tshark", f"{tools.tshark} {tools.version}")
         yield from _capture(settings, host, tools, live=live)
+    yield _known_scanners(settings)
     yield _log(settings.log)
     yield from _dropped(settings.log)
     yield from _jail(settings.log, host)
@@ -152,6 +154,14 @@ def _sensor(log: str, host: Host, names: list[str]) -> Result:
     if log != "-" and host.sensor_receives(Path(log), names):
         return Result("sensor", "received the test packet")
     return _wrong("sensor", f"no sensor reports in {log} that it received the test packet; (re)start it.")
+
+
+def _known_scanners(settings: Settings) -> Result:
+    try:
+        networks = known_scanners(settings)
+    except PortsentryError as error:
+        return Result("known scanners", str(error), error)
+    return Result("known scanners", f"{len(networks)} networks ({settings.known_scanners_table})")
 
 
 def _log(target: str) -> Result:

@@ -10,8 +10,10 @@ from portsentry_py.capture.supervisor import live_supervisor
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, option
 from portsentry_py.cli.render import say
+from portsentry_py.config.known_scanners import known_scanners
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import DEFAULT_LOG, Settings
+from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
@@ -44,7 +46,13 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         loaded = load(config)
         return replace(loaded, interfaces=iface or loaded.interfaces, log=log or loaded.log)
 
+    def reload() -> Settings:
+        read = settings()
+        pipeline.set_known_scanners(KnownScanners(known_scanners(read)))
+        return read
+
     now = settings()
+    known = KnownScanners(known_scanners(now))
     tools = find_tools()
     target = "standard output" if now.log == "-" else now.log
 
@@ -60,7 +68,7 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         outputs = opened.enter_context(closing(open_outputs(now)))
         traps = opened.enter_context(closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner)))
         host = HostView(now.home, traps.ports)
-        pipeline = Pipeline(now, host.state)
+        pipeline = Pipeline(now, host.state, known)
         Daemon(
             now,
             pipeline,
@@ -71,6 +79,6 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
             checkpoint=Checkpoint(pipeline, now.state),
             notifier=SystemdNotifier(),
             announce=announce,
-            reload=settings,
+            reload=reload,
             clock=Clock(),
         ).run()

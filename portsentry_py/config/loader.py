@@ -35,7 +35,7 @@ def load(path: Path | None) -> Settings:
     required, path = path is not None, path or DEFAULT_PATH
     try:
         with path.open("rb") as file:
-            _judge(path, os.fstat(file.fileno()))
+            refuse_foreign(path, os.fstat(file.fileno()))
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise ConfigError(f"{path}: longer than {_MAX_BYTES} bytes; name the right file with -c.")
@@ -53,8 +53,12 @@ def load(path: Path | None) -> Settings:
     return parse(text, str(path))
 
 
-def _judge(path: Path, status: os.stat_result) -> None:
-    """Who can write the configuration can switch the sensor off, or have anybody banned."""
+def refuse_foreign(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that others may write: it can switch the sensor off, or have anybody banned.
+
+    Raises:
+        ConfigError: the file belongs to somebody else, or others may write it.
+    """
     # sudo(8) names the caller in SUDO_UID, who may become root anyway.
     caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
     if status.st_uid not in {0, os.geteuid()} and str(status.st_uid) != caller:

@@ -6,7 +6,7 @@ Standard library only, because the core imports it. pydantic checks a file again
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from portsentry_py.config.values import OFF, FileOrOff, Network, Networks, Ports, Text, Texts
+from portsentry_py.config.values import OFF, FileOrOff, Network, Networks, Ports, TableOrOff, Text, Texts
 
 __all__ = ["Network", "Networks", "Ports"]
 
@@ -21,6 +21,13 @@ _Snort = Literal["snort-low", "snort-medium", "snort-high"]
 _Peer = Literal["portsentry", "portanoia", "scanlogd", "sophos", "xt_psd", "scanblocker", "psad", "crowdsec", _Snort]
 Profile = Literal["default", _Peer]
 PEERS = get_args(_Peer)
+# Organisations that scan the whole internet and say so; `other` is for those that an operator adds.
+_Search = Literal["binaryedge", "censys", "criminalip", "fofa", "hunter", "leakix", "modat", "netlas", "odin", "onyphe"]
+_Engine = Literal[_Search, "quake", "shodan", "zoomeye"]
+_Vendor = Literal["alpha_strike", "bitsight", "cortex_xpanse", "ipinfo", "ipip", "netscout", "rapid7", "tenable"]
+_Research = Literal["internet_measurement", "internet_measurement_research", "internettl", "recyber", "shadowserver"]
+KnownScanner = Literal[_Engine, _Vendor, _Research, "stretchoid", "university", "other"]
+SHIPPED = "shipped"
 WorkerCount = Literal[1, 2, 4, 8]
 Workers = Literal["auto", WorkerCount]
 
@@ -204,6 +211,12 @@ class Settings(Section):
         "unserved", "which attempts get a connection line: those on ports that nobody serves, all, none"
     )
     profile: Profile = value("default", "whose thresholds apply: ours, or those of a peer")
+    known_scanners: Literal["ban", "watch", "ignore"] = value(
+        "ban", "the verdict on evidence that bans, where the source is a known scanner; `ban` is as for anybody"
+    )
+    known_scanners_table: TableOrOff = value(
+        SHIPPED, "the file of known scanners; `shipped` is that of this version, `off` names nobody"
+    )
     served: Served = section(Served)
     traps: Traps = section(Traps)
     detectors: Detectors = section(Detectors)

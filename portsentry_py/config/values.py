@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from portsentry_py.text import printable
 
+OFF_WORD = "off"
 _MAX_PORT = 65_535
 _MAX_QUOTED = 60
 _RANGE = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", re.ASCII)
@@ -100,7 +101,7 @@ def _text(value: object) -> object:
 
 def _off(value: object) -> object:
     """YAML reads `off` as false."""
-    return "off" if value is False else value
+    return OFF_WORD if value is False else value
 
 
 def _file_or_off(value: object) -> object:
@@ -119,3 +120,4 @@ Ports = Annotated[frozenset[int], Read(_ports, "a list of ports and ranges")]
 Text = Annotated[str, Read(_text, "text")]
 Texts = Annotated[tuple[Text, ...], Read(_list, "a list of names")]
 FileOrOff = Annotated[str, Read(_file_or_off, "a path or `off`")]
+TableOrOff = Annotated[str, Read(_file_or_off, "a path, `shipped` or `off`")]

@@ -3,6 +3,7 @@
 from hashlib import blake2s
 from itertools import islice
 
+from portsentry_py.config.settings import KnownScanner
 from portsentry_py.core.host_state import network_of
 from portsentry_py.core.scan_tracker import Report
 from portsentry_py.core.sighting import Kind, Sighting
@@ -19,8 +20,8 @@ _OUTCOMES: dict[Kind, Outcome] = {
 }
 
 
-def evidence_event(report: Report) -> EvidenceEvent:
-    """The `scan` or `trap` line of a report."""
+def evidence_event(report: Report, known: KnownScanner | None = None) -> EvidenceEvent:
+    """The `scan` or `trap` line of a report on a source that may be a known scanner."""
     judgement = report.judgement
     finding = judgement.finding
     record, sighting = finding.record, finding.sighting
@@ -48,6 +49,7 @@ def evidence_event(report: Report) -> EvidenceEvent:
         score=record.score,
         tool=record.tool,
         src_net=_network_of(record),
+        src_known=known,
         group_net=finding.group or None,
         reason=judgement.reason,
         in_iface=sighting.packet.in_iface or None,

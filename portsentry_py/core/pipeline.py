@@ -16,19 +16,20 @@ from portsentry_py.core.finding import Series
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.probe_types import answers
 from portsentry_py.core.rate_limit import ConnectionRateLimit
 from portsentry_py.core.saved_state import SavedState
-from portsentry_py.core.scan_tracker import ScanTracker
+from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
 from portsentry_py.core.standing import StandingTable
-from portsentry_py.events.model import Direction, Event, Proto
+from portsentry_py.events.model import Direction, Event, EvidenceEvent, Proto
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
@@ -49,9 +50,11 @@ class Pipeline:
     Args:
         settings: the configuration.
         host: the host as it is now; `set_host` replaces it when it changes.
+        known: the known scanners; `set_known_scanners` replaces them.
     """
 
-    def __init__(self, settings: Settings, host: HostState) -> None:
+    def __init__(self, settings: Settings, host: HostState, known: KnownScanners | None = None) -> None:
+        self._known = known or KnownScanners()
         self._flows = FlowTable(settings.limits)
         self._sources = SourceTable(settings.limits)
         self._groups = GroupTable(settings.limits.max_sources)
@@ -88,6 +91,10 @@ class Pipeline:
         self._faults = 0
         self.set_settings(settings)
 
+    def set_known_scanners(self, known: KnownScanners) -> None:
+        """Take other known scanners; the settings that come next use them."""
+        self._known = known
+
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; learned state stays, and so do the limits of tables and lines."""
         detectors = detectors_of(settings, Tables(self._groups, self._outbound))
@@ -103,7 +110,9 @@ class Pipeline:
             for kind in Kind
             for direction in _DIRECTIONS
         }
-        self._policy = Policy(settings.ignore, self._standing, self._flows.expected)
+        self._policy = Policy(
+            settings.ignore, self._standing, self._flows.expected, self._known, settings.known_scanners
+        )
         self._connection_kinds = _CONNECTION_KINDS[settings.connections]
         self._flows.served.set_named(settings.served)
         self.set_host(self._host)
@@ -168,7 +177,7 @@ class Pipeline:
 
     def _end_scans(self, now_us: int) -> Iterator[Event]:
         for report in self._scans.advance(now_us):
-            yield evidence_event(report)
+            yield self._evidence(report)
 
     def finish(self) -> Iterator[Event]:
         """The input has ended: attempts without an answer count as unanswered."""
@@ -250,7 +259,7 @@ class Pipeline:
             if finding is not None and finding.series not in named:
                 named += (finding.series,)
                 for report in self._scans.observe(self._policy.judge(finding)):
-                    yield evidence_event(report)
+                    yield self._evidence(report)
 
     def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Suppress the source if its scan was just reported.
@@ -311,6 +320,9 @@ class Pipeline:
                 {one: times[probe] for probe, one in unserved.items()},
                 [unserved[probe] for probe in counts.refused if probe in unserved],
             )
+
+    def _evidence(self, report: Report) -> EvidenceEvent:
+        return evidence_event(report, self._known.of(report.judgement.finding.record.address))
 
     def _connection(self, sighting: Sighting) -> Iterator[Event]:
         if self._connection_limit.allows(sighting.source, sighting.time_us):

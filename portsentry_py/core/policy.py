@@ -8,6 +8,7 @@ from portsentry_py.config.settings import Network, Networks
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState, is_unicast, network_of, parsed, within
+from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.core.standing import Acquaintance, StandingTable
 from portsentry_py.events.model import Reason, Verdict
@@ -42,10 +43,21 @@ class Policy:
         ignore: networks that must never be banned.
         standing: what is known of addresses.
         expected: what this host asked for, and of whom.
+        known: the known scanners.
+        known_verdict: the verdict on them where anybody else would be banned.
     """
 
-    def __init__(self, ignore: Networks, standing: StandingTable, expected: Expectations) -> None:
+    def __init__(
+        self,
+        ignore: Networks,
+        standing: StandingTable,
+        expected: Expectations,
+        known: KnownScanners,
+        known_verdict: Verdict = "ban",
+    ) -> None:
         self._ignore = ignore
+        self._known = known
+        self._known_verdict = known_verdict
         self._standing = standing
         self._expected = expected
         self.set_host(HostState())
@@ -59,7 +71,11 @@ class Policy:
 
     def judge(self, finding: Finding) -> Judgement:
         """The verdict on a finding, before the budget of bans."""
-        return Judgement(finding, *self._verdict(finding))
+        verdict, reason = self._verdict(finding)
+        is_softer = verdict == "ban" and self._known_verdict != "ban"
+        if is_softer and self._known.of(finding.record.address) is not None:
+            return Judgement(finding, self._known_verdict, "known_scanner")
+        return Judgement(finding, verdict, reason)
 
     def _verdict(self, finding: Finding) -> tuple[Verdict, Reason]:
         record, address = finding.record, finding.record.address

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
+from portsentry_py.config.settings import KnownScanner
+
 SCHEMA_VERSION = 1
 
 Verdict = Literal["ban", "watch", "ignore", "none"]
@@ -26,7 +28,7 @@ _Peers = Literal["points", "packets", "bucket", "rejects"]
 _Role = Literal["gateway", "resolver", "ntp_server", "dhcp_server", "ssh_session", "friend", "neighbour"]
 _Forgeable = Literal["decoy_source", "queried_server", "one_sender", "ban_budget"]
 _Exempt = Literal["own_address", "home_network", "ignore_list", "not_bannable", "mapped_source", "outbound"]
-Reason = Literal[_Ours, _Together, _Past, _Peers, "decoy_port", _Role, _Forgeable, _Exempt]
+Reason = Literal[_Ours, _Together, _Past, _Peers, "decoy_port", _Role, _Forgeable, "known_scanner", _Exempt]
 Outcome = Literal["refused", "unanswered", "answered", "served"]
 SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
 _CaptureEnd = Literal["dumpcap_ended", "tshark_ended", "stalled", "interfaces_changed"]
@@ -108,6 +110,7 @@ class EvidenceEvent(SourceEvent):
     score: int = _key("3 for each unserved port below 1024, 1 for each other", unit="points")
     tool: Tool | None = _key("scanner whose fingerprint at least half of the probes carry", optional=True)
     src_net: str = _key("network of the source: /24, of IPv6 /64, or /128 in a network of our own", unit="CIDR")
+    src_known: KnownScanner | None = _key("known scanner whose network holds the source", optional=True)
     group_net: str | None = _key("network whose sources scan together", unit="CIDR", optional=True)
     reason: Reason = _key("the rule that gave the verdict")
     in_iface: str | None = _key("interface of the last probe", optional=True)

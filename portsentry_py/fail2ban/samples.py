@@ -54,6 +54,7 @@ def event_line(
     spaced: bool = False,
     timestamp: str = "2026-11-20T08:41:57.408980Z",
     network: str = "203.0.113.0/24",
+    known: str = "",
     group: str = "",
 ) -> str:
     """A line as the sensor writes it; arguments can make it a wrong one."""
@@ -72,6 +73,7 @@ def event_line(
         "ports_sample": [21, 22, 23],
         "first_seen": "2026-11-20T08:41:50.000000Z",
         "src_net": network,
+        **({"src_known": known} if known else {}),
         **({"group_net": group} if group else {}),
         "schema": 1,
     }
@@ -139,6 +141,10 @@ def _groups() -> Iterator[Sample]:
     for address, network, group, source in rows:
         line = event_line(address, technique="distributed", network=network, group=group)
         yield Sample(f"the group {group}", address, line, modes, group, source)
+    line = event_line(
+        "2001:db8:26::9", technique="distributed", network="2001:db8:26::/64", known="censys", group="2001:db8:26::/56"
+    )
+    yield Sample("a known scanner", "2001:db8:26::9", line, modes, "2001:db8:26::/56", "2001:db8:26::/64")
     line = event_line("2001:db8:24::9", network="2001:db8:24::9/128")
     yield Sample("a neighbour of ours", "2001:db8:24::9", line, modes_for("scan", "ban", False, "port_scan"))
 

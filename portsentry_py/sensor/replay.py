@@ -7,8 +7,10 @@ from pathlib import Path
 
 from portsentry_py.capture.file import DamagedCapture, replay_lines
 from portsentry_py.capture.toolchain import Tools
+from portsentry_py.config.known_scanners import known_scanners
 from portsentry_py.config.settings import Networks, Settings
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.provenance import Provenance
 from portsentry_py.events.model import Event, EvidenceEvent
@@ -56,7 +58,9 @@ class Replay:
         ours = (*settings.home, *home)
         open_traps = settings.traps.tcp if settings.traps.listen else frozenset()
         self._pipeline = Pipeline(
-            settings, HostState(home=ours, home_known=bool(ours), open_traps=open_traps, peers_known=False)
+            settings,
+            HostState(home=ours, home_known=bool(ours), open_traps=open_traps, peers_known=False),
+            KnownScanners(known_scanners(settings)),
         )
         single = [str(network.network_address) for network in ours if network.num_addresses == 1]
         self._provenance = Provenance(single) if single else None

@@ -118,6 +118,7 @@ def word_table() -> str:
         "Verdict": "`verdict`",
         "ScanType": "`scan_type` ([meaning](detection.md#kinds-of-probe))",
         "Technique": "`technique` ([meaning](detection.md#detectors))",
+        "KnownScanner": "`src_known` ([meaning](detection.md#known-scanners))",
         "Tool": "`tool`",
         "Direction": "`direction`",
         "Proto": "`proto`",

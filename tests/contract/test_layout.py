@@ -67,6 +67,7 @@ CORE = (
     "detectors.base",
     "detectors.*",
     "detectors.profiles",
+    "known_scanners",
     "policy",
     "bans",
     "scan_tracker",

@@ -7,7 +7,7 @@ from portsentry_py.capture.toolchain import Tools
 from portsentry_py.checks.check import Host, Result, Trial, check
 from portsentry_py.config.settings import DEFAULT_LOG, Settings
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.errors import CaptureError, OutputError
+from portsentry_py.errors import CaptureError, ConfigError, OutputError
 from portsentry_py.fail2ban.installer import install
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import US, log_lines, lost, micros, strict
@@ -47,7 +47,14 @@ def test_without_tshark_the_rest_is_still_checked() -> None:
 
     found = results(replace(HOST, find_tools=refuse))
     assert isinstance(found["tshark"].error, CaptureError)
-    assert set(found) == {"tshark", "log", "jail"}
+    assert set(found) == {"tshark", "known scanners", "log", "jail"}
+
+
+def test_a_table_of_known_scanners_that_is_wrong_is_an_error(tmp_path: Path) -> None:
+    assert results()["known scanners"].text.endswith(" networks (shipped)")
+    settings = replace(Settings(), log="-", known_scanners_table=str(tmp_path / "none.csv"))
+    found = {result.name: result for result in check(settings, HOST)}
+    assert isinstance(found["known scanners"].error, ConfigError)
 
 
 def test_an_interface_that_does_not_exist_is_an_error() -> None:

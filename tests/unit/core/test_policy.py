@@ -10,11 +10,12 @@ from portsentry_py.config.settings import Network, Networks
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState, network_of
+from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.sighting import Kind
 from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.core.standing import Acquaintance, StandingTable
-from portsentry_py.events.model import Direction, Reason
+from portsentry_py.events.model import Direction, Reason, Verdict
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, START_US, US, micros, no_deadline, udp
 from tests.support.sightings import sighting
 
@@ -69,10 +70,12 @@ def judged(
     ignore: Networks = (),
     host: HostState = US,
     expected: Expectations | None = None,
+    scanners: KnownScanners | None = None,
+    verdict: Verdict = "ban",
 ) -> tuple[str, str]:
     standing = StandingTable()
     standing.restore(known)
-    policy = Policy(ignore, standing, expected or Expectations(16))
+    policy = Policy(ignore, standing, expected or Expectations(16), scanners or KnownScanners(), verdict)
     policy.set_host(host)
     judgement = policy.judge(one)
     assert judgement.finding is one
@@ -83,6 +86,17 @@ def judged(
 @pytest.mark.parametrize("source", [SCANNER, SCANNER6, "10.0.0.1", "fd00::1"])
 def test_a_scanner_is_banned_for_what_it_did(source: str) -> None:
     assert judged(finding(source)) == BAN
+
+
+@pytest.mark.parametrize("verdict", ["watch", "ignore"])
+def test_a_known_scanner_gets_the_verdict_that_the_operator_chose(verdict: Verdict) -> None:
+    scanners = KnownScanners([(ip_network("203.0.113.0/24"), "censys")])
+    assert judged(finding(SCANNER), scanners=scanners) == BAN
+    assert judged(finding(SCANNER), scanners=scanners, verdict=verdict) == (verdict, "known_scanner")
+    assert judged(finding(FRIEND), scanners=scanners, verdict=verdict) == BAN
+    # Evidence that bans nobody stays as it is.
+    assert judged(finding(SCANNER, bannable=False), scanners=scanners, verdict=verdict) == ("watch", "ports_in_window")
+    assert judged(finding(SCANNER, twins=8), scanners=scanners, verdict=verdict) == ("watch", "decoy_source")
 
 
 def test_evidence_that_is_not_enough_is_watched() -> None:
@@ -243,7 +257,7 @@ def test_the_reasons_have_an_order() -> None:
 
 
 def test_our_own_addresses_may_change() -> None:
-    policy = Policy((), StandingTable(), Expectations(16))
+    policy = Policy((), StandingTable(), Expectations(16), KnownScanners())
     policy.set_host(US)
     assert policy.judge(finding(HOST)).verdict == "ignore"
     policy.set_host(HostState())
