@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from portsentry_py.config.settings import Networks
 from portsentry_py.events.model import Reason
 
 Address = IPv4Address | IPv6Address
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
@@ -89,6 +90,11 @@ def is_one_of_many_owners(address: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def is_unicast(address: str) -> bool:
-    """Whether the address can be one host's: not multicast, broadcast or unspecified."""
+    """Whether the address can be one host's: not multicast, broadcast, unspecified, "this network" or reserved.
+
+    RFC 1122, section 3.2.1.3: 0.0.0.0/8 and 240.0.0.0/4 are no source's.
+    """
     one = parsed(address)
-    return not (one.is_multicast or one.is_unspecified or address == "255.255.255.255")
+    if isinstance(one, IPv4Address) and (one.is_reserved or one in _THIS_NETWORK):
+        return False
+    return not (one.is_multicast or one.is_unspecified)

@@ -48,6 +48,20 @@ def own_addresses() -> frozenset[str]:
     )
 
 
+def broadcast_addresses() -> frozenset[str]:
+    """The IPv4 broadcast addresses of the networks of all interfaces: they are no host's.
+
+    Raises:
+        OSError: they cannot be read now.
+    """
+    return frozenset(
+        address.broadcast
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family == socket.AF_INET and address.broadcast
+    )
+
+
 def all_interfaces() -> list[str]:
     """Every interface, and `any`, which stands for all."""
     return [*sorted(psutil.net_if_stats()), "any"]

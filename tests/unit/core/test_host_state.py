@@ -35,6 +35,9 @@ def test_an_address_is_parsed() -> None:
         ("0.0.0.0", False),
         ("::", False),
         ("255.255.255.255", False),
+        ("0.1.2.3", False),
+        ("1.0.0.1", True),
+        ("240.0.0.1", False),
     ],
 )
 def test_only_some_addresses_can_be_one_hosts(address: str, unicast: bool) -> None:

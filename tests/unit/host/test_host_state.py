@@ -39,8 +39,9 @@ def test_who_is_logged_in_is_protected_and_who_is_connected_to_sshd_is_not(
     monkeypatch.setattr(assembling, "administrators", lambda *_: frozenset({admin}))
     monkeypatch.setattr(assembling, "local_ports", lambda: range(9, 12))
     monkeypatch.setattr(assembling, "can_tell_logins", lambda: can_tell)
+    monkeypatch.setattr(assembling, "broadcast_addresses", lambda: frozenset({"192.0.2.255"}))
     host = host_state(())
-    assert host.protected[admin] == "ssh_session"
+    assert (host.protected[admin], host.protected["192.0.2.255"]) == ("ssh_session", "not_bannable")
     assert (host.listening_tcp, host.listening_udp) == (sockets.tcp, sockets.udp)
     assert host.peers == peers
     assert (host.contacts, host.local_ports) == (sockets.contacts, range(9, 12))

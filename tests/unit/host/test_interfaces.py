@@ -1,14 +1,35 @@
 """The interfaces of this host and their addresses."""
 
+import socket
+from types import SimpleNamespace
+
 import psutil
 import pytest
 
-from portsentry_py.host.interfaces import all_interfaces, default_interfaces, describe, links_up, own_addresses
+from portsentry_py.host.interfaces import (
+    all_interfaces,
+    broadcast_addresses,
+    default_interfaces,
+    describe,
+    links_up,
+    own_addresses,
+)
 
 
 def test_our_addresses_are_ours() -> None:
     assert "127.0.0.1" in own_addresses()
     assert not any("%" in address for address in own_addresses())
+
+
+def test_broadcast_addresses_are_those_of_our_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [
+        SimpleNamespace(family=socket.AF_INET, broadcast="192.0.2.255"),
+        SimpleNamespace(family=socket.AF_INET, broadcast=None),
+        SimpleNamespace(family=socket.AF_INET6, broadcast=None),
+        SimpleNamespace(family=psutil.AF_LINK, broadcast="ff:ff:ff:ff:ff:ff"),
+    ]
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": addresses})
+    assert broadcast_addresses() == {"192.0.2.255"}
 
 
 def test_loopback_is_not_watched_by_default() -> None:

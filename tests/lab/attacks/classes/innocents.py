@@ -250,7 +250,10 @@ def _everything() -> Iterator[Attack]:
     yield Attack("innocent-reflection-traps", _BANNED, _made_to_answer((13, 19)), forges=True)
     yield Attack("innocent-reflection-ports", _BANNED, _made_to_answer(range(2_000, 2_040)), forges=True)
     for name, source in _NOBODY.items():
-        yield Attack(f"innocent-nobody-{name}", "The victim bans itself, or nobody's address.", _in_the_name_of(source))
+        gain, play = "The victim bans itself, or nobody's address.", _in_the_name_of(source)
+        yield Attack(
+            f"innocent-nobody-{name}", gain, play, home=_HOME
+        )  # the netmask tells which address is a broadcast
     yield Attack("innocent-live-gateway", "The victim bans its gateway.", _live_gateway, way="live")
     yield Attack("innocent-live-connected", _BANNED, _live_connected, way="live")
 
