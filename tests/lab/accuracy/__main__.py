@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.lab.accuracy import report
-from tests.lab.accuracy.damage import DAMAGES, score_damaged
+from tests.lab.accuracy.damage import DAMAGES, damaged_scores
 from tests.lab.accuracy.score import score
 from tests.lab.support import labelled, program
 from tests.support.paths import MEASUREMENTS
@@ -30,10 +30,9 @@ def main(words: Sequence[str]) -> int:
     captures = labelled.read(arguments.captures)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         scores = list(pool.map(score, captures))
-        damaged = {
-            damage.name: list(pool.map(score_damaged, captures, [damage] * len(captures)))
-            for damage in (() if arguments.whole_only else DAMAGES)
-        }
+        found = [] if arguments.whole_only else list(pool.map(damaged_scores, captures))
+    names = [damage.name for damage in DAMAGES]
+    damaged = {name: [scores[nth] for scores in found] for nth, name in enumerate(names) if found}
     peers = (arguments.output or MEASUREMENTS) / "compare.md"
     page = report.markdown(scores, damaged, peers.read_text(encoding="utf-8") if peers.exists() else "")
     if arguments.output:

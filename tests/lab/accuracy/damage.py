@@ -1,21 +1,21 @@
-"""A capture as a poor capture would have written it: packets lost, out of order, twice."""
+"""A capture as a poor capture would have seen it: packets lost, out of order, twice.
 
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+The damage is done to the lines of tshark, so that one tshark serves all damages of a capture.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 from random import Random
 
-from tests.lab.accuracy.score import Score, score
+from portsentry_py.capture.file import DamagedCapture, replay_lines
+from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.config.settings import Settings
+from portsentry_py.core.columns import time_of
+from portsentry_py.errors import InputError
+from portsentry_py.sensor.replay import Replay
+from tests.lab.accuracy.score import Score, judged, unreadable
 from tests.lab.ordinary.day import seeded
 from tests.lab.support.labelled import Capture
-from tests.support import pcap
-from tests.support.running import ran
-
-_TWICE_US = 5  # between the two times of a packet that is captured on a VLAN and on its parent
-
-Packets = list[tuple[int, bytes]]
-"""Times in microseconds, and frames, in the order of the file."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Damage:
     Attributes:
         name: in the words of the page.
         loss: the share of packets that is missing.
-        shuffle_seconds: a packet stands in the file this much later at most; its time stays.
-        twice: every packet stands there twice.
+        shuffle_seconds: a packet comes this much later at most; its time stays.
+        twice: every packet comes twice.
     """
 
     name: str
@@ -34,14 +34,15 @@ class Damage:
     shuffle_seconds: float = 0.0
     twice: bool = False
 
-    def of(self, packets: Packets, chances: Random) -> Packets:
-        """The packets that are left, in their new order."""
-        kept = [one for one in packets if chances.random() >= self.loss]
+    def of(self, lines: Iterable[str], chances: Random) -> list[str]:
+        """The lines that are left, in their new order."""
+        kept = [line for line in lines if chances.random() >= self.loss]
         if self.twice:
-            kept = [copy for time_us, frame in kept for copy in ((time_us, frame), (time_us + _TWICE_US, frame))]
-        delays = [chances.uniform(0, self.shuffle_seconds * 1e6) for _ in kept]
-        order = sorted(range(len(kept)), key=lambda nth: kept[nth][0] + delays[nth])
-        return [kept[nth] for nth in order] if self.shuffle_seconds else kept
+            kept = [line for line in kept for _ in range(2)]
+        if not self.shuffle_seconds:
+            return kept
+        places = [time_of(line) + chances.uniform(0, self.shuffle_seconds) for line in kept]
+        return [kept[nth] for nth in sorted(range(len(kept)), key=places.__getitem__)]
 
 
 DAMAGES = (
@@ -52,18 +53,31 @@ DAMAGES = (
 )
 
 
-def score_damaged(capture: Capture, damage: Damage) -> Score:
-    """Judge what is said about the damaged capture; one that editcap cannot convert is reported, not scored."""
-    with tempfile.TemporaryDirectory() as folder:
-        plain, damaged = Path(folder) / "plain.pcap", Path(folder) / "damaged.pcap"
-        done = ran("editcap", "-F", "pcap", capture.path, plain)
-        if not plain.exists() or not plain.stat().st_size:
-            reason = done.stderr.strip() or "editcap gave no reason"
-            return Score(capture.name, capture.label, capture.strength, capture.scan_types, unreadable=reason)
-        link, packets = pcap.read(plain.read_bytes())
-        pcap.write(damaged, _damaged(packets, damage, seeded(f"{damage.name} {capture.name}")), link)
-        return score(replace(capture, path=damaged))
+def damaged_scores(capture: Capture) -> list[Score]:
+    """Judge what is said about the capture after each damage; what tshark cannot read is reported, not scored."""
+    try:
+        lines = _lines(capture)
+    except InputError as error:
+        return [unreadable(capture, error)] * len(DAMAGES)
+    return [_score(capture, damage, lines) for damage in DAMAGES]
 
 
-def _damaged(packets: list[tuple[float, bytes]], damage: Damage, chances: Random) -> Iterator[tuple[int, bytes]]:
-    yield from damage.of([(round(time * 1e6), frame) for time, frame in packets], chances)
+def _lines(capture: Capture) -> list[str]:
+    lines: list[str] = []
+    try:
+        for some in replay_lines(find_tools(), capture.path, link=_player(capture)._provenance is not None):
+            lines += some
+    except DamagedCapture:
+        pass  # what came before the damage counts, as in a replay
+    return lines
+
+
+def _score(capture: Capture, damage: Damage, lines: list[str]) -> Score:
+    player = _player(capture)
+    left = damage.of(lines, seeded(f"{damage.name} {capture.name}"))
+    believed = player._provenance.believed(left) if player._provenance else left
+    return judged(capture, [*player._pipeline.feed(believed), *player._pipeline.finish()])
+
+
+def _player(capture: Capture) -> Replay:
+    return Replay(Settings(), capture.home, find_tools(), lambda _path, _packets: None)

@@ -27,8 +27,8 @@ In parentheses stands the exact (Clopper-Pearson) 95 % interval of the share, fo
 _DAMAGE = """The same captures, after what a poor capture does to them. The seed is fixed.
 
 - **lost**: 35 % of the packets, any of them, are missing.
-- **shuffled**: a packet stands up to 200 ms later in the file; its time stays.
-- **twice**: each packet, 5 us apart, as a capture of a VLAN and its parent has them.
+- **shuffled**: a packet comes up to 200 ms later; its time stays.
+- **twice**: each packet comes twice, as a capture of a VLAN and its parent has them.
 - **still detected**: of the scans that are detected in the whole captures.
 - **others banned**: scans with a line that bans somebody who is no scanner.
 - **accused**: innocent captures with a line that bans or watches somebody.

@@ -37,13 +37,23 @@ class Score:
 
 def score(capture: Capture) -> Score:
     """Replay a capture and judge it; a capture that tshark cannot read is reported, not scored."""
-    result = Score(capture.name, capture.label, capture.strength, capture.scan_types)
     player = Replay(Settings(), capture.home, find_tools(), lambda _path, _packets: None)
     try:
         events = list(player.events([capture.path]))
     except InputError as error:
-        result.unreadable = str(error).partition(": ")[2]
-        return result
+        return unreadable(capture, error)
+    return judged(capture, events)
+
+
+def unreadable(capture: Capture, error: InputError) -> Score:
+    """The score of a capture that tshark cannot read."""
+    reason = str(error).partition(": ")[2]
+    return Score(capture.name, capture.label, capture.strength, capture.scan_types, unreadable=reason)
+
+
+def judged(capture: Capture, events: Iterable[Event]) -> Score:
+    """Judge what was said about a capture."""
+    result = Score(capture.name, capture.label, capture.strength, capture.scan_types)
     lines = [event for event in events if isinstance(event, EvidenceEvent)]
     if capture.label == "positive":
         _judge_positive(result, capture, lines)

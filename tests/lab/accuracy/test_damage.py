@@ -1,16 +1,17 @@
 """What the damages do to a capture, and what the page says of it."""
 
-import pytest
+from pathlib import Path
 
+from portsentry_py.core.columns import time_of
 from tests.lab.accuracy import report
-from tests.lab.accuracy.damage import DAMAGES, Damage, score_damaged
+from tests.lab.accuracy.damage import DAMAGES, Damage, damaged_scores
 from tests.lab.accuracy.score import Score
 from tests.lab.ordinary.day import seeded
 from tests.lab.support.labelled import Capture
 from tests.scenarios.families import scans
 from tests.support.paths import CASES
 
-PACKETS = [(nth * 10_000, nth.to_bytes(2, "big")) for nth in range(1000)]
+LINES = [f"{1_700_000_000 + nth / 100:.6f}\t{nth}" for nth in range(1000)]
 
 
 def _score(name: str, label: str, *, detected: bool | None = None, named: tuple[str, ...] = ()) -> Score:
@@ -18,39 +19,47 @@ def _score(name: str, label: str, *, detected: bool | None = None, named: tuple[
 
 
 def test_a_share_of_the_packets_is_lost() -> None:
-    kept = Damage("lossy", loss=0.35).of(PACKETS, seeded("test"))
+    kept = Damage("lossy", loss=0.35).of(LINES, seeded("test"))
 
     assert 600 < len(kept) < 700
     assert kept == sorted(kept)
 
 
 def test_packets_change_places_within_the_window_and_keep_their_times() -> None:
-    shuffled = Damage("shuffled", shuffle_seconds=0.2).of(PACKETS, seeded("test"))
+    shuffled = Damage("shuffled", shuffle_seconds=0.2).of(LINES, seeded("test"))
 
-    assert sorted(shuffled) == PACKETS
-    assert shuffled != PACKETS
-    latest = 0
-    for time_us, _ in shuffled:
-        latest = max(latest, time_us)
-        assert latest - time_us <= 200_000
+    assert sorted(shuffled) == LINES
+    assert shuffled != LINES
+    latest = 0.0
+    for line in shuffled:
+        latest = max(latest, time_of(line))
+        assert latest - time_of(line) <= 0.201
 
 
 def test_each_packet_stands_there_twice() -> None:
-    double = Damage("double", twice=True).of(PACKETS, seeded("test"))
+    double = Damage("double", twice=True).of(LINES, seeded("test"))
 
-    assert [frame for _, frame in double[::2]] == [frame for _, frame in double[1::2]] == [one for _, one in PACKETS]
+    assert double[::2] == double[1::2] == LINES
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=[one.name for one in DAMAGES])
-def test_a_scan_is_detected_in_what_is_left_of_its_capture(damage: Damage) -> None:
+def test_a_scan_is_detected_in_what_is_left_of_its_capture() -> None:
     path = CASES / scans.syn_scan.name / "capture.pcap"
     capture = Capture(path, "syn", "positive", "clear", ("syn",), frozenset({"203.0.113.9"}), ())
 
-    first, second = score_damaged(capture, damage), score_damaged(capture, damage)
+    scores = damaged_scores(capture)
 
-    assert first == second
-    assert first.detected
-    assert first.right_source
+    assert scores == damaged_scores(capture)
+    assert len(scores) == len(DAMAGES)
+    assert all(one.detected and one.right_source for one in scores)
+
+
+def test_a_file_that_is_no_capture_is_not_scored(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+    path.write_text("no capture")
+
+    scores = damaged_scores(Capture(path, "words", "negative", "clear", (), frozenset(), ()))
+
+    assert all(one.unreadable for one in scores)
 
 
 def test_the_page_names_what_a_damage_changed() -> None:
