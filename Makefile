@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary innocents bench faults soak fuzz clean
+.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench faults soak fuzz clean
 
 VENV := .venv/bin
 
@@ -23,13 +23,17 @@ fix: $(VENV)/ruff
 # innocents and fuzz need root. `python -m tests.lab.NAME --help` has the options.
 
 # Scores the sensor over a directory of labelled captures, CAPTURES=DIR, whole and damaged in four ways. WHOLE_ONLY=yes
-# leaves the damaged ones out, which take four fifths of the time.
+# leaves the damaged ones out, which take half of the time.
 accuracy: $(VENV)/python
 	$(VENV)/python -m tests.lab.accuracy $(CAPTURES) $(if $(WHOLE_ONLY),--whole-only)
 
 # Plays every attack that we know; takes more than an hour. NAMES="NAME NAME" are attacks or their beginnings.
 attacks: $(VENV)/python
 	$(VENV)/python -m tests.lab.attacks $(NAMES)
+
+# Sends more than two hundred scans that try not to be seen, and a thousand in simulated time.
+evasion: $(VENV)/python
+	$(VENV)/python -m tests.lab.evasion
 
 # Lets sensors watch the same scans; PEERS="--portsentry BINARY" lets portsentry take part.
 compare: $(VENV)/python
