@@ -25,8 +25,11 @@ _VARIED_STACKS = 3
 MAX_OPENED = 64
 ANY_TIME_US = 1 << 62
 """A window that holds every attempt of a record."""
-# A scan has the name of one type if at least nine in ten of its probes are of that type.
+# A scan has the name of one type if at least nine in ten of its probes are of that type ...
 _TYPE_SHARE = 9
+# ... or twice as many as all others, each of which is rare: host discovery asks for one or two ports (nmap's default is
+# a SYN to 443 and an ACK to 80), and OS detection sends one probe of each kind.
+_RARE = 2
 
 
 class Endpoint(NamedTuple):
@@ -140,11 +143,11 @@ class SourceRecord:
 
     @property
     def tool(self) -> Tool | None:
-        """The tool whose fingerprint at least half of the probes carry."""
+        """The tool whose fingerprint at least half of the probes carry, but for pings: few tools mark them."""
         if not self.tools:
             return None
         name, count = self.tools.most_common(1)[0]
-        return name if count * 2 >= self.probes else None
+        return name if count * 4 >= self.probes and count * 2 >= self.probes - self.types["icmp"] else None
 
     def recent(self, now_us: int, window_us: int, limit: int) -> Iterator[tuple[Endpoint, Attempt]]:
         """The latest attempts within the window before now, the latest first, at most `limit`.
@@ -216,11 +219,13 @@ class SourceRecord:
 
 
 def prevailing(types: Counter[ScanType]) -> ScanType:
-    """The one scan type among these, or `mixed` where none makes up nine in ten of them."""
+    """The type of nine in ten of these, or of the port probes of a scan with host discovery; else `mixed`."""
     if not types:
         return "unknown"
-    name, count = types.most_common(1)[0]
-    return name if count * 10 >= _TYPE_SHARE * types.total() else "mixed"
+    (name, count), *others = types.most_common()
+    rest = sum(times for _, times in others)
+    has_rare_others = all(times <= _RARE for _, times in others) and count >= max(2 * rest, _RARE + 1)
+    return name if has_rare_others or count * 10 >= _TYPE_SHARE * (count + rest) else "mixed"
 
 
 @lru_cache(maxsize=4096)

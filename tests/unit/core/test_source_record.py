@@ -1,13 +1,16 @@
 """What follows from the record of one source: ports, score, scan type, tool, proof."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portsentry_py.core.packet import ICMP
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint, prevailing
+from portsentry_py.events.model import ScanType
 from tests.support.build import HOST, HOST6, SCANNER6, SECOND_US, START_US, no_deadline
 from tests.support.sightings import noted, probes, proof, sighting
 
@@ -31,12 +34,35 @@ def test_privileged_ports_weigh_three() -> None:
     assert record.score == 8
 
 
-def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one() -> None:
-    nine = [sighting(Kind.PROBE, port) for port in range(9)]
-    _, record = noted(*nine, sighting(Kind.PROBE, 10, scan_type="fin"))
-    assert record.scan_type == "syn"
-    _, record = noted(*nine[1:], sighting(Kind.PROBE, 10, scan_type="fin"))
-    assert record.scan_type == "mixed"
+@pytest.mark.parametrize(
+    ("types", "scan_type"),
+    [
+        ({}, "unknown"),
+        ({"syn": 27, "fin": 3}, "syn"),
+        ({"syn": 26, "fin": 3}, "mixed"),
+        ({"fin": 2, "null": 1}, "mixed"),
+        ({"fin": 3, "null": 1}, "fin"),
+    ],
+)
+def test_the_scan_type_is_mixed_unless_nine_in_ten_are_of_one(types: dict[ScanType, int], scan_type: ScanType) -> None:
+    assert prevailing(Counter(types)) == scan_type
+
+
+@pytest.mark.parametrize(
+    ("types", "scan_type"),
+    [
+        ({"syn": 7, "ack": 1}, "syn"),
+        ({"syn": 1, "ack": 1, "connect": 6}, "connect"),
+        ({"syn": 2, "ack": 1, "maimon": 6}, "maimon"),
+        ({"syn": 6, "null": 1, "odd_flags": 1, "xmas": 1}, "syn"),
+        ({"syn": 5, "ack": 2, "fin": 1}, "mixed"),
+        ({"syn": 5, "ack": 3}, "mixed"),
+    ],
+)
+def test_one_or_two_probes_of_a_kind_fold_into_the_scan_they_belong_to(
+    types: dict[ScanType, int], scan_type: ScanType
+) -> None:
+    assert prevailing(Counter(types)) == scan_type
 
 
 def test_a_proof_holds_for_probes_of_the_same_stack() -> None:
@@ -149,6 +175,17 @@ def test_half_of_the_probes_must_carry_the_fingerprint_of_the_tool() -> None:
     _, record = noted(zmap, plain, plain)
     assert record.tool is None
     _, record = noted(plain)
+    assert record.tool is None
+
+
+def test_pings_carry_no_fingerprint_but_do_not_make_up_most_of_the_probes() -> None:
+    packet = sighting(Kind.PROBE, 22).packet
+    zmap = sighting(Kind.PROBE, 22)._replace(packet=packet._replace(ip_id=54_321))
+    pings = [sighting(Kind.PROBE, 8, proto="icmp", scan_type="icmp")] * 3
+    pings = [one._replace(packet=packet._replace(proto=ICMP, window=0)) for one in pings]
+    _, record = noted(zmap, *pings)
+    assert record.tool == "zmap"
+    _, record = noted(zmap, *pings, pings[0])
     assert record.tool is None
 
 
