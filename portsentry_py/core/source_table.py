@@ -7,6 +7,7 @@ from portsentry_py.config.settings import Limits
 from portsentry_py.core.host_state import network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import SYN, TCP
+from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.events.model import Direction, Proto
@@ -101,6 +102,8 @@ class SourceTable:
             _settle(record, endpoint, refused=kind is Kind.REFUSED)
             record.trap_touches += self._is_touch(sighting)
         elif kind in {Kind.ANSWERED, Kind.SERVED}:
+            if kind is Kind.SERVED and sighting.scan_type in STEALTH_TYPES:
+                record.count_probes(sighting, 1)  # no visitor of the port sends it
             self._retract(record, endpoint)
         elif kind is Kind.PROVEN:
             record.prove(endpoint, sighting)

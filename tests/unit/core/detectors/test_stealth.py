@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from portsentry_py.config.settings import Detectors, Settings, Stealth
-from portsentry_py.core.packet import ECE, FIN, PSH, SYN, URG
+from portsentry_py.core.packet import ACK, ECE, FIN, PSH, RST, SYN, URG
 from tests.support.build import (
     FRIEND,
     HOME,
@@ -34,6 +34,11 @@ stealthy = partial(scans, technique="stealth")
         (FIN, "fin"),
         (FIN | PSH | URG, "xmas"),
         (SYN | FIN, "odd_flags"),
+        (SYN | RST, "odd_flags"),
+        (SYN | RST | ACK, "odd_flags"),
+        (0xFF, "odd_flags"),
+        (FIN | RST, "odd_flags"),
+        (PSH, "odd_flags"),
         (ECE, "odd_flags"),
         (URG, "odd_flags"),
     ],
@@ -79,6 +84,29 @@ def test_one_broken_packet_is_no_scan() -> None:
 
 def test_our_own_probes_are_no_stealth_scan() -> None:
     assert scans(watch(Settings(), syn(HOST, 22, 80, 443, dst=FRIEND, flags=FIN))) == []
+
+
+def os_detection(port: int, *, at: float = 1) -> list[Sent]:
+    """The odd ones among the probes of nmap -O for an open port; it repeats them for lack of an answer."""
+    sets = (0, SYN | FIN | PSH | URG, FIN | PSH | URG)
+    return [packet for nth, flags in enumerate(sets) for packet in syn(SCANNER, port, flags=flags, at=at + nth / 10)]
+
+
+def test_three_kinds_to_served_ports_are_watched() -> None:
+    opened = tcp(HOST, FRIEND, 22, 40_000, SYN | ACK, ack=1001)
+    probes = os_detection(22)
+    assert scans(watch(Settings(), opened, probes[:2], probes[:2])) == []
+    (scan,) = scans(watch(Settings(), opened, probes))
+    assert (scan.technique, scan.verdict, scan.scan_type, scan.reason) == (
+        ("stealth", "watch", "mixed", "impossible_flags")
+    )
+    assert (scan.ports, scan.dest_port) == (0, 22)
+
+
+def test_a_scan_that_follows_is_banned() -> None:
+    opened = tcp(HOST, FRIEND, 22, 40_000, SYN | ACK, ack=1001)
+    found = scans(watch(Settings(), opened, os_detection(22), refused(syn(SCANNER, *range(100, 130), at=5))))
+    assert [(scan.verdict, scan.technique) for scan in found[:2]] == [("watch", "stealth"), ("ban", "port_scan")]
 
 
 def test_served_ports_do_not_count() -> None:
