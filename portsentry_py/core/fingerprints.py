@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
 
-from portsentry_py.core.packet import FIN, ICMP, PSH, SYN, TCP, URG, Packet
+from portsentry_py.core.packet import ACK, FIN, ICMP, RST, SYN, TCP, Packet
 from portsentry_py.events.model import Tool
 
 _ZMAP_IP_ID = 54_321
@@ -43,21 +43,13 @@ def _mirai(packet: Packet) -> bool:
     return packet.flags == SYN and packet.seq != 0 and packet.seq == _address(packet.dst)
 
 
-def _nmap_syn(packet: Packet) -> bool:
-    return (
-        packet.flags == SYN
-        and packet.window in _NMAP_WINDOWS
-        and packet.header_bytes == _MSS_HEADER
-        and packet.options == _MSS_1460
-    )
-
-
-def _nmap_stealth(packet: Packet) -> bool:
-    return (
-        packet.flags in {0, FIN, FIN | PSH | URG}
-        and packet.window in _NMAP_WINDOWS
-        and packet.header_bytes == _BARE_HEADER
-    )
+def _nmap_probe(packet: Packet) -> bool:
+    if packet.window not in _NMAP_WINDOWS:
+        return False
+    if packet.flags & SYN:
+        is_answer = packet.flags & (FIN | RST | ACK) == ACK
+        return not is_answer and packet.header_bytes == _MSS_HEADER and packet.options == _MSS_1460
+    return not packet.flags & ACK and packet.header_bytes == _BARE_HEADER
 
 
 def _nmap_os(packet: Packet) -> bool:
@@ -79,8 +71,7 @@ FINGERPRINTS: tuple[tuple[Tool, Callable[[Packet], bool], str], ...] = (
     ("mirai", _mirai, "Antonakakis et al., USENIX Security 2017: sequence number = destination address"),
     ("zmap", _zmap, "Durumeric et al., USENIX Security 2013: IP identification 54321"),
     ("masscan", _masscan, "masscan README: identification = address xor port xor sequence number"),
-    ("nmap", _nmap_syn, "nmap 7, measured: window 1024 to 4096, MSS 1460 as the only option"),
-    ("nmap", _nmap_stealth, "nmap 7, measured: FIN, NULL and Xmas probes with window 1024 and no option"),
+    ("nmap", _nmap_probe, "nmap 7, measured: window 1024 to 4096; MSS 1460 as the only option, none without SYN"),
     ("nmap", _nmap_os, "nmap's manual, OS detection, T1 to T7: timestamp option with the value 0xffffffff"),
     ("unicornscan", _unicornscan, "unicornscan 0.4.7 default SYN: MSS, SACK, timestamps, window 16384"),
     ("hping3", _hping3, "hping3 default: window 512 and no option"),

@@ -303,6 +303,8 @@ class FlowTable:
             return self._closing(packet)
         if is_refusal:
             return self._refused_unseen(_probe_before(packet))
+        if packet.flags & (FIN | ACK) == FIN:
+            return self._attempt(packet, "odd_flags")  # no stack's reset
         return self._unknown_segment(packet) if resets_unknown(packet) else iter(())
 
     def _refused(self, flow: Flow | None, now_us: int) -> Iterator[Sighting]:

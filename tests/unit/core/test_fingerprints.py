@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from portsentry_py.core.fingerprints import FINGERPRINTS, tool_of
-from portsentry_py.core.packet import ACK, FIN, ICMP, PSH, SYN, TCP, UDP, URG, Packet
+from portsentry_py.core.packet import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG, Packet
 from portsentry_py.events.model import Tool
 from tests.support.build import (
     HOST,
@@ -64,6 +64,10 @@ REAL = {
         segment(flags=FIN),
         segment(flags=0),
         segment(flags=FIN | PSH | URG, window=3072),
+        segment(flags=URG),
+        segment(flags=FIN | RST),
+        segment(flags=SYN | FIN, options=MSS_OPTION),
+        segment(flags=0xFF, options=MSS_OPTION),
     ],
     "unicornscan": [segment(window=16_384, options=UNICORNSCAN_OPTIONS)],
     "hping3": [segment(window=512), segment(window=512, flags=FIN), segment(window=512, flags=FIN | PSH | URG)],

@@ -913,6 +913,23 @@ def test_syn_with_fin_or_reset_is_a_first_packet_with_odd_flags(flags: int) -> N
     assert not flows.served(HOST, "tcp", 22)
 
 
+@pytest.mark.parametrize("flags", [FIN | RST, FIN | RST | PSH | URG])
+def test_fin_with_reset_is_a_first_packet_with_odd_flags(flags: int) -> None:
+    (probe,) = sightings(table(), tcp(SCANNER, HOST, 40_000, 22, flags))
+    assert (probe.kind, probe.scan_type) == (Kind.PROBE, "odd_flags")
+
+
+def test_fin_with_reset_ends_a_connection_of_ours() -> None:
+    flows = table()
+    (asked,) = connect(HOST, 443, dst=FRIEND)
+    ended = tcp(FRIEND, HOST, 443, asked.src_port, FIN | RST, at=2)
+    assert kinds(flows, asked, syn_ack(asked), ended) == [Kind.PROBE, Kind.ANSWERED]
+
+
+def test_fin_with_reset_and_acknowledgement_may_be_a_late_end() -> None:
+    assert kinds(table(), tcp(SCANNER, HOST, 443, 40_000, FIN | RST | ACK)) == []
+
+
 @pytest.mark.parametrize("asked", [*syn(SCANNER, 22), *udp(SCANNER, 161), *syn(SCANNER6, 22, flags=FIN)])
 def test_a_reassembled_packet_whose_first_piece_was_the_probe_is_no_repetition(asked: Sent) -> None:
     flows = table()
