@@ -1,11 +1,11 @@
 """Every scenario by its name, out of the files of this folder."""
 
-from tests.scenarios.families import floods, forgeries, innocents, known, networks, outgoing, scans, traps
+from tests.scenarios.families import floods, forgeries, innocents, known, networks, nmap, outgoing, scans, traps
 from tests.scenarios.scenario import Scenario
 
 SCENARIOS = {
     one.name: one
-    for family in (scans, traps, innocents, known, networks, outgoing, forgeries, floods)
+    for family in (scans, nmap, traps, innocents, known, networks, outgoing, forgeries, floods)
     for one in vars(family).values()
     if isinstance(one, Scenario)
 }
