@@ -22,7 +22,7 @@ from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.privsep.sandbox import available
 from portsentry_py.report.log_reader import read_tail
-from portsentry_py.report.overview import dropped_note
+from portsentry_py.report.overview import dropped_note, forged_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
         yield from _capture(settings, host, tools, live=live)
     yield _known_scanners(settings)
     yield _log(settings.log)
-    yield from _dropped(settings.log)
+    yield from _notes(settings.log)
     yield from _jail(settings.log, host)
 
 
@@ -174,10 +174,10 @@ def _log(target: str) -> Result:
     return Result("log", note or target, warning=note is not None)
 
 
-def _dropped(target: str) -> Iterator[Result]:
+def _notes(target: str) -> Iterator[Result]:
     with suppress(PortsentryError):  # there can be no log yet
-        note = dropped_note(read_tail(Path(target)).status)
-        if note:
+        status = read_tail(Path(target)).status
+        for note in filter(None, (dropped_note(status), forged_note(status))):
             yield Result("sensor", note, warning=True)
 
 

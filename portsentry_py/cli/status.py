@@ -8,6 +8,8 @@ from portsentry_py.cli.options import command, config_option, flag, option
 from portsentry_py.cli.render import stdout
 from portsentry_py.config.loader import load
 from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.host.interfaces import own_addresses
+from portsentry_py.host.senders import senders
 from portsentry_py.report.overview import look
 from portsentry_py.report.terminal import render
 
@@ -27,7 +29,7 @@ def status(config: Path | None, log: str | None, socket: Path | None, *, as_json
 
     Each ban is shown with its reason and the time left.
     """
-    found = look(log or load(config).log, Fail2banClient(socket))
+    found = look(log or load(config).log, Fail2banClient(socket), lambda line: senders(line, own_addresses()))
     if as_json:
         click.echo(found.to_json())
         return

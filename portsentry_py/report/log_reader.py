@@ -70,7 +70,7 @@ class LogTail(LogPart):
         started: time of the last `started` line.
         sources: one line of each source (address or IPv6 /64) with the verdict ban, watch or ignore, the latest
             source first: the last line of each technique, and of these the one with the most severe verdict.
-        bans: the last line with the verdict ban of each source and of each address.
+        bans: the last line with the verdict ban of each source, of each address and of each group.
     """
 
     status: StatusLine | None = None
@@ -107,6 +107,8 @@ class LogTail(LogPart):
         if line.verdict == "ban":
             self.bans.setdefault(source, line)
             self.bans.setdefault(line.src_ip, line)
+            if line.technique == "distributed":  # the jail of networks bans this
+                self.bans.setdefault(line.group_net or line.src_net, line)
         if line.verdict not in _SEVERITY or (source, line.technique) in self._seen:
             return
         self._seen.add((source, line.technique))

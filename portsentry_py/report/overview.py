@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +19,8 @@ SCHEMA_VERSION = 1
 _SOURCES = 10
 # A running sensor writes in every minute in which it sees a packet.
 _FRESH_SECONDS = 180
+# A scan that goes on has a line at least every four minutes with the default of lines.repeat_seconds.
+_LASTING_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Overview:
             verdict `ban` about its address. If there is none, it is the last line with another verdict,
             because a jail in mode aggressive also bans for `watch`.
         sources: the latest of `LogTail.sources`, newest first.
+        outbound: who scans others from this host now, one sentence; empty if nobody does.
         schema: version of this form; keys may be added without a new one.
     """
 
@@ -67,6 +71,7 @@ class Overview:
     log: LogView
     fail2ban: Fail2banState
     sources: tuple[EvidenceEvent, ...]
+    outbound: str = ""
     schema: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -84,7 +89,15 @@ def _values(part: Any) -> dict[str, Any]:
     return {item.name: getattr(part, item.name) for item in fields(part)}
 
 
-def look(log: str | Path, client: Fail2banClient) -> Overview:
+Senders = Callable[[EvidenceEvent], str]
+"""Says who sends what a line about a scan by this host reports."""
+
+
+def _some_process(_line: EvidenceEvent) -> str:
+    return "unknown"
+
+
+def look(log: str | Path, client: Fail2banClient, senders: Senders = _some_process) -> Overview:
     """The overview of this moment. A failure of fail2ban becomes a note.
 
     Raises:
@@ -93,10 +106,19 @@ def look(log: str | Path, client: Fail2banClient) -> Overview:
     if str(log) == "-":
         raise InputError("the log is standard output, which cannot be read again; name a file with --log.")
     now_us = time.time_ns() // 1000
-    return overview(read_tail(Path(log)), read_jails(client, now_us), now_us)
+    return overview(read_tail(Path(log)), read_jails(client, now_us), now_us, senders)
 
 
-def overview(tail: LogTail, fail2ban: Fail2banState, now_us: int) -> Overview:
+def _outbound(tail: LogTail, now_us: int, senders: Senders) -> str:
+    lines = [line for line in tail.sources.values() if line.direction == "outbound" and line.state != "ended"]
+    return " ".join(
+        f"{line.src_ip} scans others, last {line.dest_ip} port {line.dest_port}/{line.proto}: {senders(line)}."
+        for line in lines[:_SOURCES]
+        if _age(line.timestamp, now_us) <= _LASTING_SECONDS
+    )
+
+
+def overview(tail: LogTail, fail2ban: Fail2banState, now_us: int, senders: Senders = _some_process) -> Overview:
     """The overview of a log and the jails at a time in microseconds since 1970."""
     latest = list(tail.sources.values())[:_SOURCES]
     return Overview(
@@ -105,6 +127,7 @@ def overview(tail: LogTail, fail2ban: Fail2banState, now_us: int) -> Overview:
         log=_log(tail, now_us),
         fail2ban=replace(fail2ban, jails=tuple(_explained(jail, tail) for jail in fail2ban.jails)),
         sources=tuple(sorted(latest, key=lambda line: line.timestamp, reverse=True)),
+        outbound=_outbound(tail, now_us, senders),
     )
 
 
@@ -134,7 +157,7 @@ def _sensor_note(tail: LogTail, running: bool | None) -> str:
         return "it does not run, so nothing is seen; start it with `portsentry-py run`."
     if running is None:
         return "it has written nothing for a while: no traffic, or it was killed."
-    return dropped_note(tail.status)
+    return " ".join(filter(None, (dropped_note(tail.status), forged_note(tail.status))))
 
 
 def dropped_note(status: StatusLine | None) -> str:
@@ -143,6 +166,16 @@ def dropped_note(status: StatusLine | None) -> str:
     if not dropped:
         return ""
     return f"{dropped} packets found the kernel's buffer full and were not seen; raise capture.buffer_mib."
+
+
+def forged_note(status: StatusLine | None) -> str:
+    """What packets with a source address of ours mean that came in from outside; empty if there were none."""
+    forged = status.counts.get("packets_forged", 0) if status else 0
+    if not forged:
+        return ""
+    return (
+        f"{forged} packets came in with this host's own address: somebody on its network sends in its name, or a loop."
+    )
 
 
 def _log(tail: LogTail, now_us: int) -> LogView:

@@ -24,6 +24,8 @@ def render(overview: Overview) -> list[RenderableType]:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("sensor", _sensor(overview.sensor))
     facts.add_row("log", _log(overview.log))
+    if overview.outbound:
+        facts.add_row("this host", Text(printable(overview.outbound), style="bold red"))
     if overview.fail2ban.note:
         facts.add_row("fail2ban", Text(printable(overview.fail2ban.note), style="yellow"))
     for jail in overview.fail2ban.jails:

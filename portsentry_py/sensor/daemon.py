@@ -12,7 +12,7 @@ from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.config.settings import RESTART_KEYS, Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
-from portsentry_py.events.model import Event, SensorReason
+from portsentry_py.events.model import Event, EvidenceEvent, SensorReason
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.sink import Dispatcher
 from portsentry_py.sensor.clock import Clock, Interval
@@ -167,6 +167,13 @@ class Daemon:
     def _publish(self, events: Iterator[Event]) -> None:
         for event in self._survive(events):
             self._outputs.write(event)
+            if isinstance(event, EvidenceEvent) and event.direction == "outbound" and event.state != "ended":
+                self._name_senders(event)
+
+    def _name_senders(self, line: EvidenceEvent) -> None:
+        """A scan by this host is the first sign of a server that was broken into: say which process it is."""
+        what = f"{line.hosts} hosts, last {line.dest_ip} port {line.dest_port}/{line.proto}"
+        _diagnostics.warning("this host scans others (%s); it comes from %s.", what, self._host.senders(line))
 
     def _survive(self, events: Iterator[Event]) -> Iterator[Event]:
         """Last resort: a packet that crashes the core must not stop the sensor."""

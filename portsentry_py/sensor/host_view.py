@@ -3,9 +3,11 @@
 from portsentry_py.config.settings import Networks, Ports
 from portsentry_py.core.host_state import HostState
 from portsentry_py.errors import CaptureError
+from portsentry_py.events.model import EvidenceEvent
 from portsentry_py.host.host_state import host_state
 from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
 from portsentry_py.host.routes import home_elsewhere
+from portsentry_py.host.senders import senders
 
 
 class HostView:
@@ -51,6 +53,10 @@ class HostView:
     def home_elsewhere(self, home: Networks) -> frozenset[tuple[str, str]]:
         """Pairs of an interface and a home network that does not live there."""
         return home_elsewhere(home)
+
+    def senders(self, line: EvidenceEvent) -> str:
+        """Who sends what this host scans others with, in words."""
+        return senders(line, self.state.own)
 
     def links_up(self) -> frozenset[str]:
         """The interfaces that are up; none if they cannot be seen now."""

@@ -13,7 +13,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.provenance import Provenance
-from portsentry_py.events.model import Event, EvidenceEvent
+from portsentry_py.events.model import Event, EvidenceEvent, SensorReason, SensorState, StatusEvent
 from portsentry_py.sensor.status_reporter import status_event
 
 _MAX_SOURCES = 1000
@@ -83,7 +83,11 @@ class Replay:
         for path in paths:
             yield from self._file(path)
         yield from self._pipeline.finish()
-        yield status_event(self._pipeline, self._pipeline.last_us, "stopped", "end_of_input")
+        yield self._status("stopped", "end_of_input")
+
+    def _status(self, state: SensorState, reason: SensorReason) -> StatusEvent:
+        forged = self._provenance.forged if self._provenance else 0
+        return status_event(self._pipeline, self._pipeline.last_us, state, reason, forged=forged)
 
     def _file(self, path: Path) -> Iterator[Event]:
         try:
@@ -94,4 +98,4 @@ class Replay:
                 self._progress(path, self.summary.packets)
         except DamagedCapture as error:
             self.summary.damage.append(str(error))
-            yield status_event(self._pipeline, self._pipeline.last_us, "damaged", "damaged_capture")
+            yield self._status("damaged", "damaged_capture")

@@ -13,7 +13,7 @@ from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.config.settings import Networks, Ports
 from portsentry_py.core.host_state import HostState
 from portsentry_py.errors import PortsentryError
-from portsentry_py.events.model import Event, SensorReason
+from portsentry_py.events.model import Event, EvidenceEvent, SensorReason
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.sink import Dispatcher
 from portsentry_py.sensor.clock import Clock
@@ -155,6 +155,9 @@ class PlayedHost(HostView):
         if self.names is None:
             raise OSError(24, "Too many open files")
         return list(self.names)
+
+    def senders(self, _line: EvidenceEvent) -> str:
+        return "somebody"
 
     def links_up(self) -> frozenset[str]:
         if not self.links:

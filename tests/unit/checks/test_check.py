@@ -178,6 +178,14 @@ def test_dropped_packets_are_a_warning_with_the_fix(tmp_path: Path) -> None:
     assert "capture.buffer_mib" in found.text
 
 
+def test_packets_in_our_name_are_a_warning(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(log_lines([status_event(Pipeline(strict(), US), micros(0), "running", "none", forged=7)])))
+    found = results(log=log)["sensor"]
+    assert found.warning
+    assert found.text.startswith("7 packets came in with this host's own address")
+
+
 def jail_texts(host: Host, log: str) -> list[str]:
     found = [result for result in check(Settings(log=log), host) if result.name == "jail"]
     assert all(result.warning for result in found[1:])

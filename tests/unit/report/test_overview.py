@@ -8,7 +8,7 @@ import pytest
 
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import InputError
-from portsentry_py.events.model import Event, EvidenceEvent, SensorState
+from portsentry_py.events.model import Event, EvidenceEvent, SensorState, State, utc
 from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
 from portsentry_py.report.log_reader import read_tail
@@ -134,6 +134,37 @@ def test_dropped_packets_have_a_note_with_the_fix(log: Path) -> None:
     assert seen(log, status(dropped=1), status("started", at=50)).sensor.note == "", "of an earlier run"
 
 
+def test_packets_in_our_name_have_a_note(log: Path) -> None:
+    forged = status_event(Pipeline(strict(), US), micros(0), "running", "none", forged=3)
+    note = seen(log, forged).sensor.note
+    assert note.startswith("3 packets came in with this host's own address")
+    assert seen(log, status(dropped=1)).sensor.note.count(".") > 0
+
+
+def test_the_ban_of_a_network_has_the_line_of_one_of_its_sources(log: Path) -> None:
+    line = replace(ban(), technique="distributed", group_net="203.0.113.0/24")
+    log.write_bytes(b"".join(log_lines([line, replace(line, src_ip="198.51.100.9", group_net=None)])))
+    bans = (JailBan("203.0.113.0/24"), JailBan(line.src_net), JailBan("198.18.0.0/24"))
+    (jail,) = look_at(log, replace(jail_of(log), bans=bans)).fail2ban.jails
+    assert [one.evidence and one.evidence.technique for one in jail.bans] == ["distributed", "distributed", None]
+
+
+@pytest.mark.parametrize(
+    ("at", "state", "is_shown"), [(300, "ongoing", True), (301, "ongoing", False), (9, "ended", False)]
+)
+def test_a_scan_by_this_host_names_who_sends_it_while_it_lasts(
+    log: Path, at: float, state: State, is_shown: bool
+) -> None:
+    line = replace(
+        ban(), direction="outbound", technique="outbound", verdict="watch", state=state, timestamp=utc(micros(0))
+    )
+    log.write_bytes(b"".join(log_lines([line])))
+    shown = overview(read_tail(log), Fail2banState("answers"), micros(at), lambda one: f"the sender of {one.src_ip}")
+    said = f"{SCANNER} scans others, last {line.dest_ip} port {line.dest_port}/tcp: the sender of {SCANNER}."
+    assert shown.outbound == (said if is_shown else "")
+    assert look_at(log, at=at).outbound.endswith(": unknown.") is is_shown
+
+
 def test_a_clock_that_was_set_back_gives_no_negative_age(log: Path) -> None:
     shown = seen(log, status(at=1000), at=0)
     assert (shown.sensor.age_seconds, shown.log.last_line_age_seconds) == (0, 0)
@@ -178,7 +209,7 @@ def test_standard_output_cannot_be_read_again() -> None:
 
 def test_the_json_has_stable_keys(log: Path) -> None:
     shown = json.loads(seen(log, status("started"), ban()).to_json())
-    assert list(shown) == ["timestamp", "sensor", "log", "fail2ban", "sources", "schema"]
+    assert list(shown) == ["timestamp", "sensor", "log", "fail2ban", "sources", "outbound", "schema"]
     assert list(shown["sensor"]) == [
         *("running", "state", "reason", "version", "timestamp", "age_seconds"),
         *("counts", "started", "note"),

@@ -73,6 +73,11 @@ def test_all_four_parts_are_shown() -> None:
         assert word in latest
 
 
+def test_a_scan_by_this_host_is_shown() -> None:
+    assert "this host" not in shown(OVERVIEW)
+    assert "this host  192.0.2.10 scans others" in shown(replace(OVERVIEW, outbound="192.0.2.10 scans others: [red]."))
+
+
 def test_each_note_stands_beside_its_part() -> None:
     text = shown(
         replace(

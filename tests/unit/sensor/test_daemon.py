@@ -234,6 +234,14 @@ def test_a_reload_applies_the_configuration_as_it_is_now() -> None:
     assert sensor.notifier.notices == ["READY", "RELOADING", "READY", "STOPPING"]
 
 
+def test_a_scan_by_this_host_is_reported_with_who_sends_it(caplog: pytest.LogCaptureFixture) -> None:
+    sensor = Sensor()
+    outward = [packet for nth in range(60) for packet in syn(HOST, 80, dst=f"198.51.100.{nth + 1}", at=nth / 10)]
+    sensor.run(lambda: lines(refused(syn(SCANNER, *range(20, 40)))), lambda: lines(outward))
+    assert caplog.text.count("this host scans others (39 hosts, last 198.51.100.") == 1
+    assert "port 80/tcp); it comes from somebody." in caplog.text
+
+
 def test_a_reload_of_a_broken_configuration_keeps_the_old_one(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> Settings:
         raise ConfigError("file:1: unknown key")

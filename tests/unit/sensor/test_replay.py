@@ -13,6 +13,7 @@ from portsentry_py.errors import InputError
 from portsentry_py.sensor.replay import Replay, Summary
 from tests.support.build import (
     FRIEND,
+    HOST,
     SCANNER,
     Sent,
     log_lines,
@@ -26,6 +27,7 @@ from tests.support.build import (
     write_pcap,
 )
 from tests.support.needs import require_tool
+from tests.support.pcap import write as write_frames
 
 HOME: Networks = (ip_network("192.0.2.0/24"),)
 
@@ -51,6 +53,21 @@ def test_the_last_line_is_the_end_of_the_input(tmp_path: Path) -> None:
     *_, last = player().events([path])
     (status,) = statuses([last])
     assert (status.state, status.reason, status.packets) == ("stopped", "end_of_input", 2)
+
+
+def test_packets_in_our_name_that_came_in_are_counted(tmp_path: Path) -> None:
+    """Their link address is neither ours, which received what is ours, nor did it ever have our packets."""
+    ours, router, forger = (bytes([2, 0, 0, 0, 0, nth]) for nth in (1, 2, 3))
+    asked, forged = refused(syn(SCANNER, 20)), syn(HOST, 80, dst=FRIEND, at=1)
+    ends = ((ours, router), (router, ours), (ours, forger))
+    frames = [
+        (sent.time_us, there + here + sent.frame[12:])
+        for sent, (there, here) in zip([*asked, *forged], ends, strict=True)
+    ]
+    path = write_frames(tmp_path / "x.pcap", frames)
+    *_, last = player(home=(ip_network(HOST),)).events([path])
+    (status,) = statuses([last])
+    assert (status.packets, status.packets_forged) == (2, 1)
 
 
 def test_a_scan_can_continue_in_the_next_file(tmp_path: Path) -> None:
