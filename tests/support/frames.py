@@ -27,7 +27,7 @@ class Link:
     source: bytes = NOWHERE
 
 
-def segment(link: Link, ends: Ends, flags: int, number: int) -> bytes:
+def segment(link: Link, ends: Ends, flags: int, number: int, hops: int = _HOP_LIMIT) -> bytes:
     """One frame, with right checksums.
 
     Args:
@@ -35,6 +35,7 @@ def segment(link: Link, ends: Ends, flags: int, number: int) -> bytes:
         ends: source, its port, target, its port.
         flags: of TCP.
         number: any number, from which those of the headers are made.
+        hops: the hop limit.
     """
     source, source_port, target, target_port = ends
     options, options_sum = (_OPTIONS, _OPTIONS_SUM) if flags & SYN else (b"", 0)
@@ -47,8 +48,8 @@ def segment(link: Link, ends: Ends, flags: int, number: int) -> bytes:
     return (
         _FRAME.pack(
             *(link.destination, link.source, 0x0800),
-            *(0x45, 0, 20 + size, identification, _WHOLE, _HOP_LIMIT, _TCP),
-            *(_checksum(0x4500 + 20 + size + identification + _WHOLE + (_HOP_LIMIT << 8 | _TCP) + hosts),),
+            *(0x45, 0, 20 + size, identification, _WHOLE, hops, _TCP),
+            *(_checksum(0x4500 + 20 + size + identification + _WHOLE + (hops << 8 | _TCP) + hosts),),
             *(source, target, source_port, target_port, sequence, 0, offset, flags, _WINDOW),
             *(_checksum(tcp + (offset << 8 | flags) + _WINDOW + options_sum), 0),
         )

@@ -19,6 +19,7 @@ _CLIENTS = 20_000
 _SERVED = (80, 443)
 # How many connections later than its SYN the other packets of a connection come.
 _ANSWER, _END, _LAST = 20, 2_000, 2_020
+_SCAN = 8  # ports of a port scan
 # Odd, so that it steps through every address before it comes back.
 _STRIDE = 40_503_001
 _DISTINCT = 1 << 26
@@ -84,6 +85,15 @@ def strangers(count: int, link: Link, first: int = 0) -> Iterator[bytes]:
         source = (12 << 24) + number * _STRIDE % _DISTINCT
         port = _FIRST_PORT + number * 31 % _PORTS
         yield segment(link, (source, 1024 + number % 60_000, _TARGET, port), SYN, number)
+
+
+def scanners(count: int, link: Link) -> Iterator[bytes]:
+    """Forge scanners: eight ports each, no two in one /16 one after the other, with the hops of fifty distances."""
+    for number in range(count):
+        who, port = divmod(number, _SCAN)
+        source = (_FIRST_NETWORK + who % _NETWORKS) << 24 | who * 7919 % (1 << 24)
+        ends = (source, 1024 + who % 60_000, _TARGET, _FIRST_PORT + (who * 31 + port) % _PORTS)
+        yield segment(link, ends, SYN, number, 30 + who % 50)
 
 
 REPLAYED: dict[str, Frames] = {

@@ -1,6 +1,6 @@
 """Measures the sensor beside other programs, all in one run, and writes the tables of performance.md.
 
-    python -m tests.lab.bench [--only replay,rates,memory,entries,state,delay,bulk,flood] [--quick] [-o DIR]
+    python -m tests.lab.bench [--only replay,rates,memory,entries,state,delay,bulk,flood,worst] [--quick] [-o DIR]
         [--portsentry BINARY] [--peer NAME=CMD]...
 
 A time alone says little on somebody else's machine: compare within one run. Needs root, but for `replay`,
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state
+from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state, worst
 from tests.lab.bench.programs import Program, given_peer, given_portsentry
 from tests.lab.support import machine, page, program
 
@@ -56,6 +56,10 @@ def _flood(quick: bool, _peers: Sequence[Program]) -> str:
     return hidden.section(hidden.measure(50_000, 5 if quick else 30))
 
 
+def _worst(quick: bool, _peers: Sequence[Program]) -> str:
+    return worst.section(worst.measure(10_000, 4 if quick else 60))
+
+
 PARTS: dict[str, Part] = {
     "replay": _replay,
     "rates": _rates,
@@ -65,6 +69,7 @@ PARTS: dict[str, Part] = {
     "delay": _delay,
     "bulk": _bulk,
     "flood": _flood,
+    "worst": _worst,
 }
 
 

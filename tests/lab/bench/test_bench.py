@@ -17,7 +17,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state
+from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state, worst
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
 from tests.lab.bench.programs import Counts, given_peer
@@ -257,6 +257,17 @@ def test_bulk() -> None:
     assert all(row.gigabits > 0 for row in rows)
     assert rows[0].counts.packets < 100 < rows[1].counts.packets
     assert len(bulk.section(rows).splitlines()) == 2 + len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.wire
+def test_the_worst_flood() -> None:
+    wire("tcpreplay", "fail2ban-server", "nft")
+    costs = worst.measure(2_000, 4, {"scanners": workloads.scanners})
+    cost = costs["scanners"]
+    assert cost.lines > 0
+    assert cost.gigabytes_a_day > 0
+    assert "| scanners |" in worst.section(costs)
 
 
 @pytest.mark.slow
