@@ -21,6 +21,7 @@ from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.probe_types import answers
+from portsentry_py.core.question import Questions
 from portsentry_py.core.rate_limit import ConnectionRateLimit
 from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Report, ScanTracker
@@ -59,6 +60,7 @@ class Pipeline:
         self._sources = SourceTable(settings.limits)
         self._groups = GroupTable(settings.limits.max_sources)
         self._outbound = OutboundTable()
+        self._questions = Questions()
         self._standing = StandingTable()
         self._scans = ScanTracker(settings)
         self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
@@ -97,7 +99,7 @@ class Pipeline:
 
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; learned state stays, and so do the limits of tables and lines."""
-        detectors = detectors_of(settings, Tables(self._groups, self._outbound))
+        detectors = detectors_of(settings, Tables(self._groups, self._outbound, self._questions))
         traps = frozenset(
             (proto, port) for one in detectors for proto, ports in one.trap_ports.items() for port in ports
         )
@@ -124,6 +126,7 @@ class Pipeline:
         self._is_home.cache_clear()
         self._source_of.cache_clear()
         self._policy.set_host(host)
+        self._questions.set_host(host)
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
         """The events of tshark's lines, in order."""

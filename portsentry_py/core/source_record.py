@@ -80,6 +80,7 @@ class SourceRecord:
         tools: probes by the tool whose fingerprint they carry.
         stacks: probes by the fingerprint of the sender's stack.
         proven_stacks: stacks that acknowledged what we sent, at the endpoints `proofs`.
+        checks: served endpoints where it opens and closes connections as a health check does.
         evicted: the table has dropped the record and emptied it; others may still hold it.
     """
 
@@ -98,6 +99,7 @@ class SourceRecord:
     stacks: Counter[StackFingerprint] = field(default_factory=Counter)
     proven_stacks: tuple[StackFingerprint, ...] = ()
     proofs: tuple[Endpoint, ...] = ()
+    checks: tuple[Endpoint, ...] = ()
     attempts: int = 0
     probes: int = 0
     score: int = 0
@@ -196,9 +198,20 @@ class SourceRecord:
         self.opened = _with(self.opened, _shared(endpoint), MAX_OPENED)
 
     def prove(self, endpoint: Endpoint, proof: Sighting) -> None:
-        """The source opened a connection and closed it unused: part of a connect scan, or a health check."""
-        if self.unserved:
-            self.proven_stacks = _with(self.proven_stacks, stack_of(proof), MAX_STACKS)
+        """The source opened a connection and closed it unused: part of a connect scan, or a health check.
+
+        A health check comes again, or came before everything else; it proves no scan in its name.
+        """
+        stack = stack_of(proof)
+        if endpoint in self.checks:
+            return
+        if not self.unserved or (endpoint in self.proofs and stack in self.proven_stacks):
+            self.checks = _with(self.checks, _shared(endpoint), MAX_STACKS)
+            self.proofs = tuple(one for one in self.proofs if one != endpoint)
+            if not self.proofs:
+                self.proven_stacks = ()
+        else:
+            self.proven_stacks = _with(self.proven_stacks, stack, MAX_STACKS)
             self.proofs = _with(self.proofs, _shared(endpoint), MAX_STACKS)
 
     def evict(self) -> None:
@@ -206,7 +219,7 @@ class SourceRecord:
         self.evicted = True
         for content in (self.unserved, self.targets, self.types, self.tools, self.stacks):
             content.clear()
-        self.closed, self.opened, self.proven_stacks, self.proofs = 0, (), (), ()
+        self.closed, self.opened, self.proven_stacks, self.proofs, self.checks = 0, (), (), (), ()
 
     def recompute(self) -> None:
         """Derive what follows from the rest of a restored record, and keep its bounds."""
@@ -216,6 +229,7 @@ class SourceRecord:
         self.opened = tuple(map(_shared, self.opened[:MAX_OPENED]))
         self.stacks = Counter(dict(islice(self.stacks.items(), MAX_STACKS)))
         self.proven_stacks, self.proofs = self.proven_stacks[:MAX_STACKS], self.proofs[:MAX_STACKS]
+        self.checks = self.checks[:MAX_STACKS]
 
 
 def prevailing(types: Counter[ScanType]) -> ScanType:

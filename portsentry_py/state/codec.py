@@ -30,7 +30,7 @@ MAX_BYTES = 64 << 20
 _SOURCES_IN_BLOCK = 500
 _ENTRIES_IN_BLOCK = 10_000
 _LENGTH_BYTES = 4
-_CONVERTED = {"unserved", "opened", "proofs", "scans"}
+_CONVERTED = {"unserved", "opened", "proofs", "checks", "scans"}
 _COPIED = tuple(name for name in SavedSource.__struct_fields__ if name not in _CONVERTED)
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(Block).decode
@@ -112,6 +112,7 @@ def _saved_source(record: SourceRecord, scans: Iterable[Scan], endpoints: _Numbe
         unserved=unserved,
         opened=[endpoints[endpoint] for endpoint in record.opened],
         proofs=[endpoints[endpoint] for endpoint in record.proofs],
+        checks=[endpoints[endpoint] for endpoint in record.checks],
         scans=[_saved_scan(scan, endpoints, len(unserved)) for scan in scans],
         **{name: getattr(record, name) for name in _COPIED},
     )
@@ -228,6 +229,7 @@ class _Reader:
             "address": address,
             "opened": tuple(map(endpoint_at, saved.opened)),
             "proofs": tuple(map(endpoint_at, saved.proofs)),
+            "checks": tuple(map(endpoint_at, saved.checks)),
             "types": Counter(saved.types),
             "tools": Counter(saved.tools),
             "stacks": Counter({StackFingerprint(*stack): count for stack, count in saved.stacks.items()}),

@@ -77,6 +77,7 @@ class SavedSource(_Row):
     unserved: Annotated[list[SavedAttempt], Meta(max_length=MAX_JUDGED)]
     opened: Annotated[list[Index], Meta(max_length=MAX_OPENED)]
     proofs: Annotated[list[Index], Meta(max_length=MAX_STACKS)]
+    checks: Annotated[list[Index], Meta(max_length=MAX_STACKS)]
     types: dict[ScanType, Number]
     tools: dict[Tool, Number]
     stacks: Annotated[dict[Stack, Number], Meta(max_length=MAX_STACKS)]

@@ -64,6 +64,7 @@ CORE = (
     "group_table",
     "swept_ports",
     "outbound_table",
+    "question",
     "detectors.base",
     "detectors.*",
     "detectors.profiles",

@@ -20,6 +20,7 @@ from portsentry_py.core.detectors.profiles import PROFILES, Tables
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.core.question import Questions
 from portsentry_py.events import schema
 from portsentry_py.events.model import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record
 from portsentry_py.sensor.replay import Replay
@@ -139,7 +140,7 @@ def detectors() -> set[type]:
     return {
         type(one)
         for profile in PROFILES.values()
-        for one in profile(Settings(), Tables(GroupTable(16), OutboundTable()))
+        for one in profile(Settings(), Tables(GroupTable(16), OutboundTable(), Questions()))
     }
 
 

@@ -18,6 +18,7 @@ SOURCE = {
     "unserved": [ATTEMPT],
     "opened": [0],
     "proofs": [],
+    "checks": [],
     "types": {"syn": 1},
     "tools": {},
     "stacks": {(64, 20): 1},

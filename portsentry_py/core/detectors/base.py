@@ -7,15 +7,15 @@ from typing import Protocol
 
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.group_table import GroupLimits
+from portsentry_py.core.question import Attempts
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import ANY_TIME_US, MAX_JUDGED, Attempt, Endpoint, SourceRecord, prevailing
+from portsentry_py.core.source_record import ANY_TIME_US, MAX_JUDGED, SourceRecord, prevailing
 from portsentry_py.core.swept_ports import is_swept_port
 from portsentry_py.events.model import Direction, Proto, ScanType
 
 PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 SETTLED = frozenset({Kind.REFUSED, Kind.SILENT})
 
-Attempts = list[tuple[Endpoint, Attempt]]
 TrapPorts = Mapping[Proto, frozenset[int]]
 
 

@@ -1,26 +1,29 @@
 """Port scan: one source probes many unserved ports of one host within a window."""
 
 from portsentry_py.config.settings import PortScan
-from portsentry_py.core.detectors.base import Detector, attempts_on_target, type_of
+from portsentry_py.core.detectors.base import Detector, type_of
 from portsentry_py.core.finding import Finding
+from portsentry_py.core.question import Questions, are_health_checks
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_record import MAX_JUDGED, SourceRecord
 from portsentry_py.events.model import ScanType
 
 
 class PortScanDetector(Detector):
-    """Counts distinct unserved ports (or protocols) of one target, over one transport.
+    """Counts distinct questions to one host for what it does not serve, over one transport.
 
     Ports count as soon as they are probed and stop counting when somebody answers, so the verdict over
     closed ports comes with the probe that reaches the threshold (scanlogd counts the same way).
 
     Args:
         settings: the thresholds.
+        questions: what counts as one thing asked.
         types: the scan types that count; None for all.
     """
 
-    def __init__(self, settings: PortScan, types: frozenset[ScanType] | None = None) -> None:
+    def __init__(self, settings: PortScan, questions: Questions, types: frozenset[ScanType] | None = None) -> None:
         self._types = types
+        self._questions = questions
         self._min_ports = settings.min_ports
         self._min_protocols = settings.min_protocols
         self._window_us = settings.window_seconds * 1_000_000
@@ -30,9 +33,21 @@ class PortScanDetector(Detector):
         if self._types is not None and sighting.scan_type not in self._types:
             return None
         threshold = self._min_protocols if sighting.proto == "ip" else self._min_ports
-        if sighting.proto in {"icmp", "icmpv6"} or record.targets[sighting.target] < threshold:
+        if sighting.proto in {"icmp", "icmpv6"} or self._asked(sighting.target, record) < threshold:
             return None
-        attempts = attempts_on_target(sighting, record, self._window_us)
-        if len(attempts) < threshold:
+        host = self._questions.host_of(sighting.target)
+        attempts = [
+            (endpoint, attempt)
+            for endpoint, attempt in record.recent(sighting.time_us, self._window_us, MAX_JUDGED)
+            if endpoint.proto == sighting.proto and self._questions.host_of(endpoint.target) == host
+        ]
+        if len(attempts) < threshold or len(self._questions.of(attempts)) < threshold:
             return None
+        if are_health_checks(attempts, record):
+            return Finding("port_scan", sighting, record, type_of(attempts), False, "health_check")
         return Finding("port_scan", sighting, record, type_of(attempts), True, "ports_in_window")
+
+    def _asked(self, target: str, record: SourceRecord) -> int:
+        """At least the number of questions to the target's host, found quickly."""
+        is_alone = len(record.targets) == 1 or self._questions.host_of(target) == target
+        return record.targets[target] if is_alone else len(record.unserved)

@@ -23,13 +23,15 @@ from portsentry_py.core.detectors.sweep import SweepDetector
 from portsentry_py.core.detectors.trap import TrapDetector
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.outbound_table import OutboundTable
+from portsentry_py.core.question import Questions
 
 
 class Tables(NamedTuple):
-    """The tables that some detectors read besides a source's record."""
+    """What some detectors read besides a source's record."""
 
     groups: GroupTable
     outbound: OutboundTable
+    questions: Questions
 
 
 Profile = Callable[[Settings, Tables], tuple[Detector, ...]]
@@ -47,10 +49,10 @@ def _default(settings: Settings, tables: Tables) -> tuple[Detector, ...]:
     sections = settings.detectors
     return (
         TrapDetector(settings.traps),
-        PortScanDetector(sections.port_scan),
-        SweepDetector(sections.sweep),
+        PortScanDetector(sections.port_scan, tables.questions),
+        SweepDetector(sections.sweep, tables.questions),
         StealthDetector(sections.stealth),
-        SlowDetector(sections.slow),
+        SlowDetector(sections.slow, tables.questions),
         DistributedDetector(sections.distributed, tables.groups),
         OutboundDetector(sections.outbound, tables.outbound),
     )
@@ -79,6 +81,12 @@ def _alone(*detectors: Detector) -> Profile:
     return profile
 
 
+def _scanblocker(settings: Settings, tables: Tables) -> tuple[Detector, ...]:
+    """A fourth distinct port within 60 s."""
+    rule = PortScan(min_ports=4, window_seconds=60)
+    return _alone(PortScanDetector(rule, tables.questions, frozenset({"syn", "connect"})))(settings, tables)
+
+
 PROFILES: dict[str, Profile] = {
     "default": _default,
     "portsentry": _portsentry,
@@ -86,8 +94,7 @@ PROFILES: dict[str, Profile] = {
     "scanlogd": _alone(PointsDetector(SCANLOGD)),
     "sophos": _alone(PointsDetector(SOPHOS)),
     "xt_psd": _alone(PointsDetector(SCANLOGD)),
-    # scanblocker: a fourth distinct port within 60 s.
-    "scanblocker": _alone(PortScanDetector(PortScan(min_ports=4, window_seconds=60), frozenset({"syn", "connect"}))),
+    "scanblocker": _scanblocker,
     "psad": _alone(PacketsDetector()),
     "crowdsec": _alone(LeakyBucketDetector()),
     "snort-low": _alone(RejectsDetector(LOW)),

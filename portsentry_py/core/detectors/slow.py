@@ -5,6 +5,7 @@ from math import log2
 from portsentry_py.config.settings import Slow
 from portsentry_py.core.detectors.base import Detector, attempts_on_hosts, type_of
 from portsentry_py.core.finding import Finding
+from portsentry_py.core.question import Attempts, Questions, are_health_checks
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 
@@ -21,9 +22,17 @@ _MAX_PORTS_IN_FAVOUR = 2
 
 
 class SlowDetector(Detector):
-    """Sequential hypothesis test with detection probability 0.99 and false-positive probability `alpha`."""
+    """Sequential hypothesis test with detection probability 0.99 and false-positive probability `alpha`.
 
-    def __init__(self, settings: Slow) -> None:
+    Only new questions make a scan last: a monitor that repeats those of its first minute for days is none.
+
+    Args:
+        settings: the thresholds.
+        questions: what counts as one thing asked.
+    """
+
+    def __init__(self, settings: Slow, questions: Questions) -> None:
+        self._questions = questions
         self._threshold = log2(0.99 / settings.alpha)
         self._min_us = settings.min_seconds * 1_000_000
 
@@ -32,17 +41,31 @@ class SlowDetector(Detector):
         if abs(sighting.time_us - record.first_us) < self._min_us:
             return None
         attempts = attempts_on_hosts(sighting, record)
-        hosts = {endpoint.target for endpoint, _ in attempts}
-        evidence = len(hosts) * _HOST_FAILS + (len(attempts) - len(hosts)) * _PORT_FAILS
+        if not attempts or self._duration_us(attempts, record) < self._min_us:
+            return None
+        questions = self._questions.of(attempts)
+        hosts = {question.host for question in questions}
+        evidence = len(hosts) * _HOST_FAILS + (len(questions) - len(hosts)) * _PORT_FAILS
         # The walk of the paper starts again at its lower bound: no number of successes buys more than that.
-        in_favour = max(_successes(record), -self._threshold)
+        in_favour = max(self._successes(record), -self._threshold)
         if evidence + in_favour < self._threshold:
             return None
+        if are_health_checks(attempts, record):
+            return Finding("slow", sighting, record, type_of(attempts), False, "health_check")
         return Finding("slow", sighting, record, type_of(attempts), True, "likelihood")
 
+    @staticmethod
+    def _duration_us(attempts: Attempts, record: SourceRecord) -> int:
+        """The time from the first to the last new question."""
+        first_us = [attempt.first_us for _, attempt in attempts]
+        oldest = next(iter(record.unserved.values()))
+        return max(first_us) - min(oldest.first_us, *first_us)
 
-def _successes(record: SourceRecord) -> float:
-    """The evidence in favour: hosts that answered, and served ports of hosts that it also probed in vain."""
-    same_host = sum(endpoint.target in record.targets for endpoint in record.opened)
-    other_hosts = len({one.target for one in record.opened if one.target not in record.targets})
-    return other_hosts * _HOST_SUCCEEDS + min(same_host, _MAX_PORTS_IN_FAVOUR) * _PORT_SUCCEEDS
+    def _successes(self, record: SourceRecord) -> float:
+        """The evidence in favour: hosts that answered, and served ports of hosts that it also probed in vain."""
+        host_of = self._questions.host_of
+        in_vain = {host_of(target) for target in record.targets}
+        answered = [host_of(endpoint.target) for endpoint in record.opened]
+        same_host = sum(host in in_vain for host in answered)
+        other_hosts = len(set(answered) - in_vain)
+        return other_hosts * _HOST_SUCCEEDS + min(same_host, _MAX_PORTS_IN_FAVOUR) * _PORT_SUCCEEDS

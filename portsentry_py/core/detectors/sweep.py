@@ -3,22 +3,26 @@
 from portsentry_py.config.settings import Sweep
 from portsentry_py.core.detectors.base import PROBES, SETTLED, Detector, attempts_on_hosts, type_of
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.probe_types import STEALTH_TYPES
+from portsentry_py.core.question import Attempts, Questions, are_health_checks
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 
-# A monitor asks fifty hosts at once, and their answers are on the way: a younger attempt does not count ...
-_ROUND_TRIP_US = 200_000
-# ... but a monitor connects through an operating system, whose SYN carries that system's options.
-_RAW_TYPES = STEALTH_TYPES | {"syn"}
-
 
 class SweepDetector(Detector):
-    """Counts distinct (host, port) pairs over several hosts, whatever their mixture."""
+    """Counts hosts, whatever the probe, and questions to several hosts over one transport.
+
+    Only what was refused, or not answered within the settling time, counts: a monitor asks fifty hosts at once, and
+    their answers are on the way.
+
+    Args:
+        settings: the thresholds.
+        questions: what counts as one thing asked.
+    """
 
     kinds = PROBES | SETTLED
 
-    def __init__(self, settings: Sweep) -> None:
+    def __init__(self, settings: Sweep, questions: Questions) -> None:
+        self._questions = questions
         self._min_hosts = settings.min_hosts
         self._min_pairs = settings.min_pairs
         self._window_us = settings.window_seconds * 1_000_000
@@ -27,22 +31,19 @@ class SweepDetector(Detector):
         """See Detector."""
         if len(record.targets) < self._min_hosts:
             return None
-        attempts = [
-            (endpoint, attempt)
-            for endpoint, attempt in attempts_on_hosts(sighting, record, self._window_us)
-            if attempt.settled
-            or attempt.scan_type in _RAW_TYPES
-            or abs(sighting.time_us - attempt.last_us) >= _ROUND_TRIP_US
-        ]
-        hosts = {endpoint.target for endpoint, _ in attempts}
-        if len(hosts) < self._min_hosts:
+        attempts = [item for item in attempts_on_hosts(sighting, record, self._window_us) if item[1].settled]
+        hosts = {self._questions.host_of(endpoint.target) for endpoint, _ in attempts}
+        if len(hosts) < self._min_hosts or not self._is_enough(attempts, hosts, record):
             return None
-        if len(attempts) < self._min_pairs and not self._is_mostly_in_vain(record, hosts):
-            return None
+        if are_health_checks(attempts, record):
+            return Finding("sweep", sighting, record, type_of(attempts), False, "health_check")
         return Finding("sweep", sighting, record, type_of(attempts), True, "hosts_in_window")
+
+    def _is_enough(self, attempts: Attempts, hosts: set[str], record: SourceRecord) -> bool:
+        return len(self._questions.of(attempts)) >= self._min_pairs or self._is_mostly_in_vain(record, hosts)
 
     def _is_mostly_in_vain(self, record: SourceRecord, hosts: set[str]) -> bool:
         """Whether it probed many hosts and a third of them in vain: an operator knows which hosts are up."""
-        answered = {endpoint.target for endpoint in record.opened} - hosts
+        answered = {self._questions.host_of(endpoint.target) for endpoint in record.opened} - hosts
         probed = len(hosts) + len(answered)
         return probed >= 2 * self._min_pairs and 3 * len(hosts) >= probed

@@ -99,10 +99,20 @@ def test_a_source_that_proved_three_stacks_is_verified_whatever_stack_its_probes
     assert record.verified
 
 
-def test_the_endpoints_of_proofs_are_distinct() -> None:
+def test_a_connection_that_comes_again_is_a_health_check_and_no_proof() -> None:
     other = sighting(Kind.PROVEN, 443)
-    _, record = noted(*probes(22), *proof(), *proof(at=5), other)
+    _, record = noted(*probes(22), *proof(), other)
     assert record.proofs == (Endpoint(HOST, "tcp", 80), Endpoint(HOST, "tcp", 443))
+    assert record.verified
+    _, record = noted(*probes(22), *proof(), *proof(at=5), other)
+    assert (record.proofs, record.checks) == ((Endpoint(HOST, "tcp", 443),), (Endpoint(HOST, "tcp", 80),))
+    _, record = noted(*probes(22), *proof(), *proof(at=5), *proof(at=9))
+    assert (record.proofs, record.proven_stacks, record.verified) == ((), (), False)
+
+
+def test_a_connection_before_everything_else_is_a_health_check() -> None:
+    _, record = noted(*proof(), *probes(22), *proof(at=5))
+    assert (record.proofs, record.checks, record.verified) == ((), (Endpoint(HOST, "tcp", 80),), False)
 
 
 def with_twins(twins: int, attempts: int) -> SourceRecord:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from portsentry_py.core.detectors.base import Attempts, Detector, type_of
+from portsentry_py.core.detectors.base import Detector, type_of
 from portsentry_py.core.finding import Finding
+from portsentry_py.core.question import Attempts
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import ANY_TIME_US, MAX_JUDGED, SourceRecord
 

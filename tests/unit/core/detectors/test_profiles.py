@@ -6,6 +6,7 @@ from portsentry_py.config.settings import PEERS, Profile, Settings, Traps
 from portsentry_py.core.detectors.profiles import PORTSENTRY_TCP, PORTSENTRY_UDP, PROFILES, Tables, detectors_of
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.outbound_table import OutboundTable
+from portsentry_py.core.question import Questions
 from tests.support.build import (
     FRIEND,
     HOST,
@@ -31,7 +32,7 @@ def test_every_profile_of_the_settings_has_its_detectors() -> None:
 def test_the_default_profile_has_all_our_detectors() -> None:
     modules = [
         type(detector).__module__.rpartition(".")[2]
-        for detector in detectors_of(Settings(), Tables(GroupTable(16), OutboundTable()))
+        for detector in detectors_of(Settings(), Tables(GroupTable(16), OutboundTable(), Questions()))
     ]
     assert modules[0] == "trap", "a touch is reported before the scan that it belongs to"
     files = {path.stem for path in (PACKAGE / "core/detectors").glob("[a-z]*.py")}

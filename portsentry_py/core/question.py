@@ -1,0 +1,85 @@
+"""Questions: what counts as one thing asked. Detectors count these instead of endpoints."""
+
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from typing import NamedTuple
+
+from portsentry_py.core.host_state import HostState, within
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
+from portsentry_py.events.model import Proto
+
+Attempts = list[tuple[Endpoint, Attempt]]
+
+# Where a program looks for mail, calendars and contacts of a domain: SMTP, POP3, IMAP and their TLS ports (RFC 8314),
+# ManageSieve (RFC 5804), autoconfig and autodiscover over HTTP, and the ports of CalDAV and CardDAV servers.
+# fmt: off
+_AUTOCONFIGURATION = frozenset({
+    25, 80, 110, 143, 443, 465, 587, 993, 995, 2525, 4190, 5232, 8008, 8443, 8800, 8843,
+})
+# fmt: on
+# Kubernetes, --service-node-port-range: a load balancer checks the ports of all services at every node. A node without
+# a pod of the service (externalTrafficPolicy: Local) drops or refuses the check, for as long as the service lives.
+_NODE_PORTS = range(30_000, 32_768)
+_MAX_CHECKED = 32
+# A source that asks for more than these besides a family of ports looks for anything, and each of its ports counts.
+_MAX_OTHERS = 3
+# Home networks that have no room for a second host: one address, or both ends of a link (RFC 3021, RFC 6164).
+_SINGLE_ADDRESSES = 2
+_THIS_HOST = "this host"
+
+
+class Question(NamedTuple):
+    """One thing asked of one host: a port, an IP protocol, an ICMP type; -1 for a family of ports."""
+
+    host: str
+    proto: Proto
+    port: int
+
+
+class Questions:
+    """Turns endpoints into questions; it knows which addresses are one host."""
+
+    def __init__(self) -> None:
+        self.set_host(HostState())
+
+    def set_host(self, host: HostState) -> None:
+        """Take the host's addresses as they are now; in a replay, single addresses of `home` are this host's."""
+        own, single = host.own, [network for network in host.home if network.num_addresses <= _SINGLE_ADDRESSES]
+
+        @lru_cache(maxsize=8192)
+        def host_of(address: str) -> str:
+            return _THIS_HOST if address in own or within(address, single) else address
+
+        self.host_of = host_of
+        """The host that an address belongs to."""
+
+    def of(self, attempts: Attempts) -> AbstractSet[Question]:
+        """The distinct questions of these attempts.
+
+        All ports of automatic configuration are one question of a client that asks for little else. A scanner of just
+        these ports gets no more than them, and a raw SYN is no client's.
+        """
+        family: set[Question] = set()
+        others: set[Question] = set()
+        for endpoint, attempt in attempts:
+            is_family = endpoint.port in _AUTOCONFIGURATION and attempt.scan_type == "connect"
+            question = Question(self.host_of(endpoint.target), endpoint.proto, endpoint.port)
+            (family if is_family else others).add(question)
+        if len(others) > _MAX_OTHERS:
+            return family | others
+        return others | {one._replace(port=-1) for one in family}
+
+
+def are_health_checks(attempts: Attempts, record: SourceRecord) -> bool:
+    """Whether the attempts look like a load balancer's, of which some other ports answer.
+
+    They may be a scan as well, of at most `_MAX_CHECKED` ports in a range that holds nothing but NodePorts.
+    """
+    if len(attempts) > _MAX_CHECKED or not any(_is_node_port(endpoint) for endpoint in record.opened):
+        return False
+    others = sum(not _is_node_port(endpoint) or attempt.scan_type != "connect" for endpoint, attempt in attempts)
+    return others <= _MAX_OTHERS
+
+
+def _is_node_port(endpoint: Endpoint) -> bool:
+    return endpoint.proto == "tcp" and endpoint.port in _NODE_PORTS

@@ -1,0 +1,113 @@
+"""What counts as one thing asked: monitors, balancers, programs that look for a service, and scans beside them."""
+
+from tests.scenarios.conversations import OFFICE, call, closed, flatten, half_open, served
+from tests.scenarios.scenario import Named, scenario
+from tests.support.build import FRIEND, MSS_OPTION, SCANNER, Sent, home_hosts, in_time, ping
+
+FIVE = [f"192.0.2.{nth}" for nth in range(10, 15)]
+NETWORK = "192.0.2.0/24"
+AUTOCONFIGURATION = (443, 80, 993, 465, 143, 587, 25, 995, 110, 4190, 8443, 8008, 8843, 5232)
+NODE_PORTS = tuple(range(30_080, 30_080 + 10 * 137, 137))
+
+
+def checks(ports: tuple[int, ...], *, rounds: int, dead: tuple[int, ...]) -> list[Sent]:
+    """A balancer's checks every ten seconds: a connection that is closed unused, or no answer."""
+    packets: list[Sent] = []
+    for turn in range(rounds):
+        for nth, port in enumerate(ports):
+            asked = call(OFFICE, port, at=turn * 10 + nth * 0.1)
+            packets += [asked] if port in dead else served(asked, read=0, lasts=0.005)
+    return packets
+
+
+@scenario(home=" ".join(FIVE), quiet=False)
+def monitor_pings_five_addresses_of_a_host() -> list[Sent]:
+    """A provider's monitor pings the five addresses of a host that drops ICMP, each at its own time of five minutes.
+
+    Nobody is named: five addresses of one host are one question.
+    """
+    return in_time(
+        [ping(OFFICE, address, at=300 * turn + 60 * nth) for turn in range(6) for nth, address in enumerate(FIVE)]
+    )
+
+
+@scenario(Named(SCANNER, "ban", "slow", "icmp", "likelihood"), home=NETWORK)
+def ping_of_eight_hosts_one_by_one() -> list[Sent]:
+    """Somebody pings eight hosts of a network that do not answer, one a minute.
+
+    The source is banned: in a network, each address is a host.
+    """
+    return in_time([ping(SCANNER, address, at=60 * nth) for nth, address in enumerate(home_hosts(8))])
+
+
+@scenario(
+    Named(OFFICE, "watch", "port_scan", "connect", "health_check"),
+    Named(OFFICE, "watch", "port_scan", "connect", "friend"),
+)
+def balancer_checks_node_ports() -> list[Sent]:
+    """A load balancer checks ten NodePorts every ten seconds; two have a pod here, eight drop the check by design.
+
+    The balancer is watched and not banned, and its checks of live ports are no proof against it.
+    """
+    live, dead = NODE_PORTS[:2], NODE_PORTS[2:]
+    used = [served(call(OFFICE, port, at=3 + nth * 5)) for nth, port in enumerate(live * 5)]
+    return in_time(checks(NODE_PORTS, rounds=12, dead=dead), flatten(used))
+
+
+@scenario(
+    Named(SCANNER, "watch", "port_scan", "connect", "health_check", verified=True),
+    Named(SCANNER, "ban", "port_scan", "connect", "ports_in_window", verified=True),
+)
+def connect_scan_of_node_ports_and_others() -> list[Sent]:
+    """Somebody connects to ten NodePorts, of which two answer, and to six other ports.
+
+    The source is banned: a balancer checks no port but those of its services.
+    """
+    asked = [call(SCANNER, port, at=nth * 0.1) for nth, port in enumerate((*NODE_PORTS, 21, 23, 135, 445, 3389, 5900))]
+    return in_time(flatten(served(one, read=0) if one.dest_port in NODE_PORTS[:2] else closed(one) for one in asked))
+
+
+@scenario(home=NETWORK)
+def half_open_monitor() -> list[Sent]:
+    """A balancer's half-open monitor of ten live backends that are 300 ms away: raw SYN, RST after the answer.
+
+    Nobody is named: the answers are on their way.
+    """
+    packets: list[Sent] = []
+    for turn in range(3):
+        for nth, backend in enumerate(home_hosts(10)):
+            asked = call(OFFICE, 80, dst=backend, at=turn * 5 + nth * 0.002, options=MSS_OPTION)
+            first, answer, reset = half_open(asked)
+            packets += [first, answer.later(0.3), reset.later(0.3)]
+    return in_time(packets)
+
+
+@scenario(Named(SCANNER, "ban", "sweep", "syn", "hosts_in_window"), home=NETWORK)
+def raw_syn_sweep_of_silent_hosts() -> list[Sent]:
+    """One port of 24 hosts in six seconds (masscan); nobody answers.
+
+    The source is banned when the first eight are known to be silent.
+    """
+    return [
+        call(SCANNER, 80, dst=backend, at=nth * 0.25, options=MSS_OPTION) for nth, backend in enumerate(home_hosts(24))
+    ]
+
+
+@scenario()
+def autoconfiguration_at_a_host_without_any() -> list[Sent]:
+    """A program looks for mail, calendar and contacts on fourteen ports of a host that serves none of them, twice.
+
+    Nobody is named: all of that is one question.
+    """
+    asked = [call(FRIEND, port, at=turn + nth * 0.4) for turn in (0, 400) for nth, port in enumerate(AUTOCONFIGURATION)]
+    return in_time(flatten(map(closed, asked)))
+
+
+@scenario(Named(SCANNER, "ban", "port_scan", "connect", "ports_in_window"))
+def connect_scan_of_the_ten_top_ports() -> list[Sent]:
+    """Nmap -sT --top-ports 10, of which four are a mail program's as well.
+
+    The source is banned: six ports are none of mail, so all of them count.
+    """
+    ports = (80, 443, 25, 110, 23, 21, 22, 3389, 445, 139)
+    return in_time(flatten(closed(call(SCANNER, port, at=nth * 0.05)) for nth, port in enumerate(ports)))

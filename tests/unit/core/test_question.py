@@ -1,0 +1,87 @@
+"""Questions: what counts as one thing asked."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.question import Attempts, Question, Questions, are_health_checks
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
+from portsentry_py.events.model import Proto, ScanType
+from tests.support.build import HOST, HOST6, SCANNER, US
+
+OTHER = "192.0.2.77"
+MAIL = (25, 110, 143, 465, 587, 993, 995, 80, 443)
+NODE_PORTS = range(30_080, 30_090)
+
+
+def asked(*ports: int, target: str = HOST, scan_type: ScanType = "connect") -> Attempts:
+    proto: Proto = "udp" if scan_type == "udp" else "tcp"
+    return [(Endpoint(target, proto, port), Attempt(0, 0, scan_type)) for port in ports]
+
+
+def questions(host: HostState = US) -> Questions:
+    made = Questions()
+    made.set_host(host)
+    return made
+
+
+def record(*opened: int, scan_type: ScanType = "connect") -> SourceRecord:
+    served = tuple(endpoint for endpoint, _ in asked(*opened, scan_type=scan_type))
+    return SourceRecord(SCANNER, "inbound", 0, 0, opened=served)
+
+
+def test_the_addresses_of_this_host_are_one_host() -> None:
+    here = questions()
+    assert here.host_of(HOST) == here.host_of(HOST6)
+    assert here.of(asked(22) + asked(22, target=HOST6)) == {Question(here.host_of(HOST), "tcp", 22)}
+    assert here.host_of(OTHER) == OTHER
+
+
+@pytest.mark.parametrize(
+    ("home", "is_one"), [("192.0.2.77/32", True), ("192.0.2.76/31", True), ("192.0.2.76/30", False)]
+)
+def test_home_networks_with_room_for_a_single_host_are_this_host(home: str, is_one: bool) -> None:
+    here = questions(HostState(own=US.own, home=(ip_network(home),)))
+    assert (here.host_of(OTHER) == here.host_of(HOST)) is is_one
+
+
+def test_the_addresses_may_change() -> None:
+    here = questions()
+    assert here.host_of(OTHER) == OTHER
+    here.set_host(HostState(own=US.own | {OTHER}))
+    assert here.host_of(OTHER) == here.host_of(HOST)
+
+
+def test_the_ports_of_mail_are_one_question_for_each_host() -> None:
+    assert len(questions().of(asked(*MAIL))) == 1
+    assert len(questions().of(asked(*MAIL) + asked(*MAIL, target=OTHER))) == 2
+
+
+@pytest.mark.parametrize(("others", "count"), [(0, 1), (3, 4), (4, 13)])
+def test_they_count_one_by_one_if_the_source_asks_for_more_than_three_other_ports(others: int, count: int) -> None:
+    assert len(questions().of(asked(*MAIL, *range(1, 1 + others)))) == count
+
+
+@pytest.mark.parametrize("scan_type", ["syn", "udp"])
+def test_only_a_clients_connect_asks_for_mail(scan_type: ScanType) -> None:
+    assert len(questions().of(asked(*MAIL, scan_type=scan_type))) == len(MAIL)
+
+
+def test_checks_of_node_ports_need_one_that_answers() -> None:
+    assert are_health_checks(asked(*NODE_PORTS), record(30_100))
+    assert not are_health_checks(asked(*NODE_PORTS), record())
+    assert not are_health_checks(asked(*NODE_PORTS), record(443))
+    assert not are_health_checks(asked(*NODE_PORTS), record(30_100, scan_type="udp"))
+
+
+@pytest.mark.parametrize(("ports", "are"), [(32, True), (33, False)])
+def test_no_balancer_checks_any_number_of_node_ports(ports: int, are: bool) -> None:
+    assert are_health_checks(asked(*range(30_000, 30_000 + ports)), record(30_100)) is are
+
+
+@pytest.mark.parametrize(("others", "are"), [(3, True), (4, False)])
+def test_a_balancer_asks_for_little_else(others: int, are: bool) -> None:
+    assert are_health_checks(asked(*NODE_PORTS, *range(1, 1 + others)), record(30_100)) is are
+    half_open = asked(*range(30_500, 30_500 + others), scan_type="syn")
+    assert are_health_checks(asked(*NODE_PORTS) + half_open, record(30_100)) is are
