@@ -1,6 +1,6 @@
 """What each host of ours asked of others lately, and what came back: Sightings in, for scans by this host."""
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from typing import NamedTuple
 
 from portsentry_py.core.fingerprints import tool_of
@@ -17,14 +17,15 @@ _MAX_KNOWN = 32_768
 _OUTCOMES = frozenset({Kind.ANSWERED, Kind.REFUSED, Kind.SILENT})
 _ARRIVALS = frozenset({Kind.PROBE, Kind.SERVED})
 # A share of the unanswered attempts that is "on one port".
-_ONE_PORT_PERCENT = 90
+_ONE_PORT_PERCENT = 80
+_DNS = 53
 
 
 class Count(NamedTuple):
     """What is counted: distinct endpoints of one kind, for a transport and, where given, a port and a place.
 
     `what` is one of:
-        `unanswered`, `refused`: all that got no answer, or a refusal.
+        `unanswered`, `refused`: all that got no answer, or a refusal; the former also by transport.
         `raw`: unanswered, and the probe is none of an operating system's stack.
         `swept`: unanswered, on hosts that never answered, at ports that clients do not use.
         `hosts`: unanswered, on hosts that never answered; of one port.
@@ -51,6 +52,7 @@ class Asked:
         self._outcomes: OrderedDict[Endpoint, _Outcome] = OrderedDict()
         self._counts: Counter[Count] = Counter()
         self._answered_us: int | None = None
+        self._lookups: deque[int] = deque(maxlen=MAX_OUTCOMES)
         self.heard_us: int | None = None
         """When somebody outside last sent a first packet to the host."""
 
@@ -66,9 +68,17 @@ class Asked:
         while len(self._outcomes) > MAX_OUTCOMES or abs(outcome.time_us - self._oldest.time_us) > window_us:
             self._forget(next(iter(self._outcomes)))
 
-    def answer(self, now_us: int) -> None:
+    def answer(self, answered: Sighting) -> None:
         """Somebody answered the host."""
-        self._answered_us = now_us
+        self._answered_us = answered.time_us
+        if answered.port == _DNS:
+            self._lookups.append(answered.time_us)
+
+    def lookups(self, now_us: int, window_us: int) -> int:
+        """How many questions for names were answered within the window."""
+        while self._lookups and abs(now_us - self._lookups[0]) > window_us:
+            self._lookups.popleft()
+        return len(self._lookups)
 
     @property
     def _oldest(self) -> _Outcome:
@@ -101,8 +111,12 @@ class Asked:
         unanswered = self.number("unanswered")
         if self.is_online(sighting.time_us, window_us) or 2 * self.number("refused") > unanswered:
             return False
-        of_port = self.number("hosts", sighting.proto, sighting.port)
-        return self._answered_us is not None or 100 * of_port < _ONE_PORT_PERCENT * unanswered
+        is_new = self._answered_us is None and sighting.proto == "tcp"
+        return not (is_new and self.is_one_port(sighting, unanswered))
+
+    def is_one_port(self, sighting: Sighting, unanswered: int) -> bool:
+        """Whether nearly all of the unanswered attempts were on the sighting's port."""
+        return 100 * self.number("hosts", sighting.proto, sighting.port) >= _ONE_PORT_PERCENT * unanswered
 
 
 class OutboundTable:
@@ -141,7 +155,7 @@ class OutboundTable:
             self._hosts.put(sighting.source, asked)
         endpoint = Endpoint(sighting.target, sighting.proto, sighting.port)
         if sighting.kind is Kind.ANSWERED:
-            asked.answer(sighting.time_us)
+            asked.answer(sighting)
             self._known_hosts.put(sighting.target, True)
             self._known_ports.put(endpoint, True)
         asked.note(endpoint, _Outcome(sighting.time_us, tuple(self._counts(sighting, endpoint))), self._window_us)
@@ -150,7 +164,7 @@ class OutboundTable:
         target, proto, port = endpoint
         if sighting.kind is Kind.ANSWERED:
             return [Count("answered", proto, port)]
-        counts = [Count("unanswered")]
+        counts = [Count("unanswered"), Count("unanswered", proto)]
         if sighting.kind is Kind.REFUSED:
             counts.append(Count("refused"))
         if is_raw(sighting):

@@ -13,6 +13,8 @@ from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.events.model import Direction, Proto
 
 _MAX_TWINS = 8_192
+# A program of this host that asks everybody must not push out what others try here.
+_OUTBOUND_SHARE = 8
 _Key = tuple[str, Direction]
 _PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 _ATTEMPTS = _PROBES | {Kind.SERVED}
@@ -170,6 +172,9 @@ class SourceTable:
             if abs(now_us - attempt.last_us) <= self._memory_us:
                 break
             self._drop(record, endpoint)
+        if record.direction == "outbound":
+            while len(record.unserved) > self._max_attempts // _OUTBOUND_SHARE:
+                self._drop(record, next(iter(record.unserved)))
         while self.attempts > self._max_attempts:
             table = next((one for one in (self._newcomers, self._known) if _other_than(record, one)), None)
             if table is not None:

@@ -9,14 +9,17 @@ from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.core.swept_ports import is_ordinary_port
 
 # Multiples of `min_pairs`, for what programs with an operating system's stack do too: many hosts of one network (no
-# client does), of one port that peers may listen on, of one port that every client uses. A mail server retries a few
-# hundred dead hosts in a minute.
+# client does), of one port that peers may listen on, of one port that every client uses.
 _NEAR = 2
 _PEERS = 4
-_CLIENTS = 16
+_CLIENTS = 8
 _MOST_HOSTS = MAX_OUTCOMES * 3 // 4
 # In vain: at most one in so many answers. Of the peers that a torrent program asks, one in ten is there.
 _ANSWERED_SHARE = 32
+# Of the hosts that a monitor asks, some are down, but most answer.
+_MOST_ANSWER = 2
+# A client asks for the names of its servers first. A resolver asks several servers of one name.
+_HOSTS_PER_NAME = 8
 
 
 class OutboundDetector(Detector):
@@ -50,19 +53,27 @@ class OutboundDetector(Detector):
         if asked.number("ports", proto, place=sighting.target) >= self._min_pairs:
             return True
         if is_swept(sighting) and asked.number("swept", proto) >= self._min_pairs:
-            return not asked.is_cut_off(sighting, self._window_us)
+            in_vain = asked.number("answered", proto, sighting.port) <= _MOST_ANSWER * asked.number("swept", proto)
+            return in_vain and not asked.is_cut_off(sighting, self._window_us)
         return self._is_in_vain(asked, sighting)
 
     def _is_in_vain(self, asked: Asked, sighting: Sighting) -> bool:
-        """Whether many hosts are asked for one port, next to none answers, and the network works."""
-        key = (sighting.proto, sighting.port)
+        """Whether many hosts are asked for one port, next to none answers, and the network works.
+
+        A client has asked for their names; a program of peers asks for many ports.
+        """
+        key, now_us = (sighting.proto, sighting.port), sighting.time_us
         hosts = asked.number("hosts", *key)
-        factor = _CLIENTS if is_ordinary_port(sighting.port) else _PEERS
+        if is_ordinary_port(sighting.port):
+            factor, is_usual = _CLIENTS, asked.lookups(now_us, self._window_us) * _HOSTS_PER_NAME >= hosts
+        else:
+            factor, is_usual = _PEERS, not asked.is_one_port(sighting, asked.number("unanswered", sighting.proto))
         is_many = hosts >= min(factor * self._min_pairs, _MOST_HOSTS) or self._is_one_network(asked, sighting)
         return (
             is_many
+            and not is_usual
             and asked.number("answered", *key) * _ANSWERED_SHARE <= hosts
-            and asked.is_online(sighting.time_us, self._window_us)
+            and asked.is_online(now_us, self._window_us)
         )
 
     def _is_one_network(self, asked: Asked, sighting: Sighting) -> bool:

@@ -110,9 +110,20 @@ def test_a_network_is_broken_when_many_ports_are_asked_in_vain() -> None:
     assert asked(*others).is_cut_off(others[0], WINDOW_US)
 
 
+def test_answered_questions_for_names_are_counted_within_the_window() -> None:
+    found = asked(*(step(Kind.ANSWERED, 53, at=at, proto="udp") for at in (0, 10, 10)), step(Kind.ANSWERED, 80, at=10))
+    assert found.lookups(step(Kind.SILENT, at=60).time_us, WINDOW_US) == 3
+    assert found.lookups(step(Kind.SILENT, at=61).time_us, WINDOW_US) == 2
+
+
+def test_pings_that_nobody_ever_answered_are_a_broken_network() -> None:
+    echo = step(Kind.SILENT, 8, proto="icmp", scan_type="icmp")
+    assert asked(echo).is_cut_off(echo, WINDOW_US)
+
+
 def test_hosts_and_outcomes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbound_table, "MAX_OUTCOMES", 8)
     made = table(*(step(Kind.SILENT, port, at=port / 100) for port in range(100)))
     found = made.of(HOST)
     assert found is not None
-    assert (len(found), found.number("unanswered"), sum(found._counts.values())) == (8, 8, 8 * 4 + 8)
+    assert (len(found), found.number("unanswered"), sum(found._counts.values())) == (8, 8, 8 * 5 + 8)

@@ -207,6 +207,12 @@ def test_of_too_many_attempts_those_of_other_sources_go_first() -> None:
     assert (table.known(), record.ports, table.attempts) == ([record], 64, 64)
 
 
+def test_what_this_host_asks_pushes_out_nothing_that_others_try_here() -> None:
+    outward = [sighting(Kind.PROBE, port, source=HOST, target=FRIEND, direction="outbound") for port in range(1, 500)]
+    table, record = noted(*probes(*range(1, 51)), *outward, limits=Limits(max_attempts=80))
+    assert (len(record.unserved), table.attempts, table.evicted) == (10, 60, 0)
+
+
 def test_a_target_without_attempts_is_dropped() -> None:
     first = sighting(Kind.PROBE, 1, target=HOST6)
     _, record = noted(first, *probes(*range(64)), limits=Limits(max_attempts=64))

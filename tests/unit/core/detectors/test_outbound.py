@@ -15,6 +15,7 @@ from tests.support.build import (
     across,
     connect,
     in_time,
+    ping,
     refused,
     scans,
     syn,
@@ -64,7 +65,7 @@ def test_a_raw_syn_to_many_hosts_is_an_alarm_whatever_the_port(count: int, hits:
 
 @pytest.mark.parametrize(
     ("port", "spread", "count", "hits"),
-    [(443, 1, 59, 0), (443, 1, 60, 1), (443, 7, 479, 0), (443, 7, 480, 1), (4001, 7, 119, 0), (4001, 7, 120, 1)],
+    [(443, 1, 59, 0), (443, 1, 60, 1), (443, 7, 239, 0), (443, 7, 240, 1), (4001, 7, 119, 0), (4001, 7, 120, 1)],
 )
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
 def test_one_port_of_many_hosts_asked_in_vain_is_an_alarm(
@@ -84,6 +85,37 @@ def test_a_few_answers_make_it_a_program_of_peers(answers: int, hits: int) -> No
     asked = across(HOST, hosts, 4001, every=0.1)
     answered = [syn_ack(one) for one in asked[10 : 10 + answers]]
     assert len(alarms(watch(Settings(), in_time(asked, answered)))) == hits
+
+
+@pytest.mark.parametrize(("names", "hits"), [(7, 1), (30, 0)])
+def test_a_client_that_asked_for_the_names_of_its_servers_is_no_alarm(names: int, hits: int) -> None:
+    asked = across(HOST, others(240), 25, every=0.1, at=1)
+    questions = [packet for nth in range(names) for packet in udp(HOST, 53, dst=FRIEND, src_port=2000 + nth)]
+    answers = [udp_reply(one) for one in questions]
+    assert len(alarms(watch(Settings(), in_time(questions, answers, asked)))) == hits
+
+
+@pytest.mark.parametrize(("mixed", "hits"), [(29, 1), (31, 0)])
+def test_a_program_of_peers_asks_for_many_ports(mixed: int, hits: int) -> None:
+    hosts = [f"198.51.{nth * 7 // 250}.{1 + nth * 7 % 250}" for nth in range(120)]
+    others_asked = [
+        one for nth, host in enumerate(others(mixed)) for one in across(HOST, [host], 30_000 + nth, at=nth / 50)
+    ]
+    asked = across(HOST, hosts, 4001, every=0.1, at=2)
+    assert len(alarms(watch(Settings(), in_time(online(), others_asked, asked)))) == hits
+
+
+@pytest.mark.parametrize(("answering", "hits"), [(60, 1), (61, 0)])
+def test_a_monitor_of_which_most_hosts_answer_is_no_alarm(answering: int, hits: int) -> None:
+    asked = across(HOST, others(answering + 30), 22, every=0.1)
+    answers = [syn_ack(one) for one in asked[:answering]]
+    assert len(alarms(watch(Settings(), in_time(asked, answers)))) == hits
+
+
+def test_pings_that_nobody_ever_answered_are_a_broken_network() -> None:
+    echoes = [ping(HOST, host, at=nth / 10) for nth, host in enumerate(others(60))]
+    assert alarms(watch(Settings(), echoes)) == []
+    assert len(alarms(watch(Settings(), in_time(online(), echoes)))) == 1
 
 
 def test_in_a_broken_network_only_raw_packets_and_the_ports_of_one_host_are_an_alarm() -> None:
