@@ -80,8 +80,6 @@ def test_fragments_hide_nothing(lab: Lab, start_sensor: StartSensor, options: li
     assert line["scan_type"] == ("xmas" if "-sX" in options else "syn")
 
 
-# For `-sO`, protocols of which nmap sends an empty packet: for TCP, UDP and ICMP it sends a probe of that
-# kind. A scan is of one type only where nine in ten of its probes are.
 NAMED = {
     "-sF": ("fin", "1-60"),
     "-sN": ("null", "1-60"),
@@ -106,6 +104,49 @@ def test_every_scan_type_is_named_on_the_wire(lab: Lab, start_sensor: StartSenso
         scan_from(lab.scanner, source, option, "-p", ports, lab.target.ipv4[0])
         line = sensor.wait_for_line(option, src_ip=source, event_type="scan")
         assert line["scan_type"] == scan_type, option
+
+
+# As people type it: with host discovery, which counts because the target refuses it, and 1,000 ports.
+WHOLE = {
+    "": "syn",
+    "-sT": "connect",
+    "-sA": "ack",
+    "-sO --max-retries 0": "ipproto",
+    "-O --max-os-tries 1": "syn",
+    "-A --max-os-tries 1 --version-intensity 0 --script-timeout 5s -p 1-100": "syn",
+    "--scanflags SYNRST -p 1-60 --max-retries 0": "odd_flags",
+    "--scanflags 0xff -p 1-60 --max-retries 0": "odd_flags",
+    "-6": "syn",
+}
+
+
+def test_host_discovery_and_os_detection_change_no_name(lab: Lab, start_sensor: StartSensor) -> None:
+    sensor = start_sensor()
+
+    for number, (options, scan_type) in enumerate(WHOLE.items(), start=100):
+        source, target = f"198.51.100.{number}", lab.target.ipv4[0]
+        if options == "-6":
+            source, target = lab.scanner.ipv6[0], lab.target.ipv6[0]
+        else:
+            lab.scanner.run("ip", "addr", "add", f"{source}/32", "dev", IFACE)
+            lab.scanner.run("ip", "route", "change", target, "dev", IFACE, "src", source)
+            lab.target.run("ip", "route", "add", source, "dev", IFACE)
+        command = ("nmap", "-n", "-T4", "--send-ip", "--disable-arp-ping", *options.split(), target)
+        done = lab.scanner.run(*command)
+        assert done.returncode == 0, done.stderr
+        line = sensor.wait_for_line(options, src_ip=source, event_type="scan")
+        assert line["verdict"] == "ban", options
+        sensor.settle()
+        assert {line["scan_type"] for line in sensor.matching(src_ip=source, event_type="scan")} == {scan_type}, options
+
+
+def test_os_detection_alone_is_watched(lab: Lab, start_sensor: StartSensor) -> None:
+    sensor = start_sensor()
+
+    nmap(lab.scanner, "-O", "--max-os-tries", "1", "-p", "22,9999", lab.target.ipv4[0])
+
+    line = sensor.wait_for_line("the scan", src_ip=lab.scanner.ipv4[0], event_type="scan")
+    assert (line["verdict"], line["technique"], line["tool"]) == ("watch", "stealth", "nmap")
 
 
 def test_an_interface_that_comes_up_later_is_watched_too(lab: Lab, start_sensor: StartSensor) -> None:
