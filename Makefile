@@ -22,10 +22,9 @@ fix: $(VENV)/ruff
 # The programs of tests/lab. Each writes its page, or its part of one, in docs/measurements; all but accuracy,
 # innocents and fuzz need root. `python -m tests.lab.NAME --help` has the options.
 
-# Scores the sensor over a directory of labelled captures, CAPTURES=DIR, whole and damaged in four ways. WHOLE_ONLY=yes
-# leaves the damaged ones out, which take half of the time.
+# Scores the sensor over a directory of labelled captures, CAPTURES=DIR, whole and damaged in four ways.
 accuracy: $(VENV)/python
-	$(VENV)/python -m tests.lab.accuracy $(CAPTURES) $(if $(WHOLE_ONLY),--whole-only)
+	$(VENV)/python -m tests.lab.accuracy $(CAPTURES)
 
 # Plays every attack that we know; takes more than an hour. NAMES="NAME NAME" are attacks or their beginnings.
 attacks: $(VENV)/python

@@ -1,6 +1,6 @@
 """Replays labelled captures and scores them.
 
-    python -m tests.lab.accuracy CAPTURES [--whole-only] [-o DIR]
+    python -m tests.lab.accuracy CAPTURES [-o DIR]
 
 CAPTURES is a directory with index.csv and the captures. Each is replayed as it is, and damaged in four ways: packets
 lost, out of order, twice, and all three. Writes accuracy.md, with what is in compare.md, and accuracy.json. Exits with
@@ -16,8 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.lab.accuracy import report
-from tests.lab.accuracy.damage import DAMAGES, damaged_scores
-from tests.lab.accuracy.score import score
+from tests.lab.accuracy.damage import DAMAGES, scores
 from tests.lab.support import labelled, program
 from tests.support.paths import MEASUREMENTS
 
@@ -25,26 +24,23 @@ from tests.support.paths import MEASUREMENTS
 def main(words: Sequence[str]) -> int:
     parser = program.parser("accuracy", __doc__)
     parser.add_argument("captures", type=Path)
-    parser.add_argument("--whole-only", action="store_true", help="damage nothing; the page shows no damage then")
     arguments = program.begin(parser, words)
     captures = labelled.read(arguments.captures)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        scores = list(pool.map(score, captures))
-        found = [] if arguments.whole_only else list(pool.map(damaged_scores, captures))
-    names = [damage.name for damage in DAMAGES]
-    damaged = {name: [scores[nth] for scores in found] for nth, name in enumerate(names) if found}
+        whole, *damages = map(list, zip(*pool.map(scores, captures), strict=True))
+    damaged = {damage.name: found for damage, found in zip(DAMAGES, damages, strict=True)}
     peers = (arguments.output or MEASUREMENTS) / "compare.md"
-    page = report.markdown(scores, damaged, peers.read_text(encoding="utf-8") if peers.exists() else "")
+    page = report.markdown(whole, damaged, peers.read_text(encoding="utf-8") if peers.exists() else "")
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "accuracy.md").write_text(page, encoding="utf-8")
-        rows = json.dumps([asdict(one) for one in scores], indent=1)
+        rows = json.dumps([asdict(one) for one in whole], indent=1)
         (arguments.output / "accuracy.json").write_text(rows + "\n", encoding="utf-8")
-    wrong = report.failures(scores)
+    wrong = report.failures(whole)
     for one in wrong:
         print(one)
-    print(report.summary(scores), report.damage(scores, damaged), sep="\n")
-    print(f"{len(scores)} captures, {len(wrong)} of the scored ones wrong")
+    print(report.summary(whole), report.damage(whole, damaged), sep="\n")
+    print(f"{len(whole)} captures, {len(wrong)} of the scored ones wrong")
     return 1 if wrong else 0
 
 

@@ -1,10 +1,11 @@
-"""A capture as a poor capture would have seen it: packets lost, out of order, twice.
+"""A capture through the core, whole and as a poor capture would have seen it: packets lost, out of order, twice.
 
-The damage is done to the lines of tshark, so that one tshark serves all damages of a capture.
+The damage is done to the lines of tshark, so that one tshark serves all runs of a capture.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from portsentry_py.capture.file import DamagedCapture, replay_lines
@@ -45,6 +46,8 @@ class Damage:
         return [kept[nth] for nth in sorted(range(len(kept)), key=places.__getitem__)]
 
 
+_tools = cache(find_tools)  # it starts tshark
+WHOLE = Damage("whole")
 DAMAGES = (
     Damage("35 % of the packets lost", loss=0.35),
     Damage("shuffled within 200 ms", shuffle_seconds=0.2),
@@ -53,19 +56,22 @@ DAMAGES = (
 )
 
 
-def damaged_scores(capture: Capture) -> list[Score]:
-    """Judge what is said about the capture after each damage; what tshark cannot read is reported, not scored."""
+def scores(capture: Capture) -> list[Score]:
+    """Judge what is said about the whole capture, and after each damage.
+
+    What tshark cannot read is reported, not scored.
+    """
     try:
         lines = _lines(capture)
     except InputError as error:
-        return [unreadable(capture, error)] * len(DAMAGES)
-    return [_score(capture, damage, lines) for damage in DAMAGES]
+        return [unreadable(capture, error)] * (1 + len(DAMAGES))
+    return [_score(capture, damage, lines) for damage in (WHOLE, *DAMAGES)]
 
 
 def _lines(capture: Capture) -> list[str]:
     lines: list[str] = []
     try:
-        for some in replay_lines(find_tools(), capture.path, link=_player(capture)._provenance is not None):
+        for some in replay_lines(_tools(), capture.path, link=_player(capture)._provenance is not None):
             lines += some
     except DamagedCapture:
         pass  # what came before the damage counts, as in a replay
@@ -80,4 +86,4 @@ def _score(capture: Capture, damage: Damage, lines: list[str]) -> Score:
 
 
 def _player(capture: Capture) -> Replay:
-    return Replay(Settings(), capture.home, find_tools(), lambda _path, _packets: None)
+    return Replay(Settings(), capture.home, _tools(), lambda _path, _packets: None)

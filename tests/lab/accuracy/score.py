@@ -1,15 +1,12 @@
-"""One capture through the engine, judged against its label."""
+"""What was said about a capture, judged against its label."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 
-from portsentry_py.capture.toolchain import find_tools
-from portsentry_py.config.settings import Settings
 from portsentry_py.errors import InputError
 from portsentry_py.events.model import Event, EvidenceEvent
-from portsentry_py.sensor.replay import Replay
 from tests.lab.support.labelled import Capture
 
 _DATE = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -33,16 +30,6 @@ class Score:
     seconds: float | None = None
     false_positives: list[str] = field(default_factory=list)
     unreadable: str | None = None
-
-
-def score(capture: Capture) -> Score:
-    """Replay a capture and judge it; a capture that tshark cannot read is reported, not scored."""
-    player = Replay(Settings(), capture.home, find_tools(), lambda _path, _packets: None)
-    try:
-        events = list(player.events([capture.path]))
-    except InputError as error:
-        return unreadable(capture, error)
-    return judged(capture, events)
 
 
 def unreadable(capture: Capture, error: InputError) -> Score:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from portsentry_py.core.columns import time_of
 from tests.lab.accuracy import report
-from tests.lab.accuracy.damage import DAMAGES, Damage, damaged_scores
+from tests.lab.accuracy.damage import DAMAGES, Damage, scores
 from tests.lab.accuracy.score import Score
 from tests.lab.ordinary.day import seeded
 from tests.lab.support.labelled import Capture
@@ -46,20 +46,20 @@ def test_a_scan_is_detected_in_what_is_left_of_its_capture() -> None:
     path = CASES / scans.syn_scan.name / "capture.pcap"
     capture = Capture(path, "syn", "positive", "clear", ("syn",), frozenset({"203.0.113.9"}), ())
 
-    scores = damaged_scores(capture)
+    found = scores(capture)
 
-    assert scores == damaged_scores(capture)
-    assert len(scores) == len(DAMAGES)
-    assert all(one.detected and one.right_source for one in scores)
+    assert found == scores(capture)
+    assert len(found) == 1 + len(DAMAGES)
+    assert all(one.detected and one.right_source for one in found)
 
 
 def test_a_file_that_is_no_capture_is_not_scored(tmp_path: Path) -> None:
     path = tmp_path / "words"
     path.write_text("no capture")
 
-    scores = damaged_scores(Capture(path, "words", "negative", "clear", (), frozenset(), ()))
+    found = scores(Capture(path, "words", "negative", "clear", (), frozenset(), ()))
 
-    assert all(one.unreadable for one in scores)
+    assert all(one.unreadable for one in found)
 
 
 def test_the_page_names_what_a_damage_changed() -> None:

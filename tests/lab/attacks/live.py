@@ -179,9 +179,13 @@ class Wire:
             return False
 
     def learned(self) -> int:
-        """The ports about which the victim told something to the attacker's wire."""
+        """The number of ports, of each protocol, about which the victim told something to the attacker's wire."""
         found = json.loads(self._ask_air("learned"))
         return len([port for _, port in found if port not in {7_001, 7_002}])
+
+    def learned_ports(self) -> frozenset[int]:
+        """These ports, of any protocol."""
+        return frozenset(port for _, port in json.loads(self._ask_air("learned")))
 
     def host_of(self, address: str) -> Host:
         """The host that has an address."""

@@ -76,8 +76,8 @@ def rows() -> Iterator[Row]:
 
 
 def _in_pieces() -> Iterator[Row]:
-    for kind in ("-sS", "-sF", "-sN", "-sX", "-sA", "-sM", "-sU"):
-        yield _row(_EVASIONS, f"{kind} -f", ports=_PORTS_OF.get(kind, PORTS))
+    for kind in ("-sS", "-sF", "-sN", "-sX", "-sA", "-sM", "-sW"):
+        yield _row(_EVASIONS, f"{kind} -f")
     yield _row(_EVASIONS, "-sS -f -f --data-length 300")
     for size in _MTUS:
         yield _row(_EVASIONS, f"-sS --mtu {size} --data-length 600")

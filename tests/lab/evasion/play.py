@@ -8,7 +8,7 @@ from tests.lab.attacks import live, tape
 from tests.lab.attacks.attack import Attack
 from tests.lab.attacks.parties import FOUR, SIX
 from tests.lab.evasion import nmap_rows, other_rows
-from tests.lab.evasion.row import Row, Seen, party
+from tests.lab.evasion.row import Row, Seen, party, ports_of
 
 ROWS: tuple[Row, ...] = (*nmap_rows.rows(), *other_rows.rows())
 # Here all rows come from few networks within minutes, which the budget of bans and the limit of lines are there for.
@@ -40,8 +40,10 @@ def _live(rows: Sequence[Row], folder: Path) -> Iterator[Seen]:
         if not wire.settle():
             raise AssertionError(f"the sensor does not see what is sent last\n{sensor.evidence()}")
         lines = [line for line in sensor.lines() if line["event_type"] in {"scan", "trap"}]
-    for row, source in zip(rows, sources, strict=True):
-        yield Seen(row, tuple(line for line in lines if line["src_ip"] == source))
+        learned = wire.learned_ports()
+    for number, (row, source) in enumerate(zip(rows, sources, strict=True), start=1):
+        told = len(learned & {*ports_of(number)}) if row.has_ports else None
+        yield Seen(row, tuple(line for line in lines if line["src_ip"] == source), told)
 
 
 def _replayed(row: Row) -> Seen:

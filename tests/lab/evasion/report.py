@@ -67,11 +67,10 @@ def cells(one: Seen) -> tuple[str, ...]:
     first = one.first
     family = "IPv6" if one.row.family == 6 else "IPv4"
     if first is None:
-        return (family, f"`{one.row.command}`", "-", one.verdict, "-", "-", one.row.why)
+        return (family, f"`{one.row.command}`", "-", one.verdict, "-", "-", one.why)
     seen_as = f"{first['scan_type']} {first['technique']}"
     probes = first["attempts"] - first["open"]
-    why = one.row.why if one.verdict != "ban" and one.row.why else "" if one.verdict == "ban" else first["reason"]
-    return (family, f"`{one.row.command}`", seen_as, one.verdict, str(probes), f"{seconds(first):.3g}", why)
+    return (family, f"`{one.row.command}`", seen_as, one.verdict, str(probes), f"{seconds(first):.3g}", one.why)
 
 
 def _table(rows: Sequence[Seen]) -> str:
@@ -109,7 +108,7 @@ def _mutants(mutants: Sequence[Mutant]) -> str:
 
 def _unseen(rows: Sequence[Seen]) -> str:
     found = [one for one in rows if one.verdict == "unseen"]
-    lines = [f"- `{one.row.command}`: {one.row.why or '**a fault: it is expected to be seen.**'}\n" for one in found]
+    lines = [f"- `{one.row.command}`: {one.why or '**a fault: it is expected to be seen.**'}\n" for one in found]
     return "".join(lines) or "Every row is seen.\n"
 
 

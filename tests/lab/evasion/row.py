@@ -14,26 +14,35 @@ from tests.support.sensor import Line
 Expected = Literal["ban", "watch", "unseen"]
 PORTS = "600-639"
 """Forty ports that nobody serves and that are no traps."""
-_OPTIONS = ("-n", "-Pn", "-T4", "--max-retries", "1", "--host-timeout", "60s")
+_FEW = 8
+_UNANSWERED = "The kernel drops it and answers nothing, so the scanner learns nothing either."
+_OPTIONS = ("-n", "-Pn", "--disable-arp-ping", "-T4", "--max-retries", "1", "--host-timeout", "60s")
 
 
 @dataclass(frozen=True)
 class Party:
     """Who scans, from where: addresses that no row before had.
 
-    `other` is a second address of the scanner, in another network.
+    Attributes:
+        wire: the hosts.
+        source: the scanner's address.
+        other: a second address of it, in another network.
+        target: the victim's.
+        ports: forty that nobody serves and no other row asks for: rows that send the same would look like one sender
+            with spoofed twins.
     """
 
     wire: Wire
     source: str
     other: str
     target: str
+    ports: range
 
     def nmap(self, words: str, *, ports: str = PORTS) -> None:
         """Run nmap against the target, without names, host discovery and pauses; `ports` may be empty."""
         chosen = ("-p", ports) if ports else ()
         family = ("-6",) if ":" in self.target else ()
-        self.wire.run("nmap", *family, *_OPTIONS, *chosen, *words.split(), self.target, tolerant=True)
+        self.wire.run("nmap", *family, *_OPTIONS, *chosen, *words.split(), self.target)
 
     def run(self, *command: str) -> None:
         """Run another tool; its exit code tells of lost answers, not of a failure."""
@@ -56,6 +65,7 @@ class Row:
         family: 4 or 6.
         expected: the verdict at least.
         why: the reason, where `ban` is not expected.
+        has_ports: whether it asks for the ports of its party, so that what the victim tells about them is known.
     """
 
     group: str
@@ -65,14 +75,19 @@ class Row:
     family: int = 4
     expected: Expected = "ban"
     why: str = ""
+    has_ports: bool = False
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the sensor said about the scanner of a row."""
+    """What the sensor said about the scanner of a row.
+
+    `learned` are the ports about which the victim told it something; None where that is not known.
+    """
 
     row: Row
     lines: tuple[Line, ...]
+    learned: int | None = None
 
     @property
     def verdict(self) -> str:
@@ -89,7 +104,21 @@ class Seen:
     def is_expected(self) -> bool:
         """Whether the scanner got the verdict that is expected, or a worse one."""
         order = ("ban", "watch", "ignore", "unseen")
-        return order.index(self.verdict) <= order.index(self.row.expected)
+        return self.is_unanswered or order.index(self.verdict) <= order.index(self.row.expected)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the victim told the scanner nothing."""
+        return self.learned is not None and self.learned < _FEW
+
+    @property
+    def why(self) -> str:
+        """The reason of a verdict that is no ban."""
+        if self.verdict == "ban":
+            return ""
+        if self.is_unanswered:
+            return _UNANSWERED
+        return self.row.why or (self.first or {"reason": ""})["reason"]
 
 
 def party(wire: Wire, number: int, family: int) -> Party:
@@ -102,4 +131,9 @@ def party(wire: Wire, number: int, family: int) -> Party:
     wire.own(source)
     wire.own(other)
     ip("-n", wire.lab.scanner.namespace, "route", "replace", target, "dev", IFACE, "src", source)
-    return Party(wire, source, other, target)
+    return Party(wire, source, other, target, ports_of(number))
+
+
+def ports_of(number: int) -> range:
+    """The ports of the row of that number."""
+    return range(10_000 + 50 * number, 10_040 + 50 * number)

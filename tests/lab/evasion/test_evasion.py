@@ -82,4 +82,5 @@ def test_a_row_that_is_not_seen_and_should_be_is_a_fault() -> None:
     missed = Seen(Row("nmap's types", "nmap -sS"), ())
 
     assert not missed.is_expected
+    assert Seen(missed.row, (), learned=0).is_expected
     assert "less than expected: nmap -sS" in report.summary([missed], [])
