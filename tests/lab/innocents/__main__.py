@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> int:
         for outcome in pool.map(_day, numbers, chunksize=_AT_ONCE):
             outcomes.append(outcome)
             for ban in outcome.bans:
-                print(f"day {ban.day}, {ban.habit}: {report.evidence(ban.line)}", flush=True)
+                print(f"day {ban.day}, {', '.join(ban.habits)}: {report.evidence(ban.line)}", flush=True)
     print(report.summary(outcomes))
     if arguments.output:
         (arguments.output / report.PAGE).write_text(report.markdown(outcomes), encoding="utf-8")

@@ -26,7 +26,6 @@ HABITS: tuple[Habit, ...] = (
     *leftovers.HABITS,
 )
 SCANNER = "45.33.32.9"
-_NOBODY = "nobody known"
 _FEWEST, _MOST = 5, 12
 _VLAN, _TWICE_US = 30, 4
 _MOST_LOSS, _MOST_DELAY_US = 0.1, 20_000
@@ -34,10 +33,10 @@ _MOST_LOSS, _MOST_DELAY_US = 0.1, 20_000
 
 @dataclass(frozen=True)
 class Accusation:
-    """A line that bans an innocent: whose habit it was, and the line."""
+    """A line that bans an innocent: the habits that it has, and the line."""
 
     day: int
-    habit: str
+    habits: tuple[str, ...]
     line: str
 
 
@@ -136,7 +135,6 @@ def _accused(day: int, scene: Scene, lines: list[EvidenceEvent]) -> tuple[tuple[
             bans.setdefault(line.src_ip, line)
     watched = {line.src_ip for line in lines if line.verdict == "watch"} - {SCANNER, *bans}
     accusations = (
-        Accusation(day, scene.people.get(source, _NOBODY), json_line(line).decode().rstrip())
-        for source, line in bans.items()
+        Accusation(day, scene.whose(source), json_line(line).decode().rstrip()) for source, line in bans.items()
     )
-    return tuple(accusations), tuple(sorted(scene.people.get(source, _NOBODY) for source in watched))
+    return tuple(accusations), tuple(sorted(habit for source in watched for habit in scene.whose(source)))

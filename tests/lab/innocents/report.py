@@ -56,8 +56,8 @@ def evidence(line: str) -> str:
 def _by_habit(outcomes: Sequence[Outcome]) -> str:
     days = Counter(habit for one in outcomes for habit in one.habits)
     watched = Counter(habit for one in outcomes for habit in one.watched)
-    bans = Counter(ban.habit for one in outcomes for ban in one.bans)
-    with_bans = Counter(habit for one in outcomes for habit in {ban.habit for ban in one.bans})
+    bans = Counter(habit for one in outcomes for ban in one.bans for habit in ban.habits)
+    with_bans = Counter(habit for one in outcomes for habit in {habit for ban in one.bans for habit in ban.habits})
     rows = [
         (
             name,
@@ -81,6 +81,6 @@ def _bans(outcomes: Sequence[Outcome]) -> str:
     bans = [ban for one in outcomes for ban in one.bans]
     if not bans:
         return "Nobody was banned.\n"
-    rows = [(ban.day, ban.habit, f"`{evidence(ban.line)}`") for ban in bans[:_MOST_LINES]]
+    rows = [(ban.day, ", ".join(ban.habits), f"`{evidence(ban.line)}`") for ban in bans[:_MOST_LINES]]
     rest = f"\nAnd {len(bans) - _MOST_LINES} more.\n" if len(bans) > _MOST_LINES else ""
     return table(("day", "habit", "evidence"), rows) + rest

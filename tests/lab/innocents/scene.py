@@ -60,7 +60,7 @@ class Scene:
         """Whether the sensor reads the socket table, as a live one does."""
         self.openings: list[Opening] = []
         self.packets: list[Sent] = []
-        self.people: dict[str, str] = {}
+        self._people: dict[str, set[str]] = {}
         self.habit = ""
         self._strangers = chances.sample(range(1, 60_000), 4000)
 
@@ -86,8 +86,12 @@ class Scene:
 
     def known(self, address: str) -> str:
         """Note whose the address is."""
-        self.people.setdefault(address, self.habit)
+        self._people.setdefault(address, set()).add(self.habit)
         return address
+
+    def whose(self, address: str) -> tuple[str, ...]:
+        """The habits that an address has, of a neighbour perhaps several; none of an address that nobody noted."""
+        return tuple(sorted(self._people.get(address, ())))
 
     def moment(self, room: float = 600) -> float:
         """A time of the day, with some seconds left after it."""

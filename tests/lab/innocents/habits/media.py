@@ -34,7 +34,8 @@ def calls(scene: Scene) -> None:
         gateway, port = scene.chances.choice(gateways), 10_000 + 2 * scene.chances.randint(0, 4000)
         for pair in (0, 1):
             scene.open(port + pair, at, at + 13)
-            scene.ask(gateway, 30_000 + port, at + 0.3 + pair * 0.1, src_port=port + pair, after=-1)
+            if scene.chances.random() < 0.8:  # else it waits for us to speak first, or we only listen
+                scene.ask(gateway, 30_000 + port + pair, at + 0.3 + pair * 0.1, src_port=port + pair, after=-1)
             # The last ones come when the call is over.
             _stream(scene, gateway, 30_000 + port + pair, port + pair, begin=at + 0.3, count=5 if pair else 30)
 

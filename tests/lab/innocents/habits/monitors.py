@@ -55,13 +55,14 @@ def pings(scene: Scene) -> None:
 def traces(scene: Scene) -> None:
     """Traceroute and mtr: UDP with few hops left to rising ports, a SYN with few hops left, or echoes."""
     for at in scene.spread(scene.chances.randint(1, 8)):
+        source = scene.chances.randint(33_000, 65_000)
         guest, way = scene.guest(six=0), scene.chances.choice(("udp", "mtr", "tcp", "icmp"))
         for nth in range(scene.chances.randint(12, 48)):
             left, moment = 1 + nth // 3 % 12, at + nth * 0.05
             if way == "udp":
-                _measures(scene, guest, _TRACEROUTE + 30 + nth, moment, left)
+                _measures(scene, guest, scene.client_port(), _TRACEROUTE + 30 + nth, at=moment, left=left)
             elif way == "mtr":
-                _measures(scene, guest, 33_000 + nth, moment, left)
+                _measures(scene, guest, source, 33_000 + nth, at=moment, left=left)
             elif way == "tcp":
                 asked = replace(scene.syn(guest, 80, moment), ttl=left)
                 scene.add(asked)
@@ -79,8 +80,8 @@ def knockers(scene: Scene) -> None:
             scene.visit(admin, 22, at=at + 3, lasts=40)
 
 
-def _measures(scene: Scene, guest: str, port: int, at: float, left: int) -> None:
-    (probe,) = udp(guest, port, dst=scene.host, src_port=scene.chances.randint(33_000, 65_000), at=at, data=bytes(32))
+def _measures(scene: Scene, guest: str, src_port: int, port: int, *, at: float, left: int) -> None:
+    (probe,) = udp(guest, port, dst=scene.host, src_port=src_port, at=at, data=bytes(32))
     probe = replace(probe, ttl=left)
     scene.add(probe, *([] if scene.drops else [icmp_unreachable(probe)]))
 
