@@ -1,11 +1,13 @@
-"""A bounded table: when it is full, the least recently used entry is evicted and counted."""
+"""A bounded table: when it is full, an entry that was not used for long is evicted and counted."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+_COMPARED = 8
 
 
 class LruTable(Generic[K, V]):
@@ -14,12 +16,17 @@ class LruTable(Generic[K, V]):
     Args:
         limit: the number of entries that it holds at most.
         on_evict: called with key and value of an evicted entry.
+        worth: if given, the least worthy of the eight least recently used entries is evicted, and those that are worth
+            more count as used: many worthless entries do not push out a worthy one.
     """
 
-    def __init__(self, limit: int, on_evict: Callable[[K, V], None] | None = None) -> None:
+    def __init__(
+        self, limit: int, on_evict: Callable[[K, V], None] | None = None, worth: Callable[[V], int] | None = None
+    ) -> None:
         self._limit = limit
         self._entries: OrderedDict[K, V] = OrderedDict()
         self._on_evict = on_evict
+        self._worth = worth
         self.evicted = 0
         self.holds = self._entries.__contains__
         """Whether there is such an entry, for the hot path: no Python function is called."""
@@ -57,11 +64,21 @@ class LruTable(Generic[K, V]):
         return next(iter(self._entries.items()), None)
 
     def evict_oldest(self) -> None:
-        """Drop the least recently used entry, and count it."""
-        key, entry = self._entries.popitem(last=False)
+        """Drop the least recently used entry, or the least worthy of several, and count it."""
+        key = next(iter(self._entries)) if self._worth is None else self._least_worthy(self._worth)
+        entry = self._entries.pop(key)
         self.evicted += 1
         if self._on_evict is not None:
             self._on_evict(key, entry)
+
+    def _least_worthy(self, worth: Callable[[V], int]) -> K:
+        # The entry that was used last is the one that needs the room.
+        newest = next(reversed(self._entries))
+        compared = list(islice(self._entries.items(), max(1, min(_COMPARED, len(self._entries) - 1))))
+        least, entry = min(compared, key=lambda item: worth(item[1]))
+        for key in (*(key for key, other in compared if worth(other) > worth(entry)), newest):
+            self._entries.move_to_end(key)
+        return least
 
     def items(self) -> Iterator[tuple[K, V]]:
         """All entries, the least recently used first."""

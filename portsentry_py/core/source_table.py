@@ -25,25 +25,28 @@ class SourceTable:
     """The records of all sources, bounded in sources and in attempts.
 
     Sources that made a single attempt have a table of their own: a flood of forged sources, one packet each,
-    pushes out others of its kind and not the scanner that it is meant to hide.
+    pushes out others of its kind and not the scanner that it is meant to hide. Among the others, the sources with
+    the fewest attempts go first.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._known: LruTable[_Key, SourceRecord] = self._table(limits.max_sources)
-        self._newcomers: LruTable[_Key, SourceRecord] = self._table(limits.max_sources)
+        self._known: LruTable[_Key, SourceRecord] = LruTable(limits.max_sources, self._evict, self._worth)
+        self._newcomers: LruTable[_Key, SourceRecord] = LruTable(limits.max_sources, self._evict)
         self._twins: LruTable[tuple[Endpoint, int, int], SourceRecord] = LruTable(_MAX_TWINS)
         self._max_attempts = limits.max_attempts
         self._memory_us = limits.memory_hours * 3_600_000_000
         self.attempts = 0
         """Attempts held over all sources."""
+        self._now_us = 0
         self._traps = frozenset[tuple[Proto, int]]()
 
     def set_traps(self, traps: frozenset[tuple[Proto, int]]) -> None:
         """Take the ports whose touches are counted."""
         self._traps = traps
 
-    def _table(self, limit: int) -> LruTable[_Key, SourceRecord]:
-        return LruTable(limit, on_evict=self._evict)
+    def _worth(self, record: SourceRecord) -> int:
+        """The attempts that count, while they are remembered."""
+        return len(record.unserved) if abs(self._now_us - record.last_us) <= self._memory_us else 0
 
     def _evict(self, _key: _Key, record: SourceRecord) -> None:
         self.attempts -= len(record.unserved)
@@ -78,6 +81,7 @@ class SourceTable:
             newcomers: as `newcomers` gives them.
             now_us: the time now.
         """
+        self._now_us = now_us
         for table, records in ((self._known, known), (self._newcomers, newcomers)):
             for record in records:
                 record.recompute()
@@ -134,7 +138,7 @@ class SourceTable:
         return (sighting.proto, sighting.port) in self._traps and sighting.direction == "inbound"
 
     def _record(self, sighting: Sighting) -> SourceRecord:
-        key = (sighting.source, sighting.direction)
+        key, self._now_us = (sighting.source, sighting.direction), sighting.time_us
         record = self._known.touch(key)
         if record is not None:
             return record

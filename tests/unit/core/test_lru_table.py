@@ -44,6 +44,30 @@ def test_the_owner_gets_the_evicted_entry() -> None:
     assert table.oldest() is None
 
 
+def test_worthless_entries_do_not_push_out_a_worthy_one() -> None:
+    table: LruTable[str, int] = LruTable(16, worth=lambda entry: entry)
+    table.put("scanner", 7)
+    for number in range(1_000):
+        table.put(f"forged {number}", 2)
+    assert "scanner" in table
+    assert "forged 999" in table
+    assert (len(table), table.evicted) == (16, 985)
+
+
+def test_of_equally_worthy_entries_the_least_recently_used_is_evicted() -> None:
+    table: LruTable[str, int] = LruTable(3, worth=lambda _entry: 1)
+    for key in "abcd":
+        table.put(key, 1)
+    assert sorted(key for key, _ in table.items()) == ["b", "c", "d"]
+
+
+def test_the_newest_entry_stays_whatever_it_is_worth() -> None:
+    table: LruTable[str, int] = LruTable(1, worth=lambda entry: entry)
+    table.put("a", 9)
+    table.put("b", 1)
+    assert [key for key, _ in table.items()] == ["b"]
+
+
 @no_deadline
 @given(st.integers(1, 8), st.lists(st.tuples(st.sampled_from(["put", "touch", "pop"]), st.integers(0, 20))))
 def test_it_never_holds_more_than_its_limit(limit: int, steps: list[tuple[str, int]]) -> None:
