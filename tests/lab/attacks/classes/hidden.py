@@ -78,7 +78,6 @@ def _tolerant(stage: Wire, *command: str) -> None:
 
 _STOCK: dict[str, Play] = {
     "nmap-mtu-128": _nmap("-sS", "--mtu", "128", "--data-length", "400", "-p1-100"),
-    "nmap-mtu-128-v6": _nmap("-6", "-sS", "--mtu", "128", "--data-length", "400", "-p1-100"),
     "nmap-f": _nmap("-sS", "-f", "-p1-100"),
     "nmap-ff-data": _nmap("-sS", "-f", "-f", "--data-length", "300", "-p1-100"),
     "nmap-mtu-24-data": _nmap("-sS", "--mtu", "24", "--data-length", "200", "-p1-100"),
