@@ -68,7 +68,7 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         outputs = opened.enter_context(closing(open_outputs(now)))
         traps = opened.enter_context(closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner)))
         host = HostView(now.home, traps.ports)
-        pipeline = Pipeline(now, host.state, known)
+        pipeline = Pipeline(now, host.state, known, read_host=host.read_again)
         Daemon(
             now,
             pipeline,

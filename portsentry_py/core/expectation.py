@@ -1,15 +1,17 @@
 """What this host asked for: whom it queried, who may answer late, and whose answers look like probes.
 
-Every question of the form "may this packet be an answer?" is a look-up here. Nothing that an outsider sends makes an
-entry; only packets of ours do, and refusals of ours.
+Every question of the form "may this packet be an answer?" is a look-up here. Only packets and refusals of this host
+make an entry, but for what an outsider gets excused, which is bounded.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from portsentry_py.core.host_state import wide_network_of
+from portsentry_py.core.allowance import Allowance
+from portsentry_py.core.host_state import HostState, wide_network_of
 from portsentry_py.core.lru_table import LruTable
-from portsentry_py.core.packet import TCP, UDP, Packet
+from portsentry_py.core.packet import FIN, RST, SYN, TCP, UDP, Packet
+from portsentry_py.events.model import ScanType
 
 ServerKind = Literal["resolver", "ntp_server", "dhcp_server"]
 
@@ -19,76 +21,203 @@ _SERVER_US = 3_600_000_000
 _SERVERS: dict[int, ServerKind] = {53: "resolver", 67: "dhcp_server", 123: "ntp_server", 547: "dhcp_server"}
 _MAX_SERVERS = 1024
 _MAX_CONTACTS = 16_384
+# So many answers to one UDP socket of ours: more than a query has, so the peer is one of a game, a call or a tunnel.
+_UDP_SESSION_ANSWERS = 3
+# Sessions that name ports of the client for further connections or datagrams: FTP (RFC 959, RFC 4217), RTSP (RFC 7826),
+# SIP (RFC 3261), H.323. The port of the server, and the protocol of what it sends to the named ports.
+_CONTROL_PORTS = {21: TCP, 990: TCP, 554: UDP, 8554: UDP, 1720: UDP, 5060: UDP, 5061: UDP}
+_FTP_DATA = 20
+FIRST_CLIENT_PORT = 1024  # nobody names a well-known port for data
+# Ports of ours for data or media that are excused of one source. A server whose client drops its data connections gives
+# up long before; a scanner has this many ports for nothing.
+_MAX_EXCUSED = 64
+_EXCUSED_US = 3_600_000_000
+_MAX_EXCUSED_SOURCES = 4096
+# A socket that sent a datagram may get answers for this long, from anybody: the members of a group (SSDP, mDNS,
+# WS-Discovery, SLP, NetBIOS, LLMNR), or other ports and addresses of a server (TFTP, STUN).
+_SOCKET_US = 60_000_000
+_MAX_SOCKETS = 16_384
+# After a crash or a restart of this host, its peers go on sending to its client ports, from the few ports that they
+# serve. A scanner that probes the range of client ports uses more ports, or more segments than any pool of connections.
+_MAX_LATE_PORTS = 8
+_MAX_LATE_SEGMENTS = 512
+_LATE_US = 3_600_000_000
+_FIRST_DYNAMIC_PORT = 32_768  # where the client ports of a host behind this one begin: Linux, others begin later
 _MAX_REFUSED = 1024
-# Late packets of one dead connection, or of a few, come from as many ports of the peer; a scanner that probes
-# the range of client ports uses more, or learns nothing.
-_MAX_LATE_PORTS = 3
+_REFUSED_US = 86_400_000_000
 # Reply-looking datagrams that are refused at this many ports of ours, by a source that we never queried, are a scan:
 # twice a port scan's number, because an answer to a query before our memory looks the same.
 _SCAN_PORTS = 16
 # Answers that others asked for in our name (reflection) come from many networks at once.
-_REFLECTED_PORTS = 4
+_REFLECTED_PACKETS = 4
 _REFLECTING_NETWORKS = 3
 _REFLECTION_US = 60_000_000
+REFLECTED_TYPES: frozenset[ScanType] = frozenset({"udp", "ack", "unseen"})
+"""Kinds of probe that an answer to a question in our name can look like."""
+_MAX_UNASKED = 4096
+# A source that sends more than so many times what all others send is no reflector among others: who forges reflectors
+# to hide a scan has to send this part of it once more.
+_REFLECTED_SHARE = 4
+
+
+@dataclass(slots=True)
+class _Contact:
+    """When a connection with an address was open last, and the protocol of the data that it lets expect (0: none)."""
+
+    last_us: int
+    data_proto: int = 0
+
+
+@dataclass(slots=True)
+class _Late:
+    """The segments of one peer that may be late: since when, from which of its ports, and how many."""
+
+    first_us: int
+    ports: tuple[int, ...] = ()
+    segments: int = 0
 
 
 @dataclass(slots=True)
 class _Refused:
-    """Reply-looking probes of one source that we refused, the first at each port, and whether they count as a scan."""
+    """Reply-looking probes of one source that we refused, the latest at each port, and whether they count as a scan."""
 
     probes: dict[tuple[int, str, int], Packet] = field(default_factory=dict)
-    last_us: int = 0
     are_counted: bool = False
+
+
+@dataclass(slots=True)
+class _Unasked:
+    """What one source sent that may answer a question in our name: how much in the last minutes, halved each minute."""
+
+    since_us: int
+    last_us: int
+    packets: int = 0
+
+    def add(self, now_us: int) -> None:
+        """One more packet."""
+        if abs(now_us - self.since_us) > _REFLECTION_US:
+            self.since_us, self.packets = now_us, self.packets // 2
+        self.last_us = now_us
+        self.packets += 1
 
 
 class Expectations:
     """The look-ups, bounded; the least recently used entry goes first."""
 
     def __init__(self, max_addresses: int) -> None:
+        self._host = HostState()
         self._queried: LruTable[str, bool] = LruTable(max_addresses)  # a set with an order
         self.is_queried = self._queried.holds
         """Whether we sent an address something that it may answer."""
         self._servers: LruTable[str, tuple[ServerKind, int]] = LruTable(_MAX_SERVERS)
-        self._contacts: LruTable[str, int] = LruTable(_MAX_CONTACTS)
-        self._late_ports: LruTable[str, frozenset[int]] = LruTable(max_addresses)
+        self._contacts: LruTable[str, _Contact] = LruTable(_MAX_CONTACTS)
+        self._sockets: LruTable[tuple[str, int], int] = LruTable(_MAX_SOCKETS)
+        self._excused = Allowance(_MAX_EXCUSED, _EXCUSED_US, _MAX_EXCUSED_SOURCES)
+        self._late: LruTable[str, _Late] = LruTable(max_addresses)
         self._refused: LruTable[str, _Refused] = LruTable(_MAX_REFUSED)
+        self._unasked: LruTable[str, _Unasked] = LruTable(_MAX_UNASKED)
+
+    def set_host(self, host: HostState) -> None:
+        """Take the host's connections and client ports as they are now."""
+        self._host = host
 
     def query(self, address: str) -> None:
         """We sent the address something new."""
         self._queried.put(address, True)
 
-    def answer(self, packet: Packet) -> None:
-        """The packet answers something that we sent."""
-        if packet.proto == TCP:
-            self.contact(packet.src, packet.time_us)
-        elif packet.proto == UDP and packet.src_port in _SERVERS:
-            self._servers.put(packet.src, (_SERVERS[packet.src_port], packet.time_us))
+    def send(self, datagram: Packet) -> None:
+        """A socket of ours sent a datagram, to anybody."""
+        self._sockets.put((datagram.src, datagram.src_port), datagram.time_us)
 
-    def contact(self, address: str, now_us: int) -> None:
-        """A connection with the address is open, or has just ended."""
-        self._contacts.put(address, now_us)
+    def answer(self, packet: Packet, answers: int = 1) -> None:
+        """The packet answers something that we sent.
+
+        Args:
+            packet: the answer.
+            answers: which one of its flow it is, from 1.
+        """
+        data_proto = _CONTROL_PORTS.get(packet.src_port, 0)
+        if packet.proto == UDP and packet.src_port in _SERVERS:
+            self._servers.put(packet.src, (_SERVERS[packet.src_port], packet.time_us))
+        elif packet.proto == TCP or (packet.proto == UDP and (data_proto == UDP or answers >= _UDP_SESSION_ANSWERS)):
+            self.contact(packet.src, packet.time_us, data_proto)
+
+    def contact(self, address: str, now_us: int, data_proto: int = 0) -> None:
+        """A connection with the address is open, or has just ended.
+
+        Args:
+            address: the peer.
+            now_us: the time.
+            data_proto: the protocol of the data that the connection lets expect; 0 if it lets expect none.
+        """
+        known = self._contacts.peek(address)
+        self._contacts.put(address, _Contact(now_us, data_proto or (known.data_proto if known else 0)))
 
     def is_contact(self, address: str, now_us: int) -> bool:
         """Whether a connection with the address is or was just open."""
-        contact_us = self._contacts.peek(address)
-        return contact_us is not None and abs(now_us - contact_us) <= _CONTACT_US
+        contact = self._contacts.peek(address)
+        return contact is not None and abs(now_us - contact.last_us) <= _CONTACT_US
 
     def server(self, address: str, now_us: int) -> ServerKind | None:
         """The kind of server, if the address answered a query of ours within the last hour."""
         kind, answered_us = self._servers.peek(address) or (None, 0)
         return kind if abs(now_us - answered_us) <= _SERVER_US else None
 
-    def is_late(self, segment: Packet, local_ports: range) -> bool:
-        """Whether a TCP segment that we reset may belong to a connection of ours that is gone.
+    def expects(self, packet: Packet, source: str) -> bool:
+        """Whether a first packet from outside is what we asked for over another channel.
 
-        After a crash or a restart of this host its peers go on sending to its client ports.
+        Args:
+            packet: the packet.
+            source: the source that its address belongs to.
         """
-        if segment.dest_port not in local_ports:
+        if packet.proto == UDP:
+            sent_us = self._sockets.peek((packet.dst, packet.dest_port))
+            is_to_socket = sent_us is not None and abs(packet.time_us - sent_us) <= _SOCKET_US
+            if is_to_socket or self._excused.holds(source, _port_of(packet), packet.time_us):
+                return True
+        return self._is_announced(packet, source)
+
+    def _is_announced(self, packet: Packet, source: str) -> bool:
+        """Whether a control session with the sender may have named the port."""
+        contact = self._contacts.peek(packet.src)
+        if contact is None or contact.data_proto != packet.proto or packet.dest_port < FIRST_CLIENT_PORT:
             return False
-        ports = (self._late_ports.touch(segment.src) or frozenset()) | {segment.src_port}
-        if len(ports) > _MAX_LATE_PORTS:
+        is_open = packet.src in self._host.contacts or self.is_contact(packet.src, packet.time_us)
+        if not is_open or (packet.proto == TCP and not self._is_data_connection(packet)):
             return False
-        self._late_ports.put(segment.src, ports)
+        is_excused = self._excused.takes(source, _port_of(packet), packet.time_us)
+        if is_excused:
+            contact.last_us = packet.time_us
+        return is_excused
+
+    def _is_data_connection(self, packet: Packet) -> bool:
+        """Whether a SYN may open a data connection of FTP: from its own port, or to a port of our clients."""
+        is_syn = packet.flags & (SYN | FIN | RST) == SYN
+        return is_syn and (packet.src_port == _FTP_DATA or self._is_client_port(packet))
+
+    def is_stream(self, packet: Packet, source: str) -> bool:
+        """Whether one more stream of datagrams is excused."""
+        return self._excused.takes(source, _port_of(packet), packet.time_us)
+
+    def _is_client_port(self, packet: Packet) -> bool:
+        """Whether a packet goes to a port that a client of ours may have had."""
+        if packet.dest_port in self._host.local_ports:
+            return True
+        return packet.dst not in self._host.own and packet.dest_port >= _FIRST_DYNAMIC_PORT
+
+    def is_late(self, segment: Packet) -> bool:
+        """Whether a TCP segment that we reset may belong to a connection of ours that is gone."""
+        if not self._is_client_port(segment):
+            return False
+        late = self._late.touch(segment.src)
+        if late is None or abs(segment.time_us - late.first_us) > _LATE_US:
+            late = _Late(segment.time_us)
+            self._late.put(segment.src, late)
+        ports = late.ports if segment.src_port in late.ports else (*late.ports, segment.src_port)
+        if late.segments >= _MAX_LATE_SEGMENTS or len(ports) > _MAX_LATE_PORTS:
+            return False
+        late.ports = ports
+        late.segments += 1
         return True
 
     def refused(self, source: str, probe: Packet) -> tuple[Packet, ...]:
@@ -98,22 +227,46 @@ class Expectations:
             The probes that count from now on, those before it included; none while they are too few, or while so
             many networks send such packets that others must have queried them in our name.
         """
+        now_us = probe.time_us
         kept = self._refused.touch(source)
         if kept is None:
             kept = _Refused()
             self._refused.put(source, kept)
-        kept.last_us = probe.time_us
+        kept.probes = {key: one for key, one in kept.probes.items() if abs(now_us - one.time_us) <= _REFUSED_US}
         if len(kept.probes) < _SCAN_PORTS:
             kept.probes[probe.proto, probe.dst, probe.dest_port] = probe
-        if len(kept.probes) < _SCAN_PORTS or self._is_reflection(probe.time_us):
+        self.unasked(source, now_us)
+        if len(kept.probes) < _SCAN_PORTS or self.is_reflection(source, now_us):
             return ()
         before, kept.are_counted = kept.are_counted, True
         return (probe,) if before else (*(one for one in kept.probes.values() if one is not probe), probe)
 
-    def _is_reflection(self, now_us: int) -> bool:
-        networks = {
-            wide_network_of(source.partition("/")[0])
-            for source, kept in self._refused.items()
-            if len(kept.probes) >= _REFLECTED_PORTS and abs(now_us - kept.last_us) <= _REFLECTION_US
-        }
-        return len(networks) >= _REFLECTING_NETWORKS
+    def unasked(self, source: str, now_us: int) -> None:
+        """The source sent what may answer a question that somebody asked in our name."""
+        sent = self._unasked.touch(source)
+        if sent is None:
+            sent = _Unasked(now_us, now_us)
+            self._unasked.put(source, sent)
+        sent.add(now_us)
+
+    def is_reflection(self, source: str, now_us: int) -> bool:
+        """Whether so many networks send what nobody asked for that the source is one of many reflectors."""
+        sent = self._unasked.peek(source)
+        if sent is None:
+            return False
+        recent = [
+            (wide_network_of(other.partition("/")[0]), one.packets)
+            for other, one in self._unasked.items()
+            if one.packets >= _REFLECTED_PACKETS and abs(now_us - one.last_us) <= _REFLECTION_US
+        ]
+        own = wide_network_of(source.partition("/")[0])
+        others = sum(packets for network, packets in recent if network != own)
+        return (
+            len({network for network, _ in recent}) >= _REFLECTING_NETWORKS
+            and _REFLECTED_SHARE * others >= sent.packets
+        )
+
+
+def _port_of(packet: Packet) -> tuple[int, str, int]:
+    """The port of ours that a packet goes to; over UDP with its neighbour, for RTCP comes beside RTP (RFC 3550)."""
+    return packet.proto, packet.dst, packet.dest_port & ~1 if packet.proto == UDP else packet.dest_port

@@ -17,6 +17,7 @@ class FlowState(enum.Enum):
     REFUSED = "refused"
     SILENT = "silent"
     SERVED = "served"  # its port is known to be served, so an answer tells nothing new
+    EXPECTED = "expected"  # we asked for it over another channel, so nothing that becomes of it is evidence
 
 
 ANSWERED_STATES = frozenset({FlowState.ANSWERED, FlowState.SERVED})
@@ -26,7 +27,18 @@ UNANSWERED_STATES = frozenset({FlowState.PENDING, FlowState.SILENT})
 class Flow:
     """An attempt: its first packet, and how it was answered."""
 
-    __slots__ = ("answered_us", "direction", "has_ended", "is_repeated", "our_seq", "probe", "scan_type", "state")
+    __slots__ = (
+        "answered_us",
+        "answers",
+        "direction",
+        "has_ended",
+        "is_repeated",
+        "our_seq",
+        "probe",
+        "repeats",
+        "scan_type",
+        "state",
+    )
 
     def __init__(self, probe: Packet, scan_type: ScanType, direction: Direction) -> None:
         self.probe = probe
@@ -37,6 +49,8 @@ class Flow:
         self.answered_us = 0  # when the first SYN-ACK was sent
         self.is_repeated = False  # the SYN-ACK was sent again: the first one was not acknowledged
         self.has_ended = False  # by a FIN or RST
+        self.repeats = 0  # of the probe, while nobody answers
+        self.answers = 0  # to a probe of ours
 
 
 def key_of(packet: Packet) -> FlowKey:

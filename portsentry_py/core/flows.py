@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.expectation import Expectations
+from portsentry_py.core.expectation import FIRST_CLIENT_PORT, REFLECTED_TYPES, Expectations
 from portsentry_py.core.flow import (
     ANSWERED_STATES,
     UNANSWERED_STATES,
@@ -54,6 +54,8 @@ _CAPTURED_TWICE_US = 200_000
 _USED_BYTES = 1 << 20
 # SYN and FIN count as one each. An acknowledgement of exactly these is proof: a blind forger hits two in 2**32.
 _UNUSED_BYTES = 2
+# So many further datagrams to one port of ours, none of them refused, are a stream: a scanner repeats a probe less.
+_STREAM_REPEATS = 5
 _ICMP_ERRORS = {(ICMP, 3), (ICMP, 11), (ICMP, 12), (ICMPV6, 1), (ICMPV6, 3), (ICMPV6, 4)}
 _UNREACHABLE = {(ICMP, 3), (ICMPV6, 1), (ICMPV6, 4)}
 _ICMP_TOO_BIG = 4  # the code of ICMP's type 3 that refuses nothing
@@ -95,6 +97,7 @@ class FlowTable:
         """Take the host's addresses and listening sockets as they are now."""
         self._host = host
         self.served.set_host(host)
+        self.expected.set_host(host)
         self._near = frozenset(network_of(address) for address in host.own if ":" in address)
         self._source_of.cache_clear()
 
@@ -156,6 +159,8 @@ class FlowTable:
         return self._attempt(packet, tcp_type(packet))
 
     def _udp(self, packet: Packet) -> Iterator[Sighting]:
+        if self.is_home(packet.src):
+            self.expected.send(packet)
         if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
         if looks_like_a_reply(packet, self._host.local_ports) or is_traceroute(packet):
@@ -193,18 +198,17 @@ class FlowTable:
         is_refusal = (packet.proto, packet.src_port) in _UNREACHABLE
         is_too_big = packet.proto == ICMP and packet.dest_port == _ICMP_TOO_BIG
         is_ours = is_refusal and not is_too_big and self._is_ours(packet.src)
-        if not is_ours or not has_ports or not quoted.dst or not self.is_home(quoted.dst):
+        if not is_ours or not quoted.dst or not self.is_home(quoted.dst):
             return iter(())
+        ports = (quoted.src_port, quoted.dest_port)
+        if not has_ports:
+            ports = (0, quoted.proto)
+            is_asked = self._flow((quoted.proto, quoted.dst, 0, quoted.src, quoted.proto)) is not None
+            if is_asked or quoted.proto in {ICMP, ICMPV6}:
+                return iter(())
         return self._refused_unseen(
             Packet(
-                packet.time_us,
-                quoted.src,
-                quoted.dst,
-                quoted.proto,
-                quoted.src_port,
-                quoted.dest_port,
-                vlan=packet.vlan,
-                in_iface=packet.in_iface,
+                packet.time_us, quoted.src, quoted.dst, quoted.proto, *ports, vlan=packet.vlan, in_iface=packet.in_iface
             )
         )
 
@@ -232,7 +236,7 @@ class FlowTable:
             if packet.is_whole and flow.probe.seq == packet.seq:
                 return  # its first piece was the probe
             if flow.state not in ANSWERED_STATES:
-                yield self._about(flow, Kind.REPEAT, packet.time_us)
+                yield from self._repeated(flow, packet)
                 return
             if packet.proto != TCP:
                 return
@@ -242,15 +246,53 @@ class FlowTable:
             self.expected.query(packet.dst)
         if ":" in packet.src and packet.proto != TCP:
             self._latest.put((packet.proto, packet.src, packet.dst), key)
-        if direction == "inbound" and self.served(packet.dst, proto_name(packet), packet.dest_port):
-            flow.state = FlowState.SERVED
-            yield self._about(flow, Kind.SERVED, packet.time_us)
-            return
+        flow.state = self._first_state(flow)
+        if flow.state is FlowState.PENDING:
+            self._await(flow)
+        if flow.state is not FlowState.EXPECTED:
+            kind = Kind.SERVED if flow.state is FlowState.SERVED else Kind.PROBE
+            yield self._about(flow, kind, packet.time_us)
+
+    def _first_state(self, flow: Flow) -> FlowState:
+        """What is known of a flow when it begins."""
+        probe = flow.probe
+        if flow.direction == "outbound":
+            return FlowState.PENDING
+        if self.served(probe.dst, proto_name(probe), probe.dest_port):
+            return FlowState.SERVED
+        source = self.source_of(probe.src)
+        if self.expected.expects(probe, source):
+            return FlowState.EXPECTED
+        if flow.scan_type in REFLECTED_TYPES and probe.dest_port >= FIRST_CLIENT_PORT:
+            self.expected.unasked(source, probe.time_us)
+        return FlowState.PENDING
+
+    def _await(self, flow: Flow) -> None:
+        """An answer may come until the flow is SILENT."""
         if len(self._pending) == self._max_pending:
             _, oldest = self._pending.popleft()
             self._dropped += self._table(oldest.direction).peek(key_of(oldest.probe)) is oldest
-        self._pending.append((packet.time_us + SETTLE_US, flow))
-        yield self._about(flow, Kind.PROBE, packet.time_us)
+        self._pending.append((flow.probe.time_us + SETTLE_US, flow))
+
+    def _repeated(self, flow: Flow, packet: Packet) -> Iterator[Sighting]:
+        """The same probe again: a stream that begins, or one that its sender repeats."""
+        if flow.state is FlowState.EXPECTED:
+            return
+        flow.repeats += 1
+        if not self._is_stream(flow, packet):
+            yield self._about(flow, Kind.REPEAT, packet.time_us)
+            return
+        flow.state = FlowState.EXPECTED
+        retracted = self._about(flow, Kind.EXPECTED, packet.time_us)
+        yield retracted
+        yield retracted._replace(port=retracted.port ^ 1)
+
+    def _is_stream(self, flow: Flow, packet: Packet) -> bool:
+        if packet.proto != UDP or flow.direction != "inbound" or flow.state not in UNANSWERED_STATES:
+            return False
+        source = self.source_of(packet.src)
+        is_known = self.expected.expects(packet, source)
+        return is_known or (flow.repeats >= _STREAM_REPEATS and self.expected.is_stream(packet, source))
 
     def _answered(self, packet: Packet) -> Iterator[Sighting]:
         """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
@@ -261,7 +303,8 @@ class FlowTable:
         if flow.direction == "outbound":
             if packet.proto == TCP and packet.ack != (flow.probe.seq + 1) % (1 << 32):
                 return  # its sender has not seen our SYN
-            self.expected.answer(packet)
+            flow.answers += 1
+            self.expected.answer(packet, flow.answers)
         elif packet.proto == TCP:
             self._note_accepted(flow, packet)
         trap = flow.direction == "inbound" and self.served.is_open_trap(proto_name(packet), packet.src_port)
@@ -359,7 +402,7 @@ class FlowTable:
             return iter(())
         stray = stray._replace(time_us=reset.time_us)
         scan_type: ScanType = "maimon" if stray.flags & FIN else "ack"
-        if self.expected.is_late(stray, self._host.local_ports):
+        if self.expected.is_late(stray):
             return iter(())
         if looks_like_a_reply(stray, self._host.local_ports):
             return self._refused_reply(stray, scan_type)

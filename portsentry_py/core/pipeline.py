@@ -1,7 +1,7 @@
 """The core: lines of tshark in, events out. The same lines give the same events, live or replayed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from portsentry_py.config.settings import Settings
@@ -12,7 +12,7 @@ from portsentry_py.core.detectors.base import PROBES
 from portsentry_py.core.detectors.profiles import Tables, detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
 from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
-from portsentry_py.core.finding import Series
+from portsentry_py.core.finding import Finding, Series
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
@@ -33,6 +33,8 @@ from portsentry_py.core.standing import StandingTable
 from portsentry_py.events.model import Direction, Event, EvidenceEvent, Proto
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
+# A flood of forged scanners must not make us read the socket tables for each of them.
+_HOST_READ_US = 2_000_000
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 _CONNECTION_KINDS = {
@@ -52,10 +54,21 @@ class Pipeline:
         settings: the configuration.
         host: the host as it is now; `set_host` replaces it when it changes.
         known: the known scanners; `set_known_scanners` replaces them.
+        read_host: reads the host again before a ban over datagrams, which an open socket may have waited for; None if
+            that is impossible now.
     """
 
-    def __init__(self, settings: Settings, host: HostState, known: KnownScanners | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: HostState,
+        known: KnownScanners | None = None,
+        *,
+        read_host: Callable[[], HostState | None] = lambda: None,
+    ) -> None:
         self._known = known or KnownScanners()
+        self._read_host = read_host
+        self._host_read_us = 0
         self._flows = FlowTable(settings.limits)
         self._sources = SourceTable(settings.limits)
         self._groups = GroupTable(settings.limits.max_sources)
@@ -258,11 +271,28 @@ class Pipeline:
             if muted and not detector.is_always_asked:
                 continue
             finding = detector.observe(sighting, record)
+            if finding is not None and sighting.proto == "udp" and self._takes_back(finding):
+                finding = detector.observe(sighting, record)
             # The first detector that has a finding names the scan.
             if finding is not None and finding.series not in named:
                 named += (finding.series,)
                 for report in self._scans.observe(self._policy.judge(finding)):
                     yield self._evidence(report)
+
+    def _takes_back(self, finding: Finding) -> bool:
+        """Before a ban over datagrams, retract those to a socket that is open by now; returns whether there were any.
+
+        A socket opens between two looks at the tables, and its first datagrams say nothing of an answer.
+        """
+        record, now_us = finding.record, finding.sighting.time_us
+        if self._scans.is_banned(record.source) or not self._policy.judge(finding).bans:
+            return False
+        if abs(now_us - self._host_read_us) >= _HOST_READ_US:
+            self._host_read_us = now_us
+            host = self._read_host()
+            if host is not None:
+                self.set_host(host)
+        return self._sources.retract_served(record, self._flows.served)
 
     def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Suppress the source if its scan was just reported.

@@ -5,7 +5,7 @@ from ipaddress import IPv6Network
 from typing import NamedTuple
 
 from portsentry_py.config.settings import Network, Networks
-from portsentry_py.core.expectation import Expectations
+from portsentry_py.core.expectation import REFLECTED_TYPES, Expectations
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState, is_unicast, network_of, parsed, within
 from portsentry_py.core.known_scanners import KnownScanners
@@ -117,6 +117,8 @@ class Policy:
             return "decoy_source"
         if finding.scan_type == "udp" and self._expected.server(record.address, now_us):
             return "queried_server"
+        if finding.scan_type in REFLECTED_TYPES and self._expected.is_reflection(record.source, now_us):
+            return "reflection"
         return None
 
     def _holds_exempt(self, network: str) -> bool:

@@ -25,6 +25,13 @@ _SCTP_INIT, _SCTP_INIT_ACK, _SCTP_ABORT, _SCTP_COOKIE_ECHO, _SCTP_COOKIE_ACK = 1
 _ICMP_REQUESTS = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 _ICMP_REPLIES = {(proto, reply): request for (proto, request), reply in _ICMP_REQUESTS.items()}
 _FIRST_SERVICE_FREE_PORT = 1024
+# Services beyond that number which answer a datagram with more than they got, so that attackers ask them in the name of
+# others (CISA alert TA14-017A): SQL Server, Citrix, SSDP, remote desktops, STUN, WS-Discovery, SIP, licences, NAT-PMP,
+# mDNS, CoAP, BitTorrent, Ubiquiti, memcached, VxWorks, games, Plex, video recorders.
+_REFLECTORS = frozenset(
+    {1434, 1604, 1900, 3283, 3389, 3478, 3702, 5060, 5093, 5351, 5353, 5683, 6881, 10_001, 11_211, 17_185, 27_015}
+    | {27_960, 32_414, 37_810}
+)
 _TRACEROUTE_PORTS = range(33_434, 33_626)  # traceroute(8): 33434 and on, one for each probe
 _TRACEROUTE_TTL = 32
 _PROTO_NAMES: dict[int, Proto] = {
@@ -89,7 +96,8 @@ def looks_like_a_reply(packet: Packet, local_ports: range) -> bool:
 
     Only for packets that may be first or later ones: UDP, and TCP with ACK.
     """
-    if packet.src_port < _FIRST_SERVICE_FREE_PORT <= packet.dest_port:
+    is_service = packet.src_port < _FIRST_SERVICE_FREE_PORT or (packet.proto == UDP and packet.src_port in _REFLECTORS)
+    if is_service and packet.dest_port >= _FIRST_SERVICE_FREE_PORT:
         return True
     return packet.dest_port >= local_ports.start and packet.src_port < packet.dest_port
 

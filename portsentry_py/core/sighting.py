@@ -19,6 +19,7 @@ class Kind(enum.IntEnum):
     SERVED = enum.auto()  # a first packet to a port known to be served
     PROVEN = enum.auto()  # the source acknowledged what we sent, and did not use the connection
     SESSION = enum.auto()  # the source used a connection to a served port
+    EXPECTED = enum.auto()  # we asked for it after all: the attempt is retracted, and nothing speaks for the source
 
 
 class Sighting(NamedTuple):

@@ -1,6 +1,6 @@
 """The records of all sources, bounded: Sightings in, one record for each source, which detectors judge."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from portsentry_py.config.settings import Limits
@@ -9,7 +9,7 @@ from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Endpoint, SourceRecord
+from portsentry_py.core.source_record import MAX_JUDGED, Endpoint, SourceRecord
 from portsentry_py.events.model import Direction, Proto
 
 _MAX_TWINS = 8_192
@@ -111,6 +111,9 @@ class SourceTable:
             if kind is Kind.SERVED and sighting.scan_type in STEALTH_TYPES:
                 record.count_probes(sighting, 1)  # no visitor of the port sends it
             self._retract(record, endpoint)
+            record.add_opened(endpoint)
+        elif kind is Kind.EXPECTED:
+            self._retract(record, endpoint)
         elif kind is Kind.PROVEN:
             record.prove(endpoint, sighting)
             record.trap_answered = record.trap_answered or (record.trap_touches > 0 and self._is_touch(sighting))
@@ -133,6 +136,14 @@ class SourceTable:
         for endpoint in refused:
             _settle(record, endpoint, refused=True)
         self._make_room(record, last.time_us, len(probes))
+
+    def retract_served(self, record: SourceRecord, is_served: Callable[[str, Proto, int], bool]) -> bool:
+        """Retract the latest attempts on what turned out to be served; returns whether there were any."""
+        latest = islice(reversed(record.unserved), MAX_JUDGED)
+        served = [endpoint for endpoint in latest if is_served(*endpoint)]
+        for endpoint in served:
+            self._drop(record, endpoint)
+        return bool(served)
 
     def _is_touch(self, sighting: Sighting) -> bool:
         return (sighting.proto, sighting.port) in self._traps and sighting.direction == "inbound"
@@ -187,10 +198,9 @@ class SourceTable:
                 self._drop(record, next(iter(record.unserved)))
 
     def _retract(self, record: SourceRecord, endpoint: Endpoint) -> None:
-        """Somebody serves the endpoint: an attempt on it is no evidence any more."""
+        """An attempt on the endpoint is no evidence any more."""
         if endpoint in record.unserved:
             self._drop(record, endpoint)
-        record.add_opened(endpoint)
 
     def _drop(self, record: SourceRecord, endpoint: Endpoint) -> None:
         record.drop(endpoint)

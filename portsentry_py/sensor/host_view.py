@@ -35,6 +35,10 @@ class HostView:
             return False
         return True
 
+    def read_again(self) -> HostState | None:
+        """The host as it is now, with the networks of the last refresh; None if that is impossible now."""
+        return self.state if self.refresh(self.state.home) else None
+
     def addresses_changed(self) -> bool:
         """Whether this host has other addresses than at the last refresh."""
         try:

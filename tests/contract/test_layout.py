@@ -42,6 +42,7 @@ CORE = (
     "packet",
     "self_test",
     "lru_table",
+    "allowance",
     "host_state",
     "tshark36",
     "columns",

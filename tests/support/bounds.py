@@ -13,7 +13,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     records = [record for table in (sources._known, sources._newcomers) for _, record in table.items()]
     assert sources.attempts == sum(len(record.unserved) for record in records)
     assert not any(record.evicted for record in records)
-    for per_flow in (flows._inbound, flows._outbound, flows._strays, expected._queried, expected._late_ports):
+    for per_flow in (flows._inbound, flows._outbound, flows._strays, expected._queried, expected._late):
         assert len(per_flow) <= limits.max_flows
     assert max(len(flows._pending), len(flows._open)) <= limits.max_flows
     for per_source in (scans._fast, scans._slow, scans._banned, engine._connection_limit._sources):
@@ -21,7 +21,11 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert len(expected._servers) <= expectation._MAX_SERVERS
     assert len(expected._contacts) <= expectation._MAX_CONTACTS
     assert len(expected._refused) <= expectation._MAX_REFUSED
-    assert all(len(ports) <= expectation._MAX_LATE_PORTS for _, ports in expected._late_ports.items())
+    assert len(expected._sockets) <= expectation._MAX_SOCKETS
+    assert len(expected._unasked) <= expectation._MAX_UNASKED
+    assert len(expected._excused._excused) <= expectation._MAX_EXCUSED_SOURCES
+    assert all(len(things) <= expectation._MAX_EXCUSED for _, (_, things) in expected._excused._excused.items())
+    assert all(len(late.ports) <= expectation._MAX_LATE_PORTS for _, late in expected._late.items())
     assert all(len(refused.probes) <= expectation._SCAN_PORTS for _, refused in expected._refused.items())
     outbound = engine._outbound
     assert len(outbound._hosts) <= outbound_table._MAX_SOURCES

@@ -1,9 +1,9 @@
 """Port scan: one source probes many unserved ports of one host within a window."""
 
 from portsentry_py.config.settings import PortScan
-from portsentry_py.core.detectors.base import Detector, type_of
+from portsentry_py.core.detectors.base import PROBES, SETTLED, Detector, type_of
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.question import Questions, are_health_checks
+from portsentry_py.core.question import Attempts, Questions, are_health_checks
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import MAX_JUDGED, SourceRecord
 from portsentry_py.events.model import ScanType
@@ -13,13 +13,16 @@ class PortScanDetector(Detector):
     """Counts distinct questions to one host for what it does not serve, over one transport.
 
     Ports count as soon as they are probed and stop counting when somebody answers, so the verdict over
-    closed ports comes with the probe that reaches the threshold (scanlogd counts the same way).
+    closed ports comes with the probe that reaches the threshold (scanlogd counts the same way). Datagrams that are not
+    refused may be streams, which more datagrams will show: they count when the time for an answer is over.
 
     Args:
         settings: the thresholds.
         questions: what counts as one thing asked.
         types: the scan types that count; None for all.
     """
+
+    kinds = PROBES | SETTLED
 
     def __init__(self, settings: PortScan, questions: Questions, types: frozenset[ScanType] | None = None) -> None:
         self._types = types
@@ -32,15 +35,12 @@ class PortScanDetector(Detector):
         """See Detector."""
         if self._types is not None and sighting.scan_type not in self._types:
             return None
+        if sighting.kind in SETTLED and sighting.proto != "udp":
+            return None
         threshold = self._min_protocols if sighting.proto == "ip" else self._min_ports
         if sighting.proto in {"icmp", "icmpv6"} or self._asked(sighting.target, record) < threshold:
             return None
-        host = self._questions.host_of(sighting.target)
-        attempts = [
-            (endpoint, attempt)
-            for endpoint, attempt in record.recent(sighting.time_us, self._window_us, MAX_JUDGED)
-            if endpoint.proto == sighting.proto and self._questions.host_of(endpoint.target) == host
-        ]
+        attempts = self._judged(sighting, record)
         if len(attempts) < threshold or len(self._questions.of(attempts)) < threshold:
             return None
         if are_health_checks(attempts, record):
@@ -51,3 +51,15 @@ class PortScanDetector(Detector):
         """At least the number of questions to the target's host, found quickly."""
         is_alone = len(record.targets) == 1 or self._questions.host_of(target) == target
         return record.targets[target] if is_alone else len(record.unserved)
+
+    def _judged(self, sighting: Sighting, record: SourceRecord) -> Attempts:
+        """The attempts on the target's host that count now."""
+        host = self._questions.host_of(sighting.target)
+        attempts = [
+            (endpoint, attempt)
+            for endpoint, attempt in record.recent(sighting.time_us, self._window_us, MAX_JUDGED)
+            if endpoint.proto == sighting.proto and self._questions.host_of(endpoint.target) == host
+        ]
+        if sighting.proto != "udp" or any(attempt.refused for _, attempt in attempts):
+            return attempts
+        return [(endpoint, attempt) for endpoint, attempt in attempts if attempt.settled]

@@ -48,6 +48,7 @@ _DAY_US = 86_400 * SECOND_US
 # Sources that are so far apart are of unrelated networks.
 _WIDE = 0xF000
 REFUSED = range(expectation._MAX_LATE_PORTS + expectation._SCAN_PORTS)
+EXCUSED = range(expectation._MAX_EXCUSED)
 
 Held = Callable[[Pipeline], int]
 Bound = Callable[[Limits], int]
@@ -63,6 +64,9 @@ _SIZES = {
         (expectation, "_MAX_SERVERS"),
         (expectation, "_MAX_CONTACTS"),
         (expectation, "_MAX_REFUSED"),
+        (expectation, "_MAX_SOCKETS"),
+        (expectation, "_MAX_UNASKED"),
+        (expectation, "_MAX_EXCUSED_SOURCES"),
     )
 }
 """Bounds that no setting changes."""
@@ -239,6 +243,20 @@ def _late(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 def _refused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender, but="_MAX_REFUSED")
     return _again(engine, _SIZES["_MAX_REFUSED"], lambda nth: sender.late(nth, REFUSED))
+
+
+def _sockets(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    return _again(_engine(sender, but="_MAX_SOCKETS"), _SIZES["_MAX_SOCKETS"], sender.send)
+
+
+def _unasked(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender, but="_MAX_UNASKED")
+    return _again(engine, _SIZES["_MAX_UNASKED"], lambda nth: [sender.datagram(sender.source(nth), sender.target())])
+
+
+def _excused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender, but="_MAX_EXCUSED_SOURCES")
+    return _again(engine, _SIZES["_MAX_EXCUSED_SOURCES"] // _PART, lambda nth: sender.stream(nth, EXCUSED))
 
 
 def _standing(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -568,7 +586,18 @@ TABLES = (
     _per_flow("flows to us", "_flows._inbound", _inbound),
     _per_flow("flows from us", "_flows._outbound", _outbound),
     _per_flow("addresses that we asked", "_flows.expected._queried", _asked),
-    _per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late_ports", _late),
+    _per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late", _late),
+    _fixed("sockets of ours that sent a datagram", "_MAX_SOCKETS", "_flows.expected._sockets", _sockets, version=6),
+    _fixed("sources that may be reflectors", "_MAX_UNASKED", "_flows.expected._unasked", _unasked, version=6),
+    _of_parts(
+        "ports that are excused",
+        _SIZES["_MAX_EXCUSED_SOURCES"],
+        expectation._MAX_EXCUSED,
+        "_flows.expected._excused._excused",
+        _excused,
+        share=_PART,
+        held_in="things",
+    ),
     _per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
     _per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
     _per_flow("segments of no flow", "_flows._strays", _strays),

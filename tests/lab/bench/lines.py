@@ -191,11 +191,21 @@ class Sender:
         yield self.datagram(ours, peer, (_ANY, 53))
         yield self.datagram(peer, ours, (53, _ANY))
 
+    def send(self, nth: int) -> Iterator[str]:
+        """Send a datagram from here, each time from another port."""
+        host, port = divmod(nth, PORTS)
+        yield self.datagram(self.target(host), self.source(0), (_FIRST + port, 53))
+
+    def stream(self, nth: int, whats: range) -> Iterator[str]:
+        """Send datagrams to some ports of ours, so many to each that they are streams."""
+        for what in whats:
+            yield from (self.datagram(self.source(nth), self.target(), (_ANY, _FIRST + 2 * what)) for _ in range(6))
+
     def stray(self, nth: int) -> Iterator[str]:
         """Close what was never opened."""
         yield self.segment(self.source(nth), self.target(), (_ANY, 7), FIN | ACK, seq=_BIG)
 
-    def late(self, nth: int, whats: range = range(3)) -> Iterator[str]:
+    def late(self, nth: int, whats: range = range(8)) -> Iterator[str]:
         """Be reset, as if a connection from here were gone: from these ports to as many of ours."""
         for what in whats:
             ports = (_ANY + what, _FIRST + what)

@@ -21,7 +21,7 @@ from portsentry_py.core import (
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench.fillings import NAMED, REFUSED, accept, each, feed, hold, spend, suspect, visit
+from tests.lab.bench.fillings import EXCUSED, NAMED, REFUSED, accept, each, feed, hold, spend, suspect, visit
 from tests.lab.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
 
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
@@ -104,6 +104,8 @@ class FullTables:
         yield from each(strangers, four.ask)
         yield from each(strangers, four.late)
         yield from each(range(expectation._MAX_REFUSED // self._share), lambda nth: six.late(nth, REFUSED))
+        yield from each(range(expectation._MAX_EXCUSED_SOURCES // self._share), lambda nth: six.stream(nth, EXCUSED))
+        yield from each(range(expectation._MAX_SOCKETS // self._share), six.send)
 
     def _twins(self) -> Iterator[str]:
         """Fewer sources than there is room for would take long enough: each has several."""

@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.core.expectation import Expectations
-from portsentry_py.core.packet import ACK, ICMP, TCP, UDP, Packet
-from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, micros, syn, syn_ack, tcp, udp, udp_reply
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import ACK, FIN, ICMP, SYN, TCP, UDP, Packet
+from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, US, micros, syn, syn_ack, tcp, udp, udp_reply
 
 LOCAL_PORTS = range(32_768, 61_000)
+HOUR_US = 3_600_000_000
 CONTACT_SECONDS, SERVER_SECONDS, REFLECTION_SECONDS = 600, 3600, 60
-MOST_CONTACTS, MOST_SERVERS = 16_384, 1024
-SCAN_PORTS, LATE_PORTS = 16, 3
+MOST_CONTACTS, MOST_SERVERS, MOST_SOCKETS = 16_384, 1024, 16_384
+SCAN_PORTS = 16
 
 
 def expectations(max_addresses: int = 64) -> Expectations:
@@ -120,14 +122,19 @@ def test_servers_are_bounded() -> None:
 # ---- late segments
 
 
-def test_a_segment_to_a_clients_port_may_be_late_from_three_ports_of_the_peer_and_no_more() -> None:
+def expecting(local_ports: range) -> Expectations:
+    """Expectations of a host whose clients have these ports."""
     expected = expectations()
-    assert [expected.is_late(segment(FRIEND, port), LOCAL_PORTS) for port in (443, 80, 443, 8443, 22, 80, 443)] == [
-        *([True] * 4),
-        False,
-        *([True] * 2),
-    ]
-    assert expected.is_late(segment(SCANNER, 22), LOCAL_PORTS), "each peer has ports of its own"
+    expected.set_host(HostState(own=US.own, local_ports=local_ports))
+    return expected
+
+
+def test_a_segment_to_a_clients_port_may_be_late_from_eight_ports_of_the_peer_and_no_more() -> None:
+    expected = expectations()
+    ports = (443, 80, 443, 8443, 22, 5432, 6379, 2379, 6443, 443)
+    assert all(expected.is_late(segment(FRIEND, port)) for port in ports)
+    assert [expected.is_late(segment(FRIEND, port)) for port in (9092, 80)] == [False, True]
+    assert expected.is_late(segment(SCANNER, 9092)), "each peer has ports of its own"
 
 
 @pytest.mark.parametrize(
@@ -144,22 +151,177 @@ def test_a_segment_to_a_clients_port_may_be_late_from_three_ports_of_the_peer_an
 def test_only_a_segment_to_a_clients_port_of_this_host_may_be_late(
     dest_port: int, local_ports: range, late: bool
 ) -> None:
-    assert expectations().is_late(segment(FRIEND, 443, dest_port), local_ports) is late
+    assert expecting(local_ports).is_late(segment(FRIEND, 443, dest_port)) is late
+
+
+def test_the_clients_of_a_host_behind_this_one_have_any_dynamic_port() -> None:
+    expected = expecting(range(1024, 2048))
+    behind = segment(FRIEND, 443, 65_000)._replace(dst="192.0.2.77")
+    assert expected.is_late(behind)
+    assert not expected.is_late(behind._replace(dest_port=32_767))
 
 
 def test_a_segment_to_a_port_that_no_client_has_uses_up_nothing() -> None:
     expected = expectations()
-    assert not any(expected.is_late(segment(FRIEND, port, 22), LOCAL_PORTS) for port in range(1, 20))
-    assert expected.is_late(segment(FRIEND, 443), LOCAL_PORTS)
+    assert not any(expected.is_late(segment(FRIEND, port, 22)) for port in range(1, 20))
+    assert expected.is_late(segment(FRIEND, 443))
+
+
+def test_the_segments_of_one_peer_that_may_be_late_are_bounded() -> None:
+    """More than any pool of connections: somebody probes the range of client ports."""
+    expected = expectations()
+    late = [expected.is_late(segment(FRIEND, 443, 40_000 + nth)) for nth in range(513)]
+    assert late == [*[True] * 512, False]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_after_an_hour_segments_of_other_ports_may_be_late(sign: int) -> None:
+    expected = expectations()
+    for port in range(1, 9):
+        assert expected.is_late(segment(FRIEND, port))
+    other = segment(FRIEND, 443)
+    assert not expected.is_late(other._replace(time_us=other.time_us + sign * HOUR_US))
+    assert expected.is_late(other._replace(time_us=other.time_us + sign * (HOUR_US + 1)))
 
 
 def test_peers_with_late_segments_are_bounded() -> None:
     expected = expectations(2)
     for source in (FRIEND, SCANNER, "198.18.0.1"):
-        for port in (1, 2, 3):
-            assert expected.is_late(segment(source, port), LOCAL_PORTS)
-    assert not expected.is_late(segment(SCANNER, 4), LOCAL_PORTS)
-    assert expected.is_late(segment(FRIEND, 4), LOCAL_PORTS), "it was forgotten"
+        for port in range(1, 9):
+            assert expected.is_late(segment(source, port))
+    assert not expected.is_late(segment(SCANNER, 9))
+    assert expected.is_late(segment(FRIEND, 9)), "it was forgotten"
+
+
+# ---- what we asked for over another channel
+
+
+def arriving(proto: int, src_port: int, dest_port: int, *, source: str = FRIEND, at: float = 0) -> Packet:
+    """A first packet to a port of ours."""
+    return Packet(micros(at), source, HOST, proto, src_port, dest_port, SYN if proto == TCP else 0)
+
+
+def expects(expected: Expectations, packet: Packet) -> bool:
+    return expected.expects(packet, packet.src)
+
+
+@pytest.mark.parametrize("source", [FRIEND, SCANNER6])
+def test_anybody_may_answer_the_socket_of_a_datagram_of_ours_for_a_minute(source: str) -> None:
+    """The members of a group answer, each from its own address and a port that it chooses."""
+    expected = expectations()
+    expected.send(udp(HOST, 1900, dst="239.255.255.250", src_port=45_000)[0].packet)
+    assert expects(expected, arriving(UDP, 50_123, 45_000, source=source, at=60))
+    assert not expects(expected, arriving(UDP, 50_123, 45_000, source=source, at=60.000_001))
+    assert not expects(expected, arriving(UDP, 50_123, 45_001, source=source))
+    assert not expects(expected, arriving(TCP, 50_123, 45_000, source=source))
+    assert not expects(expected, arriving(UDP, 50_123, 45_000, source=source)._replace(dst=HOST6))
+
+
+def test_sockets_that_sent_are_bounded() -> None:
+    expected = expectations()
+    for nth in range(MOST_SOCKETS + 1):
+        expected.send(Packet(micros(0), HOST, FRIEND, UDP, nth + 1, 53))
+    assert [expects(expected, arriving(UDP, 53, port)) for port in (1, 2)] == [False, True]
+
+
+def controlled(port: int, *, proto: int = TCP) -> Expectations:
+    """Expectations of a host with a session to that port of a server."""
+    expected = expectations()
+    expected.answer(Packet(micros(0), FRIEND, HOST, proto, port, 50_000, SYN | ACK if proto == TCP else 0))
+    return expected
+
+
+@pytest.mark.parametrize(("src_port", "dest_port"), [(20, 41_000), (20, 1024), (50_000, 41_000)])
+def test_a_server_whose_files_we_ask_for_calls_back(src_port: int, dest_port: int) -> None:
+    assert expects(controlled(21), arriving(TCP, src_port, dest_port, at=CONTACT_SECONDS))
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        arriving(TCP, 20, 1023),
+        arriving(TCP, 50_000, 8080),
+        arriving(TCP, 20, 41_000, source=SCANNER),
+        arriving(TCP, 20, 41_000, at=CONTACT_SECONDS + 1),
+        arriving(TCP, 20, 41_000)._replace(flags=FIN),
+        arriving(TCP, 20, 41_000)._replace(flags=SYN | FIN),
+        arriving(UDP, 20, 41_000),
+    ],
+    ids=["a service", "no client's port", "a stranger", "too late", "no SYN", "odd flags", "a datagram"],
+)
+def test_what_no_file_server_sends_is_not_expected(packet: Packet) -> None:
+    assert not expects(controlled(21), packet)
+
+
+@pytest.mark.parametrize(
+    ("port", "proto"), [(554, TCP), (8554, TCP), (5060, TCP), (5060, UDP), (5061, TCP), (1720, TCP)]
+)
+def test_a_camera_or_a_telephone_that_we_called_sends_media(port: int, proto: int) -> None:
+    expected = controlled(port, proto=proto)
+    assert expects(expected, arriving(UDP, 8200, 12_000, at=CONTACT_SECONDS))
+    assert not expects(expected, arriving(UDP, 8200, 1023))
+    assert not expects(expected, arriving(TCP, 8200, 12_000))
+    assert not expects(expected, arriving(UDP, 8200, 12_000, source=SCANNER))
+
+
+@pytest.mark.parametrize("port", [80, 443, 6697])
+def test_other_servers_have_nothing_to_send_elsewhere(port: int) -> None:
+    expected = controlled(port)
+    assert not expects(expected, arriving(TCP, 20, 41_000))
+    assert not expects(expected, arriving(UDP, 8200, 12_000))
+
+
+def test_data_keep_a_control_session_alive() -> None:
+    expected = controlled(21)
+    for nth in range(10):
+        assert expects(expected, arriving(TCP, 20, 41_000, at=nth * CONTACT_SECONDS))
+    assert not expects(expected, arriving(TCP, 20, 41_000, at=11 * CONTACT_SECONDS))
+
+
+def test_a_control_session_that_the_socket_table_shows_is_open() -> None:
+    expected = controlled(21)
+    expected.set_host(HostState(contacts=frozenset({FRIEND})))
+    assert expects(expected, arriving(TCP, 20, 41_000, at=100 * CONTACT_SECONDS))
+
+
+def test_another_session_with_a_file_server_does_not_end_what_it_may_send() -> None:
+    expected = controlled(21)
+    expected.contact(FRIEND, micros(500))
+    assert expects(expected, arriving(TCP, 20, 41_000, at=500))
+
+
+def test_a_file_server_that_calls_more_than_sixty_four_ports_is_a_scanner() -> None:
+    expected = controlled(21)
+    called = [expects(expected, arriving(TCP, 20, 40_000 + nth)) for nth in range(65)]
+    assert called == [*[True] * 64, False]
+
+
+def test_one_stream_is_excused_with_the_port_beside_it() -> None:
+    expected = expectations()
+    media, control, other = (arriving(UDP, 8200, port) for port in (12_000, 12_001, 12_002))
+    assert not expects(expected, media)
+    assert expected.is_stream(media, FRIEND)
+    assert [expects(expected, one) for one in (media, control, other)] == [True, True, False]
+    assert not expects(expected, media._replace(src=SCANNER))
+
+
+# ---- peers over UDP
+
+
+def test_a_peer_that_answers_one_socket_of_ours_three_times_is_a_contact() -> None:
+    expected = expectations()
+    for nth in (1, 2):
+        expected.answer(arriving(UDP, 27_015, 50_000), nth)
+        assert not expected.is_contact(FRIEND, micros(0))
+    expected.answer(arriving(UDP, 27_015, 50_000), 3)
+    assert expected.is_contact(FRIEND, micros(0))
+
+
+def test_a_resolver_is_no_contact_however_often_it_answers() -> None:
+    expected = expectations()
+    expected.answer(arriving(UDP, 53, 50_000), 100)
+    assert not expected.is_contact(FRIEND, micros(0))
+    assert expected.server(FRIEND, micros(0)) == "resolver"
 
 
 # ---- refusals of what looks like a reply
@@ -197,7 +359,7 @@ def test_the_ports_of_two_sources_are_not_added_up() -> None:
     assert not any(refused(expected, SCANNER, SCAN_PORTS - 1) + refused(expected, FRIEND, SCAN_PORTS - 1))
 
 
-def reflectors(expected: Expectations, *sources: str, at: float = 0, ports: int = 4) -> None:
+def reflectors(expected: Expectations, *sources: str, at: float = 0, ports: int = 5) -> None:
     """So many sources, at so many ports of ours each."""
     for source in sources:
         assert not any(refused(expected, source, ports, at=at))
@@ -209,7 +371,14 @@ REFLECTORS = ("198.18.0.1", "198.19.0.1", "198.20.0.1")
 def test_answers_from_three_networks_at_once_are_reflection_and_no_scan() -> None:
     expected = expectations()
     reflectors(expected, *REFLECTORS[:2])
-    assert not any(refused(expected, SCANNER, 30))
+    assert not any(refused(expected, SCANNER, 40))
+
+
+def test_a_source_that_sends_far_more_than_all_others_is_no_reflector() -> None:
+    """Who forges reflectors to hide a scan has to send a quarter of it once more."""
+    expected = expectations()
+    reflectors(expected, *REFLECTORS[:2])
+    assert next(nth for nth, counted in enumerate(refused(expected, SCANNER, 60), 1) if counted) == 41
 
 
 @pytest.mark.parametrize(
@@ -223,10 +392,16 @@ def test_answers_from_fewer_networks_hide_no_scan(sources: tuple[str, ...]) -> N
     assert refused(expected, SCANNER, SCAN_PORTS)[-1] == SCAN_PORTS
 
 
-def test_networks_with_few_ports_each_hide_no_scan() -> None:
+def test_networks_with_few_packets_each_hide_no_scan() -> None:
     expected = expectations()
     reflectors(expected, *REFLECTORS, ports=3)
     assert refused(expected, SCANNER, SCAN_PORTS)[-1] == SCAN_PORTS
+
+
+def test_a_source_that_sent_nothing_is_no_reflector() -> None:
+    expected = expectations()
+    reflectors(expected, *REFLECTORS)
+    assert not expected.is_reflection(SCANNER, micros(0))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -244,6 +419,21 @@ def test_reflection_that_goes_on_for_minutes_accuses_no_reflector() -> None:
             at = datagram(source, 40_000 + second % 100)
             counted = expected.refused(source, at._replace(time_us=at.time_us + second * 1_000_000))
             assert counted == ()
+
+
+def test_a_refusal_counts_for_a_day() -> None:
+    expected = expectations()
+    assert not any(refused(expected, SCANNER, SCAN_PORTS - 1))
+    assert refused(expected, SCANNER, 1, at=86_401, first=50_000) == [0]
+    assert refused(expected, FRIEND, SCAN_PORTS - 1)[-1] == 0
+    assert refused(expected, FRIEND, 1, at=86_400, first=50_000) == [SCAN_PORTS]
+
+
+def test_sources_that_sent_what_nobody_asked_for_are_bounded() -> None:
+    expected = expectations()
+    for number in range(5000):
+        expected.unasked(f"10.0.{number >> 8}.{number & 255}", micros(0))
+    assert len(expected._unasked) == 4096
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 20)), max_size=200))

@@ -63,6 +63,6 @@ def test_a_flow_begins_without_an_answer() -> None:
     assert not flow.has_ended
 
 
-def test_a_flow_is_answered_or_not_or_refused() -> None:
+def test_a_flow_is_answered_or_not_or_refused_or_expected() -> None:
     assert ANSWERED_STATES.isdisjoint(UNANSWERED_STATES)
-    assert {*FlowState} - ANSWERED_STATES - UNANSWERED_STATES == {FlowState.REFUSED}
+    assert {*FlowState} - ANSWERED_STATES - UNANSWERED_STATES == {FlowState.REFUSED, FlowState.EXPECTED}

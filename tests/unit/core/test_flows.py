@@ -709,7 +709,6 @@ def test_a_refusal_of_a_host_that_is_not_known_to_be_ours_is_none_of_ours(host: 
         icmp_unreachable(udp(SCANNER, 161)[0], router=FRIEND),
         icmp_unreachable(udp(SCANNER, 161, dst=FRIEND)[0], router=HOST),
         icmp_unreachable(icmp(SCANNER, HOST, 13)),
-        icmp_unreachable(Sent(micros(0), SCANNER, HOST, 47, b"")),
         icmp_unreachable(udp(HOST, 161, dst=SCANNER)[0], router=HOST),
     ],
     ids=[
@@ -718,12 +717,24 @@ def test_a_refusal_of_a_host_that_is_not_known_to_be_ours_is_none_of_ours(host: 
         "a router's error",
         "about another's address",
         "about ICMP",
-        "about a protocol without ports",
         "about a packet of ours",
     ],
 )
 def test_another_reset_or_error_is_no_unseen_probe(refusal: Sent) -> None:
     assert steps(table(), refusal) == []
+
+
+def test_an_unreachable_about_a_protocol_without_ports_is_an_unseen_probe_of_it() -> None:
+    (probe, refusal) = sightings(table(), icmp_unreachable(Sent(micros(0), SCANNER, HOST, 47, b""), code=2))
+    assert (probe.kind, refusal.kind) == (Kind.PROBE, Kind.REFUSED)
+    assert (probe.source, probe.proto, probe.port, probe.scan_type) == (SCANNER, "ip", 47, "unseen")
+
+
+def test_an_unreachable_about_the_answer_to_a_packet_of_ours_without_ports_is_no_probe() -> None:
+    flows = table()
+    asked = Sent(micros(0), HOST, SCANNER, 47, b"")
+    assert kinds(flows, asked) == [Kind.PROBE]
+    assert kinds(flows, icmp_unreachable(Sent(micros(0.1), SCANNER, HOST, 47, b""), code=2)) == []
 
 
 @pytest.mark.parametrize(("kind", "unseen"), [(3, True), (11, False), (12, False)])
@@ -846,7 +857,7 @@ def test_refused_replies_count_for_the_network_of_an_ipv6_source() -> None:
 def test_reflected_answers_of_several_networks_are_no_scan() -> None:
     flows = table()
     for nth, source in enumerate(("198.18.0.1", "198.19.0.1", FRIEND)):
-        assert steps(flows, refusals(source, *range(40_000, 40_004), at=nth)) == []
+        assert steps(flows, refusals(source, *range(40_000, 40_005), at=nth)) == []
     assert steps(flows, refusals(SCANNER, *range(40_000, 40_050), at=5)) == []
 
 
@@ -861,13 +872,13 @@ def test_refused_segments_that_look_like_replies_are_a_scan_from_sixteen_ports_o
     assert {one.scan_type for one in seen} == {scan_type}
 
 
-def test_segments_of_up_to_three_ports_to_clients_ports_that_we_reset_are_late() -> None:
+def test_segments_of_a_few_ports_to_clients_ports_that_we_reset_are_late() -> None:
     """After a restart of this host its peers go on sending."""
     flows = table()
     for src_port in (443, 80, 8443):
         resets = [tcp(HOST, FRIEND, port, src_port, RST, at=port / 1e5) for port in range(33_000, 33_100)]
         assert steps(flows, resets) == []
-    flood = [tcp(HOST, FRIEND, 33_000 + nth, 22_000 + nth, RST, at=1 + nth / 1e5) for nth in range(16)]
+    flood = [tcp(HOST, FRIEND, 33_000 + nth, 22_000 + nth, RST, at=1 + nth / 1e5) for nth in range(21)]
     assert kinds(flows, flood) == REFUSED_PROBE * 16
 
 
@@ -1080,3 +1091,90 @@ def test_no_packet_of_another_teaches_anything_about_this_host(some: list[Packet
     others = {packet.src for packet in some} | {packet.dst for packet in some}
     assert not any(flows.expected.is_queried(one) or flows.expected.is_contact(one, micros(0)) for one in others)
     assert not any(flows.expected.server(one, micros(0)) for one in others)
+
+
+# ---- what we asked for over another channel
+
+
+def test_whoever_answers_a_question_to_a_group_makes_no_sighting() -> None:
+    flows = table()
+    question = udp(HOST, 1900, dst="239.255.255.250", src_port=20_000)
+    answers = [udp(source, 20_000, src_port=50_000, at=1)[0] for source in (FRIEND, SCANNER)]
+    assert steps(flows, question, answers, answers) == []
+    assert steps(flows, icmp_unreachable(answers[0])) == [], "the socket is closed by now"
+    assert [one.target for one in flows.finish()] == []
+
+
+def stream(port: int, count: int, *, at: float = 0, src_port: int = 8200) -> list[Sent]:
+    """Datagrams from one port to one port of ours."""
+    return [udp(SCANNER, port, src_port=src_port, at=at + nth / 50)[0] for nth in range(count)]
+
+
+def test_more_than_a_few_datagrams_to_one_port_are_a_stream_and_no_probe() -> None:
+    flows = table()
+    seen = steps(flows, stream(12_000, 8))
+    repeats = [(Kind.REPEAT, SCANNER, 12_000)] * 4
+    retracted = [(Kind.EXPECTED, SCANNER, 12_000), (Kind.EXPECTED, SCANNER, 12_001)]
+    assert seen == [(Kind.PROBE, SCANNER, 12_000), *repeats, *retracted]
+    assert steps(flows, stream(12_001, 3, src_port=8201, at=1)) == [], "the reports beside it"
+    assert kinds(flows, stream(12_002, 1, at=2)) == [Kind.PROBE]
+
+
+def test_the_reports_that_came_before_their_stream_go_with_it() -> None:
+    flows = table()
+    assert kinds(flows, stream(12_001, 1)) == [Kind.PROBE]
+    assert kinds(flows, stream(12_000, 6, at=0.1))[-2:] == [Kind.EXPECTED, Kind.EXPECTED]
+    assert kinds(flows, stream(12_001, 3, at=0.5)) == [Kind.EXPECTED, Kind.EXPECTED]
+
+
+def test_datagrams_that_are_refused_are_no_stream() -> None:
+    flows = table()
+    first, *others = stream(12_000, 12)
+    assert kinds(flows, first, icmp_unreachable(first), others) == [*REFUSED_PROBE, *[Kind.REPEAT] * 11]
+
+
+def test_segments_that_are_repeated_are_no_stream() -> None:
+    assert kinds(table(), [syn(SCANNER, 22, at=nth / 50)[0] for nth in range(12)]) == [Kind.PROBE, *[Kind.REPEAT] * 11]
+
+
+def test_the_streams_of_a_source_that_are_excused_are_bounded() -> None:
+    flows = table()
+    for nth in range(64):
+        assert kinds(flows, stream(10_000 + 2 * nth, 6))[-1] is Kind.EXPECTED
+    assert kinds(flows, stream(20_000, 12)) == [Kind.PROBE, *[Kind.REPEAT] * 11]
+
+
+@pytest.mark.parametrize("answer", [rst, syn_ack, None])
+def test_a_data_connection_that_we_asked_for_makes_no_sighting_whatever_becomes_of_it(
+    answer: Callable[[Sent], Sent] | None,
+) -> None:
+    flows = table()
+    (control,) = syn(HOST, 21, dst=FRIEND)
+    (data,) = syn(FRIEND, 41_000, src_port=20, at=1)
+    assert kinds(flows, control, syn_ack(control)) == [Kind.PROBE, Kind.ANSWERED]
+    assert kinds(flows, data, data.later(0.5), *([answer(data)] if answer else [])) == []
+    assert list(flows.finish()) == []
+
+
+def test_a_peer_that_answers_a_socket_of_ours_three_times_is_a_contact() -> None:
+    flows = table()
+    (question,) = udp(HOST, 27_015, dst=FRIEND)
+    for nth in range(3):
+        assert not flows.expected.is_contact(FRIEND, question.time_us)
+        sightings(flows, question, udp_reply(question, after=0.1 + nth))
+    assert flows.expected.is_contact(FRIEND, question.time_us)
+
+
+def test_datagrams_and_segments_that_may_be_reflection_are_noted() -> None:
+    flows = table()
+    for source in ("198.18.0.1", "198.19.0.1", "198.20.0.1"):
+        assert kinds(flows, udp(source, *range(2000, 2004), src_port=50_000, every=0.001)) == [Kind.PROBE] * 4
+    assert flows.expected.is_reflection("198.18.0.1", micros(0))
+    assert not flows.expected.is_reflection(SCANNER, micros(0))
+
+
+def test_datagrams_to_well_known_ports_are_no_reflection() -> None:
+    flows = table()
+    for source in ("198.18.0.1", "198.19.0.1", "198.20.0.1"):
+        sightings(flows, udp(source, *range(1000, 1004), src_port=50_000, every=0.001))
+    assert not flows.expected.is_reflection("198.18.0.1", micros(0))

@@ -148,6 +148,17 @@ def test_a_server_that_we_asked_is_doubted_for_datagrams_alone_and_for_an_hour()
     assert judged(finding(FRIEND, udp=True, seconds=3601), expected=expected) == BAN
 
 
+def test_one_of_many_reflectors_is_doubted_for_what_an_answer_looks_like() -> None:
+    expected = Expectations(16)
+    for source in (SCANNER, "198.18.0.1", "198.19.0.1"):
+        for _ in range(8):
+            expected.unasked(source, START_US)
+    assert judged(finding(udp=True), expected=expected) == ("watch", "reflection")
+    assert judged(finding(), expected=expected) == BAN
+    assert judged(finding(udp=True, proofs=1), expected=expected) == BAN
+    assert judged(finding(udp=True, seconds=61), expected=expected) == BAN
+
+
 @pytest.mark.parametrize(("twins", "verdict"), [(4, ("watch", "decoy_source")), (3, BAN)])
 def test_a_source_is_watched_if_half_of_its_attempts_have_spoofed_twins(twins: int, verdict: tuple[str, str]) -> None:
     assert judged(finding(twins=twins)) == verdict

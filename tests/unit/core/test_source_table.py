@@ -273,3 +273,21 @@ def test_opened_endpoints_are_bounded(ports: list[int]) -> None:
     for port in ports:
         table.update(sighting(Kind.PROBE, port))
         assert len(table.update(sighting(Kind.ANSWERED, port)).opened) <= 64
+
+
+def test_what_we_asked_for_is_retracted_and_speaks_for_nobody() -> None:
+    table, record = noted(*probes(22, 8080), sighting(Kind.EXPECTED, 8080), sighting(Kind.EXPECTED, 9090))
+    assert (record.ports, table.attempts, record.opened, record.attempts) == (1, 1, (), 2)
+
+
+def test_attempts_on_what_turned_out_to_be_served_are_retracted() -> None:
+    table, record = noted(*probes(22, 8080, 9090))
+    assert table.retract_served(record, lambda target, proto, port: (target, proto, port) > (HOST, "tcp", 22))
+    assert (list(record.unserved), table.attempts, record.opened) == ([Endpoint(HOST, "tcp", 22)], 1, ())
+    assert not table.retract_served(record, lambda *_: False)
+
+
+def test_only_the_attempts_that_are_judged_are_looked_up_again() -> None:
+    table, record = noted(*probes(*range(1, 200)))
+    assert table.retract_served(record, lambda *_: True)
+    assert [one.port for one in record.unserved] == list(range(1, 72))

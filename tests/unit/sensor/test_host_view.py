@@ -57,3 +57,10 @@ def test_this_host_has_what_its_parts_say() -> None:
     host = HostView((), frozenset())
     assert set(host.interfaces()) <= host.links_up()
     assert not host.addresses_changed()
+
+
+def test_the_host_is_read_again_with_the_networks_that_it_had(host: HostView, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host.refresh(HOME)
+    assert host.read_again() == HostState(own=US.own, home=HOME, open_traps=frozenset({23}))
+    monkeypatch.setattr(host_view, "host_state", fail)
+    assert host.read_again() is None

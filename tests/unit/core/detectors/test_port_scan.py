@@ -5,15 +5,19 @@ from functools import partial
 import pytest
 
 from portsentry_py.config.settings import Settings
+from portsentry_py.core.pipeline import Pipeline
 from tests.support.build import (
     FRIEND,
     HOST,
     SCANNER,
     SCANNER6,
+    US,
     Sent,
     connect,
     fin,
+    icmp_unreachable,
     in_time,
+    lines,
     micros,
     null,
     rst,
@@ -131,3 +135,22 @@ def test_a_peers_rule_may_count_some_types_alone() -> None:
 
 def test_our_own_probes_are_no_port_scan() -> None:
     assert port_scans(watch(strict(), syn(HOST, *range(1, 60), dst=FRIEND))) == []
+
+
+def test_datagrams_that_nobody_refuses_count_when_the_time_for_an_answer_is_over() -> None:
+    """Before that, they may be the first ones of streams."""
+    pipeline = Pipeline(strict(), US)
+    assert scans(pipeline.feed(lines(udp(SCANNER, *FOUR, every=0.01)))) == []
+    assert scans(pipeline.advance(micros(1.029))) == []
+    (scan,) = scans(pipeline.advance(micros(1.03)))
+    assert (scan.verdict, scan.scan_type, scan.ports) == ("ban", "udp", 4)
+
+
+def test_datagrams_count_at_once_if_one_of_them_is_refused() -> None:
+    first, *others = udp(SCANNER, *FOUR, every=0.01)
+    (scan,) = scans(watch(strict(), [first, icmp_unreachable(first), *others]))
+    assert (scan.verdict, scan.ports, scan.dest_port) == ("ban", 4, 400)
+
+
+def test_the_silence_after_a_segment_is_no_new_verdict() -> None:
+    assert len(scans(watch(strict(), syn(SCANNER, *FOUR), syn(FRIEND, 22, at=2)))) == 1
