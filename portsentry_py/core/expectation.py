@@ -62,10 +62,16 @@ _REFLECTED_SHARE = 4
 
 @dataclass(slots=True)
 class _Contact:
-    """When a connection with an address was open last, and the protocol of the data that it lets expect (0: none)."""
+    """When a connection with an address was open last.
+
+    Attributes:
+        data_proto: the protocol of the data that it lets expect; 0 if it lets expect none.
+        is_answered: False while only our call was seen.
+    """
 
     last_us: int
     data_proto: int = 0
+    is_answered: bool = True
 
 
 @dataclass(slots=True)
@@ -87,16 +93,21 @@ class _Refused:
 
 @dataclass(slots=True)
 class _Unasked:
-    """What one source sent that may answer a question in our name: how much in the last minutes, halved each minute."""
+    """What one source sent that may answer a question in our name: how much in the last minutes, halved each minute.
+
+    Attributes:
+        syn_acks: those that were SYN-ACKs, less the resets that they explain.
+    """
 
     since_us: int
     last_us: int
     packets: int = 0
+    syn_acks: int = 0
 
     def add(self, now_us: int) -> None:
         """One more packet."""
         if abs(now_us - self.since_us) > _REFLECTION_US:
-            self.since_us, self.packets = now_us, self.packets // 2
+            self.since_us, self.packets, self.syn_acks = now_us, self.packets // 2, self.syn_acks // 2
         self.last_us = now_us
         self.packets += 1
 
@@ -121,9 +132,19 @@ class Expectations:
         """Take the host's connections and client ports as they are now."""
         self._host = host
 
-    def query(self, address: str) -> None:
-        """We sent the address something new."""
-        self._queried.put(address, True)
+    def query(self, probe: Packet) -> None:
+        """We sent an address something new. A call is a connection unless it is refused: its answer may be lost."""
+        self._queried.put(probe.dst, True)
+        data_proto = _CONTROL_PORTS.get(probe.dest_port, 0)
+        is_call = probe.flags & SYN if probe.proto == TCP else probe.proto == data_proto == UDP
+        if is_call and not self.is_contact(probe.dst, probe.time_us):
+            self._contacts.put(probe.dst, _Contact(probe.time_us, data_proto, is_answered=False))
+
+    def decline(self, probe: Packet) -> None:
+        """Our probe was refused."""
+        contact = self._contacts.peek(probe.dst)
+        if contact is not None and not contact.is_answered:
+            self._contacts.pop(probe.dst)
 
     def send(self, datagram: Packet) -> None:
         """A socket of ours sent a datagram, to anybody."""
@@ -139,7 +160,7 @@ class Expectations:
         data_proto = _CONTROL_PORTS.get(packet.src_port, 0)
         if packet.proto == UDP and packet.src_port in _SERVERS:
             self._servers.put(packet.src, (_SERVERS[packet.src_port], packet.time_us))
-        elif packet.proto == TCP or (packet.proto == UDP and (data_proto == UDP or answers >= _UDP_SESSION_ANSWERS)):
+        elif packet.proto == TCP or (packet.proto == UDP and answers >= _UDP_SESSION_ANSWERS):
             self.contact(packet.src, packet.time_us, data_proto)
 
     def contact(self, address: str, now_us: int, data_proto: int = 0) -> None:
@@ -243,11 +264,28 @@ class Expectations:
 
     def unasked(self, source: str, now_us: int) -> None:
         """The source sent what may answer a question that somebody asked in our name."""
+        self._sent_by(source, now_us).add(now_us)
+
+    def backscatter(self, source: str, now_us: int) -> None:
+        """The source sent a SYN-ACK that nobody asked for: somebody floods it in our name."""
+        sent = self._sent_by(source, now_us)
+        sent.add(now_us)
+        sent.syn_acks += 1
+
+    def is_backscatter(self, source: str, now_us: int) -> bool:
+        """Whether a segment that only our reset shows may be one more SYN-ACK: as many of the source were seen."""
+        sent = self._unasked.peek(source)
+        if sent is None or sent.syn_acks == 0 or abs(now_us - sent.last_us) > _REFLECTION_US:
+            return False
+        sent.syn_acks -= 1
+        return True
+
+    def _sent_by(self, source: str, now_us: int) -> _Unasked:
         sent = self._unasked.touch(source)
         if sent is None:
             sent = _Unasked(now_us, now_us)
             self._unasked.put(source, sent)
-        sent.add(now_us)
+        return sent
 
     def is_reflection(self, source: str, now_us: int) -> bool:
         """Whether so many networks send what nobody asked for that the source is one of many reflectors."""

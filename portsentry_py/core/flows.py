@@ -124,8 +124,9 @@ class FlowTable:
         while _due(self._pending, now_us):
             deadline_us, flow = self._pending.popleft()
             if flow.state is FlowState.PENDING:
-                flow.state = FlowState.SILENT
-                yield self._about(flow, Kind.SILENT, deadline_us)
+                is_expected = flow.direction == "inbound" and flow.probe.proto == UDP and self._expects(flow.probe)
+                flow.state = FlowState.EXPECTED if is_expected else FlowState.SILENT
+                yield self._about(flow, Kind.EXPECTED if is_expected else Kind.SILENT, deadline_us)
 
     def finish(self) -> Iterator[Sighting]:
         """The input has ended: attempts without an answer become SILENT."""
@@ -243,7 +244,7 @@ class FlowTable:
         flow = Flow(packet, scan_type, direction)
         table.put(key, flow)
         if direction == "outbound":
-            self.expected.query(packet.dst)
+            self.expected.query(packet)
         if ":" in packet.src and packet.proto != TCP:
             self._latest.put((packet.proto, packet.src, packet.dst), key)
         flow.state = self._first_state(flow)
@@ -260,12 +261,14 @@ class FlowTable:
             return FlowState.PENDING
         if self.served(probe.dst, proto_name(probe), probe.dest_port):
             return FlowState.SERVED
-        source = self.source_of(probe.src)
-        if self.expected.expects(probe, source):
+        if self._expects(probe):
             return FlowState.EXPECTED
         if flow.scan_type in REFLECTED_TYPES and probe.dest_port >= FIRST_CLIENT_PORT:
-            self.expected.unasked(source, probe.time_us)
+            self.expected.unasked(self.source_of(probe.src), probe.time_us)
         return FlowState.PENDING
+
+    def _expects(self, probe: Packet) -> bool:
+        return self.expected.expects(probe, self.source_of(probe.src))
 
     def _await(self, flow: Flow) -> None:
         """An answer may come until the flow is SILENT."""
@@ -290,9 +293,8 @@ class FlowTable:
     def _is_stream(self, flow: Flow, packet: Packet) -> bool:
         if packet.proto != UDP or flow.direction != "inbound" or flow.state not in UNANSWERED_STATES:
             return False
-        source = self.source_of(packet.src)
-        is_known = self.expected.expects(packet, source)
-        return is_known or (flow.repeats >= _STREAM_REPEATS and self.expected.is_stream(packet, source))
+        is_long = flow.repeats >= _STREAM_REPEATS
+        return self._expects(packet) or (is_long and self.expected.is_stream(packet, self.source_of(packet.src)))
 
     def _answered(self, packet: Packet) -> Iterator[Sighting]:
         """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
@@ -328,8 +330,9 @@ class FlowTable:
     def _stray(self, packet: Packet) -> None:
         """A segment with ACK that belongs to no known flow."""
         if packet.proto == TCP:
-            trap = self.served.is_open_trap("tcp", packet.src_port)
-            if self.is_home(packet.src) and packet.flags & SYN and not trap:
+            if packet.flags & SYN and not self.is_home(packet.src):
+                self.expected.backscatter(self.source_of(packet.src), packet.time_us)
+            elif packet.flags & SYN and not self.served.is_open_trap("tcp", packet.src_port):
                 # Our hosts send a SYN-ACK only from a port that is served.
                 self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)
             self._strays.put(key_of(packet), packet)
@@ -353,6 +356,8 @@ class FlowTable:
     def _refused(self, flow: Flow | None, now_us: int) -> Iterator[Sighting]:
         if flow is not None and flow.state is FlowState.PENDING:
             flow.state = FlowState.REFUSED
+            if flow.direction == "outbound":
+                self.expected.decline(flow.probe)
             yield self._about(flow, Kind.REFUSED, now_us)
 
     def _contradicted(self, flow: Flow, reset: Packet) -> Iterator[Sighting]:
@@ -397,8 +402,11 @@ class FlowTable:
         Plain ACKs stay in the kernel, so only the RST shows them. A FIN or a SYN-ACK was seen: the former is
         Maimon's probe, the latter backscatter of a flood that somebody sends in our name.
         """
-        stray = self._strays.touch(reverse_key_of(reset)) or _probe_before(reset)
+        seen = self._strays.touch(reverse_key_of(reset))
+        stray = seen or _probe_before(reset)
         if stray.flags & SYN or not self.is_home(reset.src):
+            return iter(())
+        if seen is None and self.expected.is_backscatter(self.source_of(stray.src), reset.time_us):
             return iter(())
         stray = stray._replace(time_us=reset.time_us)
         scan_type: ScanType = "maimon" if stray.flags & FIN else "ack"

@@ -10,13 +10,14 @@ from tests.scenarios.families import (
     outgoing,
     questions,
     scans,
+    solicited,
     traps,
 )
 from tests.scenarios.scenario import Scenario
 
 SCENARIOS = {
     one.name: one
-    for family in (scans, nmap, traps, innocents, known, networks, outgoing, questions, forgeries, floods)
+    for family in (scans, nmap, traps, innocents, known, networks, outgoing, questions, solicited, forgeries, floods)
     for one in vars(family).values()
     if isinstance(one, Scenario)
 }

@@ -7,7 +7,21 @@ from hypothesis import strategies as st
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, ICMP, SYN, TCP, UDP, Packet
-from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, US, micros, syn, syn_ack, tcp, udp, udp_reply
+from tests.support.build import (
+    FRIEND,
+    HOST,
+    HOST6,
+    SCANNER,
+    SCANNER6,
+    US,
+    Sent,
+    micros,
+    syn,
+    syn_ack,
+    tcp,
+    udp,
+    udp_reply,
+)
 
 LOCAL_PORTS = range(32_768, 61_000)
 HOUR_US = 3_600_000_000
@@ -40,7 +54,7 @@ def segment(source: str, src_port: int, dest_port: int = 40_000) -> Packet:
 def test_only_what_we_sent_something_is_queried() -> None:
     expected = expectations()
     assert not expected.is_queried(FRIEND)
-    expected.query(FRIEND)
+    expected.query(udp(HOST, 53, dst=FRIEND)[0].packet)
     assert expected.is_queried(FRIEND)
     assert not expected.is_queried(SCANNER)
 
@@ -48,7 +62,7 @@ def test_only_what_we_sent_something_is_queried() -> None:
 def test_queried_addresses_are_bounded_and_the_least_recently_queried_goes() -> None:
     expected = expectations(2)
     for address in (FRIEND, SCANNER, FRIEND, SCANNER6):
-        expected.query(address)
+        expected.query(Packet(0, HOST, address, UDP, 40_000, 53))
     assert [expected.is_queried(one) for one in (FRIEND, SCANNER, SCANNER6)] == [True, False, True]
 
 
@@ -227,7 +241,7 @@ def test_sockets_that_sent_are_bounded() -> None:
 def controlled(port: int, *, proto: int = TCP) -> Expectations:
     """Expectations of a host with a session to that port of a server."""
     expected = expectations()
-    expected.answer(Packet(micros(0), FRIEND, HOST, proto, port, 50_000, SYN | ACK if proto == TCP else 0))
+    expected.query(Packet(micros(0), HOST, FRIEND, proto, 50_000, port, SYN if proto == TCP else 0))
     return expected
 
 
@@ -451,3 +465,63 @@ def test_sources_that_were_refused_are_bounded() -> None:
         source = f"10.0.{number >> 8}.{number & 255}"
         expected.refused(source, datagram(source, 40_000))
     assert len(expected._refused) == 1024
+
+
+# ---- SYN-ACKs that nobody asked for
+
+
+def test_a_reset_segment_that_was_not_seen_may_be_a_syn_ack_of_one_that_sent_as_many() -> None:
+    expected = expectations()
+    for _ in range(2):
+        expected.backscatter(FRIEND, micros(0))
+    assert [expected.is_backscatter(FRIEND, micros(1)) for _ in range(3)] == [True, True, False]
+    assert not expected.is_backscatter(SCANNER, micros(1))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_syn_acks_explain_resets_for_a_minute(sign: int) -> None:
+    expected = expectations()
+    expected.backscatter(FRIEND, micros(0))
+    assert not expected.is_backscatter(FRIEND, micros(sign * 60.000_001))
+    assert expected.is_backscatter(FRIEND, micros(sign * 60))
+
+
+def test_what_a_source_sent_is_halved_each_minute() -> None:
+    expected = expectations()
+    for at in (0, 0, 0, 0, 0, 0, 61):
+        expected.backscatter(FRIEND, micros(at))
+    assert [expected.is_backscatter(FRIEND, micros(61)) for _ in range(5)] == [*[True] * 4, False]
+
+
+# ---- calls whose answer was not seen
+
+
+def test_a_call_of_ours_is_a_contact_until_it_is_refused() -> None:
+    expected = expectations()
+    (call,) = syn(HOST, 6697, dst=FRIEND)
+    expected.query(call.packet)
+    assert expected.is_contact(FRIEND, micros(1))
+    expected.decline(call.packet)
+    assert not expected.is_contact(FRIEND, micros(1))
+    expected.decline(call.packet)
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_a_call_that_is_refused_ends_no_other_connection(answered_first: bool) -> None:
+    expected = expectations()
+    (call,) = syn(HOST, 6697, dst=FRIEND)
+    (other,) = syn(HOST, 113, dst=FRIEND, at=1)
+    if answered_first:
+        expected.answer(syn_ack(call).packet)
+    expected.query(other.packet)
+    if not answered_first:
+        expected.answer(syn_ack(call).packet)
+    expected.decline(other.packet)
+    assert expected.is_contact(FRIEND, micros(1))
+
+
+@pytest.mark.parametrize("probe", [udp(HOST, 53, dst=FRIEND)[0], tcp(HOST, FRIEND, 40_000, 80, ACK | FIN)])
+def test_another_probe_of_ours_is_no_call(probe: Sent) -> None:
+    expected = expectations()
+    expected.query(probe.packet)
+    assert not expected.is_contact(FRIEND, probe.time_us)

@@ -586,7 +586,6 @@ def test_an_answer_to_our_connection_makes_a_contact_and_its_end_prolongs_it() -
     (asked,) = connect(HOST, 443, dst=FRIEND)
     sightings(flows, asked)
     assert flows.expected.is_queried(FRIEND)
-    assert not flows.expected.is_contact(FRIEND, micros(0))
     sightings(flows, syn_ack(asked))
     assert flows.expected.is_contact(FRIEND, micros(600))
     sightings(flows, fin_ack(asked, after=500))
@@ -599,8 +598,16 @@ def test_a_syn_ack_that_does_not_acknowledge_our_syn_answers_nothing() -> None:
     (asked,) = connect(HOST, 443, dst=SCANNER)
     forged = tcp(SCANNER, HOST, 443, asked.src_port, SYN | ACK, ack=asked.seq + 2, at=0.01)
     assert kinds(flows, asked, forged) == [Kind.PROBE]
-    assert not flows.expected.is_contact(SCANNER, micros(0))
     assert kinds(flows, syn_ack(asked, after=0.02)) == [Kind.ANSWERED]
+
+
+def test_a_call_that_is_refused_makes_no_contact() -> None:
+    """Nor does an answer in the name of its receiver, by somebody who has not seen it."""
+    flows = table()
+    (asked,) = connect(HOST, 443, dst=SCANNER)
+    forged = tcp(SCANNER, HOST, 443, asked.src_port, SYN | ACK, ack=asked.seq + 2, at=0.01)
+    assert kinds(flows, asked, forged, rst(asked, after=0.02)) == REFUSED_PROBE
+    assert not flows.expected.is_contact(SCANNER, micros(0))
 
 
 def test_our_sequence_number_may_wrap_around_in_the_answer() -> None:
@@ -1178,3 +1185,18 @@ def test_datagrams_to_well_known_ports_are_no_reflection() -> None:
     for source in ("198.18.0.1", "198.19.0.1", "198.20.0.1"):
         sightings(flows, udp(source, *range(1000, 1004), src_port=50_000, every=0.001))
     assert not flows.expected.is_reflection("198.18.0.1", micros(0))
+
+
+def test_a_datagram_that_was_expected_after_all_is_retracted_when_its_time_is_over() -> None:
+    """We answer a peer's call only after it came, from the port that it called."""
+    flows = table()
+    (call,) = udp(SCANNER, 20_000)
+    assert kinds(flows, call, udp(HOST, 3478, dst=FRIEND, src_port=20_000, at=0.5)) == [Kind.PROBE, Kind.PROBE]
+    assert [(one.kind, one.source) for one in flows.advance(micros(1.2))] == [(Kind.EXPECTED, SCANNER)]
+
+
+def test_resets_of_syn_acks_that_were_lost_are_explained_by_those_that_were_seen() -> None:
+    flows = table()
+    strays = [tcp(FRIEND, HOST, 25_565, 2000 + nth, SYN | ACK, at=nth, ack=nth) for nth in range(2)]
+    resets = [tcp(HOST, FRIEND, 2000 + nth, 25_565, RST, at=10 + nth, seq=nth) for nth in range(6)]
+    assert kinds(flows, strays, resets) == REFUSED_PROBE * 2
