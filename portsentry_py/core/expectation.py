@@ -54,7 +54,7 @@ _REFLECTING_NETWORKS = 3
 _REFLECTION_US = 60_000_000
 REFLECTED_TYPES: frozenset[ScanType] = frozenset({"udp", "ack", "unseen"})
 """Kinds of probe that an answer to a question in our name can look like."""
-_MAX_UNASKED = 4096
+_MAX_REFLECTORS = 4096
 # A source that sends more than so many times what all others send is no reflector among others: who forges reflectors
 # to hide a scan has to send this part of it once more.
 _REFLECTED_SHARE = 4
@@ -92,7 +92,7 @@ class _Refused:
 
 
 @dataclass(slots=True)
-class _Unasked:
+class _Reflector:
     """What one source sent that may answer a question in our name: how much in the last minutes, halved each minute.
 
     Attributes:
@@ -126,7 +126,7 @@ class Expectations:
         self._excused = Allowance(_MAX_EXCUSED, _EXCUSED_US, _MAX_EXCUSED_SOURCES)
         self._late: LruTable[str, _Late] = LruTable(max_addresses)
         self._refused: LruTable[str, _Refused] = LruTable(_MAX_REFUSED)
-        self._unasked: LruTable[str, _Unasked] = LruTable(_MAX_UNASKED)
+        self._reflectors: LruTable[str, _Reflector] = LruTable(_MAX_REFLECTORS)
 
     def set_host(self, host: HostState) -> None:
         """Take the host's connections and client ports as they are now."""
@@ -256,13 +256,13 @@ class Expectations:
         kept.probes = {key: one for key, one in kept.probes.items() if abs(now_us - one.time_us) <= _REFUSED_US}
         if len(kept.probes) < _SCAN_PORTS:
             kept.probes[probe.proto, probe.dst, probe.dest_port] = probe
-        self.unasked(source, now_us)
+        self.reflect(source, now_us)
         if len(kept.probes) < _SCAN_PORTS or self.is_reflection(source, now_us):
             return ()
         before, kept.are_counted = kept.are_counted, True
         return (probe,) if before else (*(one for one in kept.probes.values() if one is not probe), probe)
 
-    def unasked(self, source: str, now_us: int) -> None:
+    def reflect(self, source: str, now_us: int) -> None:
         """The source sent what may answer a question that somebody asked in our name."""
         self._sent_by(source, now_us).add(now_us)
 
@@ -274,27 +274,27 @@ class Expectations:
 
     def is_backscatter(self, source: str, now_us: int) -> bool:
         """Whether a segment that only our reset shows may be one more SYN-ACK: as many of the source were seen."""
-        sent = self._unasked.peek(source)
+        sent = self._reflectors.peek(source)
         if sent is None or sent.syn_acks == 0 or abs(now_us - sent.last_us) > _REFLECTION_US:
             return False
         sent.syn_acks -= 1
         return True
 
-    def _sent_by(self, source: str, now_us: int) -> _Unasked:
-        sent = self._unasked.touch(source)
+    def _sent_by(self, source: str, now_us: int) -> _Reflector:
+        sent = self._reflectors.touch(source)
         if sent is None:
-            sent = _Unasked(now_us, now_us)
-            self._unasked.put(source, sent)
+            sent = _Reflector(now_us, now_us)
+            self._reflectors.put(source, sent)
         return sent
 
     def is_reflection(self, source: str, now_us: int) -> bool:
         """Whether so many networks send what nobody asked for that the source is one of many reflectors."""
-        sent = self._unasked.peek(source)
+        sent = self._reflectors.peek(source)
         if sent is None:
             return False
         recent = [
             (wide_network_of(other.partition("/")[0]), one.packets)
-            for other, one in self._unasked.items()
+            for other, one in self._reflectors.items()
             if one.packets >= _REFLECTED_PACKETS and abs(now_us - one.last_us) <= _REFLECTION_US
         ]
         own = wide_network_of(source.partition("/")[0])

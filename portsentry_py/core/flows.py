@@ -264,7 +264,7 @@ class FlowTable:
         if self._expects(probe):
             return FlowState.EXPECTED
         if flow.scan_type in REFLECTED_TYPES and probe.dest_port >= FIRST_CLIENT_PORT:
-            self.expected.unasked(self.source_of(probe.src), probe.time_us)
+            self.expected.reflect(self.source_of(probe.src), probe.time_us)
         return FlowState.PENDING
 
     def _expects(self, probe: Packet) -> bool:

@@ -22,7 +22,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert len(expected._contacts) <= expectation._MAX_CONTACTS
     assert len(expected._refused) <= expectation._MAX_REFUSED
     assert len(expected._sockets) <= expectation._MAX_SOCKETS
-    assert len(expected._unasked) <= expectation._MAX_UNASKED
+    assert len(expected._reflectors) <= expectation._MAX_REFLECTORS
     assert len(expected._excused._excused) <= expectation._MAX_EXCUSED_SOURCES
     assert all(len(things) <= expectation._MAX_EXCUSED for _, (_, things) in expected._excused._excused.items())
     assert all(len(late.ports) <= expectation._MAX_LATE_PORTS for _, late in expected._late.items())

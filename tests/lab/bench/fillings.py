@@ -65,7 +65,7 @@ _SIZES = {
         (expectation, "_MAX_CONTACTS"),
         (expectation, "_MAX_REFUSED"),
         (expectation, "_MAX_SOCKETS"),
-        (expectation, "_MAX_UNASKED"),
+        (expectation, "_MAX_REFLECTORS"),
         (expectation, "_MAX_EXCUSED_SOURCES"),
     )
 }
@@ -249,9 +249,9 @@ def _sockets(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, but="_MAX_SOCKETS"), _SIZES["_MAX_SOCKETS"], sender.send)
 
 
-def _unasked(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender, but="_MAX_UNASKED")
-    return _again(engine, _SIZES["_MAX_UNASKED"], lambda nth: [sender.datagram(sender.source(nth), sender.target())])
+def _reflectors(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender, but="_MAX_REFLECTORS")
+    return _again(engine, _SIZES["_MAX_REFLECTORS"], lambda nth: [sender.datagram(sender.source(nth), sender.target())])
 
 
 def _excused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -588,7 +588,7 @@ TABLES = (
     _per_flow("addresses that we asked", "_flows.expected._queried", _asked),
     _per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late", _late),
     _fixed("sockets of ours that sent a datagram", "_MAX_SOCKETS", "_flows.expected._sockets", _sockets, version=6),
-    _fixed("sources that may be reflectors", "_MAX_UNASKED", "_flows.expected._unasked", _unasked, version=6),
+    _fixed("sources that may be reflectors", "_MAX_REFLECTORS", "_flows.expected._reflectors", _reflectors, version=6),
     _of_parts(
         "ports that are excused",
         _SIZES["_MAX_EXCUSED_SOURCES"],

@@ -446,8 +446,8 @@ def test_a_refusal_counts_for_a_day() -> None:
 def test_sources_that_sent_what_nobody_asked_for_are_bounded() -> None:
     expected = expectations()
     for number in range(5000):
-        expected.unasked(f"10.0.{number >> 8}.{number & 255}", micros(0))
-    assert len(expected._unasked) == 4096
+        expected.reflect(f"10.0.{number >> 8}.{number & 255}", micros(0))
+    assert len(expected._reflectors) == 4096
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 20)), max_size=200))

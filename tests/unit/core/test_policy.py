@@ -152,7 +152,7 @@ def test_one_of_many_reflectors_is_doubted_for_what_an_answer_looks_like() -> No
     expected = Expectations(16)
     for source in (SCANNER, "198.18.0.1", "198.19.0.1"):
         for _ in range(8):
-            expected.unasked(source, START_US)
+            expected.reflect(source, START_US)
     assert judged(finding(udp=True), expected=expected) == ("watch", "reflection")
     assert judged(finding(), expected=expected) == BAN
     assert judged(finding(udp=True, proofs=1), expected=expected) == BAN
