@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("captures", type=Path)
     arguments = program.begin(parser, words)
     captures = labelled.read(arguments.captures)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with program.workers(os.cpu_count()) as pool:
         whole, *damages = map(list, zip(*pool.map(scores, captures), strict=True))
     damaged = {damage.name: found for damage, found in zip(DAMAGES, damages, strict=True)}
     peers = (arguments.output or MEASUREMENTS) / "compare.md"

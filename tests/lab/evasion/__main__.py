@@ -10,7 +10,6 @@ has less than its expected verdict, or a scanner with random headers is not name
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 from tests.lab.evasion import report
 from tests.lab.evasion.mutation import SEEDS, scanned
@@ -27,8 +26,9 @@ def main(words: Sequence[str]) -> int:
     for seen in played([row for row in ROWS if arguments.only in f"{row.group} {row.command}"]):
         rows.append(seen)
         print(*report.cells(seen), "" if seen.is_expected else "NOT EXPECTED", sep=" | ", flush=True)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        mutants = list(pool.map(scanned, range(SEEDS), chunksize=20))
+    seeds = range(0 if arguments.only else SEEDS)
+    with program.workers(os.cpu_count()) as pool:
+        mutants = list(pool.map(scanned, seeds, chunksize=20))
     print(report.summary(rows, mutants))
     if arguments.output and not arguments.only:
         (arguments.output / report.PAGE).write_text(report.markdown(rows, mutants), encoding="utf-8")

@@ -8,7 +8,6 @@ Writes innocents.md. Exits with 1 if an innocent was banned, or a scanner was no
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 from tests.lab.innocents import report
 from tests.lab.innocents.host_day import Outcome, lived
@@ -29,7 +28,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="host-days at once")
     arguments = program.begin(parser, words)
     outcomes = []
-    with ProcessPoolExecutor(arguments.jobs) as pool:
+    with program.workers(arguments.jobs) as pool:
         numbers = range(arguments.first, arguments.first + arguments.days)
         for outcome in pool.map(_day, numbers, chunksize=_AT_ONCE):
             outcomes.append(outcome)

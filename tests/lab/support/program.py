@@ -4,7 +4,9 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.paths import MEASUREMENTS
@@ -30,6 +32,16 @@ def begin(made: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Names
     # So that the contexts are left, and with them what they started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return arguments
+
+
+@contextmanager
+def workers(count: int | None) -> Iterator[ProcessPoolExecutor]:
+    """Processes that share the work; what has not begun when the block is left is dropped, so that SIGTERM ends it."""
+    pool = ProcessPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def need_root(made: argparse.ArgumentParser) -> None:
