@@ -11,6 +11,7 @@ from typing import NamedTuple
 from portsentry_py.config.settings import Ports, PortScan, Settings, Traps
 from portsentry_py.core.detectors.base import Detector
 from portsentry_py.core.detectors.distributed import DistributedDetector
+from portsentry_py.core.detectors.open_ports import OpenPortsDetector
 from portsentry_py.core.detectors.outbound import OutboundDetector
 from portsentry_py.core.detectors.peers.leaky_bucket import LeakyBucketDetector
 from portsentry_py.core.detectors.peers.packets import PacketsDetector
@@ -53,6 +54,7 @@ def _default(settings: Settings, tables: Tables) -> tuple[Detector, ...]:
         SweepDetector(sections.sweep, tables.questions),
         StealthDetector(sections.stealth),
         SlowDetector(sections.slow, tables.questions),
+        OpenPortsDetector(tables.questions),
         DistributedDetector(sections.distributed, tables.groups),
         OutboundDetector(sections.outbound, tables.outbound),
     )
