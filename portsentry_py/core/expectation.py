@@ -58,6 +58,11 @@ _MAX_REFLECTORS = 4096
 # A source that sends more than so many times what all others send is no reflector among others: who forges reflectors
 # to hide a scan has to send this part of it once more.
 _REFLECTED_SHARE = 4
+# A datagram for so many hosts of ours at one port, within this time, is a sweep: no hosts share a client's port.
+_SWEPT_HOSTS = 8
+_SWEEP_US = 60_000_000
+_MAX_SWEEPS = 1024
+_MAX_SWEPT = 64
 
 
 @dataclass(slots=True)
@@ -127,6 +132,7 @@ class Expectations:
         self._late: LruTable[str, _Late] = LruTable(max_addresses)
         self._refused: LruTable[str, _Refused] = LruTable(_MAX_REFUSED)
         self._reflectors: LruTable[str, _Reflector] = LruTable(_MAX_REFLECTORS)
+        self._unasked: LruTable[tuple[str, int], dict[str, Packet]] = LruTable(_MAX_SWEEPS)
 
     def set_host(self, host: HostState) -> None:
         """Take the host's connections and client ports as they are now."""
@@ -261,6 +267,28 @@ class Expectations:
             return ()
         before, kept.are_counted = kept.are_counted, True
         return (probe,) if before else (*(one for one in kept.probes.values() if one is not probe), probe)
+
+    def unasked(self, probe: Packet) -> tuple[Packet, ...]:
+        """A datagram came from a client's port to a client's port.
+
+        Returns:
+            The datagrams that count as probes from now on, those before it included; none while few hosts of ours
+            got them, or if we sent their source anything.
+        """
+        if self.is_queried(probe.src):
+            return ()
+        key = (probe.src, probe.dest_port)
+        kept = self._unasked.touch(key)
+        if kept is None or abs(probe.time_us - next(iter(kept.values())).time_us) > _SWEEP_US:
+            kept = {}
+            self._unasked.put(key, kept)
+        if probe.dst in kept:
+            return ()
+        if len(kept) < _MAX_SWEPT:
+            kept[probe.dst] = probe
+        if len(kept) == _SWEPT_HOSTS:
+            return tuple(kept.values())
+        return (probe,) if len(kept) > _SWEPT_HOSTS else ()
 
     def reflect(self, source: str, now_us: int) -> None:
         """The source sent what may answer a question that somebody asked in our name."""

@@ -25,7 +25,6 @@ from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from portsentry_py.core.probe_types import (
     is_icmp_request,
-    is_traceroute,
     looks_like_a_reply,
     proto_name,
     request_of_reply,
@@ -36,6 +35,7 @@ from portsentry_py.core.probe_types import (
     sctp_type,
     tcp_type,
 )
+from portsentry_py.core.route_probes import RouteProbes
 from portsentry_py.core.served_ports import ServedPorts
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.events.model import Direction, ScanType
@@ -74,6 +74,7 @@ class FlowTable:
         self._host: HostState = HostState()
         self.served = ServedPorts()
         self.expected = Expectations(limits.max_flows)
+        self._routes = RouteProbes()
         self._inbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
         self._outbound: LruTable[FlowKey, Flow] = LruTable(limits.max_flows)
         # Segments with ACK that belong to no flow: a RST of ours shows that they were probes.
@@ -164,9 +165,17 @@ class FlowTable:
             self.expected.send(packet)
         if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
-        if looks_like_a_reply(packet, self._host.local_ports) or is_traceroute(packet):
+        if self._routes.take(packet):
             return iter(())
+        if looks_like_a_reply(packet, self._host.local_ports):
+            return self._unasked(packet)
         return self._attempt(packet, "udp")
+
+    def _unasked(self, packet: Packet) -> Iterator[Sighting]:
+        """What looks like a reply between clients is a sweep if many of our hosts get it, and none asked for it."""
+        if packet.src_port >= self._host.local_ports.start and self._is_ours(packet.dst):
+            for counted in self.expected.unasked(packet):
+                yield from self._attempt(counted, "udp")
 
     def _sctp(self, packet: Packet) -> Iterator[Sighting]:
         scan_type = sctp_type(packet)
@@ -378,7 +387,7 @@ class FlowTable:
 
         A scanner learns by exactly these refusals, so it cannot hide them.
         """
-        if self._flow(reverse_key_of(probe)) is not None or is_traceroute(probe):
+        if self._flow(reverse_key_of(probe)) is not None or self._routes.holds(probe):
             return  # an answer to us that came too late, or while a ban held it off; or a probe of the route
         if probe.proto in {TCP, UDP} and looks_like_a_reply(probe, self._host.local_ports):
             yield from self._refused_reply(probe, "udp" if probe.proto == UDP else "unseen")

@@ -32,8 +32,6 @@ _REFLECTORS = frozenset(
     {1434, 1604, 1900, 3283, 3389, 3478, 3702, 5060, 5093, 5351, 5353, 5683, 6881, 10_001, 11_211, 17_185, 27_015}
     | {27_960, 32_414, 37_810}
 )
-_TRACEROUTE_PORTS = range(33_434, 33_626)  # traceroute(8): 33434 and on, one for each probe
-_TRACEROUTE_TTL = 32
 _PROTO_NAMES: dict[int, Proto] = {
     TCP: "tcp",
     UDP: "udp",
@@ -100,11 +98,6 @@ def looks_like_a_reply(packet: Packet, local_ports: range) -> bool:
     if is_service and packet.dest_port >= _FIRST_SERVICE_FREE_PORT:
         return True
     return packet.dest_port >= local_ports.start and packet.src_port < packet.dest_port
-
-
-def is_traceroute(packet: Packet) -> bool:
-    """UDP to traceroute's ports with few hops left: somebody measures the route to us."""
-    return packet.proto == UDP and packet.dest_port in _TRACEROUTE_PORTS and packet.ttl <= _TRACEROUTE_TTL
 
 
 def proto_name(packet: Packet) -> Proto:

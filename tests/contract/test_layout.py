@@ -53,6 +53,7 @@ CORE = (
     "admission",
     "sighting",
     "probe_types",
+    "route_probes",
     "served_ports",
     "expectation",
     "flow",

@@ -40,7 +40,7 @@ class SlowDetector(Detector):
         """See Detector."""
         if abs(sighting.time_us - record.first_us) < self._min_us:
             return None
-        attempts = attempts_on_hosts(sighting, record)
+        attempts = [item for item in attempts_on_hosts(sighting, record) if item[0].proto == sighting.proto]
         if not attempts or self._duration_us(attempts, record) < self._min_us:
             return None
         questions = self._questions.of(attempts)

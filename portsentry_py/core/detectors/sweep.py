@@ -32,18 +32,22 @@ class SweepDetector(Detector):
         if len(record.targets) < self._min_hosts:
             return None
         attempts = [item for item in attempts_on_hosts(sighting, record, self._window_us) if item[1].settled]
-        hosts = {self._questions.host_of(endpoint.target) for endpoint, _ in attempts}
-        if len(hosts) < self._min_hosts or not self._is_enough(attempts, hosts, record):
+        hosts = self._hosts(attempts)
+        if len(hosts) < self._min_hosts or not self._is_enough(sighting, attempts, hosts, record):
             return None
         if are_health_checks(attempts, record):
             return Finding("sweep", sighting, record, type_of(attempts), False, "health_check")
         return Finding("sweep", sighting, record, type_of(attempts), True, "hosts_in_window")
 
-    def _is_enough(self, attempts: Attempts, hosts: set[str], record: SourceRecord) -> bool:
-        return len(self._questions.of(attempts)) >= self._min_pairs or self._is_mostly_in_vain(record, hosts)
+    def _hosts(self, attempts: Attempts) -> set[str]:
+        return {self._questions.host_of(endpoint.target) for endpoint, _ in attempts}
 
-    def _is_mostly_in_vain(self, record: SourceRecord, hosts: set[str]) -> bool:
-        """Whether it probed many hosts and a third of them in vain: an operator knows which hosts are up."""
+    def _is_enough(self, sighting: Sighting, attempts: Attempts, hosts: set[str], record: SourceRecord) -> bool:
+        alike = [item for item in attempts if item[0].proto == sighting.proto]
+        if len(self._hosts(alike)) >= self._min_hosts and len(self._questions.of(alike)) >= self._min_pairs:
+            return True
+        # An operator knows which hosts are up, so a third in vain are more than a monitor's.
         answered = {self._questions.host_of(endpoint.target) for endpoint in record.opened} - hosts
         probed = len(hosts) + len(answered)
-        return probed >= 2 * self._min_pairs and 3 * len(hosts) >= probed
+        is_wide = len(hosts) >= self._min_pairs or probed >= 2 * self._min_pairs
+        return is_wide and 3 * len(hosts) >= probed

@@ -1,8 +1,23 @@
 """What counts as one thing asked: monitors, balancers, programs that look for a service, and scans beside them."""
 
-from tests.scenarios.conversations import OFFICE, call, closed, flatten, half_open, served
+import dataclasses
+
+from portsentry_py.core.packet import ACK
+from tests.scenarios.conversations import OFFICE, bare_reset, call, closed, flatten, half_open, served, syn_scan_of
 from tests.scenarios.scenario import Named, scenario
-from tests.support.build import FRIEND, MSS_OPTION, SCANNER, Sent, home_hosts, in_time, ping
+from tests.support.build import (
+    FRIEND,
+    MSS_OPTION,
+    SCANNER,
+    Sent,
+    home_hosts,
+    icmp_unreachable,
+    in_time,
+    ping,
+    pong,
+    tcp,
+    udp,
+)
 
 FIVE = [f"192.0.2.{nth}" for nth in range(10, 15)]
 NETWORK = "192.0.2.0/24"
@@ -111,3 +126,98 @@ def connect_scan_of_the_ten_top_ports() -> list[Sent]:
     """
     ports = (80, 443, 25, 110, 23, 21, 22, 3389, 445, 139)
     return in_time(flatten(closed(call(SCANNER, port, at=nth * 0.05)) for nth, port in enumerate(ports)))
+
+
+@scenario(quiet=True)
+def mtr_over_udp() -> list[Sent]:
+    """Mtr --udp for a minute: one port a second, rising by the hops of the route; a source port below some of them.
+
+    Nobody is named, and there is no connection line.
+    """
+    packets: list[Sent] = []
+    for nth in range(60):
+        for source, port in ((FRIEND, 61_000), (OFFICE, 33_100)):
+            (probe,) = udp(source, 33_000 + 14 * nth, src_port=port, at=nth)
+            reached = dataclasses.replace(probe, ttl=1)
+            packets += [reached, icmp_unreachable(reached)]
+    return in_time(packets)
+
+
+@scenario(Named(SCANNER, "ban", "port_scan", "udp", "ports_in_window"))
+def udp_scan_with_few_hops_left() -> list[Sent]:
+    """A UDP scan of high ports whose packets arrive with few hops left, as those of traceroute do.
+
+    The source is banned: its ports do not rise.
+    """
+    ports = [33_700 + nth * 7919 % 20_000 for nth in range(30)]
+    probes = [dataclasses.replace(one, ttl=9) for one in udp(SCANNER, *ports, src_port=61_000, every=0.1)]
+    return in_time(probes, [icmp_unreachable(one) for one in probes[:6]])
+
+
+@scenario(Named(SCANNER, "ban", "sweep", "ack", "hosts_in_window"), home=NETWORK)
+def ack_sweep() -> list[Sent]:
+    """Nmap -sn -PA80 of a network: live hosts reset the ACK, the others stay silent.
+
+    The source is banned: the resets of our hosts show the sweep.
+    """
+    probes = [
+        tcp(SCANNER, host, 47_000, 80, ACK, at=nth * 0.05, ack=4_000_000_123) for nth, host in enumerate(home_hosts(24))
+    ]
+    return in_time(flatten([one, bare_reset(one)] if nth % 2 else [one] for nth, one in enumerate(probes)))
+
+
+@scenario(Named(SCANNER, "ban", "sweep", "udp", "hosts_in_window"), home=NETWORK)
+def udp_sweep_of_a_high_port() -> list[Sent]:
+    """Nmap -sn -PU40125 of a network from a source port below that port, so that each packet may be a reply.
+
+    The source is banned: nobody answers eight hosts of ours at the same port.
+    """
+    probes = flatten(
+        udp(SCANNER, 40_125, dst=host, src_port=38_000, at=nth * 0.1) for nth, host in enumerate(home_hosts(60))
+    )
+    return in_time(probes, [icmp_unreachable(one) for one in probes[::4]])
+
+
+@scenario(Named(SCANNER, "ban", "sweep", "mixed", "hosts_in_window"), home=NETWORK)
+def sweep_with_ping_connect_and_netbios() -> list[Sent]:
+    """Angry IP Scanner: a ping of each host; a host that answers it is asked for one more thing, TCP or NetBIOS.
+
+    The source is banned: it counts hosts, whatever the probe.
+    """
+    packets: list[Sent] = []
+    for nth, host in enumerate(home_hosts(36)):
+        echo = ping(SCANNER, host, at=nth * 0.3, number=nth)
+        if nth % 3 == 0:
+            packets.append(echo)
+            continue
+        (name,) = udp(SCANNER, 137, dst=host, src_port=50_000, at=nth * 0.3 + 0.1)
+        asked = closed(call(SCANNER, 8080, dst=host, at=nth * 0.3 + 0.1))
+        packets += [echo, pong(echo, after=0.001), *(asked if nth % 3 == 1 else [name])]
+    return in_time(packets)
+
+
+@scenario(home=NETWORK)
+def monitor_of_hosts_of_which_some_are_down() -> list[Sent]:
+    """A monitor pings forty hosts and connects to them; three are down, and at four others the service is.
+
+    Nobody is named: the others answer.
+    """
+    packets: list[Sent] = []
+    for nth, host in enumerate(home_hosts(40)):
+        echo = ping(FRIEND, host, at=nth * 0.1, number=nth)
+        asked = call(FRIEND, 8080, dst=host, at=nth * 0.1 + 0.05)
+        if nth % 14 == 0:
+            packets.append(echo)
+        else:
+            packets += [echo, pong(echo, after=0.001), *(closed(asked) if nth % 11 == 1 else served(asked))]
+    return in_time(packets)
+
+
+@scenario(Named(SCANNER, "watch", "port_scan", "syn", "served_ports"))
+def scan_of_a_host_where_everything_answers() -> list[Sent]:
+    """A SYN scan of forty ports of a host with portspoof: each of them answers. Beside it, a visitor of the web server.
+
+    The scanner is watched: nobody else asks for so many served ports.
+    """
+    used = [served(call(FRIEND, port, at=nth)) for nth, port in enumerate((80, 443) * 3)]
+    return in_time(flatten(used), syn_scan_of(SCANNER, range(1000, 1040), serves=tuple(range(1000, 1040))))

@@ -24,7 +24,6 @@ from portsentry_py.core.probe_types import (
     STEALTH_TYPES,
     answers,
     is_icmp_request,
-    is_traceroute,
     looks_like_a_reply,
     proto_name,
     request_of_reply,
@@ -143,21 +142,6 @@ def test_from_a_services_port_to_a_clients_is_a_reply(src_port: int, dest_port: 
 )
 def test_a_clients_ports_begin_where_those_of_this_host_begin(local_ports: range, reply: bool) -> None:
     assert looks_like_a_reply(packet(UDP, 5000, 5060), local_ports) is reply
-
-
-@pytest.mark.parametrize(
-    ("proto", "port", "ttl", "measures"),
-    [
-        (UDP, 33_434, 1, True),
-        (UDP, 33_625, 32, True),
-        (UDP, 33_626, 1, False),
-        (UDP, 33_433, 1, False),
-        (UDP, 33_434, 33, False),
-        (TCP, 33_434, 1, False),
-    ],
-)
-def test_a_traceroute_has_its_ports_and_few_hops_left(proto: int, port: int, ttl: int, measures: bool) -> None:
-    assert is_traceroute(packet(proto, 50_000, port, ttl=ttl)) is measures
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from functools import partial
 import pytest
 
 from portsentry_py.config.settings import Detectors, PortScan, Settings, Sweep
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import ACK, RST
 from tests.support.build import (
     FRIEND,
     HOME,
@@ -21,6 +23,7 @@ from tests.support.build import (
     rst,
     scans,
     syn_ack,
+    tcp,
     udp,
     watch_as,
 )
@@ -145,3 +148,43 @@ def test_a_ping_of_live_hosts_is_no_sweep() -> None:
     asked = echoes(FRIEND, home_hosts(60))
     answers = [Sent(one.later(0.05).time_us, one.dst, one.src, 1, bytes([0, *one.payload[1:]])) for one in asked]
     assert scans(watch_as(HOME, in_time(asked, answers))) == []
+
+
+def test_hosts_count_whatever_the_probe() -> None:
+    hosts = home_hosts(9)
+    pinged, asked = echoes(SCANNER, hosts[:5]), across(SCANNER, hosts[5:], 8080, at=1)
+    (scan,) = sweeps(watch_as(HOME, pinged, refused(asked[:3])))
+    assert (scan.hosts, scan.scan_type, scan.verdict) == (8, "mixed", "ban")
+    assert sweeps(watch_as(HOME, pinged, refused(asked[:2]))) == []
+
+
+def test_other_probes_of_the_same_dead_hosts_are_no_sweep() -> None:
+    """A monitor that pings a host which does not answer tries its services, too."""
+    hosts = home_hosts(7)
+    assert sweeps(watch_as(HOME, echoes(FRIEND, hosts), across(FRIEND, hosts, 22, at=1))) == []
+
+
+def test_the_addresses_of_this_host_are_no_sweep() -> None:
+    ours = home_hosts(20)
+    host = HostState(own=frozenset(ours))
+    assert scans(watch_as(host, across(FRIEND, ours, 8080))) == []
+    assert scans(watch_as(host, echoes(FRIEND, ours))) == []
+
+
+def test_a_bare_ack_is_known_by_the_reset_of_a_live_host() -> None:
+    asked = [tcp(SCANNER, host, 47_000, 80, ACK, at=nth / 10, ack=77) for nth, host in enumerate(home_hosts(8))]
+    resets = [tcp(one.dst, SCANNER, 80, 47_000, RST, at=0.001 + nth / 10, seq=77) for nth, one in enumerate(asked)]
+    (scan,) = sweeps(watch_as(HOME, in_time(asked, resets)))
+    assert (scan.scan_type, scan.hosts) == ("ack", 8)
+
+
+@pytest.mark.parametrize(("hosts", "hits"), [(7, 0), (8, 1)])
+def test_a_datagram_that_may_be_a_reply_is_none_at_eight_hosts_that_never_asked(hosts: int, hits: int) -> None:
+    asked = [
+        one
+        for nth, host in enumerate(home_hosts(hosts))
+        for one in udp(SCANNER, 40_125, dst=host, src_port=38_000, at=nth)
+    ]
+    assert [scan.scan_type for scan in sweeps(watch_as(HOME, asked))] == ["udp"] * hits
+    question = udp(HOST, 38_000, dst=SCANNER, src_port=40_125, at=-1)
+    assert sweeps(watch_as(HOME, question, asked)) == []

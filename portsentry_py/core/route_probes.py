@@ -1,0 +1,58 @@
+"""Probes of the route to us (traceroute, tracepath, mtr): datagrams with few hops left, to rising ports."""
+
+from dataclasses import dataclass
+
+from portsentry_py.core.lru_table import LruTable
+from portsentry_py.core.packet import UDP, Packet
+from portsentry_py.core.rate_limit import Rate, TokenBucket
+
+# traceroute(8) counts from 33434; mtr --udp from 33000, tracepath from 44444, one port for each probe.
+_TRACEROUTE_PORTS = range(33_434, 33_626)
+_FIRST_PORT = 33_000
+_MOST_HOPS = 32
+# A round of mtr asks for one port for each hop, and traceroute has sixteen probes under way, which overtake each other.
+_MOST_STEP = 64
+_MOST_OVERTAKEN = 16
+# Sixteen probes a second, and 192 at once: mtr sends twelve a round to a host that does not answer.
+_RATE = Rate(16 / 1e6, 192)
+_MAX_RUNS = 4_096
+
+
+@dataclass(slots=True)
+class _Run:
+    """The highest port of a run of probes, and how many more may come."""
+
+    port: int
+    bucket: TokenBucket
+
+
+class RouteProbes:
+    """Tells probes of the route from a scan; bounded in runs.
+
+    A scanner who sends with few hops left has 192 ports where nobody serves anything, and above 33000 sixteen ports a
+    second, if it asks for them in their order.
+    """
+
+    def __init__(self) -> None:
+        self._runs: LruTable[tuple[str, str], _Run] = LruTable(_MAX_RUNS)
+
+    def take(self, packet: Packet) -> bool:
+        """Whether a packet is such a probe; note it if so."""
+        if packet.proto != UDP or packet.dest_port < _FIRST_PORT or packet.ttl > _MOST_HOPS:
+            return False
+        key = (packet.src, packet.dst)
+        run = self._runs.touch(key)
+        if run is None:
+            run = _Run(packet.dest_port, TokenBucket(_RATE, _RATE.size, packet.time_us))
+            self._runs.put(key, run)
+        is_rising = -_MOST_OVERTAKEN <= packet.dest_port - run.port <= _MOST_STEP
+        run.port = max(run.port, packet.dest_port) if is_rising else packet.dest_port
+        return packet.dest_port in _TRACEROUTE_PORTS or (is_rising and run.bucket.take(packet.time_us))
+
+    def holds(self, probe: Packet) -> bool:
+        """Whether a probe that we refused is one, as far as the refusal tells: not how many hops were left."""
+        if probe.proto != UDP or probe.dest_port < _FIRST_PORT:
+            return False
+        run = self._runs.peek((probe.src, probe.dst))
+        is_latest = run is not None and 0 <= run.port - probe.dest_port <= _MOST_STEP
+        return is_latest or probe.dest_port in _TRACEROUTE_PORTS
