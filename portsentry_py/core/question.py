@@ -1,5 +1,6 @@
 """Questions: what counts as one thing asked. Detectors count these instead of endpoints."""
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import NamedTuple
@@ -68,6 +69,11 @@ class Questions:
         if len(others) > _MAX_OTHERS:
             return family | others
         return others | {one._replace(port=-1) for one in family}
+
+
+def look_for_services(ports: Iterable[int]) -> bool:
+    """Whether these ports are those of automatic configuration and little else."""
+    return sum(port not in _AUTOCONFIGURATION for port in ports) <= _MAX_OTHERS
 
 
 def are_health_checks(attempts: Attempts, record: SourceRecord) -> bool:

@@ -7,6 +7,7 @@ from portsentry_py.core.detectors.base import Detector
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.group_table import GroupLimits, GroupTable
 from portsentry_py.core.host_state import groups_of
+from portsentry_py.core.question import look_for_services
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 
@@ -54,7 +55,7 @@ class DistributedDetector(Detector):
 
     def _is_shared(self, group: str, sighting: Sighting) -> bool:
         ports = self._groups.ports(group, sighting.target)
-        if len(ports) < self._min_ports:
+        if len(ports) < self._min_ports or look_for_services(port for _, port in ports):
             return False
         counts = Counter(source for source, _ in ports.values())
         return len(counts) >= self._min_sources and sighting.source in counts and max(counts.values()) * 2 <= len(ports)

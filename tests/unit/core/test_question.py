@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.question import Attempts, Question, Questions, are_health_checks
+from portsentry_py.core.question import Attempts, Question, Questions, are_health_checks, look_for_services
 from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
 from portsentry_py.events.model import Proto, ScanType
 from tests.support.build import HOST, HOST6, SCANNER, US
@@ -85,3 +85,8 @@ def test_a_balancer_asks_for_little_else(others: int, are: bool) -> None:
     assert are_health_checks(asked(*NODE_PORTS, *range(1, 1 + others)), record(30_100)) is are
     half_open = asked(*range(30_500, 30_500 + others), scan_type="syn")
     assert are_health_checks(asked(*NODE_PORTS) + half_open, record(30_100)) is are
+
+
+@pytest.mark.parametrize(("others", "look"), [(0, True), (3, True), (4, False)])
+def test_who_looks_for_services_asks_for_little_else(others: int, look: bool) -> None:
+    assert look_for_services([*MAIL, *range(1, 1 + others)]) is look

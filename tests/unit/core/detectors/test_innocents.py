@@ -20,6 +20,7 @@ from tests.support.build import (
     connect,
     evidence,
     in_time,
+    ping,
     refused,
     rst,
     rst_ack,
@@ -33,6 +34,7 @@ from tests.support.build import (
 
 FRIEND6 = "2001:db8:f::7"
 HOSTS = {"live": US, "gateway": HOME, "untold replay": NO_HOME}
+CALENDAR_PORTS = (4190, 5232, 8008, 8443, 8800, 8843)
 MAIL_PORTS = (25, 110, 143, 465, 587, 993, 995)
 SERVED = (22, 25, 53, 80, 110, 143, 443, 465, 587, 853, 993, 995, 8080, 8443, 64_738)
 
@@ -164,3 +166,78 @@ def test_a_load_balancer_that_checks_twelve_services(host: HostState) -> None:
         for packet in ((one, rst(one)) if one.dest_port == 25 else (one, syn_ack(one), rst_ack(one, after=0.002)))
     ]
     assert accused(host, checks) == []
+
+
+@everywhere
+def test_an_office_of_mail_programs(host: HostState) -> None:
+    """Ten neighbours look for mail, calendars and contacts here."""
+    programs = [
+        one
+        for nth in range(10)
+        for one in connect(f"198.51.100.{60 + nth}", *MAIL_PORTS, 80, 443, *CALENDAR_PORTS, at=nth * 7)
+    ]
+    assert accused(host, refused(programs)) == []
+
+
+@everywhere
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+def test_somebody_who_knocks_before_each_login(host: HostState, proto: str) -> None:
+    """knockd: three closed ports, then a session, every eight hours for four days."""
+    packets: list[Sent] = []
+    for nth in range(12):
+        at = nth * 8 * 3600.0
+        knocks = connect(FRIEND, 7000, 8000, 9000, at=at) if proto == "tcp" else udp(FRIEND, 7000, 8000, 9000, at=at)
+        packets += [*knocks, *visit(FRIEND, 22, at=at + 3)]
+    assert accused(host, packets) == []
+
+
+@everywhere
+def test_a_monitor_of_a_web_server_that_is_down(host: HostState) -> None:
+    """An uptime service asks from six places, each minute for a day; nothing answers."""
+    packets: list[Sent] = []
+    for nth in range(1440):
+        place = f"198.51.{100 + nth % 6}.7"
+        packets += [ping(place, HOST, at=nth * 60, number=nth), *connect(place, 80, 443, at=nth * 60 + 0.2)]
+    assert accused(host, packets) == []
+
+
+@everywhere
+def test_a_monitor_of_twenty_services_of_which_seven_are_down(host: HostState) -> None:
+    """Nagios or Prometheus's blackbox exporter, every minute for two hours."""
+    services = SERVED[:13]
+    packets: list[Sent] = []
+    for nth in range(120):
+        packets += visit(FRIEND, *services, at=nth * 60)
+        packets += refused(connect(FRIEND, *range(9100, 9107), at=nth * 60 + 30))
+    assert accused(host, packets) == []
+
+
+@everywhere
+def test_origin_checks_of_a_content_network(host: HostState) -> None:
+    """Forty nodes of a network ask for two ports each minute; one of the ports is closed."""
+    packets: list[Sent] = []
+    for nth in range(400):
+        node = f"198.51.100.{nth % 40 + 1}"
+        packets += [*visit(node, 443, at=nth * 1.5), *refused(connect(node, 8443, at=nth * 1.5 + 0.5))]
+    assert accused(host, packets) == []
+
+
+@everywhere
+def test_probes_of_the_route_in_all_their_modes(host: HostState) -> None:
+    """The same port again and again (tcptraceroute, traceroute -U, paris), or rising ports (tracepath, mtr)."""
+    packets: list[Sent] = []
+    for nth in range(90):
+        hops = 1 + nth // 3
+        same = [
+            *connect(FRIEND, 80, at=nth / 10),
+            *connect(FRIEND, 443, at=nth / 10 + 0.01),
+            *udp(FRIEND, 53, src_port=40_000 + nth, at=nth / 10 + 0.02),
+            *udp(FRIEND, 33_457, src_port=33_456, at=nth / 10 + 0.03),
+            ping(FRIEND, HOST, at=nth / 10 + 0.04, number=nth),
+        ]
+        rising = [
+            *udp("198.51.100.8", 44_444 + nth, src_port=61_000, at=nth / 10 + 0.05),
+            *udp("198.51.100.9", 33_000 + 9 * nth, src_port=61_000, at=nth / 10 + 0.06),
+        ]
+        packets += [dataclasses.replace(one, ttl=hops) for one in (*same, *rising)]
+    assert accused(host, packets) == []
