@@ -525,3 +525,14 @@ def test_another_probe_of_ours_is_no_call(probe: Sent) -> None:
     expected = expectations()
     expected.query(probe.packet)
     assert not expected.is_contact(FRIEND, probe.time_us)
+
+
+def test_datagrams_that_nobody_asked_for_count_from_the_eighth_host_of_a_minute() -> None:
+    expected = expectations()
+    found = [expected.unasked(datagram(SCANNER, 40_125, dst=f"192.0.2.{nth}")) for nth in range(1, 101)]
+    assert [len(counted) for counted in found] == [0] * 7 + [8] + [1] * 92
+    assert expected.unasked(datagram(SCANNER, 40_125, dst="192.0.2.1")) == (), "the same host again"
+    assert expected.unasked(datagram(SCANNER, 40_125, dst="192.0.2.200", at=61)) == (), "a minute later"
+    expected.query(Packet(micros(0), HOST, SCANNER, UDP, 40_125, 53))
+    late = [expected.unasked(datagram(SCANNER, 40_126, dst=f"192.0.2.{nth}")) for nth in range(1, 20)]
+    assert not any(late)
