@@ -171,7 +171,7 @@ def test_other_addresses_of_ours_count_at_once() -> None:
 def test_the_host_outlives_a_change_of_settings() -> None:
     pipeline = Pipeline(strict(), HostState(own=US.own, listening_tcp=frozenset(range(1, 100))))
     pipeline.set_settings(strict(connections="all"))
-    assert evidence(watch(pipeline, syn(SCANNER, *range(1, 50)))) == []
+    assert evidence(watch(pipeline, syn(SCANNER, *range(1, 30)))) == []
 
 
 def test_evictions_are_counted() -> None:
