@@ -23,7 +23,7 @@ _OTHER_EVASIONS = (
     "-sS --ip-options U",
     "-sS --ttl 3",
     "-sS --ttl 255",
-    "-sS --spoof-mac 0",
+    "-sS --spoof-mac 02:00:00:00:99:01",
     "-sS --spoof-mac Cisco",
     "-sS --send-ip",
     "-sS --randomize-hosts",
