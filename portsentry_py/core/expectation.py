@@ -45,8 +45,8 @@ _LATE_US = 3_600_000_000
 _FIRST_DYNAMIC_PORT = 32_768  # where the client ports of a host behind this one begin: Linux, others begin later
 _MAX_REFUSED = 1024
 _REFUSED_US = 86_400_000_000
-# Reply-looking datagrams that are refused at this many ports of ours, by a source that we never queried, are a scan:
-# twice a port scan's number, because an answer to a query before our memory looks the same.
+# Reply-looking packets that belong to no flow and are refused at this many ports of ours are a scan: twice a port
+# scan's number, because an answer to a query before our memory looks the same. One query is no licence for more.
 _SCAN_PORTS = 16
 # Answers that others asked for in our name (reflection) come from many networks at once.
 _REFLECTED_PACKETS = 4
@@ -248,7 +248,7 @@ class Expectations:
         return True
 
     def refused(self, source: str, probe: Packet) -> tuple[Packet, ...]:
-        """We refused a probe that looks like a reply, of a source that we never queried.
+        """We refused a probe that looks like a reply and belongs to no flow.
 
         Returns:
             The probes that count from now on, those before it included; none while they are too few, or while so

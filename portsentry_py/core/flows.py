@@ -83,8 +83,9 @@ class FlowTable:
         self._open: deque[tuple[int, Flow]] = deque()
         self._max_pending = limits.max_flows
         self._dropped = 0  # attempts whose answer is no longer awaited because too many were
-        # tshark prints too little of an ICMPv6 error to know the quoted port: take the latest attempt.
+        # For ICMPv6 errors without a port: the latest attempt, and the latest datagram that looked like a reply.
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
+        self._replies: LruTable[tuple[int, str, str], Packet] = LruTable(_MAX_LATEST)
         self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_ACCEPTED)  # a set with an order
         self._near: frozenset[str] = frozenset()
         self._source_of = lru_cache(maxsize=8192)(self._uncached_source_of)
@@ -168,6 +169,8 @@ class FlowTable:
         if self._routes.take(packet):
             return iter(())
         if looks_like_a_reply(packet, self._host.local_ports):
+            if ":" in packet.src:
+                self._replies.put((UDP, packet.src, packet.dst), packet)
             return self._unasked(packet)
         return self._attempt(packet, "udp")
 
@@ -198,17 +201,13 @@ class FlowTable:
 
     def _icmp_error(self, packet: Packet, quoted: Quoted) -> Iterator[Sighting]:
         """An error is about the packet that it quotes, not about its own addresses."""
-        has_ports = quoted.proto in _WITH_PORTS
-        key: FlowKey | None = quoted_key_of(quoted, has_ports)
         if not quoted.dst:
-            key = self._latest.peek((quoted.proto, quoted.src, packet.src))
-        flow = None if key is None else self._flow(key)
+            return self._portless_error(packet, quoted)
+        has_ports = quoted.proto in _WITH_PORTS
+        flow = self._flow(quoted_key_of(quoted, has_ports))
         if flow is not None:
             return self._refused(flow, packet.time_us)
-        is_refusal = (packet.proto, packet.src_port) in _UNREACHABLE
-        is_too_big = packet.proto == ICMP and packet.dest_port == _ICMP_TOO_BIG
-        is_ours = is_refusal and not is_too_big and self._is_ours(packet.src)
-        if not is_ours or not quoted.dst or not self.is_home(quoted.dst):
+        if not self._is_our_refusal(packet) or not self.is_home(quoted.dst):
             return iter(())
         ports = (quoted.src_port, quoted.dest_port)
         if not has_ports:
@@ -221,6 +220,23 @@ class FlowTable:
                 packet.time_us, quoted.src, quoted.dst, quoted.proto, *ports, vlan=packet.vlan, in_iface=packet.in_iface
             )
         )
+
+    def _portless_error(self, packet: Packet, quoted: Quoted) -> Iterator[Sighting]:
+        """Tshark prints too little of an ICMPv6 error to know the quoted port: it is about the latest packet."""
+        ends = (quoted.proto, quoted.src, packet.src)
+        key, reply = self._latest.peek(ends), self._replies.peek(ends)
+        flow = None if key is None else self._flow(key)
+        if reply is None or (flow is not None and flow.probe.time_us > reply.time_us):
+            return self._refused(flow, packet.time_us)
+        self._replies.pop(ends)
+        return (
+            self._refused_unseen(reply._replace(time_us=packet.time_us)) if self._is_our_refusal(packet) else iter(())
+        )
+
+    def _is_our_refusal(self, error: Packet) -> bool:
+        is_refusal = (error.proto, error.src_port) in _UNREACHABLE
+        is_too_big = error.proto == ICMP and error.dest_port == _ICMP_TOO_BIG
+        return is_refusal and not is_too_big and self._is_ours(error.src)
 
     def _other(self, packet: Packet) -> Iterator[Sighting]:
         """Any other protocol; where it has no ports, its number takes the place of the port."""
@@ -395,10 +411,9 @@ class FlowTable:
             yield from self._settled_at_once(probe, "unseen")
 
     def _refused_reply(self, probe: Packet, scan_type: ScanType) -> Iterator[Sighting]:
-        """We refused what looks like a reply; it is one, unless its source goes on and we never queried it."""
-        if not self.expected.is_queried(probe.src):
-            for counted in self.expected.refused(self.source_of(probe.src), probe):
-                yield from self._settled_at_once(counted, scan_type)
+        """We refused what looks like a reply; it is one, unless its source goes on."""
+        for counted in self.expected.refused(self.source_of(probe.src), probe):
+            yield from self._settled_at_once(counted, scan_type)
 
     def _settled_at_once(self, probe: Packet, scan_type: ScanType) -> Iterator[Sighting]:
         """A probe that is known by its refusal alone."""

@@ -322,6 +322,13 @@ def _latest(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     return _again(_engine(sender, but="_MAX_LATEST"), _SIZES["_MAX_LATEST"], datagram)
 
 
+def _replies(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    def reply(nth: int) -> Iterator[str]:
+        yield sender.datagram(sender.source(nth), sender.target(), (53, 2_000))
+
+    return _again(_engine(sender, but="_MAX_LATEST"), _SIZES["_MAX_LATEST"], reply)
+
+
 def accept(engine: Pipeline, sender: Sender, visitors: int) -> None:
     """An open trap accepted visitors whose handshakes are not captured yet."""
     for nth in range(visitors):
@@ -602,6 +609,7 @@ TABLES = (
     _per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
     _per_flow("segments of no flow", "_flows._strays", _strays),
     _fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
+    _fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows._replies", _replies, version=6),
     _fixed("connections that a trap accepted", "_MAX_ACCEPTED", "_flows._accepted", _accepted, version=6),
     _fixed("servers that answered us", "_MAX_SERVERS", "_flows.expected._servers", _servers, version=6),
     _fixed("peers of connections", "_MAX_CONTACTS", "_flows.expected._contacts", _contacts, version=6),

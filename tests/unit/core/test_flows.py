@@ -843,11 +843,30 @@ def test_datagrams_that_nobody_refuses_may_be_replies_however_many() -> None:
     assert steps(table(), udp(SCANNER, *range(40_000, 40_050), src_port=53)) == []
 
 
-def test_refused_replies_of_an_address_that_we_asked_are_no_scan() -> None:
+def test_one_question_to_an_address_is_no_licence_for_many_replies() -> None:
     flows = table()
     sightings(flows, udp(HOST, 9999, dst=SCANNER))
-    seen = steps(flows, refusals(SCANNER, *range(40_000, 40_050), at=1))
-    assert seen == [(Kind.SILENT, HOST, 9999)], "our own question"
+    question, *seen = steps(flows, refusals(SCANNER, *range(40_000, 40_050), at=1))
+    assert question == (Kind.SILENT, HOST, 9999)
+    assert [kind for kind, _, _ in seen] == REFUSED_PROBE * 49, "one port is that of the question"
+
+
+def test_an_answer_to_us_that_comes_too_late_is_no_scan() -> None:
+    flows = table()
+    asked = [udp(HOST, 53, dst=SCANNER, src_port=40_000 + nth)[0] for nth in range(50)]
+    late = [udp_reply(one, after=20 + nth) for nth, one in enumerate(asked)]
+    seen = kinds(flows, asked, *((one, icmp_unreachable(one)) for one in late))
+    assert not {Kind.REFUSED} & set(seen)
+
+
+def test_over_ipv6_an_error_that_shows_no_port_is_about_the_latest_datagram_that_looks_like_a_reply() -> None:
+    flows = table()
+    probes = [udp(SCANNER6, port, src_port=53, at=nth)[0] for nth, port in enumerate(range(40_000, 40_020))]
+    seen = steps(flows, *(packet for one in probes for packet in (one, icmp_unreachable(one))))
+    assert seen == [(kind, NETWORK6, port) for port in range(40_000, 40_020) for kind in REFUSED_PROBE]
+    assert kinds(flows, icmp_unreachable(probes[-1])) == [], "each datagram is refused once"
+    (later,) = udp(SCANNER6, 40_020, src_port=53, at=30)
+    assert kinds(flows, later, icmp_unreachable(later, router="2001:db8:f::1")) == [], "a router refuses nothing for us"
 
 
 def test_refused_replies_count_for_the_network_of_an_ipv6_source() -> None:
