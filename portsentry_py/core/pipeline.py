@@ -163,14 +163,18 @@ class Pipeline:
             return
         yield from self.advance(packet.time_us)
         self._suppressed.flush(packet)
-        self._note_answer(packet)
+        yield from self._note_answer(packet)
         for sighting in self._flows.observe(packet):
             yield from self._observe(sighting)
 
-    def _note_answer(self, packet: Packet) -> None:
-        """Tell the scan tracker if this host answers a banned source; what a ban itself sends is no answer."""
-        if self._scans.is_banned(source := self._flows.source_of(packet.dst)) and answers(packet):
-            self._scans.answer(source, packet.time_us)
+    def _note_answer(self, packet: Packet) -> Iterator[Event]:
+        """This host answers a banned source: the ban is not in force. What a ban itself sends is no answer."""
+        if not self._scans.is_banned(source := self._flows.source_of(packet.dst)) or not answers(packet):
+            return
+        self._scans.answer(source, packet.time_us)
+        for finding in self._scans.still_answered(source, packet.time_us):
+            for report in self._scans.observe(self._policy.judge(finding)):
+                yield evidence_event(report)
 
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
         """An open trap accepted a connection: the kernel vouches for the visitor's address."""

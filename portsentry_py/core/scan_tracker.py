@@ -245,6 +245,16 @@ class ScanTracker:
             if scan is not None:
                 scan.interval.answered_us = now_us
 
+    def still_answered(self, source: str, now_us: int) -> Iterator[Finding]:
+        """The last finding about a source, if it is to be reported again because this host answers it.
+
+        Not about slow scans: an address whose ban the operator lifted would be banned at its next visit for hours.
+        """
+        for series in (SCAN, TRAP):
+            scan = self._fast.peek((source, "inbound", series))
+            if scan is not None and scan.interval.is_answered(now_us):
+                yield scan.last.finding._replace(sighting=scan.last_probe._replace(time_us=now_us))
+
     def touch(self, sighting: Sighting) -> None:
         """A probe of a suppressed source: its scan has not ended."""
         key = (sighting.source, sighting.direction, SCAN)

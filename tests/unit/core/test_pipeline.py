@@ -277,6 +277,17 @@ def test_a_banned_source_that_is_still_answered_has_a_line_at_once() -> None:
     assert "answered" not in [event.state for event in scans(watch(strict(), silent))]
 
 
+def test_a_banned_source_that_uses_a_served_port_has_a_line_at_once() -> None:
+    """A container's port behind the ban, or a ban that failed: the source need not go on scanning."""
+    pipeline = Pipeline(strict(), US)
+    watch(pipeline, refused(syn(SCANNER, *range(1000, 1010))))
+    visits = [syn(SCANNER, 80, at=second, src_port=5000 + second)[0] for second in (1, 8, 10)]
+    assert scans(watch(pipeline, visits[:1])) == [], "without an answer there is no line"
+    events = [event for one in visits[1:] for event in watch(pipeline, [one, syn_ack(one)])]
+    (again,) = scans(events)
+    assert (again.state, again.verdict, again.dest_port) == ("answered", "ban", 80)
+
+
 def test_the_end_of_the_input_records_what_was_counted_before_each_outcome() -> None:
     pipeline = Pipeline(strict(), US)
     watch(pipeline, refused(syn(SCANNER, *range(100, 140))), syn(FRIEND, 9, at=30))

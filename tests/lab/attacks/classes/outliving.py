@@ -18,6 +18,7 @@ _BAN_SECONDS = 600.0
 _GOES_ON = "The ban ends while the log is silent: everything is scanned without a line."
 _MUCH = range(1_100, 2_100)
 _SHORT_BAN = 15
+_VISITS = 10
 _SOON_OVER = {"lines": {"quiet_seconds": 10}}
 _MOST_SCANNED = 3_000
 _DNAT_PORT = 9_090
@@ -167,13 +168,15 @@ def _live_refusals(stage: Wire) -> None:
 
 
 def _live_container(stage: Wire) -> None:
-    """A port is forwarded to a container, which fail2ban's own chain does not cover."""
+    """A port is forwarded to a container, which fail2ban's own chain does not cover; it is used for ten seconds."""
     _forward(stage)
     with jailed(stage, 600) as jail:
         stage.scan(*syns(FOUR.attacker, FOUR.victim, PORTS[:20]))
         jail.wait_for_ban(FOUR.attacker)
-        before = _bans(stage)
-        reached = stage.lab.scanner.reaches(FOUR.victim, _DNAT_PORT)
+        before, reached = _bans(stage), False
+        for _ in range(_VISITS):
+            reached = stage.lab.scanner.reaches(FOUR.victim, _DNAT_PORT) or reached
+            stage.pause(1)
         stage.settle()
         stage.facts["reached"] = reached
         stage.facts["told"] = _bans(stage) > before or not reached
