@@ -24,6 +24,8 @@ _NODE_PORTS = range(30_000, 32_768)
 _MAX_CHECKED = 32
 # A source that asks for more than these besides a family of ports looks for anything, and each of its ports counts.
 _MAX_OTHERS = 3
+# A mail program guesses at a domain and its names (mail, imap, pop3, smtp), which are few hosts of one network.
+_MAX_GUESSED_HOSTS = 4
 # Home networks that have no room for a second host: one address, or both ends of a link (RFC 3021, RFC 6164).
 _SINGLE_ADDRESSES = 2
 _THIS_HOST = "this host"
@@ -57,8 +59,8 @@ class Questions:
     def of(self, attempts: Attempts) -> AbstractSet[Question]:
         """The distinct questions of these attempts.
 
-        All ports of automatic configuration are one question of a client that asks for little else. A scanner of just
-        these ports gets no more than them, and a raw SYN is no client's.
+        All ports of automatic configuration are one question to a host, of a client that asks few hosts and for little
+        else. A scanner of just these ports gets no more than them, and a raw SYN is no client's.
         """
         family: set[Question] = set()
         others: set[Question] = set()
@@ -66,7 +68,7 @@ class Questions:
             is_family = endpoint.port in _AUTOCONFIGURATION and attempt.scan_type == "connect"
             question = Question(self.host_of(endpoint.target), endpoint.proto, endpoint.port)
             (family if is_family else others).add(question)
-        if len(others) > _MAX_OTHERS:
+        if len(others) > _MAX_OTHERS or len({one.host for one in family}) > _MAX_GUESSED_HOSTS:
             return family | others
         return others | {one._replace(port=-1) for one in family}
 

@@ -108,6 +108,30 @@ def raw_syn_sweep_of_silent_hosts() -> list[Sent]:
     ]
 
 
+@scenario(Named(SCANNER, "ban", "sweep", "connect", "hosts_in_window", verified=True), home=NETWORK)
+def connect_sweep_for_the_web() -> list[Sent]:
+    """Nmap -sV of a network: connections to port 80 and 443 of seven hosts, of which two serve 80 and five nothing.
+
+    The source is banned: no mail program guesses at so many hosts.
+    """
+    packets: list[Sent] = []
+    for nth, host in enumerate(home_hosts(7)):
+        web, secure = (call(SCANNER, port, dst=host, at=nth * 0.01 + later) for port, later in ((80, 0), (443, 0.5)))
+        packets += [*served(web, read=0), *closed(secure)] if nth < 2 else [web, secure]
+    return in_time(packets)
+
+
+@scenario(home=NETWORK)
+def mail_program_guesses_at_four_hosts() -> list[Sent]:
+    """A mail program looks for the servers of a domain at its four names, of which each is a host without mail.
+
+    Nobody is named: that is one question to each.
+    """
+    ports = (993, 143, 995, 110, 465, 587, 25, 443)
+    asked = [call(FRIEND, port, dst=host, at=nth * 0.4) for nth, port in enumerate(ports) for host in home_hosts(4)]
+    return in_time(flatten(map(closed, asked)))
+
+
 @scenario()
 def autoconfiguration_at_a_host_without_any() -> list[Sent]:
     """A program looks for mail, calendar and contacts on fourteen ports of a host that serves none of them, twice.

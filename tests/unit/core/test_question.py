@@ -63,6 +63,12 @@ def test_they_count_one_by_one_if_the_source_asks_for_more_than_three_other_port
     assert len(questions().of(asked(*MAIL, *range(1, 1 + others)))) == count
 
 
+@pytest.mark.parametrize(("hosts", "count"), [(4, 4), (5, 10)])
+def test_they_count_one_by_one_if_the_source_asks_more_hosts_than_a_domain_has(hosts: int, count: int) -> None:
+    attempts = [item for last in range(hosts) for item in asked(80, 443, target=f"192.0.2.{100 + last}")]
+    assert len(questions().of(attempts)) == count
+
+
 @pytest.mark.parametrize("scan_type", ["syn", "udp"])
 def test_only_a_clients_connect_asks_for_mail(scan_type: ScanType) -> None:
     assert len(questions().of(asked(*MAIL, scan_type=scan_type))) == len(MAIL)
