@@ -257,15 +257,10 @@ class FlowTable:
         key = key_of(packet)
         table = self._table(direction)
         flow = table.touch(key)
-        # The same packet before an answer is a repetition; after an answer it is a new attempt.
-        if flow is not None and (packet.proto != TCP or flow.probe.flags == packet.flags):
-            if packet.is_whole and flow.probe.seq == packet.seq:
-                return  # its first piece was the probe
-            if flow.state not in ANSWERED_STATES:
-                yield from self._repeated(flow, packet)
-                return
-            if packet.proto != TCP:
-                return
+        repeated = None if flow is None else self._repeats(flow, packet, scan_type)
+        if repeated is not None:
+            yield from repeated
+            return
         flow = Flow(packet, scan_type, direction)
         table.put(key, flow)
         if direction == "outbound":
@@ -278,6 +273,21 @@ class FlowTable:
         if flow.state is not FlowState.EXPECTED:
             kind = Kind.SERVED if flow.state is FlowState.SERVED else Kind.PROBE
             yield self._about(flow, kind, packet.time_us)
+
+    def _repeats(self, flow: Flow, packet: Packet, scan_type: ScanType) -> Iterator[Sighting] | None:
+        """What a further first packet of a flow shows; None if it is a new attempt."""
+        if flow.scan_type == "unseen" != scan_type and _is_same_probe(flow.probe, packet):
+            # It came after our refusal: packets can be captured out of order.
+            flow.probe, flow.scan_type = packet, scan_type
+            return iter((self._about(flow, Kind.REPEAT, packet.time_us),))
+        if packet.proto == TCP and flow.probe.flags != packet.flags:
+            return None
+        if packet.is_whole and flow.probe.seq == packet.seq:
+            return iter(())  # its first piece was the probe
+        # The same packet before an answer is a repetition; after an answer it is a new attempt.
+        if flow.state not in ANSWERED_STATES:
+            return self._repeated(flow, packet)
+        return None if packet.proto == TCP else iter(())
 
     def _first_state(self, flow: Flow) -> FlowState:
         """What is known of a flow when it begins."""
@@ -519,8 +529,13 @@ class FlowTable:
         )
 
 
+def _is_same_probe(unseen: Packet, seen: Packet) -> bool:
+    """Whether a packet is the one of which a refusal told before, in the same flow."""
+    return seen.proto != TCP or (seen.seq - unseen.seq) % (1 << 32) <= 1
+
+
 def _probe_before(reset: Packet) -> Packet:
-    """The TCP segment that a reset of ours answers, as far as the reset tells."""
+    """The TCP segment that a reset of ours answers, as far as the reset tells; its sequence number if it was a SYN."""
     return Packet(
         reset.time_us,
         reset.dst,
@@ -529,6 +544,7 @@ def _probe_before(reset: Packet) -> Packet:
         reset.dest_port,
         reset.src_port,
         0 if reset.flags & ACK else ACK,
+        seq=(reset.ack - 1) % (1 << 32) if reset.flags & ACK else 0,
         ack=reset.seq,
         vlan=reset.vlan,
         in_iface=reset.in_iface,

@@ -47,6 +47,9 @@ class StackFingerprint(NamedTuple):
     header_bytes: int
 
 
+_UNSEEN_STACK = StackFingerprint(0, 0)
+
+
 @dataclass(slots=True)
 class Attempt:
     """The state of one endpoint: `settled` once it is sure that nobody answers, `refused` if we said so."""
@@ -179,11 +182,21 @@ class SourceRecord:
         if attempt is not None:
             attempt.last_us = probe.time_us
             self.unserved.move_to_end(endpoint)
+            if attempt.scan_type == "unseen" != probe.scan_type:
+                self._recognize(attempt, probe)
             return False
         self.unserved[endpoint] = Attempt(probe.time_us, probe.time_us, probe.scan_type)
         self.targets[endpoint.target] += 1
         self.score += _points(endpoint.port)
         return True
+
+    def _recognize(self, attempt: Attempt, probe: Sighting) -> None:
+        """A probe that only our refusal showed came after it, and counts by its own type and stack now."""
+        attempt.scan_type = probe.scan_type
+        if self.types["unseen"] and self.stacks[_UNSEEN_STACK]:
+            self.probes -= 1
+            self.types["unseen"] -= 1
+            self.stacks[_UNSEEN_STACK] -= 1
 
     def drop(self, endpoint: Endpoint) -> None:
         """Forget an attempt."""

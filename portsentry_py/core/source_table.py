@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.host_state import network_of
 from portsentry_py.core.lru_table import LruTable
-from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import MAX_JUDGED, Endpoint, SourceRecord
+from portsentry_py.core.spoofed_twins import SpoofedTwins
 from portsentry_py.events.model import Direction, Proto
 
-_MAX_TWINS = 8_192
 # A program of this host that asks everybody must not push out what others try here.
 _OUTBOUND_SHARE = 8
 _Key = tuple[str, Direction]
@@ -32,7 +30,7 @@ class SourceTable:
     def __init__(self, limits: Limits) -> None:
         self._known: LruTable[_Key, SourceRecord] = LruTable(limits.max_sources, self._evict, self._worth)
         self._newcomers: LruTable[_Key, SourceRecord] = LruTable(limits.max_sources, self._evict)
-        self._twins: LruTable[tuple[Endpoint, int, int], SourceRecord] = LruTable(_MAX_TWINS)
+        self._twins = SpoofedTwins()
         self._max_attempts = limits.max_attempts
         self._memory_us = limits.memory_hours * 3_600_000_000
         self.attempts = 0
@@ -102,7 +100,8 @@ class SourceTable:
         if kind in _PROBES:
             record.count_probes(sighting, 1)
             self.attempts += record.attempt(endpoint, sighting)
-            self._find_twins(record, sighting, endpoint)
+            if kind is Kind.PROBE:
+                self._twins.note(sighting.packet, sighting.scan_type, record.unserved[endpoint])
             self._make_room(record, sighting.time_us, 1)
         elif kind in _TOUCHES:
             _settle(record, endpoint, refused=kind is Kind.REFUSED)
@@ -162,24 +161,6 @@ class SourceTable:
             self._newcomers.pop(key)
             self._known.put(key, record)
         return record
-
-    def _find_twins(self, record: SourceRecord, sighting: Sighting, endpoint: Endpoint) -> None:
-        """Find equal probes of other sources: nmap's spoofed twins (-D) differ in nothing but the source.
-
-        A second address in the same network is the scanner's own, and no reason for doubt.
-        """
-        packet = sighting.packet
-        if packet.proto != TCP or not packet.flags & SYN or not packet.seq:
-            return
-        key = (endpoint, packet.src_port, packet.seq)
-        twin = self._twins.peek(key)
-        if twin is None:
-            self._twins.put(key, record)
-        elif network_of(twin.address) != network_of(record.address):
-            for one in (twin, record):
-                attempt = one.unserved.get(endpoint)
-                if attempt is not None:
-                    attempt.has_twin = True
 
     def _make_room(self, record: SourceRecord, now_us: int, new: int) -> None:
         """Drop old attempts of this source, at most as many as are new; then attempts beyond the bound."""

@@ -60,6 +60,7 @@ CORE = (
     "flows",
     "fingerprints",
     "source_record",
+    "spoofed_twins",
     "source_table",
     "standing",
     "finding",

@@ -24,7 +24,7 @@ from portsentry_py.core import (
     rate_limit,
     served_ports,
     source_record,
-    source_table,
+    spoofed_twins,
     standing,
 )
 from portsentry_py.core.columns import SharedCells
@@ -57,7 +57,7 @@ Fill = Callable[[Sender, Limits], Iterator[Pipeline]]
 _SIZES = {
     name: int(getattr(module, name))
     for module, name in (
-        (source_table, "_MAX_TWINS"),
+        (spoofed_twins, "_MAX_ROUNDS"),
         (served_ports, "_MAX_LEARNED"),
         (flows, "_MAX_LATEST"),
         (flows, "_MAX_ACCEPTED"),
@@ -174,21 +174,7 @@ def _looked(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 
 def _twins(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_TWINS"), _SIZES["_MAX_TWINS"], sender.twin)
-
-
-def _forgotten(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    """Spoofed twins hold them, which held one record before; those in the source table are as large."""
-    some = _some_twins(limits)
-    engine = _engine(sender, but="_MAX_TWINS", max_sources=some)
-    twins = each(range(_SIZES["_MAX_TWINS"]), sender.twin)
-    before, fat, behind = (range(nth * some, (nth + 1) * some) for nth in (1, 2, 3))
-    known = (each(numbers, lambda nth: sender.fat(nth, 0)) for numbers in (before, behind))
-    return _instead(engine, chain(twins, next(known)), each(fat, sender.fat), *known)
-
-
-def _some_twins(limits: Limits) -> int:
-    return min(limits.max_sources // _PART, _SIZES["_MAX_TWINS"])
+    return _again(_engine(sender, but="_MAX_ROUNDS"), _SIZES["_MAX_ROUNDS"], sender.twin)
 
 
 def _inbound(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
@@ -432,13 +418,6 @@ def _further(engine: Pipeline) -> int:
     return records.attempts - 2 * len(records._known) - len(records._newcomers)
 
 
-def _forgotten_of(engine: Pipeline) -> int:
-    scans = chain(engine._scans._fast.items(), engine._scans._slow.items())
-    twins = (record for _, record in engine._sources._twins.items())
-    held = {id(one): one for one in chain(twins, (scan.last.finding.record for _, scan in scans))}
-    return sum(record.evicted for record in held.values())
-
-
 def _ports_of_groups(engine: Pipeline) -> int:
     return sum(len(ports) for _, ports in engine._groups._groups.items())
 
@@ -568,14 +547,14 @@ TABLES = (
         filled=lambda limits: (source_record.MAX_OPENED - LOOKS) * (limits.max_sources // _PART),
     ),
     Table(
-        "forgotten sources that scans and twins hold",
-        f"2 x `max_sources` + {_SIZES['_MAX_TWINS']:,}",
-        lambda limits: 2 * limits.max_sources + _SIZES["_MAX_TWINS"],
-        _forgotten_of,
-        _forgotten,
-        filled=_some_twins,
+        "twins: probes that others could send too",
+        f"{_SIZES['_MAX_ROUNDS']:,}",
+        lambda _: _SIZES["_MAX_ROUNDS"],
+        _length("_sources._twins._rounds"),
+        _twins,
+        ("_sources._twins._rounds",),
+        inside=("_Round.counts",),
     ),
-    _fixed("twins: probes that others could send too", "_MAX_TWINS", "_sources._twins", _twins),
     _per_source("scans", "_scans._fast", _fast, "Scan.reported_types"),
     _per_source("slow scans", "_scans._slow", _slow),
     _per_source("banned sources", "_scans._banned", _banned),

@@ -15,7 +15,7 @@ from portsentry_py.core import (
     host_state,
     rate_limit,
     served_ports,
-    source_table,
+    spoofed_twins,
     standing,
 )
 from portsentry_py.core.host_state import HostState
@@ -31,7 +31,7 @@ _CACHED = max(
 )
 _CACHED_FEW = fingerprints._by_headers.cache_info().maxsize or 0
 # Sources whose probes others could send too, and how many each sends.
-_TWINS, _EACH = source_table._MAX_TWINS // 8, 8
+_TWINS, _EACH = spoofed_twins._MAX_ROUNDS // 8, 8
 # New sources come in at this pace, whatever was before; at the other, the gate is closed after a while.
 _PACE_US, _HASTE_US = 2_100, 1_000
 _HASTY = 4_000

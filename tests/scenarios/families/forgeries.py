@@ -84,6 +84,17 @@ def decoys() -> list[Sent]:
     return in_time(packets)
 
 
+@scenario(*(Named(source, "watch", "port_scan", "syn", "decoy_source") for source in SIX[:5]))
+def decoys_out_of_order() -> list[Sent]:
+    """The same scan with decoys, but the packets of a fifth of a second are captured in any order, refusals first.
+
+    All five are watched with the reason `decoy_source`: the port of a probe says nothing of who has sent it.
+    """
+    sent = decoys.traffic()
+    blocks = [sent[at : at + 40] for at in range(0, len(sent), 40)]
+    return [block[nth * 7 % len(block)] for block in blocks for nth in reversed(range(len(block)))]
+
+
 @scenario(Named(SCANNER, "ban", "port_scan", "unseen", "ports_in_window"))
 def tunnelled_scan() -> list[Sent]:
     """A SYN scan arrives inside IP-in-IP packets, and this host opens them and refuses.

@@ -17,7 +17,7 @@ def trap_touch() -> list[Sent]:
     The first touch is watched, the second is a ban; one touch alone stays watched.
     """
     first, second = syn(SCANNER, 11, 70, every=5)
-    (once,) = syn(FRIEND, 19, at=2)
+    (once,) = syn(FRIEND, 19, at=2, seq=2000)
     return in_time(refused([first], [second]), refused([once]))
 
 

@@ -678,6 +678,22 @@ def test_a_reset_of_ours_without_a_probe_is_an_unseen_probe_of_its_receiver() ->
     assert {one.time_us for one in seen} == {reset.time_us}
 
 
+@pytest.mark.parametrize("asked", [*syn(SCANNER, 22), *udp(SCANNER, 161)])
+def test_a_probe_that_comes_after_its_refusal_is_no_second_probe(asked: Sent) -> None:
+    refusal = rst(asked) if asked.proto == TCP else icmp_unreachable(asked)
+    flows = table()
+    _, refused, recognized = sightings(flows, refusal, asked)
+    assert (refused.kind, recognized.kind) == (Kind.REFUSED, Kind.REPEAT)
+    assert recognized.scan_type == ("syn" if asked.proto == TCP else "udp")
+    assert not list(flows.finish()), "nothing is awaited"
+
+
+def test_another_probe_than_the_one_that_was_refused_is_a_second_probe() -> None:
+    asked = syn(SCANNER, 22)[0]
+    other = dataclasses.replace(asked, payload=asked.payload[:4] + bytes(4) + asked.payload[8:])
+    assert kinds(table(), rst(asked), other) == [*REFUSED_PROBE, Kind.PROBE]
+
+
 @pytest.mark.parametrize("asked", [*syn(SCANNER, 22), *udp(SCANNER, 161), *udp(SCANNER6, 161)])
 @pytest.mark.parametrize("proto", [TCP, UDP, UDPLITE, DCCP, SCTP])
 def test_an_unreachable_of_ours_without_a_probe_is_an_unseen_probe_of_what_it_quotes(asked: Sent, proto: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from portsentry_py.core.packet import ICMP
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint, prevailing
+from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint, prevailing, stack_of
 from portsentry_py.events.model import ScanType
 from tests.support.build import HOST, HOST6, SCANNER6, SECOND_US, START_US, no_deadline
 from tests.support.sightings import noted, probes, proof, sighting
@@ -113,6 +113,21 @@ def test_a_connection_that_comes_again_is_a_health_check_and_no_proof() -> None:
 def test_a_connection_before_everything_else_is_a_health_check() -> None:
     _, record = noted(*proof(), *probes(22), *proof(at=5))
     assert (record.proofs, record.checks, record.verified) == ((), (Endpoint(HOST, "tcp", 80),), False)
+
+
+def test_a_probe_that_came_after_its_refusal_counts_once_and_by_its_own_type() -> None:
+    unseen = sighting(Kind.PROBE, 22, scan_type="unseen")
+    unseen = unseen._replace(packet=unseen.packet._replace(ttl=0, header_bytes=0))
+    _, record = noted(unseen, sighting(Kind.REFUSED, 22), sighting(Kind.REPEAT, 22), sighting(Kind.REPEAT, 22))
+    assert (record.probes, record.scan_type, record.types["unseen"], record.closed) == (2, "syn", 0, 1)
+    assert set(+record.stacks) == {stack_of(sighting(Kind.PROBE, 22))}
+    assert [attempt.scan_type for attempt in record.unserved.values()] == ["syn"]
+
+
+def test_another_probe_of_a_port_that_was_probed_unseen_changes_no_count_of_others() -> None:
+    unseen = sighting(Kind.PROBE, 22, scan_type="unseen")
+    _, record = noted(unseen, sighting(Kind.REPEAT, 22))
+    assert (record.probes, record.types["unseen"]) == (2, 1)
 
 
 def with_twins(twins: int, attempts: int) -> SourceRecord:

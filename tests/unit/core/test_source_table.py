@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.packet import ACK
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
-from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, no_deadline, udp
+from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SECOND_US, START_US, no_deadline
 from tests.support.sightings import noted, probes, sighting
 
 HOUR = 3600
@@ -92,47 +91,18 @@ def test_a_proof_at_a_trap_that_was_touched_is_the_traps_own_answer() -> None:
     assert table.update(sighting(Kind.PROVEN, 80)).trap_answered
 
 
-def twins_of(*sightings: Sighting) -> list[list[int]]:
-    """The ports of each source that have a spoofed twin, after all sightings."""
-    table = SourceTable(Limits())
-    records = {one.source: table.update(one) for one in sightings}
-    return [[pair.port for pair, one in record.unserved.items() if one.has_twin] for record in records.values()]
-
-
-def equal(source: str, port: int = 22, *, seq: int = 77, at: float = 0) -> Sighting:
-    return sighting(Kind.PROBE, port, source=source, seq=seq, at=at)
-
-
 def test_equal_probes_of_different_networks_are_spoofed_twins() -> None:
-    stranger = equal("198.51.99.9", seq=78)
-    assert twins_of(equal(SCANNER), equal(SCANNER, 23), equal(FRIEND), stranger) == [[22], [22], []]
-    assert twins_of(equal(SCANNER), equal(FRIEND, 23)) == [[], []]
-
-
-@pytest.mark.parametrize(
-    ("first", "second"), [(SCANNER, "203.0.113.10"), ("2001:db8:bad::9", "2001:db8:bad::10"), (SCANNER, SCANNER)]
-)
-def test_equal_probes_of_one_network_are_no_spoofed_twins(first: str, second: str) -> None:
-    """A second address is the scanner's own."""
-    assert not any(twins_of(equal(first), equal(second, at=1)))
-    assert not any(twins_of(equal(first), equal(second)._replace(kind=Kind.REPEAT)))
-
-
-def test_only_an_attempt_that_is_held_has_a_spoofed_twin() -> None:
     table = SourceTable(Limits())
-    first = table.update(equal(SCANNER))
-    table.update(equal(SCANNER)._replace(kind=Kind.ANSWERED))
-    second = table.update(equal(FRIEND))
-    assert not first.unserved
-    assert [one.has_twin for one in second.unserved.values()] == [True]
+    sent = [sighting(Kind.PROBE, port, source=source, seq=77) for port in (22, 23) for source in (SCANNER, FRIEND)]
+    records = {one.source: table.update(one) for one in sent}
+    assert all(attempt.has_twin for record in records.values() for attempt in record.unserved.values())
 
 
-def test_a_packet_without_a_sequence_number_has_no_spoofed_twin() -> None:
-    """All clients send a DNS server that has moved the same query, from the same port."""
-    datagrams = [equal(source)._replace(packet=udp(source, 22)[0].packet) for source in (SCANNER, FRIEND)]
-    acks = [one._replace(packet=one.packet._replace(flags=ACK)) for one in (equal(SCANNER), equal(FRIEND))]
-    for pair in (datagrams, acks, [equal(SCANNER, seq=0), equal(FRIEND, seq=0)]):
-        assert not any(twins_of(*pair))
+def test_a_repetition_is_no_spoofed_twin() -> None:
+    table = SourceTable(Limits())
+    record = table.update(sighting(Kind.PROBE, 22, seq=77))
+    table.update(sighting(Kind.REPEAT, 22, source=FRIEND, seq=77))
+    assert not record.is_mimicked
 
 
 def test_many_probes_are_written_at_once() -> None:
