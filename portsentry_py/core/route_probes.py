@@ -25,6 +25,12 @@ class _Run:
     port: int
     bucket: TokenBucket
 
+    def takes(self, probe: Packet) -> bool:
+        """Whether a probe is the next one of the run, within its rate."""
+        is_rising = -_MOST_OVERTAKEN <= probe.dest_port - self.port <= _MOST_STEP
+        self.port = max(self.port, probe.dest_port) if is_rising else probe.dest_port
+        return is_rising and self.bucket.take(probe.time_us)
+
 
 class RouteProbes:
     """Tells probes of the route from a scan; bounded in runs.
@@ -45,9 +51,8 @@ class RouteProbes:
         if run is None:
             run = _Run(packet.dest_port, TokenBucket(_RATE, _RATE.size, packet.time_us))
             self._runs.put(key, run)
-        is_rising = -_MOST_OVERTAKEN <= packet.dest_port - run.port <= _MOST_STEP
-        run.port = max(run.port, packet.dest_port) if is_rising else packet.dest_port
-        return packet.dest_port in _TRACEROUTE_PORTS or (is_rising and run.bucket.take(packet.time_us))
+        is_next = run.takes(packet)
+        return packet.dest_port in _TRACEROUTE_PORTS or is_next
 
     def holds(self, probe: Packet) -> bool:
         """Whether a probe that we refused is one, as far as the refusal tells: not how many hops were left."""
@@ -55,4 +60,5 @@ class RouteProbes:
             return False
         run = self._runs.peek((probe.src, probe.dst))
         is_latest = run is not None and 0 <= run.port - probe.dest_port <= _MOST_STEP
-        return is_latest or probe.dest_port in _TRACEROUTE_PORTS
+        # Else the probe was lost, or is captured after its refusal.
+        return probe.dest_port in _TRACEROUTE_PORTS or is_latest or (run is not None and run.takes(probe))

@@ -41,6 +41,21 @@ def test_mtr_counts_up_for_an_hour(step: int, every: float) -> None:
     assert taken(*probes) == len(probes)
 
 
+def test_refusals_show_probes_that_were_lost_or_come_later() -> None:
+    routes = RouteProbes()
+    assert not routes.holds(probe(40_000, ttl=0))
+    routes.take(probe(40_000))
+    assert all(routes.holds(probe(40_000 + 20 * nth, ttl=0)) for nth in range(-3, 12))
+    assert not routes.holds(probe(50_000, ttl=0))
+
+
+def test_refusals_of_rising_ports_alone_are_as_many_as_their_probes_may_be() -> None:
+    routes = RouteProbes()
+    routes.take(probe(40_000))
+    refused = sum(routes.holds(probe(40_001 + nth, at=nth / 100, ttl=0)) for nth in range(1000))
+    assert 192 + 16 * 9 <= refused <= 192 + 16 * 10
+
+
 def test_probes_may_overtake_each_other() -> None:
     assert taken(*(probe(44_444 + (nth ^ 15), at=nth / 10) for nth in range(90))) == 90
 
@@ -68,5 +83,5 @@ def test_our_refusal_of_a_probe_of_the_route_is_none_of_a_scan() -> None:
     routes.take(probe(33_040))
     assert routes.holds(probe(33_000, ttl=0))
     assert routes.holds(probe(33_040, ttl=0))
-    assert not routes.holds(probe(33_041, ttl=0))
+    assert not routes.holds(probe(33_105, ttl=0))
     assert not routes.holds(probe(33_000, ttl=0, src="198.51.100.8"))
