@@ -52,6 +52,7 @@ _SCAN_PORTS = 16
 _REFLECTED_PACKETS = 4
 _REFLECTING_NETWORKS = 3
 _REFLECTION_US = 60_000_000
+_LATE_REFLECTED = 4  # a reflector may go on when the others have ended, for fewer packets than a scan has
 REFLECTED_TYPES: frozenset[ScanType] = frozenset({"udp", "ack", "unseen"})
 """Kinds of probe that an answer to a question in our name can look like."""
 _MAX_REFLECTORS = 4096
@@ -102,12 +103,16 @@ class _Reflector:
 
     Attributes:
         syn_acks: those that were SYN-ACKs, less the resets that they explain.
+        in_all: packets, without halving.
+        excused: up to this number in all it is a reflector, because it was one among others.
     """
 
     since_us: int
     last_us: int
     packets: int = 0
     syn_acks: int = 0
+    in_all: int = 0
+    excused: int = 0
 
     def add(self, now_us: int) -> None:
         """One more packet."""
@@ -115,6 +120,7 @@ class _Reflector:
             self.since_us, self.packets, self.syn_acks = now_us, self.packets // 2, self.syn_acks // 2
         self.last_us = now_us
         self.packets += 1
+        self.in_all += 1
 
 
 class Expectations:
@@ -320,12 +326,16 @@ class Expectations:
         sent = self._reflectors.peek(source)
         if sent is None:
             return False
+        if self._is_among_others(sent, wide_network_of(source.partition("/")[0]), now_us):
+            sent.excused = sent.in_all + _LATE_REFLECTED
+        return sent.in_all <= sent.excused
+
+    def _is_among_others(self, sent: _Reflector, own: str, now_us: int) -> bool:
         recent = [
             (wide_network_of(other.partition("/")[0]), one.packets)
             for other, one in self._reflectors.items()
             if one.packets >= _REFLECTED_PACKETS and abs(now_us - one.last_us) <= _REFLECTION_US
         ]
-        own = wide_network_of(source.partition("/")[0])
         others = sum(packets for network, packets in recent if network != own)
         return (
             len({network for network, _ in recent}) >= _REFLECTING_NETWORKS

@@ -117,7 +117,8 @@ class Policy:
             return "decoy_source"
         if finding.scan_type == "udp" and self._expected.server(record.address, now_us):
             return "queried_server"
-        if finding.scan_type in REFLECTED_TYPES and self._expected.is_reflection(record.source, now_us):
+        types = set(record.types) if finding.scan_type == "mixed" else {finding.scan_type}
+        if types <= REFLECTED_TYPES and self._expected.is_reflection(record.source, now_us):
             return "reflection"
         return None
 

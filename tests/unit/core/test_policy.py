@@ -1,5 +1,6 @@
 """Who may be banned."""
 
+from collections import Counter
 from ipaddress import ip_network
 
 import pytest
@@ -154,8 +155,16 @@ def test_one_of_many_reflectors_is_doubted_for_what_an_answer_looks_like() -> No
         for _ in range(8):
             expected.reflect(source, START_US)
     assert judged(finding(udp=True), expected=expected) == ("watch", "reflection")
+    mixed = finding()._replace(scan_type="mixed")
+    mixed.record.types = Counter({"udp": 4, "unseen": 4})
+    assert judged(mixed, expected=expected) == ("watch", "reflection")
+    mixed.record.types["syn"] = 1
+    assert judged(mixed, expected=expected) == BAN
     assert judged(finding(), expected=expected) == BAN
     assert judged(finding(udp=True, proofs=1), expected=expected) == BAN
+    assert judged(finding(udp=True, seconds=61), expected=expected) == ("watch", "reflection")
+    for _ in range(5):
+        expected.reflect(SCANNER, micros(61))
     assert judged(finding(udp=True, seconds=61), expected=expected) == BAN
 
 
