@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from portsentry_py.core.host_state import HostState, within
-from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
-from portsentry_py.events.model import Proto
+from portsentry_py.core.source_record import Attempt, Endpoint
+from portsentry_py.events.model import Proto, ScanType
 
 Attempts = list[tuple[Endpoint, Attempt]]
 
@@ -26,6 +26,8 @@ _MAX_CHECKED = 32
 _MAX_OTHERS = 3
 # A mail program guesses at a domain and its names (mail, imap, pop3, smtp), which are few hosts of one network.
 _MAX_GUESSED_HOSTS = 4
+# What a client's connect may be: `unseen` until the SYN is captured, after its RST.
+_CLIENT_TYPES: frozenset[ScanType] = frozenset({"connect", "unseen"})
 # Home networks that have no room for a second host: one address, or both ends of a link (RFC 3021, RFC 6164).
 _SINGLE_ADDRESSES = 2
 _THIS_HOST = "this host"
@@ -65,7 +67,9 @@ class Questions:
         family: set[Question] = set()
         others: set[Question] = set()
         for endpoint, attempt in attempts:
-            is_family = endpoint.port in _AUTOCONFIGURATION and attempt.scan_type == "connect"
+            is_family = (
+                endpoint.port in _AUTOCONFIGURATION and endpoint.proto == "tcp" and attempt.scan_type in _CLIENT_TYPES
+            )
             question = Question(self.host_of(endpoint.target), endpoint.proto, endpoint.port)
             (family if is_family else others).add(question)
         if len(others) > _MAX_OTHERS or len({one.host for one in family}) > _MAX_GUESSED_HOSTS:
@@ -78,16 +82,16 @@ def look_for_services(ports: Iterable[int]) -> bool:
     return sum(port not in _AUTOCONFIGURATION for port in ports) <= _MAX_OTHERS
 
 
-def are_health_checks(attempts: Attempts, record: SourceRecord) -> bool:
-    """Whether the attempts look like a load balancer's, of which some other ports answer.
+def are_health_checks(attempts: Attempts) -> bool:
+    """Whether the attempts look like a load balancer's.
 
-    They may be a scan as well, of at most `_MAX_CHECKED` ports in a range that holds nothing but NodePorts.
+    Where no pod of any service runs, none of its checks is answered. They may be a scan as well, of at most
+    `_MAX_CHECKED` ports in a range that holds nothing but NodePorts.
     """
-    if len(attempts) > _MAX_CHECKED or not any(_is_node_port(endpoint) for endpoint in record.opened):
-        return False
-    others = sum(not _is_node_port(endpoint) or attempt.scan_type != "connect" for endpoint, attempt in attempts)
-    return others <= _MAX_OTHERS
+    others = sum(not is_node_port(endpoint) or attempt.scan_type not in _CLIENT_TYPES for endpoint, attempt in attempts)
+    return len(attempts) <= _MAX_CHECKED and others <= _MAX_OTHERS < len(attempts) - others
 
 
-def _is_node_port(endpoint: Endpoint) -> bool:
+def is_node_port(endpoint: Endpoint) -> bool:
+    """Whether a load balancer may check the endpoint."""
     return endpoint.proto == "tcp" and endpoint.port in _NODE_PORTS

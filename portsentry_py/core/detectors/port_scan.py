@@ -43,7 +43,7 @@ class PortScanDetector(Detector):
         attempts = self._judged(sighting, record)
         if len(attempts) < threshold or len(self._questions.of(attempts)) < threshold:
             return None
-        if are_health_checks(attempts, record):
+        if are_health_checks(attempts):
             return Finding("port_scan", sighting, record, type_of(attempts), False, "health_check")
         return Finding("port_scan", sighting, record, type_of(attempts), True, "ports_in_window")
 

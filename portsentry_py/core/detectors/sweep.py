@@ -3,7 +3,7 @@
 from portsentry_py.config.settings import Sweep
 from portsentry_py.core.detectors.base import PROBES, SETTLED, Detector, attempts_on_hosts, type_of
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.question import Attempts, Questions, are_health_checks
+from portsentry_py.core.question import Attempts, Questions, are_health_checks, is_node_port
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
 
@@ -35,7 +35,7 @@ class SweepDetector(Detector):
         hosts = self._hosts(attempts)
         if len(hosts) < self._min_hosts or not self._is_enough(sighting, attempts, hosts, record):
             return None
-        if are_health_checks(attempts, record):
+        if are_health_checks(attempts) and any(map(is_node_port, record.opened)):
             return Finding("sweep", sighting, record, type_of(attempts), False, "health_check")
         return Finding("sweep", sighting, record, type_of(attempts), True, "hosts_in_window")
 

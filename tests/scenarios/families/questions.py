@@ -82,6 +82,27 @@ def connect_scan_of_node_ports_and_others() -> list[Sent]:
     return in_time(flatten(served(one, read=0) if one.dest_port in NODE_PORTS[:2] else closed(one) for one in asked))
 
 
+@scenario(Named(OFFICE, "watch", "port_scan", "connect", "health_check"))
+def balancer_of_a_node_without_pods() -> list[Sent]:
+    """A load balancer checks ten NodePorts every ten seconds, each at its own time; no service has a pod here.
+
+    The balancer is watched and not banned: a scanner finds nothing else in that range.
+    """
+    return in_time(checks(NODE_PORTS, rounds=6, dead=NODE_PORTS))
+
+
+@scenario(
+    Named(SCANNER, "watch", "port_scan", "connect", "health_check"),
+    Named(SCANNER, "ban", "port_scan", "connect", "ports_in_window"),
+)
+def connect_scan_of_forty_node_ports() -> list[Sent]:
+    """Somebody connects to forty NodePorts of a host that serves none.
+
+    The source is banned at the 33rd: no balancer has so many services.
+    """
+    return in_time(flatten(closed(call(SCANNER, 30_000 + nth, at=nth * 0.1)) for nth in range(40)))
+
+
 @scenario(home=NETWORK)
 def half_open_monitor() -> list[Sent]:
     """A balancer's half-open monitor of ten live backends that are 300 ms away: raw SYN, RST after the answer.
@@ -142,6 +163,33 @@ def autoconfiguration_at_a_host_without_any() -> list[Sent]:
     return in_time(flatten(map(closed, asked)))
 
 
+def refused_first(packets: list[Sent]) -> list[Sent]:
+    """Each probe 5 ms after its refusal, as the queues of a network card may give them."""
+    probes, refusals = packets[::2], packets[1::2]
+    return flatten([refusal, probe.later(0.005)] for probe, refusal in zip(probes, refusals, strict=True))
+
+
+@scenario()
+def autoconfiguration_captured_out_of_order() -> list[Sent]:
+    """A program looks for mail on nine ports of a host that serves none; each refusal is captured before its SYN.
+
+    Nobody is named: the SYN that comes late shows that a client connects.
+    """
+    ports = (443, 80, 993, 465, 143, 587, 25, 995, 110)
+    return refused_first(flatten(closed(call(FRIEND, port, at=nth * 0.4)) for nth, port in enumerate(ports)))
+
+
+@scenario(Named(SCANNER, "ban", "port_scan", "syn", "ports_in_window"))
+def syn_scan_captured_out_of_order() -> list[Sent]:
+    """A SYN scan of the same nine ports and eleven others; each refusal is captured before its SYN.
+
+    The source is banned, and the scan gets its name from the SYNs.
+    """
+    ports = (443, 80, 993, 465, 143, 587, 25, 995, 110, *range(2000, 2011))
+    asked = (call(SCANNER, port, at=nth * 0.05, options=MSS_OPTION) for nth, port in enumerate(ports))
+    return refused_first(flatten(map(closed, asked)))
+
+
 @scenario(Named(SCANNER, "ban", "port_scan", "connect", "ports_in_window"))
 def connect_scan_of_the_ten_top_ports() -> list[Sent]:
     """Nmap -sT --top-ports 10, of which four are a mail program's as well.
@@ -165,6 +213,21 @@ def mtr_over_udp() -> list[Sent]:
             reached = dataclasses.replace(probe, ttl=1)
             packets += [reached, icmp_unreachable(reached)]
     return in_time(packets)
+
+
+@scenario(quiet=True)
+def mtr_captured_out_of_order() -> list[Sent]:
+    """Mtr --udp for a minute: some probes are lost, others are captured after their refusal.
+
+    Nobody is named: a refusal at the next port of the route's probes is of one more.
+    """
+    packets: list[Sent] = []
+    for nth in range(60):
+        (probe,) = udp(FRIEND, 33_000 + 14 * nth, src_port=61_000, at=nth)
+        reached = dataclasses.replace(probe, ttl=1)
+        refusal = icmp_unreachable(reached)
+        packets += [refusal] if nth % 5 == 4 else [refusal, reached.later(0.005)] if nth % 5 else [reached, refusal]
+    return packets
 
 
 @scenario(Named(SCANNER, "ban", "port_scan", "udp", "ports_in_window"))

@@ -6,9 +6,9 @@ import pytest
 
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.question import Attempts, Question, Questions, are_health_checks, look_for_services
-from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
+from portsentry_py.core.source_record import Attempt, Endpoint
 from portsentry_py.events.model import Proto, ScanType
-from tests.support.build import HOST, HOST6, SCANNER, US
+from tests.support.build import HOST, HOST6, US
 
 OTHER = "192.0.2.77"
 MAIL = (25, 110, 143, 465, 587, 993, 995, 80, 443)
@@ -24,11 +24,6 @@ def questions(host: HostState = US) -> Questions:
     made = Questions()
     made.set_host(host)
     return made
-
-
-def record(*opened: int, scan_type: ScanType = "connect") -> SourceRecord:
-    served = tuple(endpoint for endpoint, _ in asked(*opened, scan_type=scan_type))
-    return SourceRecord(SCANNER, "inbound", 0, 0, opened=served)
 
 
 def test_the_addresses_of_this_host_are_one_host() -> None:
@@ -69,28 +64,32 @@ def test_they_count_one_by_one_if_the_source_asks_more_hosts_than_a_domain_has(h
     assert len(questions().of(attempts)) == count
 
 
+def test_a_refusal_may_come_before_the_connect_that_it_answers() -> None:
+    assert len(questions().of(asked(*MAIL[:4]) + asked(*MAIL[4:], scan_type="unseen"))) == 1
+
+
 @pytest.mark.parametrize("scan_type", ["syn", "udp"])
 def test_only_a_clients_connect_asks_for_mail(scan_type: ScanType) -> None:
     assert len(questions().of(asked(*MAIL, scan_type=scan_type))) == len(MAIL)
 
 
-def test_checks_of_node_ports_need_one_that_answers() -> None:
-    assert are_health_checks(asked(*NODE_PORTS), record(30_100))
-    assert not are_health_checks(asked(*NODE_PORTS), record())
-    assert not are_health_checks(asked(*NODE_PORTS), record(443))
-    assert not are_health_checks(asked(*NODE_PORTS), record(30_100, scan_type="udp"))
+def test_connections_to_node_ports_are_checks_although_no_pod_answers() -> None:
+    assert are_health_checks(asked(*NODE_PORTS))
+    assert are_health_checks(asked(*NODE_PORTS, scan_type="unseen"))
+    assert not are_health_checks(asked(*NODE_PORTS, scan_type="udp"))
+    assert not are_health_checks(asked(1, 2, 3))
 
 
 @pytest.mark.parametrize(("ports", "are"), [(32, True), (33, False)])
 def test_no_balancer_checks_any_number_of_node_ports(ports: int, are: bool) -> None:
-    assert are_health_checks(asked(*range(30_000, 30_000 + ports)), record(30_100)) is are
+    assert are_health_checks(asked(*range(30_000, 30_000 + ports))) is are
 
 
 @pytest.mark.parametrize(("others", "are"), [(3, True), (4, False)])
 def test_a_balancer_asks_for_little_else(others: int, are: bool) -> None:
-    assert are_health_checks(asked(*NODE_PORTS, *range(1, 1 + others)), record(30_100)) is are
+    assert are_health_checks(asked(*NODE_PORTS, *range(1, 1 + others))) is are
     half_open = asked(*range(30_500, 30_500 + others), scan_type="syn")
-    assert are_health_checks(asked(*NODE_PORTS) + half_open, record(30_100)) is are
+    assert are_health_checks(asked(*NODE_PORTS) + half_open) is are
 
 
 @pytest.mark.parametrize(("others", "look"), [(0, True), (3, True), (4, False)])
