@@ -54,7 +54,7 @@ class Pipeline:
         settings: the configuration.
         host: the host as it is now; `set_host` replaces it when it changes.
         known: the known scanners; `set_known_scanners` replaces them.
-        read_host: reads the host again before a ban over datagrams, which an open socket may have waited for; None if
+        read_host: reads the host again before a ban, which a socket or a connection of it may speak against; None if
             that is impossible now.
     """
 
@@ -275,7 +275,7 @@ class Pipeline:
             if muted and not detector.is_always_asked:
                 continue
             finding = detector.observe(sighting, record)
-            if finding is not None and sighting.proto == "udp" and self._takes_back(finding):
+            if finding is not None and self._takes_back(finding):
                 finding = detector.observe(sighting, record)
             # The first detector that has a finding names the scan.
             if finding is not None and finding.series not in named:
@@ -284,9 +284,13 @@ class Pipeline:
                     yield self._evidence(report)
 
     def _takes_back(self, finding: Finding) -> bool:
-        """Before a ban over datagrams, retract those to a socket that is open by now; returns whether there were any.
+        """Before a ban, read the host again; retract datagrams to a socket that is open by now.
 
-        A socket opens between two looks at the tables, and its first datagrams say nothing of an answer.
+        A socket opens between two looks at the tables, and its first datagrams say nothing of an answer. The call to a
+        peer that checks who called may not have been captured.
+
+        Returns:
+            Whether there were any such datagrams.
         """
         record, now_us = finding.record, finding.sighting.time_us
         if self._scans.is_banned(record.source) or not self._policy.judge(finding).bans:
@@ -296,7 +300,7 @@ class Pipeline:
             host = self._read_host()
             if host is not None:
                 self.set_host(host)
-        return self._sources.retract_served(record, self._flows.served)
+        return finding.sighting.proto == "udp" and self._sources.retract_served(record, self._flows.served)
 
     def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Suppress the source if its scan was just reported.

@@ -406,10 +406,16 @@ def test_datagrams_to_closed_ports_ban_after_a_look_at_the_host(host: HostState 
     assert (scan.verdict, scan.ports, reader.times) == ("ban", 8, 1)
 
 
-def test_segments_ban_without_a_look_at_the_host() -> None:
-    reader = Reader()
-    assert scans(watch(Pipeline(Settings(), US, read_host=reader), refused(syn(SCANNER, *EIGHT))))
-    assert reader.times == 0
+def test_a_peer_to_which_this_host_is_connected_by_now_is_not_banned() -> None:
+    reader = Reader(HostState(own=US.own, contacts=frozenset({SCANNER})))
+    (scan,) = scans(watch(Pipeline(Settings(), US, read_host=reader), refused(syn(SCANNER, *EIGHT))))
+    assert (scan.verdict, scan.reason, reader.times) == ("watch", "friend", 1)
+
+
+def test_segments_to_a_socket_that_is_open_by_now_count() -> None:
+    reader = Reader(HostState(own=US.own, listening_tcp=frozenset(EIGHT)))
+    (scan,) = scans(watch(Pipeline(Settings(), US, read_host=reader), refused(syn(SCANNER, *EIGHT))))
+    assert (scan.verdict, scan.ports) == ("ban", 8)
 
 
 def test_a_flood_of_forged_scanners_reads_the_host_once_in_two_seconds() -> None:
