@@ -8,6 +8,7 @@ from operator import itemgetter
 from random import Random
 
 from portsentry_py.config.settings import Settings
+from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import Event, EvidenceEvent
 from portsentry_py.output.json_log import json_line
@@ -113,7 +114,11 @@ def _scan(scene: Scene) -> list[tuple[int, Sent]]:
 
 def _evidence(scene: Scene, placed: list[tuple[int, Sent]]) -> Iterator[EvidenceEvent]:
     """The lines about sources, while the sensor looks at the host's sockets now and then."""
-    pipeline = Pipeline(Settings(), scene.state(0))
+
+    def state() -> HostState:
+        return scene.state((pipeline.last_us - START_US) / SECOND_US)
+
+    pipeline = Pipeline(Settings(), scene.state(0), read_host=state)
     looks = [micros(moment) for moment in scene.refreshes()]
     cuts = [0, *(bisect_left(placed, look, key=itemgetter(0)) for look in looks), len(placed)]
     for nth, (start, end) in enumerate(pairwise(cuts)):

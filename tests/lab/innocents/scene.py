@@ -42,6 +42,14 @@ class Opening(NamedTuple):
     until: float
 
 
+class Call(NamedTuple):
+    """A connection of this host to a server, and the seconds of the day at which it begins and ends."""
+
+    server: str
+    since: float
+    until: float
+
+
 class Scene:
     """A host for a day. Habits add their packets to it; the same seed gives the same day."""
 
@@ -59,6 +67,7 @@ class Scene:
         self.sees_sockets = chances.random() < 0.7
         """Whether the sensor reads the socket table, as a live one does."""
         self.openings: list[Opening] = []
+        self.calls: list[Call] = []
         self.packets: list[Sent] = []
         self._people: dict[str, set[str]] = {}
         self.habit = ""
@@ -72,9 +81,7 @@ class Scene:
         last = host or self.chances.randint(1, 250)
         if self.chances.random() < six:
             return self.known(f"2001:db8:{number:x}:{self.chances.randint(1, 99)}::{last:x}")
-        return self.known(
-            f"198.{18 + number % 2}.{number // 2 % 250}.{last}" if number % 3 else f"{_plain(number)}{last}"
-        )
+        return self.known(f"{_plain(number)}{last}")
 
     def network(self) -> int:
         """The number of a network for several guests."""
@@ -152,6 +159,8 @@ class Scene:
         self.known(server)
         asked = self.syn(self.own(server), port, at, dst=server)
         self.add(*(served(asked, lasts=lasts) if answers else [asked, asked.later(1), asked.later(3)]))
+        if answers:
+            self.calls.append(Call(server, at, at + lasts))
         return asked
 
     def datagram(self, src: str, port: int, at: float, *, src_port: int = 0, size: int = 60, ttl: int = 0) -> Sent:
@@ -208,6 +217,7 @@ class Scene:
             listening_udp=frozenset(self.udp | opened),
             protected={self.resolver: "resolver", self.gateway: "gateway"},
             peers_known=False,
+            contacts=frozenset(one.server for one in self.calls if one.since <= at <= one.until),
         )
 
     def refreshes(self) -> Iterable[float]:

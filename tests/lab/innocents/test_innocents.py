@@ -12,21 +12,18 @@ from tests.support.build import FRIEND, HOST, syn
 
 _DAYS = range(100, 116)
 _LINE = '{"verdict":"ban","src_ip":"198.51.100.7","ports":8}'
-# The rules that spare these are not there yet.
-_ACCUSED = frozenset({"balancer", "calls", "cameras", "guesses", "reflection", "searches", "shouts", "traces"})
-_SPARED = tuple(habit for habit in HABITS if habit.__name__ not in _ACCUSED)
 
 
 @pytest.mark.parametrize("day", _DAYS)
 def test_nobody_is_banned_on_an_ordinary_day(day: int) -> None:
-    chosen = tuple(seeded(f"quick {day}").sample(_SPARED, 8))
+    chosen = tuple(seeded(f"quick {day}").sample(HABITS, 8))
 
     assert lived(day, habits=chosen).bans == ()
 
 
 @pytest.mark.parametrize("day", range(3))
 def test_a_scanner_is_banned_on_an_ordinary_day(day: int) -> None:
-    chosen = tuple(seeded(f"scanned {day}").sample(_SPARED, 6))
+    chosen = tuple(seeded(f"scanned {day}").sample(HABITS, 6))
 
     outcome = lived(day, scanned=True, habits=chosen)
 

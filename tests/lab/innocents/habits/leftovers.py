@@ -39,9 +39,9 @@ def backscatter(scene: Scene) -> None:
 
 
 def reflection(scene: Scene) -> None:
-    """Our address was forged in questions to reflectors: answers of one kind come from many of them."""
+    """Our address was forged in questions to reflectors: answers of one kind come from all that the attacker knows."""
     at, port = scene.moment(2000), scene.chances.choice((53, 123, 389, 1900, 3478, 3702, 11_211, 17, 0))
-    for _ in range(scene.chances.randint(8, 30)):
+    for _ in range(scene.chances.randint(30, 100)):
         reflector = scene.guest(six=0)
         source = port or scene.client_port()
         for nth in range(scene.chances.randint(1, 20)):

@@ -2,12 +2,20 @@
 
 from tests.lab.innocents.scene import Scene
 
-_PACKETS_SECONDS = 0.5  # of a stream, so few stand for all
+# Sound and pictures come every 20 ms or more often; after the first ones, few stand for all. Reports (RTCP) are rare.
+_BEGINS_SECONDS, _FIRST = 0.02, 12
+_GOES_ON_SECONDS = 0.5
 
 
 def _stream(scene: Scene, src: str, src_port: int, port: int, *, begin: float, count: int) -> None:
     for nth in range(count):
-        scene.datagram(src, port, begin + nth * _PACKETS_SECONDS, src_port=src_port)
+        at = begin + min(nth, _FIRST) * _BEGINS_SECONDS + max(0, nth - _FIRST) * _GOES_ON_SECONDS
+        scene.datagram(src, port, at, src_port=src_port)
+
+
+def _reports(scene: Scene, src: str, src_port: int, port: int, *, begin: float, count: int) -> None:
+    for nth in range(count):
+        scene.datagram(src, port, begin + nth * _GOES_ON_SECONDS, src_port=src_port)
 
 
 def cameras(scene: Scene) -> None:
@@ -18,9 +26,10 @@ def cameras(scene: Scene) -> None:
         first, count = 20_000 + 40 * nth + 2 * scene.chances.randint(0, 9), scene.chances.choice((2, 4))
         for stream in range(count):
             for pair in (0, 1):
-                port, length = first + 2 * stream + pair, 8 if pair else 30
+                port, sends = first + 2 * stream + pair, _reports if pair else _stream
                 scene.open(port, begin, begin + 500)
-                _stream(scene, camera, 30_000 + port, port, begin=begin + 0.2 + stream * 0.05, count=length)
+                at = begin + 0.2 + stream * 0.05
+                sends(scene, camera, 30_000 + port, port, begin=at, count=8 if pair else 30)
 
 
 def calls(scene: Scene) -> None:
@@ -37,7 +46,8 @@ def calls(scene: Scene) -> None:
             if scene.chances.random() < 0.8:  # else it waits for us to speak first, or we only listen
                 scene.ask(gateway, 30_000 + port + pair, at + 0.3 + pair * 0.1, src_port=port + pair, after=-1)
             # The last ones come when the call is over.
-            _stream(scene, gateway, 30_000 + port + pair, port + pair, begin=at + 0.3, count=5 if pair else 30)
+            sends = _reports if pair else _stream
+            sends(scene, gateway, 30_000 + port + pair, port + pair, begin=at + 0.3, count=5 if pair else 42)
 
 
 def meetings(scene: Scene) -> None:

@@ -22,16 +22,16 @@ def monitors(scene: Scene) -> None:
 
 
 def balancer(scene: Scene) -> None:
-    """Two addresses check many node ports every ten seconds; those without a local pod are dropped or refused."""
+    """Two addresses check many node ports every ten seconds, each at its own time; those without a pod are dead."""
     network = scene.network()
     ports = scene.chances.sample(range(30_000, 32_768), scene.chances.randint(2, 12))
     alive = ports[: max(1, len(ports) // 4)]
     scene.tcp |= set(alive)
-    begin = scene.moment(4000)
+    begin, phases = scene.moment(4000), [scene.chances.uniform(0, 10) for _ in ports]
     for nth in range(scene.chances.randint(10, 30)):
         source = scene.guest(six=0, net=network, host=1 + nth % 2)
-        for port in ports:
-            scene.check(source, port, begin + nth * 10)
+        for port, phase in zip(ports, phases, strict=True):
+            scene.check(source, port, begin + nth * 10 + phase)
 
 
 def exporters(scene: Scene) -> None:
