@@ -8,6 +8,10 @@ from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import MAX_JUDGED, SourceRecord
 from portsentry_py.events.model import ScanType
 
+# A client of many ports (files in passive mode) finds nearly all of them served, and the answers of some may be lost. A
+# scanner finds few. At most 64 ports are kept as served, so twice the default number is needed at most.
+_OPEN_FOR_EACH = 4
+
 
 class PortScanDetector(Detector):
     """Counts distinct questions to one host for what it does not serve, over one transport.
@@ -38,6 +42,7 @@ class PortScanDetector(Detector):
         if sighting.kind in SETTLED and sighting.proto != "udp":
             return None
         threshold = self._min_protocols if sighting.proto == "ip" else self._min_ports
+        threshold = max(threshold, len(record.opened) // _OPEN_FOR_EACH)
         if sighting.proto in {"icmp", "icmpv6"} or self._asked(sighting.target, record) < threshold:
             return None
         attempts = self._judged(sighting, record)

@@ -12,7 +12,8 @@ class SweepDetector(Detector):
     """Counts hosts, whatever the probe, and questions to several hosts over one transport.
 
     Only what was refused, or not answered within the settling time, counts: a monitor asks fifty hosts at once, and
-    their answers are on the way.
+    their answers are on the way. If more than two thirds of the hosts answer, the source may be a monitor of which some
+    hosts are down, and is watched.
 
     Args:
         settings: the thresholds.
@@ -33,21 +34,25 @@ class SweepDetector(Detector):
             return None
         attempts = [item for item in attempts_on_hosts(sighting, record, self._window_us) if item[1].settled]
         hosts = self._hosts(attempts)
-        if len(hosts) < self._min_hosts or not self._is_enough(sighting, attempts, hosts, record):
+        if len(hosts) < self._min_hosts:
+            return None
+        is_share = 3 * len(hosts) >= self._probed(hosts, record)
+        if not self._are_enough_pairs(sighting, attempts) and not (is_share and self._is_wide(hosts, record)):
             return None
         if are_health_checks(attempts) and any(map(is_node_port, record.opened)):
             return Finding("sweep", sighting, record, type_of(attempts), False, "health_check")
-        return Finding("sweep", sighting, record, type_of(attempts), True, "hosts_in_window")
+        return Finding("sweep", sighting, record, type_of(attempts), is_share, "hosts_in_window")
 
     def _hosts(self, attempts: Attempts) -> set[str]:
         return {self._questions.host_of(endpoint.target) for endpoint, _ in attempts}
 
-    def _is_enough(self, sighting: Sighting, attempts: Attempts, hosts: set[str], record: SourceRecord) -> bool:
+    def _are_enough_pairs(self, sighting: Sighting, attempts: Attempts) -> bool:
         alike = [item for item in attempts if item[0].proto == sighting.proto]
-        if len(self._hosts(alike)) >= self._min_hosts and len(self._questions.of(alike)) >= self._min_pairs:
-            return True
-        # An operator knows which hosts are up, so a third in vain are more than a monitor's.
-        answered = {self._questions.host_of(endpoint.target) for endpoint in record.opened} - hosts
-        probed = len(hosts) + len(answered)
-        is_wide = len(hosts) >= self._min_pairs or probed >= 2 * self._min_pairs
-        return is_wide and 3 * len(hosts) >= probed
+        return len(self._hosts(alike)) >= self._min_hosts and len(self._questions.of(alike)) >= self._min_pairs
+
+    def _is_wide(self, hosts: set[str], record: SourceRecord) -> bool:
+        return len(hosts) >= self._min_pairs or self._probed(hosts, record) >= 2 * self._min_pairs
+
+    def _probed(self, hosts: set[str], record: SourceRecord) -> int:
+        """The hosts that it asked, of which these did not answer."""
+        return len(hosts | {self._questions.host_of(endpoint.target) for endpoint in record.opened})

@@ -153,6 +153,48 @@ def mail_program_guesses_at_four_hosts() -> list[Sent]:
     return in_time(flatten(map(closed, asked)))
 
 
+def _watched(hosts: int, down: int) -> list[Sent]:
+    """Calls of 80 and 443 at this many hosts, of which some drop them and the others serve both."""
+    asked = [
+        (nth < down, call(OFFICE, port, dst=host, at=nth * 0.02))
+        for nth, host in enumerate(home_hosts(hosts))
+        for port in (80, 443)
+    ]
+    return in_time(flatten([one] if is_down else served(one, read=0) for is_down, one in asked))
+
+
+@scenario(Named(OFFICE, "watch", "sweep", "connect", "hosts_in_window", verified=True), home=NETWORK)
+def monitor_of_hosts_of_which_a_quarter_is_down() -> list[Sent]:
+    """A monitor connects to two ports of 24 hosts, of which six are down.
+
+    The source is watched: three of four hosts answer.
+    """
+    return _watched(24, down=6)
+
+
+@scenario(
+    Named(OFFICE, "watch", "sweep", "connect", "hosts_in_window", verified=True),
+    Named(OFFICE, "ban", "sweep", "connect", "hosts_in_window", verified=True),
+    home=NETWORK,
+)
+def connect_sweep_of_which_half_is_answered() -> list[Sent]:
+    """Somebody connects to two ports of 24 hosts, of which half are down.
+
+    The source is watched, and banned when the others are known to be silent: an operator knows which hosts are up.
+    """
+    return _watched(24, down=12)
+
+
+@scenario(home="192.0.2.10/32")
+def passive_files_of_which_some_answers_are_lost() -> list[Sent]:
+    """A client takes 60 files in passive mode, each from a port of its own; of seven, no answer was captured.
+
+    Nobody is named: most of the ports that it asks for are served.
+    """
+    asked = [call(OFFICE, 40_000 + nth * 37, at=nth * 0.3) for nth in range(60)]
+    return in_time(flatten([one] if nth % 8 == 7 else served(one, read=0) for nth, one in enumerate(asked)))
+
+
 @scenario()
 def autoconfiguration_at_a_host_without_any() -> list[Sent]:
     """A program looks for mail, calendar and contacts on fourteen ports of a host that serves none of them, twice.

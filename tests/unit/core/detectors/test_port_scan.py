@@ -154,3 +154,13 @@ def test_datagrams_count_at_once_if_one_of_them_is_refused() -> None:
 
 def test_the_silence_after_a_segment_is_no_new_verdict() -> None:
     assert len(scans(watch(strict(), syn(SCANNER, *FOUR), syn(FRIEND, 22, at=2)))) == 1
+
+
+@pytest.mark.parametrize(("served", "needed"), [(0, 8), (35, 8), (40, 10), (64, 16), (90, 16)])
+def test_who_finds_many_ports_served_is_refused_a_quarter_as_many(served: int, needed: int) -> None:
+    asked = connect(SCANNER, *range(30_000, 30_000 + served))
+    found = in_time(asked, [syn_ack(one) for one in asked])
+    for missing in (needed - 1, needed):
+        ports = range(2_000, 2_000 + missing)
+        named = [one.reason for one in port_scans(watch(Settings(), found, connect(SCANNER, *ports, at=9)))]
+        assert named == ["ports_in_window"] * (missing == needed)

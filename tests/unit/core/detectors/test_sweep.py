@@ -188,3 +188,11 @@ def test_a_datagram_that_may_be_a_reply_is_none_at_eight_hosts_that_never_asked(
     assert [scan.scan_type for scan in sweeps(watch_as(HOME, asked))] == ["udp"] * hits
     question = udp(HOST, 38_000, dst=SCANNER, src_port=40_125, at=-1)
     assert sweeps(watch_as(HOME, question, asked)) == []
+
+
+@pytest.mark.parametrize(("up", "verdict"), [(16, "ban"), (17, "watch")])
+def test_a_sweep_of_hosts_of_which_two_thirds_answer_may_be_a_monitor(up: int, verdict: str) -> None:
+    hosts = home_hosts(up + 8)
+    found = answered(across(SCANNER, hosts[:up], 22))
+    (scan,) = sweeps(watch_as(HOME, found, across(SCANNER, hosts[up:], 22, at=1)))
+    assert (scan.verdict, scan.reason) == (verdict, "hosts_in_window")
