@@ -18,7 +18,10 @@ network or behind NAT, with a firewall that refuses or drops, and with or withou
 twelve habits of visitors, servers and neighbours from the table below, with their own addresses, times and numbers.
 A third of the days lose up to a tenth of their packets, a third have packets up to 20 ms late, and a third have each
 packet twice, as a capture of a VLAN and its parent has them. Nobody in them is a scanner. The exit code is 1 if one of
-them is banned. `python -m tests.lab.innocents --first N --days 1` plays the day of number N again.
+them is banned. One kind is known and has no rule: a server that calls us
+back (a chat server that checks for open proxies, a file server with data), where the sensor reads no socket table and
+lost the SYN of our call to it. What is left of that call is a SYN-ACK, which any scanner can send.
+`python -m tests.lab.innocents --first N --days 1` plays the day of number N again.
 """
 _MOST_LINES = 60
 _KEYS = (
