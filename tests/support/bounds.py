@@ -1,7 +1,7 @@
 """The bound of every table of the pipeline."""
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core import bans, expectation, outbound_table, rate_limit, standing
+from portsentry_py.core import bans, expectation, outbound_table, rate_limit, route_probes, standing
 from portsentry_py.core import flows as flow_limits
 from portsentry_py.core.pipeline import Pipeline
 
@@ -29,6 +29,9 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert all(len(things) <= expectation._MAX_EXCUSED for _, (_, things) in expected._excused._excused.items())
     assert all(len(late.ports) <= expectation._MAX_LATE_PORTS for _, late in expected._late.items())
     assert all(len(refused.probes) <= expectation._SCAN_PORTS for _, refused in expected._refused.items())
+    assert len(expected._unasked) <= expectation._MAX_SWEEPS
+    assert all(len(datagrams) <= expectation._MAX_SWEPT for _, datagrams in expected._unasked.items())
+    assert len(flows._routes._runs) <= route_probes._MAX_RUNS
     outbound = engine._outbound
     assert len(outbound._hosts) <= outbound_table._MAX_SOURCES
     assert all(len(asked) <= outbound_table.MAX_OUTCOMES for _, asked in outbound._hosts.items())

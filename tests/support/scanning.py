@@ -18,12 +18,12 @@ def scan_from(scanner: Host, source: str, *words: str) -> None:
     nmap(scanner, "--send-ip", "-e", IFACE, "-S", source, *words)
 
 
-def forge(lab: Lab, source: str) -> None:
-    """Scan forty ports of the target in somebody else's name."""
+def forge(lab: Lab, source: str, *options: str) -> None:
+    """Scan forty ports of the target in somebody else's name, with further options of nmap."""
     target = lab.target.ipv4[0]
     # nmap sends from addresses of the host alone. No neighbour must hear that this one moved here: the target
     # is looked up before, and never again.
     assert lab.scanner.reaches(target, 80)
     lab.scanner.run("ip", "neigh", "change", target, "dev", IFACE, "nud", "permanent")
     lab.scanner.run("ip", "addr", "add", f"{source}/32", "dev", "lo")
-    scan_from(lab.scanner, source, "-sS", "-p", "1-40", target)
+    scan_from(lab.scanner, source, "-sS", *options, "-p", "1-40", target)

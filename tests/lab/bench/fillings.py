@@ -21,7 +21,9 @@ from portsentry_py.core import (
     fingerprints,
     flows,
     host_state,
+    outbound_table,
     rate_limit,
+    route_probes,
     served_ports,
     source_record,
     spoofed_twins,
@@ -33,10 +35,10 @@ from portsentry_py.core.packet import SYN, TCP
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.events import model
-from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, VLANS, Sender
+from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, SWEPT, VLANS, Sender
 from tests.support.build import cells
 
-NAMED = Served(tcp=frozenset(SERVED))
+NAMED = Served(tcp=frozenset(SERVED), udp=frozenset({SWEPT}))
 # Nobody is a scanner, no line is written, no group is made.
 _QUIET = Settings(profile="portanoia", connections="off", served=NAMED)
 # No group is ever called a scanner.
@@ -67,6 +69,10 @@ _SIZES = {
         (expectation, "_MAX_SOCKETS"),
         (expectation, "_MAX_REFLECTORS"),
         (expectation, "_MAX_EXCUSED_SOURCES"),
+        (expectation, "_MAX_SWEEPS"),
+        (outbound_table, "_MAX_SOURCES"),
+        (outbound_table, "_MAX_KNOWN"),
+        (route_probes, "_MAX_RUNS"),
     )
 }
 """Bounds that no setting changes."""
@@ -243,6 +249,26 @@ def _reflectors(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
 def _excused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender, but="_MAX_EXCUSED_SOURCES")
     return _again(engine, _SIZES["_MAX_EXCUSED_SOURCES"] // _PART, lambda nth: sender.stream(nth, EXCUSED))
+
+
+def _unasked(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    return _again(_engine(sender, but="_MAX_SWEEPS"), _SIZES["_MAX_SWEEPS"], sender.sweep)
+
+
+def _outcomes(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    """Every host of ours asks as much as is kept."""
+    engine, most = _engine(sender, but="_MAX_SOURCES"), outbound_table.MAX_OUTCOMES
+    yield feed(engine, sender.look_up(0, 1), sender.scan(0, range(1)))
+    names = each(range(HOSTS), lambda host: sender.look_up(host, most))
+    yield feed(engine, names, each(range(HOSTS), lambda host: sender.scan(host, range(host * most, (host + 1) * most))))
+
+
+def _answering(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    return _again(_engine(sender, but="_MAX_KNOWN"), _SIZES["_MAX_KNOWN"], sender.ask)
+
+
+def _routes(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    return _again(_engine(sender, but="_MAX_RUNS"), _SIZES["_MAX_RUNS"], sender.trace)
 
 
 def _standing(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -584,6 +610,31 @@ TABLES = (
         share=_PART,
         held_in="things",
     ),
+    _of_parts(
+        "unasked datagrams between client ports",
+        _SIZES["_MAX_SWEEPS"],
+        expectation._MAX_SWEPT,
+        "_flows.expected._unasked",
+        _unasked,
+    ),
+    _fixed("routes to us that others measure", "_MAX_RUNS", "_flows._routes._runs", _routes, version=6),
+    _of_parts(
+        "outcomes of what our hosts asked others, and their names",
+        _SIZES["_MAX_SOURCES"],
+        outbound_table.MAX_OUTCOMES,
+        "_outbound._hosts",
+        _outcomes,
+        *("Asked._outcomes", "Asked._counts", "Asked._lookups"),
+        share=_SIZES["_MAX_SOURCES"] // HOSTS,
+    ),
+    _fixed(
+        "hosts that answered us, and their ports",
+        "_MAX_KNOWN",
+        "_outbound._known_hosts",
+        _answering,
+        "_outbound._known_ports",
+        version=6,
+    ),
     _per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
     _per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
     _per_flow("segments of no flow", "_flows._strays", _strays),
@@ -673,6 +724,13 @@ TABLES = (
         "_is_home",
         inside=("Pipeline._is_home", "Admission._is_home"),
     ),
+    _caches(
+        "which addresses are one host",
+        lambda sender, nth: sender.target(nth),
+        "_questions.host_of",
+        inside=("Questions.host_of",),
+    ),
+    _caches("known scanners", lambda sender, nth: sender.source(nth), "_known.of", inside=("KnownScanners.of",)),
     _caches(
         "sources of addresses",
         lambda sender, nth: sender.source(nth),

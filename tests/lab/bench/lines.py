@@ -14,6 +14,8 @@ PORTS = 60_000
 """So many ports of each serve nobody, and nobody serves them."""
 LOOKS = MAX_STACKS
 SERVED = range(1_000, 1_000 + max(MAX_OPENED, LOOKS))
+SWEPT = 40_001
+"""A port of our clients, for datagrams."""
 ASKERS = 33
 SECOND_US = 1_000_000
 VLANS = 1 << 12
@@ -88,10 +90,12 @@ class Sender:
         self.clock[0] += after_us
         return self._line((src, dst), TCP, data + _CUT * bool(options), vlan, ttl)
 
-    def datagram(self, src: str, dst: str, ports: tuple[int, int] = (_ANY, _FIRST), *, after_us: int = 1) -> str:
+    def datagram(
+        self, src: str, dst: str, ports: tuple[int, int] = (_ANY, _FIRST), *, ttl: int = 255, after_us: int = 1
+    ) -> str:
         self.clock[0] += after_us
         data = _HEAD.pack(*ports, 0, 0, 0, 0, 0, 0, 0).hex()
-        return self._line((src, dst), UDP, data, 4094, 255)
+        return self._line((src, dst), UDP, data, 4094, ttl)
 
     def _line(self, ends: tuple[str, str], proto: int, data: str, vlan: int, ttl: int) -> str:
         seconds, micros = divmod(self.clock[0], SECOND_US)
@@ -200,6 +204,30 @@ class Sender:
         """Send datagrams to some ports of ours, so many to each that they are streams."""
         for what in whats:
             yield from (self.datagram(self.source(nth), self.target(), (_ANY, _FIRST + 2 * what)) for _ in range(6))
+
+    def sweep(self, nth: int) -> Iterator[str]:
+        """Send a datagram from a client's port to a client's port of each of our hosts."""
+        return (self.datagram(self.source(nth), self.target(host), (_ANY, SWEPT)) for host in range(HOSTS))
+
+    def trace(self, nth: int) -> Iterator[str]:
+        """Measure the route to us."""
+        yield self.datagram(self.source(nth), self.target(), (_ANY, _ANY), ttl=1)
+
+    def look_up(self, host: int, names: int) -> Iterator[str]:
+        """Let a host of ours ask a resolver for names, and be answered."""
+        ours, peer = self.target(host), self.source(host)
+        for name in range(names):
+            ports = (_FIRST + name, 53)
+            yield self.datagram(ours, peer, ports)
+            yield self.datagram(peer, ours, ports[::-1])
+
+    def scan(self, host: int, peers: range) -> Iterator[str]:
+        """Let a host of ours ask others, each in another network and at another port, and be refused."""
+        ours = self.target(host)
+        for nth in peers:
+            theirs, ports = self.source(nth), (_ANY, _FIRST + nth % PORTS)
+            yield self.segment(ours, theirs, ports, SYN, options=b"")
+            yield self.segment(theirs, ours, ports[::-1], RST | ACK, seq=0, options=b"", after_us=0)
 
     def stray(self, nth: int) -> Iterator[str]:
         """Close what was never opened."""

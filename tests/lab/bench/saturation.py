@@ -13,7 +13,9 @@ from portsentry_py.core import (
     fingerprints,
     flows,
     host_state,
+    outbound_table,
     rate_limit,
+    route_probes,
     served_ports,
     spoofed_twins,
     standing,
@@ -22,7 +24,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
 from tests.lab.bench.fillings import EXCUSED, NAMED, REFUSED, accept, each, feed, hold, spend, suspect, visit
-from tests.lab.bench.lines import HOSTS, LOOKS, SECOND_US, SERVED, VLANS, Sender
+from tests.lab.bench.lines import HOSTS, LOOKS, PORTS, SECOND_US, SERVED, VLANS, Sender
 
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
 _CACHED = max(
@@ -62,9 +64,11 @@ class FullTables:
         settings = Settings(served=NAMED, limits=self._limits, lines=Lines(scans_per_second=10_000))
         own = frozenset(one.target(nth) for one in (self._four, self._six) for nth in range(HOSTS))
         engine = Pipeline(settings, HostState(own=own, home=_HOME, peers_known=False))
+        feed(engine, self._old())
+        self._pass(self._limits.memory_hours * 3600 + 1)
         feed(engine, self._caches(), self._fixed(), self._twins(), self._slow(), self._groups())
         scanners = self._new(self._limits.max_sources)
-        feed(engine, self._fast(scanners), self._known(), self._newcomers(), self._further())
+        feed(engine, self._fast(scanners), self._newcomers())
         self._pass(31)
         feed(engine, self._told(scanners), self._flows())
         accept(engine, self._six, flows._MAX_ACCEPTED // self._share)
@@ -94,6 +98,13 @@ class FullTables:
         for nth in range(_CACHED // self._share):
             yield six.segment(six.source(nth, 1_000_000 + nth), six.target(), ports, FIN | ACK)
 
+    def _old(self) -> Iterator[str]:
+        """So many attempts each that others take the place of these sources only when they are old."""
+        six, outcomes = self._six, outbound_table.MAX_OUTCOMES // self._share
+        yield from each(range(expectation._MAX_REFUSED // self._share), lambda nth: six.late(nth, REFUSED))
+        yield from each(range(HOSTS), lambda host: six.look_up(host, outcomes))
+        yield from each(range(HOSTS), lambda host: six.scan(host, range(host * outcomes, (host + 1) * outcomes)))
+
     def _fixed(self) -> Iterator[str]:
         four, six, ours = self._four, self._six, self._six.target()
         strangers = self._new(self._limits.max_flows)
@@ -103,23 +114,24 @@ class FullTables:
         yield from each(strangers, four.stray)
         yield from each(strangers, four.ask)
         yield from each(strangers, four.late)
-        yield from each(range(expectation._MAX_REFUSED // self._share), lambda nth: six.late(nth, REFUSED))
         yield from each(range(expectation._MAX_EXCUSED_SOURCES // self._share), lambda nth: six.stream(nth, EXCUSED))
         yield from each(range(expectation._MAX_SOCKETS // self._share), six.send)
+        yield from each(range(expectation._MAX_SWEEPS // self._share), six.sweep)
+        yield from each(range(route_probes._MAX_RUNS // self._share), six.trace)
 
     def _twins(self) -> Iterator[str]:
         """Fewer sources than there is room for would take long enough: each has several."""
         return each(self._new(_TWINS // self._share), lambda nth: self._four.fat(nth, _EACH))
 
     def _slow(self) -> Iterator[str]:
-        """A port now and then, more than it takes to be called slow."""
+        """A port of some host now and then, more than it takes to be called slow."""
         sources = self._new(self._limits.max_sources)
         yield from each(sources, self._four.newcomer)
         yield from each(sources, self._four.looks)
-        for port in range(1, 12):
+        for port in range(1, 10):
             self._pass(30)
             for nth in sources:
-                yield from self._four.refused(self._four.source(nth), [port])
+                yield from self._four.refused(self._four.source(nth), [nth % HOSTS * PORTS + port])
 
     def _groups(self) -> Iterator[str]:
         return each(range(self._limits.max_sources), self._six.group)
@@ -128,24 +140,14 @@ class FullTables:
         return each(scanners, self._scan)
 
     def _scan(self, nth: int) -> Iterator[str]:
-        four = self._four
-        return chain(four.newcomer(nth), four.looks(nth), four.refused(four.source(nth), range(1, 9)))
-
-    def _known(self) -> Iterator[str]:
-        return each(self._new(self._limits.max_sources), self._acquaintance)
-
-    def _acquaintance(self, nth: int) -> Iterator[str]:
-        return chain(self._four.known(nth), self._four.looks(nth), self._four.tour(nth, SERVED[LOOKS:]))
+        """Make more attempts than those before, whose places it takes, and leave room for others' attempts."""
+        four, served = self._four, SERVED[LOOKS:]
+        before = chain(four.newcomer(nth), four.looks(nth), four.tour(nth, served))
+        return chain(before, four.refused(four.source(nth), range(1, 13)))
 
     def _newcomers(self) -> Iterator[str]:
         sources = self._new(_HASTY + 2 * self._limits.max_sources)
         return each(sources, lambda nth: self._four.newcomer(nth, _HASTE_US))
-
-    def _further(self) -> Iterator[str]:
-        """One source, and all attempts that are left when the others have theirs."""
-        one = self._four.source(self._new(1)[0])
-        left = self._limits.max_attempts - 3 * self._limits.max_sources
-        return self._four.refused(one, range(left))
 
     def _told(self, scanners: range) -> Iterator[str]:
         """They come back: now they are suppressed, and what they send is counted."""

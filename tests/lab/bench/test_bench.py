@@ -150,6 +150,7 @@ FEW = {
     "Pipeline._detectors",
     "Pipeline._discarded",
     "HostState.protected",
+    "KnownScanners._names",
     "TrapDetector.trap_ports",
     "portsentry_py.config.loader._adapter",
 }
