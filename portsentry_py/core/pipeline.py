@@ -212,7 +212,7 @@ class Pipeline:
         """What outlives a restart: sources, open scans, served ports and the standing of addresses.
 
         Not what is in progress: awaited answers, lines that wait for admission, counts of suppressed sources,
-        what the sources of a group probed, and what this host asked others.
+        what the sources of a group probed, what this host asked others, and who reflects.
         """
         return SavedState(
             known=self._sources.known(),
