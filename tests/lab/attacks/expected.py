@@ -139,6 +139,8 @@ EXPECTED: Mapping[str, tuple[Property, ...]] = {
     # Trust 4: a server that was merely asked has no standing; for an hour, its datagrams are watched.
     "innocent-asked-for-days-*": (forged_needs(PORT_SCAN),),
     "innocent-asked-for-days-tcp-two-traps-*": (forged_needs(2),),
+    # One server's answers to forged questions look as a scan from its port does (`nmap -sU -g 53`).
+    "innocent-reflection-ports": (forged_needs(16),),
     "innocent-live-connected": (),  # one connection excuses 64 probes: a scanner can hold one, too
     "innocent-slow-*": (forged_needs(7),),
     "innocent-members-strange-v4": (forged_needs(16),),
