@@ -47,7 +47,7 @@ def _served_here(port: int) -> Play:
 
 def _varied_connect(stage: Wire) -> None:
     """A connect scan over served and unserved ports, each connection with another TTL, properly closed."""
-    for number, port in enumerate((600, 601, 22, 80, 443, *range(602, 612), 3000, 8080)):
+    for number, port in enumerate((600, 601, 80, 443, 3000, *range(602, 612), 8080)):
         ttl = 50 + number
         stage.lab.scanner.run("sh", "-c", f"ip route replace {FOUR.victim} dev eth0 hoplimit {ttl}")
         stage.lab.scanner.connect(FOUR.victim, port)
