@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from portsentry_py.core.allowance import Allowance
-from portsentry_py.core.host_state import HostState, wide_network_of
+from portsentry_py.core.host_state import HostState, network_of, wide_network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import FIN, RST, SYN, TCP, UDP, Packet
 from portsentry_py.events.model import ScanType
@@ -102,24 +102,30 @@ class _Reflector:
     """What one source sent that may answer a question in our name: how much in the last minutes, halved each minute.
 
     Attributes:
+        network: the wide network of the source.
+        probes: all packets of these kinds, those to ports that no client has included.
         syn_acks: those that were SYN-ACKs, less the resets that they explain.
         in_all: packets, without halving.
         excused: up to this number in all it is a reflector, because it was one among others.
     """
 
+    network: str
     since_us: int
     last_us: int
     packets: int = 0
+    probes: int = 0
     syn_acks: int = 0
     in_all: int = 0
     excused: int = 0
 
-    def add(self, now_us: int) -> None:
+    def add(self, now_us: int, *, is_reply_like: bool = True) -> None:
         """One more packet."""
         if abs(now_us - self.since_us) > _REFLECTION_US:
             self.since_us, self.packets, self.syn_acks = now_us, self.packets // 2, self.syn_acks // 2
+            self.probes //= 2
         self.last_us = now_us
-        self.packets += 1
+        self.packets += is_reply_like
+        self.probes += 1
         self.in_all += 1
 
 
@@ -133,6 +139,7 @@ class Expectations:
         """Whether we sent an address something that it may answer."""
         self._servers: LruTable[str, tuple[ServerKind, int]] = LruTable(_MAX_SERVERS)
         self._contacts: LruTable[str, _Contact] = LruTable(_MAX_CONTACTS)
+        self._contact_networks: LruTable[str, int] = LruTable(_MAX_CONTACTS)
         self._sockets: LruTable[tuple[str, int], int] = LruTable(_MAX_SOCKETS)
         self._excused = Allowance(_MAX_EXCUSED, _EXCUSED_US, _MAX_EXCUSED_SOURCES)
         self._late: LruTable[str, _Late] = LruTable(max_addresses)
@@ -183,8 +190,15 @@ class Expectations:
             now_us: the time.
             data_proto: the protocol of the data that the connection lets expect; 0 if it lets expect none.
         """
+        if ":" in address:
+            self._contact_networks.put(network_of(address), now_us)
         known = self._contacts.peek(address)
         self._contacts.put(address, _Contact(now_us, data_proto or (known.data_proto if known else 0)))
+
+    def is_contact_network(self, network: str, now_us: int) -> bool:
+        """Whether a connection with any address of the IPv6 /64 is or was just open."""
+        contact_us = self._contact_networks.peek(network)
+        return contact_us is not None and abs(now_us - contact_us) <= _CONTACT_US
 
     def is_contact(self, address: str, now_us: int) -> bool:
         """Whether a connection with the address is or was just open."""
@@ -238,14 +252,19 @@ class Expectations:
             return True
         return packet.dst not in self._host.own and packet.dest_port >= _FIRST_DYNAMIC_PORT
 
-    def is_late(self, segment: Packet) -> bool:
-        """Whether a TCP segment that we reset may belong to a connection of ours that is gone."""
+    def is_late(self, segment: Packet, source: str) -> bool:
+        """Whether a TCP segment that we reset may belong to a connection of ours that is gone.
+
+        Args:
+            segment: the segment.
+            source: the source that its address belongs to.
+        """
         if not self._is_client_port(segment):
             return False
-        late = self._late.touch(segment.src)
+        late = self._late.touch(source)
         if late is None or abs(segment.time_us - late.first_us) > _LATE_US:
             late = _Late(segment.time_us)
-            self._late.put(segment.src, late)
+            self._late.put(source, late)
         ports = late.ports if segment.src_port in late.ports else (*late.ports, segment.src_port)
         if late.segments >= _MAX_LATE_SEGMENTS or len(ports) > _MAX_LATE_PORTS:
             return False
@@ -296,9 +315,9 @@ class Expectations:
             return tuple(kept.values())
         return (probe,) if len(kept) > _SWEPT_HOSTS else ()
 
-    def reflect(self, source: str, now_us: int) -> None:
-        """The source sent what may answer a question that somebody asked in our name."""
-        self._sent_by(source, now_us).add(now_us)
+    def reflect(self, source: str, now_us: int, *, is_reply_like: bool = True) -> None:
+        """The source sent what may answer a question that somebody asked in our name, or a probe of that kind."""
+        self._sent_by(source, now_us).add(now_us, is_reply_like=is_reply_like)
 
     def backscatter(self, source: str, now_us: int) -> None:
         """The source sent a SYN-ACK that nobody asked for: somebody floods it in our name."""
@@ -317,7 +336,7 @@ class Expectations:
     def _sent_by(self, source: str, now_us: int) -> _Reflector:
         sent = self._reflectors.touch(source)
         if sent is None:
-            sent = _Reflector(now_us, now_us)
+            sent = _Reflector(wide_network_of(source.partition("/")[0]), now_us, now_us)
             self._reflectors.put(source, sent)
         return sent
 
@@ -326,21 +345,22 @@ class Expectations:
         sent = self._reflectors.peek(source)
         if sent is None:
             return False
-        if self._is_among_others(sent, wide_network_of(source.partition("/")[0]), now_us):
+        if self._is_among_others(sent, now_us):
             sent.excused = sent.in_all + _LATE_REFLECTED
         return sent.in_all <= sent.excused
 
-    def _is_among_others(self, sent: _Reflector, own: str, now_us: int) -> bool:
-        recent = [
-            (wide_network_of(other.partition("/")[0]), one.packets)
-            for other, one in self._reflectors.items()
-            if one.packets >= _REFLECTED_PACKETS and abs(now_us - one.last_us) <= _REFLECTION_US
-        ]
-        others = sum(packets for network, packets in recent if network != own)
-        return (
-            len({network for network, _ in recent}) >= _REFLECTING_NETWORKS
-            and _REFLECTED_SHARE * others >= sent.packets
-        )
+    def _is_among_others(self, sent: _Reflector, now_us: int) -> bool:
+        networks, others = {sent.network} if sent.packets >= _REFLECTED_PACKETS else set[str](), 0
+        # The latest first, and no further than needed: a flood may have filled the table.
+        for _, one in self._reflectors.latest():
+            if abs(now_us - one.last_us) > _REFLECTION_US:
+                return False
+            if one.packets >= _REFLECTED_PACKETS and one.network != sent.network:
+                networks.add(one.network)
+                others += one.packets
+                if len(networks) >= _REFLECTING_NETWORKS and _REFLECTED_SHARE * others >= sent.probes:
+                    return True
+        return False
 
 
 def _port_of(packet: Packet) -> tuple[int, str, int]:

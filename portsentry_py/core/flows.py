@@ -166,9 +166,10 @@ class FlowTable:
             self.expected.send(packet)
         if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
-        if self._routes.take(packet):
+        if self._routes.take(packet, self.source_of(packet.src)):
             return iter(())
-        if looks_like_a_reply(packet, self._host.local_ports):
+        is_ours = self._direction(packet) == "outbound" and not self.served(packet.src, "udp", packet.src_port)
+        if not is_ours and looks_like_a_reply(packet, self._host.local_ports):
             if ":" in packet.src:
                 self._replies.put((UDP, packet.src, packet.dst), packet)
             return self._unasked(packet)
@@ -298,8 +299,9 @@ class FlowTable:
             return FlowState.SERVED
         if self._expects(probe):
             return FlowState.EXPECTED
-        if flow.scan_type in REFLECTED_TYPES and probe.dest_port >= FIRST_CLIENT_PORT:
-            self.expected.reflect(self.source_of(probe.src), probe.time_us)
+        if flow.scan_type in REFLECTED_TYPES:
+            is_reply_like = probe.dest_port >= FIRST_CLIENT_PORT
+            self.expected.reflect(self.source_of(probe.src), probe.time_us, is_reply_like=is_reply_like)
         return FlowState.PENDING
 
     def _expects(self, probe: Packet) -> bool:
@@ -413,7 +415,7 @@ class FlowTable:
 
         A scanner learns by exactly these refusals, so it cannot hide them.
         """
-        if self._flow(reverse_key_of(probe)) is not None or self._routes.holds(probe):
+        if self._flow(reverse_key_of(probe)) is not None or self._routes.holds(probe, self.source_of(probe.src)):
             return  # an answer to us that came too late, or while a ban held it off; or a probe of the route
         if probe.proto in {TCP, UDP} and looks_like_a_reply(probe, self._host.local_ports):
             yield from self._refused_reply(probe, "udp" if probe.proto == UDP else "unseen")
@@ -444,7 +446,7 @@ class FlowTable:
             return iter(())
         stray = stray._replace(time_us=reset.time_us)
         scan_type: ScanType = "maimon" if stray.flags & FIN else "ack"
-        if self.expected.is_late(stray):
+        if self.expected.is_late(stray, self.source_of(stray.src)):
             return iter(())
         if looks_like_a_reply(stray, self._host.local_ports):
             return self._refused_reply(stray, scan_type)

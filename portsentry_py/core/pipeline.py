@@ -270,18 +270,27 @@ class Pipeline:
         muted = self._mute(sighting, record)
         if not muted:
             self._groups.update(sighting, record)
-        named: tuple[Series, ...] = ()
+        for finding in self._findings(sighting, record, muted=muted):
+            for report in self._scans.observe(self._policy.judge(finding)):
+                yield self._evidence(report)
+
+    def _findings(self, sighting: Sighting, record: SourceRecord, *, muted: bool) -> Iterable[Finding]:
+        """One finding of each series.
+
+        The first detector that has one names the scan, but evidence that may only be watched hides no other.
+        """
+        found: dict[Series, Finding] = {}
         for detector in self._detectors[sighting.kind, sighting.direction]:
             if muted and not detector.is_always_asked:
                 continue
             finding = detector.observe(sighting, record)
             if finding is not None and self._takes_back(finding):
                 finding = detector.observe(sighting, record)
-            # The first detector that has a finding names the scan.
-            if finding is not None and finding.series not in named:
-                named += (finding.series,)
-                for report in self._scans.observe(self._policy.judge(finding)):
-                    yield self._evidence(report)
+            if finding is not None:
+                first = found.setdefault(finding.series, finding)
+                if finding.bannable and not first.bannable:
+                    found[finding.series] = finding
+        return found.values()
 
     def _takes_back(self, finding: Finding) -> bool:
         """Before a ban, read the host again; retract datagrams to a socket that is open by now.

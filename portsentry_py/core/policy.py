@@ -108,7 +108,9 @@ class Policy:
             if self._is_excused(record, [known] if known else [], is_connected, now_us):
                 return "friend"
             neighbours = self._standing.neighbours(record.address)
-            is_connected = record.source in self._connected_networks
+            is_connected = record.source in self._connected_networks or self._expected.is_contact_network(
+                record.source, now_us
+            )
             if is_network and self._is_excused(record, neighbours, is_connected, now_us):
                 return "neighbour"
         if record.verified:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from portsentry_py.core.host_state import HostState, within
-from portsentry_py.core.source_record import Attempt, Endpoint
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
 from portsentry_py.events.model import Proto, ScanType
 
 Attempts = list[tuple[Endpoint, Attempt]]
@@ -22,6 +22,7 @@ _AUTOCONFIGURATION = frozenset({
 # a pod of the service (externalTrafficPolicy: Local) drops or refuses the check, for as long as the service lives.
 _NODE_PORTS = range(30_000, 32_768)
 _MAX_CHECKED = 32
+_MAX_NODES = 64
 # A source that asks for more than these besides a family of ports looks for anything, and each of its ports counts.
 _MAX_OTHERS = 3
 # A mail program guesses at a domain and its names (mail, imap, pop3, smtp), which are few hosts of one network.
@@ -82,14 +83,22 @@ def look_for_services(ports: Iterable[int]) -> bool:
     return sum(port not in _AUTOCONFIGURATION for port in ports) <= _MAX_OTHERS
 
 
-def are_health_checks(attempts: Attempts) -> bool:
-    """Whether the attempts look like a load balancer's.
+def are_health_checks(record: SourceRecord) -> bool:
+    """Whether all that the source asked for in vain looks like a load balancer's checks.
 
     Where no pod of any service runs, none of its checks is answered. They may be a scan as well, of at most
     `_MAX_CHECKED` ports in a range that holds nothing but NodePorts.
     """
-    others = sum(not is_node_port(endpoint) or attempt.scan_type not in _CLIENT_TYPES for endpoint, attempt in attempts)
-    return len(attempts) <= _MAX_CHECKED and others <= _MAX_OTHERS < len(attempts) - others
+    if len(record.unserved) > _MAX_CHECKED * _MAX_NODES:
+        return False
+    checked: set[int] = set()
+    others: set[tuple[Proto, int]] = set()
+    for endpoint, attempt in record.unserved.items():
+        if is_node_port(endpoint) and attempt.scan_type in _CLIENT_TYPES:
+            checked.add(endpoint.port)
+        else:
+            others.add((endpoint.proto, endpoint.port))
+    return len(others) <= _MAX_OTHERS < len(checked) <= _MAX_CHECKED
 
 
 def is_node_port(endpoint: Endpoint) -> bool:

@@ -42,11 +42,16 @@ class RouteProbes:
     def __init__(self) -> None:
         self._runs: LruTable[tuple[str, str], _Run] = LruTable(_MAX_RUNS)
 
-    def take(self, packet: Packet) -> bool:
-        """Whether a packet is such a probe; note it if so."""
+    def take(self, packet: Packet, source: str) -> bool:
+        """Whether a packet is such a probe; note it if so.
+
+        Args:
+            packet: the packet.
+            source: the source that its address belongs to.
+        """
         if packet.proto != UDP or packet.dest_port < _FIRST_PORT or packet.ttl > _MOST_HOPS:
             return False
-        key = (packet.src, packet.dst)
+        key = (source, packet.dst)
         run = self._runs.touch(key)
         if run is None:
             run = _Run(packet.dest_port, TokenBucket(_RATE, _RATE.size, packet.time_us))
@@ -54,11 +59,11 @@ class RouteProbes:
         is_next = run.takes(packet)
         return packet.dest_port in _TRACEROUTE_PORTS or is_next
 
-    def holds(self, probe: Packet) -> bool:
+    def holds(self, probe: Packet, source: str) -> bool:
         """Whether a probe that we refused is one, as far as the refusal tells: not how many hops were left."""
         if probe.proto != UDP or probe.dest_port < _FIRST_PORT:
             return False
-        run = self._runs.peek((probe.src, probe.dst))
+        run = self._runs.peek((source, probe.dst))
         is_latest = run is not None and 0 <= run.port - probe.dest_port <= _MOST_STEP
         # Else the probe was lost, or is captured after its refusal.
         return probe.dest_port in _TRACEROUTE_PORTS or is_latest or (run is not None and run.takes(probe))

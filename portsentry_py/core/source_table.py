@@ -112,7 +112,7 @@ class SourceTable:
             self._retract(record, endpoint)
             record.add_opened(endpoint)
         elif kind is Kind.EXPECTED:
-            self._retract(record, endpoint)
+            self._retract_expected(record, endpoint)
         elif kind is Kind.PROVEN:
             record.prove(endpoint, sighting)
             record.trap_answered = record.trap_answered or (record.trap_touches > 0 and self._is_touch(sighting))
@@ -181,6 +181,12 @@ class SourceTable:
     def _retract(self, record: SourceRecord, endpoint: Endpoint) -> None:
         """An attempt on the endpoint is no evidence any more."""
         if endpoint in record.unserved:
+            self._drop(record, endpoint)
+
+    def _retract_expected(self, record: SourceRecord, endpoint: Endpoint) -> None:
+        """The port beside a stream may have been refused: that stays evidence."""
+        attempt = record.unserved.get(endpoint)
+        if attempt is not None and not attempt.refused:
             self._drop(record, endpoint)
 
     def _drop(self, record: SourceRecord, endpoint: Endpoint) -> None:

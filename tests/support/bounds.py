@@ -21,7 +21,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
         assert len(per_source) <= limits.max_sources
     assert max(len(flows._latest), len(flows._replies)) <= flow_limits._MAX_LATEST
     assert len(expected._servers) <= expectation._MAX_SERVERS
-    assert len(expected._contacts) <= expectation._MAX_CONTACTS
+    assert max(len(expected._contacts), len(expected._contact_networks)) <= expectation._MAX_CONTACTS
     assert len(expected._refused) <= expectation._MAX_REFUSED
     assert len(expected._sockets) <= expectation._MAX_SOCKETS
     assert len(expected._reflectors) <= expectation._MAX_REFLECTORS

@@ -48,7 +48,7 @@ class PortScanDetector(Detector):
         attempts = self._judged(sighting, record)
         if len(attempts) < threshold or len(self._questions.of(attempts)) < threshold:
             return None
-        if are_health_checks(attempts):
+        if are_health_checks(record):
             return Finding("port_scan", sighting, record, type_of(attempts), False, "health_check")
         return Finding("port_scan", sighting, record, type_of(attempts), True, "ports_in_window")
 

@@ -50,7 +50,7 @@ class SlowDetector(Detector):
         in_favour = max(self._successes(record), -self._threshold)
         if evidence + in_favour < self._threshold:
             return None
-        if are_health_checks(attempts):
+        if are_health_checks(record):
             return Finding("slow", sighting, record, type_of(attempts), False, "health_check")
         return Finding("slow", sighting, record, type_of(attempts), True, "likelihood")
 

@@ -39,7 +39,7 @@ class SweepDetector(Detector):
         is_share = 3 * len(hosts) >= self._probed(hosts, record)
         if not self._are_enough_pairs(sighting, attempts) and not (is_share and self._is_wide(hosts, record)):
             return None
-        if are_health_checks(attempts) and any(map(is_node_port, record.opened)):
+        if are_health_checks(record) and any(map(is_node_port, record.opened)):
             return Finding("sweep", sighting, record, type_of(attempts), False, "health_check")
         return Finding("sweep", sighting, record, type_of(attempts), is_share, "hosts_in_window")
 

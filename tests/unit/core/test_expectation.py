@@ -30,6 +30,10 @@ MOST_CONTACTS, MOST_SERVERS, MOST_SOCKETS = 16_384, 1024, 16_384
 SCAN_PORTS = 16
 
 
+def is_late(expected: Expectations, segment: Packet) -> bool:
+    return expected.is_late(segment, segment.src)
+
+
 def expectations(max_addresses: int = 64) -> Expectations:
     return Expectations(max_addresses)
 
@@ -146,9 +150,9 @@ def expecting(local_ports: range) -> Expectations:
 def test_a_segment_to_a_clients_port_may_be_late_from_eight_ports_of_the_peer_and_no_more() -> None:
     expected = expectations()
     ports = (443, 80, 443, 8443, 22, 5432, 6379, 2379, 6443, 443)
-    assert all(expected.is_late(segment(FRIEND, port)) for port in ports)
-    assert [expected.is_late(segment(FRIEND, port)) for port in (9092, 80)] == [False, True]
-    assert expected.is_late(segment(SCANNER, 9092)), "each peer has ports of its own"
+    assert all(is_late(expected, segment(FRIEND, port)) for port in ports)
+    assert [is_late(expected, segment(FRIEND, port)) for port in (9092, 80)] == [False, True]
+    assert is_late(expected, segment(SCANNER, 9092)), "each peer has ports of its own"
 
 
 @pytest.mark.parametrize(
@@ -165,26 +169,26 @@ def test_a_segment_to_a_clients_port_may_be_late_from_eight_ports_of_the_peer_an
 def test_only_a_segment_to_a_clients_port_of_this_host_may_be_late(
     dest_port: int, local_ports: range, late: bool
 ) -> None:
-    assert expecting(local_ports).is_late(segment(FRIEND, 443, dest_port)) is late
+    assert is_late(expecting(local_ports), segment(FRIEND, 443, dest_port)) is late
 
 
 def test_the_clients_of_a_host_behind_this_one_have_any_dynamic_port() -> None:
     expected = expecting(range(1024, 2048))
     behind = segment(FRIEND, 443, 65_000)._replace(dst="192.0.2.77")
-    assert expected.is_late(behind)
-    assert not expected.is_late(behind._replace(dest_port=32_767))
+    assert is_late(expected, behind)
+    assert not is_late(expected, behind._replace(dest_port=32_767))
 
 
 def test_a_segment_to_a_port_that_no_client_has_uses_up_nothing() -> None:
     expected = expectations()
-    assert not any(expected.is_late(segment(FRIEND, port, 22)) for port in range(1, 20))
-    assert expected.is_late(segment(FRIEND, 443))
+    assert not any(is_late(expected, segment(FRIEND, port, 22)) for port in range(1, 20))
+    assert is_late(expected, segment(FRIEND, 443))
 
 
 def test_the_segments_of_one_peer_that_may_be_late_are_bounded() -> None:
     """More than any pool of connections: somebody probes the range of client ports."""
     expected = expectations()
-    late = [expected.is_late(segment(FRIEND, 443, 40_000 + nth)) for nth in range(513)]
+    late = [is_late(expected, segment(FRIEND, 443, 40_000 + nth)) for nth in range(513)]
     assert late == [*[True] * 512, False]
 
 
@@ -192,19 +196,19 @@ def test_the_segments_of_one_peer_that_may_be_late_are_bounded() -> None:
 def test_after_an_hour_segments_of_other_ports_may_be_late(sign: int) -> None:
     expected = expectations()
     for port in range(1, 9):
-        assert expected.is_late(segment(FRIEND, port))
+        assert is_late(expected, segment(FRIEND, port))
     other = segment(FRIEND, 443)
-    assert not expected.is_late(other._replace(time_us=other.time_us + sign * HOUR_US))
-    assert expected.is_late(other._replace(time_us=other.time_us + sign * (HOUR_US + 1)))
+    assert not is_late(expected, other._replace(time_us=other.time_us + sign * HOUR_US))
+    assert is_late(expected, other._replace(time_us=other.time_us + sign * (HOUR_US + 1)))
 
 
 def test_peers_with_late_segments_are_bounded() -> None:
     expected = expectations(2)
     for source in (FRIEND, SCANNER, "198.18.0.1"):
         for port in range(1, 9):
-            assert expected.is_late(segment(source, port))
-    assert not expected.is_late(segment(SCANNER, 9))
-    assert expected.is_late(segment(FRIEND, 9)), "it was forgotten"
+            assert is_late(expected, segment(source, port))
+    assert not is_late(expected, segment(SCANNER, 9))
+    assert is_late(expected, segment(FRIEND, 9)), "it was forgotten"
 
 
 # ---- what we asked for over another channel

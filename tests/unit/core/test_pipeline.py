@@ -7,10 +7,12 @@ import pytest
 
 from portsentry_py.config.settings import Detectors, Limits, Lines, PortScan, Settings, Slow, Traps
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import FIN, PSH, URG
 from portsentry_py.core.pipeline import Pipeline
 from tests.support.build import (
     FRIEND,
     HOST,
+    HOST6,
     SCANNER,
     SCANNER6,
     SECOND_US,
@@ -29,6 +31,7 @@ from tests.support.build import (
     records,
     refused,
     rst,
+    rst_ack,
     scans,
     strict,
     syn,
@@ -275,6 +278,33 @@ def test_a_banned_source_that_is_still_answered_has_a_line_at_once() -> None:
     assert states[:3] == ["new", "answered", "answered"]
     silent = [packet for packet in scan if packet.src == SCANNER]
     assert "answered" not in [event.state for event in scans(watch(strict(), silent))]
+
+
+def test_evidence_that_may_only_be_watched_hides_no_other() -> None:
+    """A patient scanner of many flags is no OS detection, and one of many NodePorts no load balancer."""
+    flags = [
+        tcp(SCANNER, HOST, 50_000, 200 + nth, (0, FIN, FIN | PSH | URG)[nth % 3], at=301 * nth) for nth in range(30)
+    ]
+    assert "ban" in {event.verdict for event in scans(watch(Settings(), refused(flags)))}
+    (first,) = connect(SCANNER, 30_080)
+    ports = [one for nth in range(40) for one in connect(SCANNER, 30_081 + nth, at=1 + 2.1 * nth)]
+    checks = watch(Settings(), first, syn_ack(first), rst_ack(first), refused(ports))
+    assert {event.verdict for event in scans(checks)} == {"watch", "ban"}
+
+
+def test_our_own_request_from_a_port_of_servers_is_a_question() -> None:
+    """SIP goes from 5060 to 5060, and the provider's media to ports that the request names."""
+    (asked,) = udp(HOST, 5060, dst=FRIEND, src_port=5060)
+    session = [packet for nth in range(4) for packet in (asked.later(nth), udp_reply(asked.later(nth)))]
+    media = udp(FRIEND, *range(16_384, 16_404, 2), src_port=17_000, at=10, every=0.1)
+    assert scans(watch(Settings(), session, in_time(media, [icmp_unreachable(one) for one in media]))) == []
+
+
+def test_the_network_of_an_address_that_we_called_is_not_banned_for_its_neighbour() -> None:
+    (called,) = connect(HOST6, 443, dst="2001:db8:5::1")
+    scan = refused(syn("2001:db8:5::2", *range(1000, 1012), at=5))
+    events = scans(watch(Settings(), called, syn_ack(called), scan))
+    assert {(event.verdict, event.reason) for event in events} == {("watch", "neighbour")}
 
 
 def test_a_banned_source_that_uses_a_served_port_has_a_line_at_once() -> None:

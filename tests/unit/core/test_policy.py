@@ -48,6 +48,7 @@ def finding(
     source = network_of(address) if ":" in address and is_network else address
     record = SourceRecord(source, direction, START_US, micros(seconds), address, probes=attempts)
     record.stacks[stack] = attempts
+    record.newest_us = record.last_us
     record.trap_answered, record.proofs = proofs > 0, (OWN,) * proofs
     for port in range(attempts):
         record.unserved[Endpoint(HOST, "tcp", port)] = Attempt(START_US, START_US, "syn", has_twin=port < twins)
@@ -200,6 +201,12 @@ def test_no_standing_excuses_more_than_ten_minutes_with_the_stack_of_the_visitor
     assert judged(finding(seconds=TEN_MINUTES), known) == ("watch", "friend")
     assert judged(finding(seconds=TEN_MINUTES + 1), known) == BAN
     assert judged(finding(seconds=TEN_MINUTES + 1, stack=OTHER_STACK), known) == ("watch", "friend")
+
+
+def test_no_standing_excuses_more_than_an_hour_with_another_stack() -> None:
+    known = regular(SCANNER)
+    assert judged(finding(seconds=6 * TEN_MINUTES, stack=OTHER_STACK), known) == ("watch", "friend")
+    assert judged(finding(seconds=6 * TEN_MINUTES + 1, stack=OTHER_STACK), known) == BAN
 
 
 def test_half_of_the_probes_with_a_stack_of_its_own_are_the_visitors() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.question import Attempts, Question, Questions, are_health_checks, look_for_services
-from portsentry_py.core.source_record import Attempt, Endpoint
+from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord
 from portsentry_py.events.model import Proto, ScanType
-from tests.support.build import HOST, HOST6, US
+from tests.support.build import HOST, HOST6, SCANNER, US
 
 OTHER = "192.0.2.77"
 MAIL = (25, 110, 143, 465, 587, 993, 995, 80, 443)
@@ -18,6 +18,12 @@ NODE_PORTS = range(30_080, 30_090)
 def asked(*ports: int, target: str = HOST, scan_type: ScanType = "connect") -> Attempts:
     proto: Proto = "udp" if scan_type == "udp" else "tcp"
     return [(Endpoint(target, proto, port), Attempt(0, 0, scan_type)) for port in ports]
+
+
+def checks(attempts: Attempts) -> bool:
+    record = SourceRecord(SCANNER, "inbound", 0, 0)
+    record.unserved.update(attempts)
+    return are_health_checks(record)
 
 
 def questions(host: HostState = US) -> Questions:
@@ -74,22 +80,28 @@ def test_only_a_clients_connect_asks_for_mail(scan_type: ScanType) -> None:
 
 
 def test_connections_to_node_ports_are_checks_although_no_pod_answers() -> None:
-    assert are_health_checks(asked(*NODE_PORTS))
-    assert are_health_checks(asked(*NODE_PORTS, scan_type="unseen"))
-    assert not are_health_checks(asked(*NODE_PORTS, scan_type="udp"))
-    assert not are_health_checks(asked(1, 2, 3))
+    assert checks(asked(*NODE_PORTS))
+    assert checks(asked(*NODE_PORTS, scan_type="unseen"))
+    assert not checks(asked(*NODE_PORTS, scan_type="udp"))
+    assert not checks(asked(1, 2, 3))
 
 
 @pytest.mark.parametrize(("ports", "are"), [(32, True), (33, False)])
 def test_no_balancer_checks_any_number_of_node_ports(ports: int, are: bool) -> None:
-    assert are_health_checks(asked(*range(30_000, 30_000 + ports))) is are
+    assert checks(asked(*range(30_000, 30_000 + ports))) is are
+
+
+def test_a_balancer_may_check_many_nodes() -> None:
+    nodes = [one for nth in range(1, 65) for one in asked(*NODE_PORTS, target=f"198.51.100.{nth}")]
+    assert checks(nodes)
+    assert not checks([one for nth in range(1, 256) for one in asked(*NODE_PORTS, target=f"198.51.100.{nth}")])
 
 
 @pytest.mark.parametrize(("others", "are"), [(3, True), (4, False)])
 def test_a_balancer_asks_for_little_else(others: int, are: bool) -> None:
-    assert are_health_checks(asked(*NODE_PORTS, *range(1, 1 + others))) is are
+    assert checks(asked(*NODE_PORTS, *range(1, 1 + others))) is are
     half_open = asked(*range(30_500, 30_500 + others), scan_type="syn")
-    assert are_health_checks(asked(*NODE_PORTS) + half_open) is are
+    assert checks(asked(*NODE_PORTS) + half_open) is are
 
 
 @pytest.mark.parametrize(("others", "look"), [(0, True), (3, True), (4, False)])

@@ -11,9 +11,17 @@ def probe(port: int, *, at: float = 0, ttl: int = 1, proto: int = UDP, src: str 
     return Packet(micros(at), src, HOST, proto, 61_000, port, ttl=ttl)
 
 
+def takes(routes: RouteProbes, packet: Packet) -> bool:
+    return routes.take(packet, packet.src)
+
+
+def holds(routes: RouteProbes, packet: Packet) -> bool:
+    return routes.holds(packet, packet.src)
+
+
 def taken(*probes: Packet) -> int:
     routes = RouteProbes()
-    return sum(map(routes.take, probes))
+    return sum(takes(routes, one) for one in probes)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +39,7 @@ def taken(*probes: Packet) -> int:
 def test_a_probe_of_the_route_is_a_datagram_to_a_high_port_with_few_hops_left(
     proto: int, port: int, ttl: int, is_one: bool
 ) -> None:
-    assert RouteProbes().take(probe(port, ttl=ttl, proto=proto)) is is_one
+    assert takes(RouteProbes(), probe(port, ttl=ttl, proto=proto)) is is_one
 
 
 @pytest.mark.parametrize(("step", "every"), [(1, 1), (14, 1), (64, 1), (12, 1), (1, 0.08)])
@@ -43,16 +51,16 @@ def test_mtr_counts_up_for_an_hour(step: int, every: float) -> None:
 
 def test_refusals_show_probes_that_were_lost_or_come_later() -> None:
     routes = RouteProbes()
-    assert not routes.holds(probe(40_000, ttl=0))
-    routes.take(probe(40_000))
-    assert all(routes.holds(probe(40_000 + 20 * nth, ttl=0)) for nth in range(-3, 12))
-    assert not routes.holds(probe(50_000, ttl=0))
+    assert not holds(routes, probe(40_000, ttl=0))
+    takes(routes, probe(40_000))
+    assert all(holds(routes, probe(40_000 + 20 * nth, ttl=0)) for nth in range(-3, 12))
+    assert not holds(routes, probe(50_000, ttl=0))
 
 
 def test_refusals_of_rising_ports_alone_are_as_many_as_their_probes_may_be() -> None:
     routes = RouteProbes()
-    routes.take(probe(40_000))
-    refused = sum(routes.holds(probe(40_001 + nth, at=nth / 100, ttl=0)) for nth in range(1000))
+    takes(routes, probe(40_000))
+    refused = sum(holds(routes, probe(40_001 + nth, at=nth / 100, ttl=0)) for nth in range(1000))
     assert 192 + 16 * 9 <= refused <= 192 + 16 * 10
 
 
@@ -76,12 +84,12 @@ def test_the_ports_of_traceroute_need_no_order() -> None:
 
 def test_our_refusal_of_a_probe_of_the_route_is_none_of_a_scan() -> None:
     routes = RouteProbes()
-    assert not routes.holds(probe(33_000, ttl=0))
-    assert routes.holds(probe(33_500, ttl=0))
-    assert not routes.holds(probe(33_500, ttl=0, proto=TCP))
-    routes.take(probe(33_000))
-    routes.take(probe(33_040))
-    assert routes.holds(probe(33_000, ttl=0))
-    assert routes.holds(probe(33_040, ttl=0))
-    assert not routes.holds(probe(33_105, ttl=0))
-    assert not routes.holds(probe(33_000, ttl=0, src="198.51.100.8"))
+    assert not holds(routes, probe(33_000, ttl=0))
+    assert holds(routes, probe(33_500, ttl=0))
+    assert not holds(routes, probe(33_500, ttl=0, proto=TCP))
+    takes(routes, probe(33_000))
+    takes(routes, probe(33_040))
+    assert holds(routes, probe(33_000, ttl=0))
+    assert holds(routes, probe(33_040, ttl=0))
+    assert not holds(routes, probe(33_105, ttl=0))
+    assert not holds(routes, probe(33_000, ttl=0, src="198.51.100.8"))
