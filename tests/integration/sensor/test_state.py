@@ -55,7 +55,7 @@ def test_a_restart_forgets_neither_a_slow_scanner_nor_a_friend(lab: Lab, start_s
     line = sensor.wait_for_line("the scan", src_ip=scanner, event_type="scan")
     assert (line["verdict"], line["technique"], line["ports"]) == ("ban", "slow", 8)
     assert line["attempts"] >= len(BEFORE) + len(AFTER)
-    forge(lab, friend, "--scan-delay", "50ms")  # a slow scan lasts a second
+    forge(lab, friend, "--scan-delay", "50ms", "--min-rate", "20")  # a slow scan lasts a second
     sensor.wait_for_line("the forged scan", src_ip=friend, event_type="scan")
     assert scan_verdicts(sensor, friend) == {("watch", "friend")}
     assert lab.visitor.reaches(lab.target.ipv4[0], HTTP_PORT)
