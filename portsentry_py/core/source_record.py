@@ -78,7 +78,6 @@ class SourceRecord:
         unserved: the attempts, in the order of their last probe.
         targets: how many of them each address has.
         closed: how many of them were refused.
-        newest_us: the time of the last new one.
         opened: endpoints that turned out to be served.
         types: probes by scan type.
         tools: probes by the tool whose fingerprint they carry.
@@ -96,7 +95,6 @@ class SourceRecord:
     unserved: "OrderedDict[Endpoint, Attempt]" = field(default_factory=OrderedDict)
     targets: Counter[str] = field(default_factory=Counter)
     closed: int = 0
-    newest_us: int = 0
     # Tuples, because most records never have one: an empty set would cost 216 bytes.
     opened: tuple[Endpoint, ...] = ()
     types: Counter[ScanType] = field(default_factory=Counter)
@@ -144,7 +142,8 @@ class SourceRecord:
         Repetitions add nothing: a monitor repeats what it asked, and a forger need not repeat much.
         """
         oldest = sorted(attempt.first_us for attempt in islice(self.unserved.values(), 2 * _STRAYS))
-        return max(0, self.newest_us - oldest[len(oldest) // 2]) if oldest else 0
+        newest_us = max((one.first_us for one in islice(reversed(self.unserved.values()), MAX_JUDGED)), default=0)
+        return max(0, newest_us - oldest[len(oldest) // 2]) if oldest else 0
 
     @property
     def scan_type(self) -> ScanType:
@@ -190,7 +189,6 @@ class SourceRecord:
             if attempt.scan_type == "unseen" != probe.scan_type:
                 self._recognize(attempt, probe)
             return False
-        self.newest_us = max(self.newest_us, probe.time_us)
         self.unserved[endpoint] = Attempt(probe.time_us, probe.time_us, probe.scan_type)
         self.targets[endpoint.target] += 1
         self.score += _points(endpoint.port)
@@ -244,7 +242,6 @@ class SourceRecord:
         """Derive what follows from the rest of a restored record, and keep its bounds."""
         self.targets = Counter(endpoint.target for endpoint in self.unserved)
         self.closed = sum(attempt.refused for attempt in self.unserved.values())
-        self.newest_us = max((attempt.first_us for attempt in self.unserved.values()), default=0)
         self.score = sum(_points(endpoint.port) for endpoint in self.unserved)
         self.opened = tuple(map(_shared, self.opened[:MAX_OPENED]))
         self.stacks = Counter(dict(islice(self.stacks.items(), MAX_STACKS)))

@@ -48,10 +48,10 @@ def finding(
     source = network_of(address) if ":" in address and is_network else address
     record = SourceRecord(source, direction, START_US, micros(seconds), address, probes=attempts)
     record.stacks[stack] = attempts
-    record.newest_us = record.last_us
     record.trap_answered, record.proofs = proofs > 0, (OWN,) * proofs
     for port in range(attempts):
-        record.unserved[Endpoint(HOST, "tcp", port)] = Attempt(START_US, START_US, "syn", has_twin=port < twins)
+        first_us = micros(seconds) if port == attempts - 1 else START_US
+        record.unserved[Endpoint(HOST, "tcp", port)] = Attempt(first_us, first_us, "syn", has_twin=port < twins)
     probe = sighting(Kind.PROBE, 22, source=address, direction=direction, at=seconds)
     return Finding("port_scan", probe, record, "udp" if udp else "syn", bannable, "ports_in_window")
 
