@@ -642,6 +642,7 @@ TABLES = (
     _fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows._replies", _replies, version=6),
     _fixed("connections that a trap accepted", "_MAX_ACCEPTED", "_flows._accepted", _accepted, version=6),
     _fixed("servers that answered us", "_MAX_SERVERS", "_flows.expected._servers", _servers, version=6),
+    _fixed("networks of peers", "_MAX_CONTACTS", "_flows.expected._contact_networks", _contacts, version=6),
     _fixed("peers of connections", "_MAX_CONTACTS", "_flows.expected._contacts", _contacts, version=6),
     _of_parts(
         "reply-looking probes that we refused",

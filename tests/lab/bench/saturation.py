@@ -108,6 +108,7 @@ class FullTables:
     def _fixed(self) -> Iterator[str]:
         four, six, ours = self._four, self._six, self._six.target()
         strangers = self._new(self._limits.max_flows)
+        yield from each(range(expectation._MAX_CONTACTS // self._share), six.ask)
         yield from each(range(served_ports._MAX_LEARNED // self._share), four.discovered)
         yield from each(range(expectation._MAX_SERVERS), six.question)
         yield from (six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(flows._MAX_LATEST))
@@ -141,9 +142,10 @@ class FullTables:
 
     def _scan(self, nth: int) -> Iterator[str]:
         """Make more attempts than those before, whose places it takes, and leave room for others' attempts."""
-        four, served = self._four, SERVED[LOOKS:]
+        # Who finds many ports served needs more of the others for a scan: a fourth of them finds none.
+        four, served = self._four, SERVED[LOOKS:] if nth % 4 else ()
         before = chain(four.newcomer(nth), four.looks(nth), four.tour(nth, served))
-        return chain(before, four.refused(four.source(nth), range(1, 13)))
+        return chain(before, four.refused(four.source(nth), range(1, 9)))
 
     def _newcomers(self) -> Iterator[str]:
         sources = self._new(_HASTY + 2 * self._limits.max_sources)
@@ -151,7 +153,7 @@ class FullTables:
 
     def _told(self, scanners: range) -> Iterator[str]:
         """They come back: now they are suppressed, and what they send is counted."""
-        told = scanners[: fast_path.MAX_SOURCES]
+        told = scanners[-scanners.start % 4 :: 4][: fast_path.MAX_SOURCES]
         yield from each(told, lambda nth: self._four.newcomer(nth, _PACE_US))
         yield from self._four.chorus(told, self._limits.max_held // 2 - 1)
 
