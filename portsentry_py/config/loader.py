@@ -36,6 +36,7 @@ def load(path: Path | None) -> Settings:
     try:
         with path.open("rb") as file:
             refuse_foreign(path, os.fstat(file.fileno()))
+            _refuse_shared_folders(path)
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise ConfigError(f"{path}: longer than {_MAX_BYTES} bytes; name the right file with -c.")
@@ -65,6 +66,14 @@ def refuse_foreign(path: Path, status: os.stat_result) -> None:
         raise ConfigError(f"{path}: the configuration belongs to user {status.st_uid}; run: chown root {path}")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{path}: others may write the configuration; run: chmod go-w {path}")
+
+
+def _refuse_shared_folders(path: Path) -> None:
+    """Refuse a file whose name others may give to a file of theirs: in its folder, or in that of what it links to."""
+    for folder in {path.absolute().parent, path.resolve().parent}:
+        mode = folder.stat().st_mode
+        if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+            raise ConfigError(f"{path}: others may replace the configuration; run: chmod go-w {folder}")
 
 
 def parse(text: str, name: str = "configuration") -> Settings:

@@ -140,6 +140,23 @@ def test_a_configuration_that_others_may_write_is_refused(tmp_path: Path, mode: 
     assert loader.load(path).ignore
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_configuration_that_others_may_replace_is_refused(tmp_path: Path, *, is_link: bool) -> None:
+    folder, shared = tmp_path / "own", tmp_path / "shared"
+    folder.mkdir(mode=0o755)
+    shared.mkdir()
+    shared.chmod(0o777)
+    path = (folder if is_link else shared) / "portsentry.yaml"
+    path.write_text("ignore: [0.0.0.0/0]\n", encoding="utf-8")
+    named = shared / "portsentry.yaml"
+    if is_link:
+        named.symlink_to(path)
+    with pytest.raises(ConfigError, match=f"{named}: others may replace the configuration; run: chmod go-w {shared}"):
+        loader.load(named)
+    shared.chmod(0o1777)
+    assert loader.load(named).ignore, "in a sticky folder nobody removes files of others"
+
+
 def test_a_configuration_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require_root()
     path = tmp_path / "portsentry.yaml"
