@@ -134,8 +134,8 @@ def test_host_discovery_and_os_detection_change_no_name(lab: Lab, start_sensor: 
         command = ("nmap", "-n", "-T4", "--send-ip", "--disable-arp-ping", *options.split(), target)
         done = lab.scanner.run(*command)
         assert done.returncode == 0, done.stderr
-        line = sensor.wait_for_line(options, src_ip=source, event_type="scan")
-        assert line["verdict"] == "ban", options
+        # A scanner that holds connections meanwhile is watched first, for 64 probes.
+        sensor.wait_for_line(options, src_ip=source, event_type="scan", verdict="ban")
         sensor.settle()
         assert {line["scan_type"] for line in sensor.matching(src_ip=source, event_type="scan")} == {scan_type}, options
 
