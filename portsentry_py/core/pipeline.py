@@ -301,15 +301,17 @@ class Pipeline:
         Returns:
             Whether there were any such datagrams.
         """
-        record, now_us = finding.record, finding.sighting.time_us
-        if self._scans.is_banned(record.source) or not self._policy.judge(finding).bans:
+        record, now_us, is_udp = finding.record, finding.sighting.time_us, finding.sighting.proto == "udp"
+        is_due = abs(now_us - self._host_read_us) >= _HOST_READ_US
+        # The judgement is the dear part, and comes once more anyway.
+        if not (is_udp or is_due) or self._scans.is_banned(record.source) or not self._policy.judge(finding).bans:
             return False
-        if abs(now_us - self._host_read_us) >= _HOST_READ_US:
+        if is_due:
             self._host_read_us = now_us
             host = self._read_host()
             if host is not None:
                 self.set_host(host)
-        return finding.sighting.proto == "udp" and self._sources.retract_served(record, self._flows.served)
+        return is_udp and self._sources.retract_served(record, self._flows.served)
 
     def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Suppress the source if its scan was just reported.
