@@ -55,14 +55,13 @@ def attempts_on_target(
 def attempts_on_hosts(sighting: Sighting, record: SourceRecord, window_us: int = ANY_TIME_US) -> Attempts:
     """The latest attempts within the window, over any transport, that count over several hosts.
 
-    Where it is unknown who "we" are, or where we are the source, a client or a peer-to-peer program looks
-    like a sweep: only ports that neither uses count then.
+    Where it is unknown who "we" are, a client or a peer-to-peer program looks like a sweep: only ports that neither
+    uses count then.
     """
-    sure = sighting.home_known and sighting.direction == "inbound"
     return [
         (endpoint, attempt)
         for endpoint, attempt in record.recent(sighting.time_us, window_us, MAX_JUDGED)
-        if sure or endpoint.proto not in {"tcp", "udp"} or is_swept_port(endpoint.port)
+        if sighting.home_known or endpoint.proto not in {"tcp", "udp"} or is_swept_port(endpoint.port)
     ]
 
 
