@@ -2,13 +2,12 @@
 
 import csv
 import importlib.resources
-import os
 from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, get_args
 
-from portsentry_py.config.loader import refuse_foreign
+from portsentry_py.config.loader import read_own
 from portsentry_py.config.settings import SHIPPED, KnownScanner, Network, Settings
 from portsentry_py.config.values import OFF_WORD, quoted
 from portsentry_py.errors import ConfigError, PermissionDenied
@@ -35,20 +34,14 @@ def known_scanners(settings: Settings) -> tuple[Row, ...]:
         shipped = importlib.resources.files("portsentry_py") / "data" / "config" / "known_scanners.csv"
         return parse(shipped.read_text(encoding="utf-8"), SHIPPED)
     try:
-        with Path(name).open("rb") as file:
-            refuse_foreign(Path(name), os.fstat(file.fileno()))
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ConfigError(f"{name}: longer than {_MAX_BYTES} bytes; name the right file in known_scanners_table.")
-        return parse(content.decode("utf-8"), name)
+        text = read_own(Path(name), _MAX_BYTES, "name the right file in known_scanners_table")
     except PermissionError as error:
         raise PermissionDenied(f"{name}: you may not read the known scanners; fix its mode.") from error
     except OSError as error:
         raise ConfigError(
             f"{name}: cannot read the known scanners ({error.strerror}); name a file in known_scanners_table."
         ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    return parse(text, name)
 
 
 def parse(text: str, name: str) -> tuple[Row, ...]:

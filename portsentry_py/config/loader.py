@@ -34,13 +34,8 @@ def load(path: Path | None) -> Settings:
     """
     required, path = path is not None, path or DEFAULT_PATH
     try:
-        with path.open("rb") as file:
-            refuse_foreign(path, os.fstat(file.fileno()))
-            _refuse_shared_folders(path)
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ConfigError(f"{path}: longer than {_MAX_BYTES} bytes; name the right file with -c.")
-        text = content.decode("utf-8")
+        text = read_own(path, _MAX_BYTES, "name the right file with -c")
+        _refuse_shared_folders(path)
     except FileNotFoundError as error:
         if not required:
             return Settings()
@@ -49,17 +44,34 @@ def load(path: Path | None) -> Settings:
         raise PermissionDenied(f"{path}: you may not read the configuration; run as root or fix its mode.") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the configuration ({error.strerror}); name a file with -c.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     return parse(text, str(path))
 
 
-def refuse_foreign(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that others may write: it can switch the sensor off, or have anybody banned.
+def read_own(path: Path, max_bytes: int, fix: str) -> str:
+    """The text of a file that nobody but the operator may write.
+
+    Args:
+        path: the file.
+        max_bytes: its greatest size.
+        fix: what to do about a larger one.
 
     Raises:
-        ConfigError: the file belongs to somebody else, or others may write it.
+        ConfigError: others may write the file, it is too large, or it is not UTF-8.
+        OSError: it cannot be read.
     """
+    with path.open("rb") as file:
+        _refuse_foreign(path, os.fstat(file.fileno()))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ConfigError(f"{path}: longer than {max_bytes} bytes; {fix}.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+
+
+def _refuse_foreign(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that others may write: it can switch the sensor off, or have anybody banned."""
     # sudo(8) names the caller in SUDO_UID, who may become root anyway.
     caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
     if status.st_uid not in {0, os.geteuid()} and str(status.st_uid) != caller:
