@@ -1138,7 +1138,7 @@ def test_no_packet_of_another_teaches_anything_about_this_host(some: list[Packet
 # ---- what we asked for over another channel
 
 
-def test_whoever_answers_a_question_to_a_group_makes_no_sighting() -> None:
+def test_an_answer_to_a_question_to_a_group_makes_no_sighting() -> None:
     flows = table()
     question = udp(HOST, 1900, dst="239.255.255.250", src_port=20_000)
     answers = [udp(source, 20_000, src_port=50_000, at=1)[0] for source in (FRIEND, SCANNER)]
