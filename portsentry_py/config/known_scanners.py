@@ -1,7 +1,6 @@
 """The table of known scanners: a CSV file that is shipped, or the operator's own."""
 
 import csv
-import importlib.resources
 from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,6 +10,7 @@ from portsentry_py.config.loader import read_own
 from portsentry_py.config.settings import SHIPPED, KnownScanner, Network, Settings
 from portsentry_py.config.values import OFF_WORD, quoted
 from portsentry_py.errors import ConfigError, PermissionDenied
+from portsentry_py.shipped import shipped
 
 _COLUMNS = ["network", "scanner", "source", "read"]
 _WORDS = get_args(KnownScanner)
@@ -31,8 +31,7 @@ def known_scanners(settings: Settings) -> tuple[Row, ...]:
     if name == OFF_WORD:
         return ()
     if name == SHIPPED:
-        shipped = importlib.resources.files("portsentry_py") / "data" / "config" / "known_scanners.csv"
-        return parse(shipped.read_text(encoding="utf-8"), SHIPPED)
+        return parse((shipped("config") / "known_scanners.csv").read_text(encoding="utf-8"), SHIPPED)
     try:
         text = read_own(Path(name), _MAX_BYTES, "name the right file in known_scanners_table")
     except PermissionError as error:

@@ -1,9 +1,9 @@
 """What is shipped to /etc/fail2ban: actions, filter and jails, with the names and paths in them."""
 
-import importlib.resources
 from dataclasses import dataclass
 
 from portsentry_py.config.settings import DEFAULT_LOG
+from portsentry_py.shipped import shipped
 
 FILTER = "portsentry-py"
 JAIL = "portsentry"
@@ -26,10 +26,8 @@ class PackFile:
 
 def pack_files() -> list[PackFile]:
     """The shipped files, in the order of installation."""
-    shipped = importlib.resources.files("portsentry_py") / "data" / "fail2ban"
     return [
         PackFile(f"{name}/{entry.name}", entry.read_bytes())
         for name in FOLDERS
-        for entry in sorted((shipped / name).iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".conf")
+        for entry in sorted((shipped("fail2ban") / name).glob("*.conf"))
     ]

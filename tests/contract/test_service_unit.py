@@ -1,7 +1,7 @@
 """The unit is little exposed, and it agrees with the files beside it about user, paths and modes."""
 
-import configparser
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -64,9 +64,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 
 
 def test_the_unit_runs_the_console_script() -> None:
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    script = setup["options.entry_points"]["console_scripts"].split("=")[0].strip()
+    (script,) = (entry.name for entry in entry_points(module="portsentry_py.cli.main"))
     assert _values("ExecStart") == [f"/usr/bin/{script}", "run"]
 
 

@@ -36,7 +36,7 @@ def errors(copy: Path, **words: str) -> str:
 
 
 def test_a_word_that_the_schema_does_not_list_fails_the_type_check(tmp_path: Path) -> None:
-    shutil.copytree(PACKAGE, tmp_path / "portsentry_py", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    shutil.copytree(PACKAGE, tmp_path / "portsentry_py", ignore=shutil.ignore_patterns("__pycache__"))
     assert errors(tmp_path) == ""
     for place in LISTED:
         assert "\"Literal['burst']\"" in errors(tmp_path, **{place: "burst"})

@@ -24,7 +24,7 @@ from tests.lab.fuzz.trial import Trial, changed
 from tests.support.build import SCANNER, no_deadline, syn
 from tests.support.needs import require_tool
 
-# As in setup.cfg, from where ./quickstart installs it.
+# As in pyproject.toml, from where ./quickstart installs it.
 GUIDED_HERE = (3, 11) <= sys.version_info < (3, 14) and platform.machine() == "x86_64"
 TOOLS = {"jail": "fail2ban-regex", "captures": "tshark"}
 MOST_BYTES = 100_000
