@@ -16,6 +16,7 @@ from portsentry_py.privsep.sandbox import sandboxed
 OLDEST_TSHARK = (3, 6, 0)
 INSTALL = "install it with: apt-get install tshark"
 _DISCOVERY = Path(__file__).with_name("discovery.py")
+_PRIVATE = Path(__file__).parents[2]
 
 
 class Tools(NamedTuple):
@@ -58,7 +59,7 @@ def _python_paths() -> set[str]:
     """What the interpreter and its packages need, and the programs in PATH."""
     folders = (*sys.path, *site.getsitepackages(), site.getusersitepackages(), sys.prefix, sys.base_prefix)
     named = (os.environ.get(name, "").split(os.pathsep) for name in ("PATH", "PYTHONPATH"))
-    return {*filter(None, (*folders, *chain(*named))), str(_DISCOVERY.parent)}
+    return {*filter(None, (*folders, *chain(*named))), str(_PRIVATE)}
 
 
 def _discover(*arguments: str) -> Any:
@@ -69,7 +70,9 @@ def _discover(*arguments: str) -> Any:
     command = [sys.executable, str(_DISCOVERY), *arguments]
     if not arguments:
         command = sandboxed(command, _python_paths())
-    surroundings = {**environment(), "PYTHONUSERBASE": site.getuserbase()}  # pyshark may be installed there
+    # pyshark may be installed for the user, or privately beside this package.
+    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(_PRIVATE))))
+    surroundings = {**environment(), "PYTHONUSERBASE": site.getuserbase(), "PYTHONPATH": paths}
     try:
         done = subprocess.run(command, cwd="/", env=surroundings, check=False, capture_output=True, text=True)
     except OSError as error:

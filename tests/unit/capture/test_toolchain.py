@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from portsentry_py.capture import toolchain
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, PermissionDenied
 from portsentry_py.privsep.sandbox import available
@@ -109,6 +110,14 @@ def test_a_pyshark_that_does_not_run_is_an_error(tmp_path: Path, monkeypatch: py
     (tmp_path / "pyshark.py").write_text("raise ImportError('no lxml')\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(CaptureError, match=r"pyshark does not run .*no lxml.*; reinstall portsentry-py"):
+        find_tools()
+
+
+def test_a_pyshark_beside_the_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian has none, so its package carries one."""
+    (tmp_path / "pyshark.py").write_text("raise ImportError('the private one')\n", encoding="utf-8")
+    monkeypatch.setattr(toolchain, "_PRIVATE", tmp_path)
+    with pytest.raises(CaptureError, match="the private one"):
         find_tools()
 
 
