@@ -1,6 +1,7 @@
 """The settings that docs/fail2ban.md shows, as it shows them, in a real server."""
 
 import json
+import platform
 import re
 import textwrap
 from pathlib import Path
@@ -20,10 +21,13 @@ PAGE = (DOCS / "fail2ban.md").read_text(encoding="utf-8")
 
 _RECORD = """\
 #!/usr/bin/python3
-import json, sys
+import json, os, sys
 with open({file!r}, "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
+with open({file!r} + ".environment", "w") as file:
+    json.dump({{name: os.environ.get(name) for name in {names!r}}}, file)
 """
+_NAMES = ["SRC_IP", "DEST_PORT", "SCAN_TYPE", "TECHNIQUE", "SRC_NET", "HOST_NAME"]
 _LOOSE = """\
 [Definition]
 failregex = ^\\{"timestamp":"","src_ip":"<ADDR>","scan_type":"<F-SCAN>.{1,240}</F-SCAN>"\\}$
@@ -46,9 +50,9 @@ def program(path: Path, text: str) -> Path:
 
 
 def recorder(folder: Path) -> tuple[Path, Path]:
-    """Make a program that writes down its arguments, and name the file."""
+    """Make a program that writes down its arguments and its environment, and name the file of the arguments."""
     record = folder / "record"
-    return program(folder / "on-scan", _RECORD.format(file=str(record))), record
+    return program(folder / "on-scan", _RECORD.format(file=str(record), names=_NAMES)), record
 
 
 def recorded(record: Path) -> list[list[str]]:
@@ -105,6 +109,8 @@ def test_a_program_of_the_operators_gets_words(start_server: StartServer, tmp_pa
     others = ["2001:db8::/64", "23", "syn", "slow", "2001:db8::/64"]
     wait_for(lambda: len(recorded(record)) == 2, "two calls", evidence=server.evidence)
     assert sorted(recorded(record)) == [["ban", *words], ["ban", *others]]
+    environment = json.loads(Path(f"{record}.environment").read_text())
+    assert list(environment.values()) in ([*words, platform.node()], [*others, platform.node()])
 
     server.stop()
     server.start()
@@ -118,7 +124,16 @@ def test_a_program_of_the_operators_gets_words(start_server: StartServer, tmp_pa
     assert server.errors() == []
 
 
-def test_no_shell_sees_what_the_log_says(start_server: StartServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "action",
+    [
+        'portsentry-py-command[program="{}"]',
+        """portsentry-py-command[command='{} ban "<src_ip>" "<dest_port>" "<scan_type>" "" ""']""",
+        """portsentry-py-command[command='{} ban "$SRC_IP" "$DEST_PORT" "$SCAN_TYPE" "$TECHNIQUE" "$SRC_NET"']""",
+    ],
+    ids=["program", "tags", "variables"],
+)
+def test_no_shell_sees_what_the_log_says(start_server: StartServer, tmp_path: Path, action: str) -> None:
     # With a filter that lets everything through, so that the action is all that stands in between.
     on_scan, record = recorder(tmp_path)
     trace = tmp_path / "trace"
@@ -137,7 +152,7 @@ def test_no_shell_sees_what_the_log_says(start_server: StartServer, tmp_path: Pa
     ]
     server = start_server(
         f"{NFTABLES}[loose]\nenabled = true\nfilter = loose\nbackend = auto\nmaxretry = 1\n"
-        f'logpath = %(portsentry/logpath)s\naction = portsentry-py-command[program="{on_scan}"]\n',
+        f"logpath = %(portsentry/logpath)s\naction = {action.format(on_scan)}\n",
         {"filter.d/loose.conf": _LOOSE},
     )
 
@@ -161,21 +176,27 @@ def test_no_shell_sees_what_the_log_says(start_server: StartServer, tmp_path: Pa
     assert not trace.exists()
 
 
-def test_a_notification(start_server: StartServer, tmp_path: Path) -> None:
-    mail = program(tmp_path / "mail", f'#!/bin/sh\n{{ echo "$@"; cat; }} >>{tmp_path}/sent\n')
-    script = example("A notification")
-    assert "| mail -s" in script
-    on_scan = program(tmp_path / "on-scan", script.replace("| mail -s", f"| {mail} -s"))
-    sent = tmp_path / "sent"
-    server = start_server(NFTABLES + example("KILL_RUN_CMD").replace("/usr/local/sbin/on-scan", str(on_scan)))
-
+def said(heading: str, name: str, start_server: StartServer, folder: Path) -> list[str]:
+    """The arguments of the program `name` in the block below a heading, after a ban and an unban."""
+    stand_in, record = recorder(folder)
+    server = start_server(NFTABLES + example(heading).replace(f"'{name} ", f"'{stand_in} "))
     server.write(scan_line("192.0.2.1"))
-
-    wait_for(sent.exists, "the mail", evidence=server.evidence)
-    wait_for(lambda: sent.read_text().count("\n") == 2, "all of it")
-    assert sent.read_text() == (
-        "-s portsentry: 192.0.2.1 root\n192.0.2.1 is banned: port_scan (syn), last at port 23.\n"
-    )
+    wait_for(record.exists, "the call", evidence=server.evidence)
+    assert "192.0.2.1" in server.listing()
     server.client("unban", "192.0.2.1")
-    assert sent.read_text().count("\n") == 2
     assert server.errors() == []
+    (arguments,) = recorded(record)
+    return arguments
+
+
+def test_portanoias_command_speaks(start_server: StartServer, tmp_path: Path) -> None:
+    spoken = said("portanoia's command", "espeak-ng", start_server, tmp_path)
+    assert spoken == ["Scan from 192.0.2.1, port 23"]
+
+
+def test_a_notification_names_the_host(start_server: StartServer, tmp_path: Path) -> None:
+    assert said("A notification", "apprise", start_server, tmp_path) == [
+        "--config=/etc/apprise.conf",
+        f"--title={platform.node()} bans 192.0.2.1",
+        "--body=port_scan (syn), last at port 23, network 203.0.113.0/24",
+    ]
