@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from portsentry_py.cli.options import command, option
+from portsentry_py.cli.options import ban_action_option, command, option
 from portsentry_py.cli.render import filter_table, say, show_outcomes, stdout
 from portsentry_py.errors import Fail2banError, PermissionDenied
 from portsentry_py.fail2ban import installer
@@ -13,6 +13,7 @@ from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban
 from portsentry_py.fail2ban.client import Fail2banClient, JailNotLoaded, NotAnswering, NotInstalled
 from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.filter_test import run_all_modes
+from portsentry_py.fail2ban.firewall import choose
 from portsentry_py.fail2ban.pack import ETC, pack_files
 
 _root_option = option(
@@ -25,12 +26,15 @@ _root_option = option(
 
 @command()
 @_root_option
-def install(root: Path) -> None:
+@ban_action_option
+def install(root: Path, ban_action: str) -> None:
     """Copy the filter and jails to /etc/fail2ban.
 
     A file that you changed is kept, and the difference is shown.
     """
-    show_outcomes(installer.install(root))
+    choice = choose(root, ban_action)
+    show_outcomes(installer.install(root, choice.setting))
+    say(f"the jails ban with {choice.reason}")
     for sentence in conflicts(root, os.environ.get("SSH_CONNECTION", "")):
         say(f"note: {sentence}")
     say("arm it with: fail2ban-client reload")

@@ -22,3 +22,10 @@ config_option = option(
     show_default=f"{DEFAULT_PATH}, if it exists",
     help="Configuration file.",
 )
+
+ban_action_option = option(
+    "--ban-action",
+    default="",
+    show_default="fail2ban's own, if this host can carry it out; else nftables or iptables",
+    help="The banaction of the jails.",
+)

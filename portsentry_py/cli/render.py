@@ -13,7 +13,7 @@ from portsentry_py.text import printable_lines
 
 if TYPE_CHECKING:  # a command waits for no more than it uses
     from portsentry_py.fail2ban.filter_test import ModeResult
-    from portsentry_py.fail2ban.installer import Outcome
+    from portsentry_py.fail2ban.shipped import Outcome
     from portsentry_py.sensor.replay import Summary
 
 # Neither markup nor emoji: rich reads `:a:` as one, and many IPv6 addresses hold it.

@@ -11,13 +11,11 @@ from pathlib import Path
 from portsentry_py.config.settings import DEFAULT_LOG
 from portsentry_py.errors import PortsentryError
 from portsentry_py.fail2ban.client import NotInstalled, server_version
+from portsentry_py.fail2ban.firewall import missing_programs
 from portsentry_py.fail2ban.jail_config import JailConfig, jail_files
 from portsentry_py.fail2ban.pack import ETC, FILTER, JAIL, LOG, MODES
 
 _ACTION_ENDS = (".conf", ".local", ".py")
-# The stock actions whose names contain the key run the program.
-_PROGRAMS = {"nft": "nft", "iptables": "iptables", "ipset": "ipset", "firewallcmd": "firewall-cmd", "ufw": "ufw"}
-_PROGRAM_PLACES = ("usr/sbin", "usr/bin", "sbin", "bin", "usr/local/sbin", "usr/local/bin")
 _LOG_TAIL_BYTES = 1 << 20
 _C_DAEMONS = ("usr/sbin/portsentry", "usr/local/sbin/portsentry")
 # The filter needs <ADDR>, which came with this version.
@@ -107,12 +105,11 @@ def _banaction(root: Path, jail: str, action: str) -> Iterator[str]:
             "correct it, or nothing is banned."
         )
         return
-    for program in (program for part, program in _PROGRAMS.items() if part in action):
-        if not any((root / place / program).exists() for place in _PROGRAM_PLACES):
-            yield (
-                f"the banaction of [{jail}] is {action}, which needs `{program}`, and that is not installed "
-                f"below {root}; install it or choose another, or nothing is banned."
-            )
+    for program in missing_programs(root, action):
+        yield (
+            f"the banaction of [{jail}] is {action}, which needs `{program}`, and that is not installed "
+            f"below {root}; install it or choose another, or nothing is banned."
+        )
 
 
 def _failed_bans(root: Path) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import configparser
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,12 +14,19 @@ _REFERENCE = re.compile(r"%\((?:([\w-]+)/)?(\w+)\)s")
 
 
 class JailConfig:
-    """The merged settings of all jail files; a file that cannot be read counts as empty."""
+    """The merged settings of all jail files; a file that cannot be read counts as empty.
 
-    def __init__(self, etc: Path) -> None:
+    Args:
+        etc: fail2ban's folder.
+        without: paths below it that are left out.
+    """
+
+    def __init__(self, etc: Path, without: Collection[str] = ()) -> None:
         self._settings = configparser.RawConfigParser(strict=False, allow_no_value=True)
         for kind in ("conf", "local"):
             for path in (etc / f"jail.{kind}", *sorted(etc.glob(f"jail.d/*.{kind}"))):
+                if str(path.relative_to(etc)) in without:
+                    continue
                 with suppress(configparser.Error, OSError):
                     self._settings.read_string(path.read_text("utf-8", "replace"))
 
@@ -29,6 +36,11 @@ class JailConfig:
             enabled = self.value(jail, "enabled").strip().lower() in _TRUE
             if enabled and re.match(rf"{FILTER}(?![\w.-])", self.value(jail, "filter").strip()):
                 yield jail
+
+    def own(self, jail: str, key: str) -> str:
+        """A setting as it is written, if the jail has one of its own; else empty."""
+        text = self._own(jail, key)
+        return "" if text == self._settings.defaults().get(key) else text
 
     def value(self, jail: str, key: str) -> str:
         """A setting of a jail, or of [DEFAULT] where the jail does not exist or has none; empty if unset."""

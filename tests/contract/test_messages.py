@@ -23,6 +23,12 @@ SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")
 VALUE = re.compile(r"\0|%[sd]")
 # No trouble: results, table heads, words of fail2ban, reasons that are caught, forms of values.
 NO_TROUBLE = {
+    "the jails ban with \0",
+    "\0, as you asked",
+    "\0, which your fail2ban is set to",
+    "\0, which your jail files set",
+    "\0 needs \0, which is not installed",
+    "it covers forwarded ports",
     "\0 more lines, about other sources",
     "ERROR\\s+Failed to execute ban jail '(\0[\\w-]*)' action '([\\w-]+)'",
     "Failed to access socket",

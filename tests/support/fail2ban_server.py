@@ -38,8 +38,9 @@ _etc = {config}
 
 NFTABLES = "[DEFAULT]\nbanaction = nftables\nbanaction_allports = nftables[type=allports]\n"
 IPTABLES = "[DEFAULT]\nbanaction = iptables\nbanaction_allports = iptables-allports\n"
+FORWARDED = "[portsentry]\nbanaction = portsentry-py-iptables\n"
 IPSET = "[DEFAULT]\nbanaction = iptables-ipset-proto6\nbanaction_allports = iptables-ipset-proto6-allports\n"
-FIREWALLS = {"nftables": NFTABLES, "iptables": IPTABLES, "ipset": IPSET}
+FIREWALLS = {"nftables": NFTABLES, "iptables": IPTABLES, "ipset": IPSET, "our iptables": FORWARDED}
 _NETWORK = "[portsentry]\nenabled = false\n[portsentry-net]\nenabled = true\n"
 NETWORK_FIREWALLS = {
     "nftables": _NETWORK,
@@ -153,11 +154,7 @@ class Fail2banServer:
 
     def blocked(self) -> set[str]:
         """The addresses that the kernel's nftables hold for fail2ban."""
-        listed = self.host.run("nft", "--json", "list", "table", "inet", "f2b-table")
-        if listed.returncode != 0:
-            return set()  # fail2ban makes its table at the first ban
-        sets = [entry["set"] for entry in json.loads(listed.stdout)["nftables"] if "set" in entry]
-        return {_element(element) for one in sets for element in one.get("elem", [])}
+        return elements(self.host.run("nft", "--json", "list", "sets").stdout)
 
     def wait_for_bans(self, banned: Iterable[str], jail: str = NAME) -> None:
         """Return when exactly these are banned."""
@@ -193,6 +190,12 @@ class Fail2banServer:
             raise AssertionError(f"fail2ban ended at once\n{self.evidence()}")
         status = self.client("status")
         return "Number of jail:" in status and "Number of jail:\t0" not in status
+
+
+def elements(listed: str) -> set[str]:
+    """The addresses and networks in the sets that `nft --json list sets` shows."""
+    sets = [entry["set"] for entry in json.loads(listed)["nftables"] if "set" in entry]
+    return {_element(element) for one in sets for element in one.get("elem", [])}
 
 
 def _element(element: object) -> str:

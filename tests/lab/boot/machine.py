@@ -14,6 +14,7 @@ from typing import IO
 
 from tests.lab.boot import tree as trees
 from tests.support import namespaces
+from tests.support.fail2ban_server import elements
 from tests.support.running import ran
 from tests.support.sensor import Line
 from tests.support.waiting import wait_for
@@ -164,11 +165,7 @@ class Machine:
         return set(status.split("Banned IP list:")[1].split())
 
     def blocked(self) -> set[str]:
-        listed = self.run("nft", "--json", "list", "table", "inet", "f2b-table")
-        if listed.returncode != 0:
-            return set()  # fail2ban makes its table at the first ban
-        sets = [entry["set"] for entry in json.loads(listed.stdout)["nftables"] if "set" in entry]
-        return {str(address) for one in sets for address in one.get("elem", [])}
+        return elements(self.told("nft", "--json", "list", "sets"))
 
     def evidence(self) -> str:
         journal = self.run("journalctl", "-b", "-n", "40", "--no-hostname").stdout

@@ -9,7 +9,7 @@ from threading import Thread
 
 from tests.support.namespaces import Host
 
-_ELEMENT = re.compile(r"add element inet f2b-table addr6?-set-\S+-(tcp|udp) \{ ([0-9a-f.:]+)")
+_ELEMENT = re.compile(r"add element inet f2b-\S+ addr6?-set-\S+-(tcp|udp) \{ ([0-9a-f.:]+)")
 
 
 @contextmanager

@@ -11,9 +11,12 @@ from tests.support.programs import write_program
 
 def test_the_filter_and_jails_are_installed_and_removed(command: Command, tmp_path: Path) -> None:
     (tmp_path / "etc/fail2ban").mkdir(parents=True)
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/sbin/nft").touch()
     done = command("fail2ban", "install", "--root", tmp_path)
     assert done.code == 0
     assert "fail2ban-client reload" in done.out
+    assert "the jails ban with nftables[type=allports]" in done.out
     placed = tmp_path / "etc/fail2ban/filter.d/portsentry-py.conf"
     assert placed.exists()
     placed.write_text("[mine]\n", encoding="utf-8")

@@ -10,8 +10,9 @@ import pytest
 from portsentry_py.errors import OutputError, PermissionDenied
 from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.client import NotInstalled
-from portsentry_py.fail2ban.installer import MANIFEST, Outcome, install, uninstall
+from portsentry_py.fail2ban.installer import MANIFEST, install, uninstall
 from portsentry_py.fail2ban.pack import PackFile, pack_files
+from portsentry_py.fail2ban.shipped import Outcome
 
 
 def jail(root: Path) -> Path:

@@ -16,6 +16,7 @@ def test_the_filter_comes_before_the_jail_that_needs_it() -> None:
     assert [file.target for file in pack_files()] == [
         "action.d/portsentry-py-command.conf",
         "action.d/portsentry-py-hostsdeny.conf",
+        "action.d/portsentry-py-iptables.conf",
         "action.d/portsentry-py-nft-net.conf",
         "filter.d/portsentry-py.conf",
         "jail.d/portsentry-py.conf",
