@@ -24,7 +24,7 @@ def test_help_explains_each_option_and_names_its_variable(command: Command, word
             name = option.opts[-1]
             assert name in text
             assert option.help
-            assert (f"PORTSENTRY_{name[2:].upper()};" in text) is not option.is_flag
+            assert (f"PORTSENTRY_{name[2:].upper().replace('-', '_')};" in text) is not option.is_flag
 
 
 def test_the_variables_are_read(
