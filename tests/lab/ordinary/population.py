@@ -65,5 +65,5 @@ def guests(number: int) -> tuple[str, str]:
 
 
 def scanner_networks(number: int) -> tuple[str, str]:
-    """Networks of both families for scanners: each has his own, because networks are judged as well."""
+    """Networks of both families for scanners: each has its own, because networks are judged as well."""
     return f"198.19.{number}.0/24", f"2001:db8:19:{number:x}::/64"

@@ -31,6 +31,7 @@ class Scan:
         hour: when it begins.
         sources: how many addresses of its network take part, one after another, each with ports of its own.
         beside: it takes hours, in which others scan as well.
+        meant: which of its addresses are to be banned.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scan:
     hour: float
     sources: int = 1
     beside: bool = False
+    meant: Meant = Meant.EACH
 
     @property
     def version(self) -> int:
@@ -63,8 +65,9 @@ _SCANS = (
     ),
     Scan("hping3 ++port", f"hping3 -q -S -I {IFACE} -a {{address}} -p ++20 -c 60 -i u20000 {HOST}", 14),
     Scan("traps touched", f"{_NMAP} -sT -p 11,15 {HOST}", 16),
-    Scan("sweep", f"{_RAW} -sS -T4 -p 23,445 203.0.113.1-6", 17),
-    Scan("one /24 together", f"{_NMAP} -sT -T4 -p {{ports}} {HOST}", 18, sources=_SOURCES),
+    # Six addresses of one host are one host, and two ports are no scan of it.
+    Scan("two ports", f"{_RAW} -sS -T4 -p 23,445 203.0.113.1-6", 17, meant=Meant.NOBODY),
+    Scan("one /24 together", f"{_NMAP} -sT -T4 -p {{ports}} {HOST}", 18, _SOURCES, meant=Meant.SOME),
     Scan("nmap -sV", f"{_NMAP} -sT -sV --version-light -T4 -p 20-90,443 {HOST}", 20),
 )
 
@@ -114,9 +117,8 @@ def _population(number: int, scan: Scan) -> Population:
     async def live(scene: Scene, me: Population) -> None:
         await _scan(scan, scene, me)
 
-    meant = Meant.EACH if scan.sources == 1 else Meant.SOME
     words = scan.command.replace(_RAW, "nmap").replace(_NMAP, "nmap").format_map(_PLACES)
-    return Population(scan.name, f"`{words}`", "scanners", scanner_networks(number), live, meant)
+    return Population(scan.name, f"`{words}`", "scanners", scanner_networks(number), live, scan.meant)
 
 
 POPULATIONS = tuple(_population(number, scan) for number, scan in enumerate(_SCANS, start=1))
