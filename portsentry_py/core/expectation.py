@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from portsentry_py.core.allowance import Allowance
-from portsentry_py.core.host_state import HostState, network_of, wide_network_of
+from portsentry_py.core.host_state import HostState, network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import FIN, RST, SYN, TCP, UDP, Packet
-from portsentry_py.events.model import ScanType
+from portsentry_py.core.probe_types import proto_name
+from portsentry_py.core.reflection import FIRST_CLIENT_PORT, Reflection
 
 ServerKind = Literal["resolver", "ntp_server", "dhcp_server"]
 
@@ -27,7 +28,6 @@ _UDP_SESSION_ANSWERS = 3
 # SIP (RFC 3261), H.323. The port of the server, and the protocol of what it sends to the named ports.
 _CONTROL_PORTS = {21: TCP, 990: TCP, 554: UDP, 8554: UDP, 1720: UDP, 5060: UDP, 5061: UDP}
 _FTP_DATA = 20
-FIRST_CLIENT_PORT = 1024  # nobody names a well-known port for data
 # Ports of ours for data or media that are excused of one source. A server whose client drops its data connections gives
 # up long before; a scanner has this many ports for nothing.
 _MAX_EXCUSED = 64
@@ -48,17 +48,6 @@ _REFUSED_US = 86_400_000_000
 # Reply-looking packets that belong to no flow and are refused at this many ports of ours are a scan: twice a port
 # scan's number, because an answer to a query before our memory looks the same. One query is no licence for more.
 _SCAN_PORTS = 16
-# Answers that others asked for in our name (reflection) come from many networks at once.
-_REFLECTED_PACKETS = 4
-_REFLECTING_NETWORKS = 3
-_REFLECTION_US = 60_000_000
-_LATE_REFLECTED = 4  # a reflector may go on when the others have ended, for fewer packets than a scan has
-REFLECTED_TYPES: frozenset[ScanType] = frozenset({"udp", "ack", "unseen"})
-"""Kinds of probe that an answer to a question in our name can look like."""
-_MAX_REFLECTORS = 4096
-# A source that sends more than so many times what all others send is no reflector among others: who forges reflectors
-# to hide a scan has to send this part of it once more.
-_REFLECTED_SHARE = 4
 # A datagram for so many hosts of ours at one port, within this time, is a sweep: no hosts share a client's port.
 _SWEPT_HOSTS = 8
 _SWEEP_US = 60_000_000
@@ -97,38 +86,6 @@ class _Refused:
     are_counted: bool = False
 
 
-@dataclass(slots=True)
-class _Reflector:
-    """What one source sent that may answer a question in our name: how much in the last minutes, halved each minute.
-
-    Attributes:
-        network: the wide network of the source.
-        probes: all packets of these kinds, those to ports that no client has included.
-        syn_acks: those that were SYN-ACKs, less the resets that they explain.
-        in_all: packets, without halving.
-        excused: up to this number in all it is a reflector, because it was one among others.
-    """
-
-    network: str
-    since_us: int
-    last_us: int
-    packets: int = 0
-    probes: int = 0
-    syn_acks: int = 0
-    in_all: int = 0
-    excused: int = 0
-
-    def add(self, now_us: int, *, is_reply_like: bool = True) -> None:
-        """One more packet."""
-        if abs(now_us - self.since_us) > _REFLECTION_US:
-            self.since_us, self.packets, self.syn_acks = now_us, self.packets // 2, self.syn_acks // 2
-            self.probes //= 2
-        self.last_us = now_us
-        self.packets += is_reply_like
-        self.probes += 1
-        self.in_all += 1
-
-
 class Expectations:
     """The look-ups, bounded; the least recently used entry goes first."""
 
@@ -144,7 +101,8 @@ class Expectations:
         self._excused = Allowance(_MAX_EXCUSED, _EXCUSED_US, _MAX_EXCUSED_SOURCES)
         self._late: LruTable[str, _Late] = LruTable(max_addresses)
         self._refused: LruTable[str, _Refused] = LruTable(_MAX_REFUSED)
-        self._reflectors: LruTable[str, _Reflector] = LruTable(_MAX_REFLECTORS)
+        self.reflection = Reflection()
+        """Answers to questions of others in our name."""
         self._unasked: LruTable[tuple[str, int], dict[str, Packet]] = LruTable(_MAX_SWEEPS)
 
     def set_host(self, host: HostState) -> None:
@@ -287,8 +245,10 @@ class Expectations:
         kept.probes = {key: one for key, one in kept.probes.items() if abs(now_us - one.time_us) <= _REFUSED_US}
         if len(kept.probes) < _SCAN_PORTS:
             kept.probes[probe.proto, probe.dst, probe.dest_port] = probe
-        self.reflect(source, now_us)
-        if len(kept.probes) < _SCAN_PORTS or self.is_reflection(source, now_us):
+        if probe.proto == TCP:  # a datagram was noted when it came
+            self.reflection.note(source, probe)
+        is_reflector = self.reflection.is_reflector(source, proto_name(probe), now_us)
+        if len(kept.probes) < _SCAN_PORTS or is_reflector:
             return ()
         before, kept.are_counted = kept.are_counted, True
         return (probe,) if before else (*(one for one in kept.probes.values() if one is not probe), probe)
@@ -314,53 +274,6 @@ class Expectations:
         if len(kept) == _SWEPT_HOSTS:
             return tuple(kept.values())
         return (probe,) if len(kept) > _SWEPT_HOSTS else ()
-
-    def reflect(self, source: str, now_us: int, *, is_reply_like: bool = True) -> None:
-        """The source sent what may answer a question that somebody asked in our name, or a probe of that kind."""
-        self._sent_by(source, now_us).add(now_us, is_reply_like=is_reply_like)
-
-    def backscatter(self, source: str, now_us: int) -> None:
-        """The source sent a SYN-ACK that nobody asked for: somebody floods it in our name."""
-        sent = self._sent_by(source, now_us)
-        sent.add(now_us)
-        sent.syn_acks += 1
-
-    def is_backscatter(self, source: str, now_us: int) -> bool:
-        """Whether a segment that only our reset shows may be one more SYN-ACK: as many of the source were seen."""
-        sent = self._reflectors.peek(source)
-        if sent is None or sent.syn_acks == 0 or abs(now_us - sent.last_us) > _REFLECTION_US:
-            return False
-        sent.syn_acks -= 1
-        return True
-
-    def _sent_by(self, source: str, now_us: int) -> _Reflector:
-        sent = self._reflectors.touch(source)
-        if sent is None:
-            sent = _Reflector(wide_network_of(source.partition("/")[0]), now_us, now_us)
-            self._reflectors.put(source, sent)
-        return sent
-
-    def is_reflection(self, source: str, now_us: int) -> bool:
-        """Whether so many networks send what nobody asked for that the source is one of many reflectors."""
-        sent = self._reflectors.peek(source)
-        if sent is None:
-            return False
-        if self._is_among_others(sent, now_us):
-            sent.excused = sent.in_all + _LATE_REFLECTED
-        return sent.in_all <= sent.excused
-
-    def _is_among_others(self, sent: _Reflector, now_us: int) -> bool:
-        networks, others = {sent.network} if sent.packets >= _REFLECTED_PACKETS else set[str](), 0
-        # The latest first, and no further than needed: a flood may have filled the table.
-        for _, one in self._reflectors.latest():
-            if abs(now_us - one.last_us) > _REFLECTION_US:
-                return False
-            if one.packets >= _REFLECTED_PACKETS and one.network != sent.network:
-                networks.add(one.network)
-                others += one.packets
-                if len(networks) >= _REFLECTING_NETWORKS and _REFLECTED_SHARE * others >= sent.probes:
-                    return True
-        return False
 
 
 def _port_of(packet: Packet) -> tuple[int, str, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.expectation import FIRST_CLIENT_PORT, REFLECTED_TYPES, Expectations
+from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.flow import (
     ANSWERED_STATES,
     UNANSWERED_STATES,
@@ -35,6 +35,7 @@ from portsentry_py.core.probe_types import (
     sctp_type,
     tcp_type,
 )
+from portsentry_py.core.reflection import REFLECTED_TYPES
 from portsentry_py.core.route_probes import RouteProbes
 from portsentry_py.core.served_ports import ServedPorts
 from portsentry_py.core.sighting import Kind, Sighting
@@ -170,6 +171,7 @@ class FlowTable:
             return iter(())
         is_ours = self._direction(packet) == "outbound" and not self.served(packet.src, "udp", packet.src_port)
         if not is_ours and looks_like_a_reply(packet, self._host.local_ports):
+            self.expected.reflection.note(self.source_of(packet.src), packet)
             if ":" in packet.src:
                 self._replies.put((UDP, packet.src, packet.dst), packet)
             return self._unasked(packet)
@@ -300,8 +302,7 @@ class FlowTable:
         if self._expects(probe):
             return FlowState.EXPECTED
         if flow.scan_type in REFLECTED_TYPES:
-            is_reply_like = probe.dest_port >= FIRST_CLIENT_PORT
-            self.expected.reflect(self.source_of(probe.src), probe.time_us, is_reply_like=is_reply_like)
+            self.expected.reflection.note(self.source_of(probe.src), probe)
         return FlowState.PENDING
 
     def _expects(self, probe: Packet) -> bool:
@@ -368,7 +369,7 @@ class FlowTable:
         """A segment with ACK that belongs to no known flow."""
         if packet.proto == TCP:
             if packet.flags & SYN and not self.is_home(packet.src):
-                self.expected.backscatter(self.source_of(packet.src), packet.time_us)
+                self.expected.reflection.note_syn_ack(self.source_of(packet.src), packet)
             elif packet.flags & SYN and not self.served.is_open_trap("tcp", packet.src_port):
                 # Our hosts send a SYN-ACK only from a port that is served.
                 self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)
@@ -442,7 +443,7 @@ class FlowTable:
         stray = seen or _probe_before(reset)
         if stray.flags & SYN or not self.is_home(reset.src):
             return iter(())
-        if seen is None and self.expected.is_backscatter(self.source_of(stray.src), reset.time_us):
+        if seen is None and self.expected.reflection.explains_reset(self.source_of(stray.src), reset.time_us):
             return iter(())
         stray = stray._replace(time_us=reset.time_us)
         scan_type: ScanType = "maimon" if stray.flags & FIN else "ack"

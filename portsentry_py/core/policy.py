@@ -5,10 +5,11 @@ from ipaddress import IPv6Network
 from typing import NamedTuple
 
 from portsentry_py.config.settings import Network, Networks
-from portsentry_py.core.expectation import REFLECTED_TYPES, Expectations
+from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState, is_unicast, network_of, parsed, within
 from portsentry_py.core.known_scanners import KnownScanners
+from portsentry_py.core.reflection import REFLECTED_TYPES
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.core.standing import Acquaintance, StandingTable
 from portsentry_py.events.model import Reason, Verdict
@@ -120,7 +121,8 @@ class Policy:
         if finding.scan_type == "udp" and self._expected.server(record.address, now_us):
             return "queried_server"
         types = set(record.types) if finding.scan_type == "mixed" else {finding.scan_type}
-        if types <= REFLECTED_TYPES and self._expected.is_reflection(record.source, now_us):
+        is_reflector = self._expected.reflection.is_reflector(record.source, finding.sighting.proto, now_us)
+        if types <= REFLECTED_TYPES and is_reflector:
             return "reflection"
         return None
 

@@ -55,6 +55,7 @@ CORE = (
     "probe_types",
     "route_probes",
     "served_ports",
+    "reflection",
     "expectation",
     "flow",
     "flows",

@@ -1,7 +1,7 @@
 """The bound of every table of the pipeline."""
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core import bans, expectation, outbound_table, rate_limit, route_probes, standing
+from portsentry_py.core import bans, expectation, outbound_table, rate_limit, reflection, route_probes, standing
 from portsentry_py.core import flows as flow_limits
 from portsentry_py.core.pipeline import Pipeline
 
@@ -24,7 +24,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert max(len(expected._contacts), len(expected._contact_networks)) <= expectation._MAX_CONTACTS
     assert len(expected._refused) <= expectation._MAX_REFUSED
     assert len(expected._sockets) <= expectation._MAX_SOCKETS
-    assert len(expected._reflectors) <= expectation._MAX_REFLECTORS
+    assert len(expected.reflection._reflectors) <= reflection._MAX_REFLECTORS
     assert len(expected._excused._excused) <= expectation._MAX_EXCUSED_SOURCES
     assert all(len(things) <= expectation._MAX_EXCUSED for _, (_, things) in expected._excused._excused.items())
     assert all(len(late.ports) <= expectation._MAX_LATE_PORTS for _, late in expected._late.items())

@@ -23,6 +23,7 @@ from portsentry_py.core import (
     host_state,
     outbound_table,
     rate_limit,
+    reflection,
     route_probes,
     served_ports,
     source_record,
@@ -67,7 +68,7 @@ _SIZES = {
         (expectation, "_MAX_CONTACTS"),
         (expectation, "_MAX_REFUSED"),
         (expectation, "_MAX_SOCKETS"),
-        (expectation, "_MAX_REFLECTORS"),
+        (reflection, "_MAX_REFLECTORS"),
         (expectation, "_MAX_EXCUSED_SOURCES"),
         (expectation, "_MAX_SWEEPS"),
         (outbound_table, "_MAX_SOURCES"),
@@ -247,8 +248,10 @@ def _reflectors(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
 
 
 def _excused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    """A part of the sources, as many streams as can be of each."""
     engine = _engine(sender, but="_MAX_EXCUSED_SOURCES")
-    return _again(engine, _SIZES["_MAX_EXCUSED_SOURCES"] // _PART, lambda nth: sender.stream(nth, EXCUSED))
+    for numbers in (range(1), range(1, _SIZES["_MAX_EXCUSED_SOURCES"] // _PART)):
+        yield feed(engine, each(numbers, lambda nth: sender.stream(nth, EXCUSED)))
 
 
 def _unasked(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -600,7 +603,13 @@ TABLES = (
     _per_flow("addresses that we asked", "_flows.expected._queried", _asked),
     _per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late", _late),
     _fixed("sockets of ours that sent a datagram", "_MAX_SOCKETS", "_flows.expected._sockets", _sockets, version=6),
-    _fixed("sources that may be reflectors", "_MAX_REFLECTORS", "_flows.expected._reflectors", _reflectors, version=6),
+    _fixed(
+        "sources that may be reflectors",
+        "_MAX_REFLECTORS",
+        "_flows.expected.reflection._reflectors",
+        _reflectors,
+        version=6,
+    ),
     _of_parts(
         "ports that are excused",
         _SIZES["_MAX_EXCUSED_SOURCES"],

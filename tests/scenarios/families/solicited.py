@@ -199,6 +199,26 @@ def reflection_from_any_port() -> list[Sent]:
     return in_time(packets)
 
 
+@scenario(
+    Named(SCANNER, "ban", "port_scan", "udp", "ports_in_window"),
+    Named(peer(5), "ban", "port_scan", "ack", "ports_in_window"),
+)
+def scans_beside_backscatter() -> list[Sent]:
+    """Six web servers are flooded in our name, and their SYN-ACKs reach any port; two scanners come meanwhile.
+
+    The scanners are banned: one asks over UDP, over which nobody answers in our name, and one asks for services with
+    bare ACKs (nmap -sA).
+    """
+    answers = [
+        tcp(f"100.{80 + nth % 6}.3.1", HOST, 80, client_port(nth), SYN | ACK, at=nth / 14, seq=nth * 31, ack=nth * 977)
+        for nth in range(90)
+    ]
+    probes = [datagram(SCANNER, 100 + nth * 17, src_port=41_641, at=2 + nth / 4) for nth in range(16)]
+    acks = flatten(late(peer(5), 50_123, 20 + nth * 13, at=2.1 + nth / 10) for nth in range(30))
+    resets = flatten([one, bare_reset(one)] for one in answers)
+    return in_time(resets, flatten([one, icmp_unreachable(one)] for one in probes), acks)
+
+
 @scenario(Named(SCANNER, "ban", "port_scan", "udp", "ports_in_window"))
 def udp_scan_from_port_53() -> list[Sent]:
     """Two reflectors answer to random ports of ours, and a scanner probes sixty ports from port 53 (nmap -sU -g 53).

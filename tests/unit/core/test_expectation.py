@@ -43,9 +43,15 @@ def datagram(source: str, port: int, *, at: float = 0, dst: str = HOST) -> Packe
     return Packet(micros(at), source, dst, UDP, 53, port)
 
 
+def refuse(expected: Expectations, probe: Packet) -> tuple[Packet, ...]:
+    """The probes that count after one that was seen."""
+    expected.reflection.note(probe.src, probe)
+    return expected.refused(probe.src, probe)
+
+
 def refused(expected: Expectations, source: str, count: int, *, at: float = 0, first: int = 40_000) -> list[int]:
     """How many probes count after each of so many refusals, at a port of ours each."""
-    return [len(expected.refused(source, datagram(source, first + nth, at=at))) for nth in range(count)]
+    return [len(refuse(expected, datagram(source, first + nth, at=at))) for nth in range(count)]
 
 
 def segment(source: str, src_port: int, dest_port: int = 40_000) -> Packet:
@@ -386,23 +392,23 @@ def reflectors(expected: Expectations, *sources: str, at: float = 0, ports: int 
 REFLECTORS = ("198.18.0.1", "198.19.0.1", "198.20.0.1")
 
 
-def test_answers_from_three_networks_at_once_are_reflection_and_no_scan() -> None:
+def test_answers_from_three_other_networks_at_once_are_reflection_and_no_scan() -> None:
     expected = expectations()
-    reflectors(expected, *REFLECTORS[:2])
+    reflectors(expected, *REFLECTORS)
     assert not any(refused(expected, SCANNER, 40))
 
 
 def test_a_source_that_sends_far_more_than_all_others_is_no_reflector() -> None:
     """Who forges reflectors to hide a scan has to send a quarter of it once more; four probes are late answers."""
     expected = expectations()
-    reflectors(expected, *REFLECTORS[:2])
-    assert next(nth for nth, counted in enumerate(refused(expected, SCANNER, 60), 1) if counted) == 45
+    reflectors(expected, *REFLECTORS)
+    assert next(nth for nth, counted in enumerate(refused(expected, SCANNER, 80), 1) if counted) == 65
 
 
 @pytest.mark.parametrize(
     "sources",
-    [REFLECTORS[:1], ("198.18.0.1", "198.18.0.2", "198.18.9.1"), ("203.0.9.1", "203.0.10.1", "203.0.11.1")],
-    ids=["two networks", "one other network", "the scanner's own network"],
+    [REFLECTORS[:2], ("198.18.0.1", "198.18.0.2", "198.18.9.1"), ("203.0.9.1", "203.0.10.1", "203.0.11.1")],
+    ids=["two other networks", "one other network", "the scanner's own network"],
 )
 def test_answers_from_fewer_networks_hide_no_scan(sources: tuple[str, ...]) -> None:
     expected = expectations()
@@ -414,12 +420,6 @@ def test_networks_with_few_packets_each_hide_no_scan() -> None:
     expected = expectations()
     reflectors(expected, *REFLECTORS, ports=3)
     assert refused(expected, SCANNER, SCAN_PORTS)[-1] == SCAN_PORTS
-
-
-def test_a_source_that_sent_nothing_is_no_reflector() -> None:
-    expected = expectations()
-    reflectors(expected, *REFLECTORS)
-    assert not expected.is_reflection(SCANNER, micros(0))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -434,10 +434,8 @@ def test_reflection_is_over_after_a_minute(sign: int) -> None:
 def test_reflection_that_goes_on_for_minutes_accuses_no_reflector() -> None:
     expected = expectations()
     for second in range(300):
-        for source in REFLECTORS:
-            at = datagram(source, 40_000 + second % 100)
-            counted = expected.refused(source, at._replace(time_us=at.time_us + second * 1_000_000))
-            assert counted == ()
+        for source in (*REFLECTORS, SCANNER):
+            assert refuse(expected, datagram(source, 40_000 + second % 100, at=second)) == ()
 
 
 def test_a_refusal_counts_for_a_day() -> None:
@@ -446,13 +444,6 @@ def test_a_refusal_counts_for_a_day() -> None:
     assert refused(expected, SCANNER, 1, at=86_401, first=50_000) == [0]
     assert refused(expected, FRIEND, SCAN_PORTS - 1)[-1] == 0
     assert refused(expected, FRIEND, 1, at=86_400, first=50_000) == [SCAN_PORTS]
-
-
-def test_sources_that_sent_what_nobody_asked_for_are_bounded() -> None:
-    expected = expectations()
-    for number in range(5000):
-        expected.reflect(f"10.0.{number >> 8}.{number & 255}", micros(0))
-    assert len(expected._reflectors) == 4096
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 20)), max_size=200))
@@ -470,32 +461,6 @@ def test_sources_that_were_refused_are_bounded() -> None:
         source = f"10.0.{number >> 8}.{number & 255}"
         expected.refused(source, datagram(source, 40_000))
     assert len(expected._refused) == 1024
-
-
-# ---- SYN-ACKs that nobody asked for
-
-
-def test_a_reset_segment_that_was_not_seen_may_be_a_syn_ack_of_one_that_sent_as_many() -> None:
-    expected = expectations()
-    for _ in range(2):
-        expected.backscatter(FRIEND, micros(0))
-    assert [expected.is_backscatter(FRIEND, micros(1)) for _ in range(3)] == [True, True, False]
-    assert not expected.is_backscatter(SCANNER, micros(1))
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_syn_acks_explain_resets_for_a_minute(sign: int) -> None:
-    expected = expectations()
-    expected.backscatter(FRIEND, micros(0))
-    assert not expected.is_backscatter(FRIEND, micros(sign * 60.000_001))
-    assert expected.is_backscatter(FRIEND, micros(sign * 60))
-
-
-def test_what_a_source_sent_is_halved_each_minute() -> None:
-    expected = expectations()
-    for at in (0, 0, 0, 0, 0, 0, 61):
-        expected.backscatter(FRIEND, micros(at))
-    assert [expected.is_backscatter(FRIEND, micros(61)) for _ in range(5)] == [*[True] * 4, False]
 
 
 # ---- calls whose answer was not seen

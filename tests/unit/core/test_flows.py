@@ -1209,17 +1209,17 @@ def test_a_peer_that_answers_a_socket_of_ours_three_times_is_a_contact() -> None
 
 def test_datagrams_and_segments_that_may_be_reflection_are_noted() -> None:
     flows = table()
-    for source in ("198.18.0.1", "198.19.0.1", "198.20.0.1"):
+    for source in ("198.18.0.1", "198.19.0.1", "198.20.0.1", "198.21.0.1"):
         assert kinds(flows, udp(source, *range(2000, 2004), src_port=50_000, every=0.001)) == [Kind.PROBE] * 4
-    assert flows.expected.is_reflection("198.18.0.1", micros(0))
-    assert not flows.expected.is_reflection(SCANNER, micros(0))
+    assert flows.expected.reflection.is_reflector("198.18.0.1", "udp", micros(0))
+    assert not flows.expected.reflection.is_reflector(SCANNER, "udp", micros(0))
 
 
 def test_datagrams_to_well_known_ports_are_no_reflection() -> None:
     flows = table()
-    for source in ("198.18.0.1", "198.19.0.1", "198.20.0.1"):
+    for source in ("198.18.0.1", "198.19.0.1", "198.20.0.1", "198.21.0.1"):
         sightings(flows, udp(source, *range(1000, 1004), src_port=50_000, every=0.001))
-    assert not flows.expected.is_reflection("198.18.0.1", micros(0))
+    assert not flows.expected.reflection.is_reflector("198.18.0.1", "udp", micros(0))
 
 
 def test_a_datagram_that_was_expected_after_all_is_retracted_when_its_time_is_over() -> None:

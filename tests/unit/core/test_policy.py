@@ -12,6 +12,7 @@ from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState, network_of
 from portsentry_py.core.known_scanners import KnownScanners
+from portsentry_py.core.packet import UDP, Packet
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.sighting import Kind
 from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, StackFingerprint
@@ -52,7 +53,7 @@ def finding(
     for port in range(attempts):
         first_us = micros(seconds) if port == attempts - 1 else START_US
         record.unserved[Endpoint(HOST, "tcp", port)] = Attempt(first_us, first_us, "syn", has_twin=port < twins)
-    probe = sighting(Kind.PROBE, 22, source=address, direction=direction, at=seconds)
+    probe = sighting(Kind.PROBE, 22, source=address, direction=direction, at=seconds, proto="udp" if udp else "tcp")
     return Finding("port_scan", probe, record, "udp" if udp else "syn", bannable, "ports_in_window")
 
 
@@ -150,13 +151,18 @@ def test_a_server_that_we_asked_is_doubted_for_datagrams_alone_and_for_an_hour()
     assert judged(finding(FRIEND, udp=True, seconds=3601), expected=expected) == BAN
 
 
+def datagram(source: str, *, seconds: float = 0) -> Packet:
+    """What looks like an answer to a client of ours."""
+    return Packet(micros(seconds), source, HOST, UDP, 53, 40_000)
+
+
 def test_one_of_many_reflectors_is_doubted_for_what_an_answer_looks_like() -> None:
     expected = Expectations(16)
-    for source in (SCANNER, "198.18.0.1", "198.19.0.1"):
+    for source in (SCANNER, "198.18.0.1", "198.19.0.1", "198.20.0.1"):
         for _ in range(8):
-            expected.reflect(source, START_US)
+            expected.reflection.note(source, datagram(source))
     assert judged(finding(udp=True), expected=expected) == ("watch", "reflection")
-    mixed = finding()._replace(scan_type="mixed")
+    mixed = finding(udp=True)._replace(scan_type="mixed")
     mixed.record.types = Counter({"udp": 4, "unseen": 4})
     assert judged(mixed, expected=expected) == ("watch", "reflection")
     mixed.record.types["syn"] = 1
@@ -165,7 +171,7 @@ def test_one_of_many_reflectors_is_doubted_for_what_an_answer_looks_like() -> No
     assert judged(finding(udp=True, proofs=1), expected=expected) == BAN
     assert judged(finding(udp=True, seconds=61), expected=expected) == ("watch", "reflection")
     for _ in range(5):
-        expected.reflect(SCANNER, micros(61))
+        expected.reflection.note(SCANNER, datagram(SCANNER, seconds=61))
     assert judged(finding(udp=True, seconds=61), expected=expected) == BAN
 
 
