@@ -7,6 +7,7 @@ import pytest
 
 from portsentry_py.config.settings import Detectors, Limits, Lines, PortScan, Settings, Slow, Traps
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.packet import FIN, PSH, URG
 from portsentry_py.core.pipeline import Pipeline
 from tests.support.build import (
@@ -162,6 +163,14 @@ def test_other_settings_keep_what_is_known() -> None:
     pipeline.set_settings(ignoring)
     (scan,) = scans(watch(pipeline, syn(SCANNER, 4, at=1)))
     assert (scan.verdict, scan.reason, scan.ports) == ("ignore", "ignore_list", 4)
+
+
+def test_another_table_of_known_scanners_counts_with_the_settings_that_come_next() -> None:
+    pipeline = Pipeline(strict(), US)
+    pipeline.set_known_scanners(KnownScanners([(ip_network(f"{SCANNER}/32"), "shodan")]))
+    pipeline.set_settings(strict(known_scanners="watch"))
+    (scan,) = scans(watch(pipeline, syn(SCANNER, 1, 2, 3, 4)))
+    assert (scan.verdict, scan.reason, scan.src_known) == ("watch", "known_scanner", "shodan")
 
 
 def test_other_addresses_of_ours_count_at_once() -> None:

@@ -123,3 +123,11 @@ def test_our_own_probes_are_not_judged() -> None:
 def test_repeated_probes_of_one_port_count_once() -> None:
     knocks = [packet for nth in range(100) for packet in syn(SCANNER, 22, src_port=2000 + nth, at=60 * nth)]
     assert scans(watch(Settings(), knocks)) == []
+
+
+def test_health_checks_of_ports_without_a_pod_are_watched_however_long_they_go_on() -> None:
+    """Another port than a NodePort makes them an ordinary scan."""
+    checks = refused(across(SCANNER, [HOST], *range(30_001, 30_012), every=600))
+    assert {(scan.reason, scan.verdict) for scan in slow(watch(Settings(), checks))} == {("health_check", "watch")}
+    others = refused(across(SCANNER, [HOST], *range(1001, 1012), every=600))
+    assert {(scan.reason, scan.verdict) for scan in slow(watch(Settings(), others))} == {("likelihood", "ban")}

@@ -25,6 +25,7 @@ from tests.support.build import (
     syn_ack,
     tcp,
     udp,
+    visit,
     watch_as,
 )
 
@@ -196,3 +197,11 @@ def test_a_sweep_of_hosts_of_which_two_thirds_answer_may_be_a_monitor(up: int, v
     found = answered(across(SCANNER, hosts[:up], 22))
     (scan,) = sweeps(watch_as(HOME, found, across(SCANNER, hosts[up:], 22, at=1)))
     assert (scan.verdict, scan.reason) == (verdict, "hosts_in_window")
+
+
+@pytest.mark.parametrize(("port", "verdict"), [(30_080, ("health_check", "watch")), (80, ("hosts_in_window", "ban"))])
+def test_a_balancer_whose_pods_run_on_one_node_is_watched(port: int, verdict: tuple[str, str]) -> None:
+    live, *others = home_hosts(9)
+    probes = across(SCANNER, others, *range(port, port + 4), at=1)
+    found = watch_as(HOME, visit(SCANNER, port, dst=live), refused(probes))
+    assert [(scan.reason, scan.verdict) for scan in sweeps(found)] == [verdict]
