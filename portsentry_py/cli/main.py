@@ -12,8 +12,18 @@ from portsentry_py import __version__
 from portsentry_py.errors import OutputError, PortsentryError, ReaderGone, UsageError
 from portsentry_py.text import printable_lines
 
-# In the order in which a new user needs them; the module of each name defines the command.
-_COMMANDS = ("run", "replay", "check", "status", "fail2ban", "schema")
+# In the order in which a new user needs them, each with the module that defines it.
+_COMMANDS = {
+    "run": "run",
+    "replay": "replay",
+    "check": "check",
+    "status": "status",
+    "allow": "allow",
+    "deny": "allow",
+    "list": "allow",
+    "fail2ban": "fail2ban",
+    "schema": "schema",
+}
 _INTERRUPTED = 130
 
 
@@ -26,8 +36,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"portsentry_py.cli.{cmd_name}"), cmd_name)
-        return command
+        module = import_module(f"portsentry_py.cli.{_COMMANDS[cmd_name]}")
+        return next(one for one in vars(module).values() if isinstance(one, click.Command) and one.name == cmd_name)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

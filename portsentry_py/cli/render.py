@@ -9,9 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from portsentry_py.text import printable_lines
+from portsentry_py.text import printable, printable_lines
 
 if TYPE_CHECKING:  # a command waits for no more than it uses
+    from collections.abc import Iterable
+
+    from portsentry_py.config.allowlist import Entry
     from portsentry_py.fail2ban.filter_test import ModeResult
     from portsentry_py.fail2ban.shipped import Outcome
     from portsentry_py.sensor.replay import Summary
@@ -36,6 +39,14 @@ def show_outcomes(outcomes: list[Outcome]) -> None:
         say(f"{outcome.action}: {outcome.path}{note}")
         if outcome.diff:
             say(outcome.diff)
+
+
+def allowlist_table(entries: Iterable[Entry]) -> Table:
+    """Who is never banned, until when, and why."""
+    table = Table("never banned", "until", "reason")
+    for entry in entries:
+        table.add_row(entry.name, entry.until or "no end", printable(entry.reason))
+    return table
 
 
 def summary_table(summary: Summary) -> Table:

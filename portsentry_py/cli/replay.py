@@ -11,6 +11,7 @@ from rich.text import Text
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, flag, option
 from portsentry_py.cli.render import say, stderr, summary_table
+from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Networks
 from portsentry_py.errors import UsageError
@@ -31,6 +32,12 @@ from portsentry_py.text import printable
     help="Address or network that is ours; may be repeated.",
 )
 @option(
+    "--allowlist",
+    type=click.Path(path_type=Path),
+    show_default="none",
+    help="File of `portsentry-py allow` to apply; entries that ended count too, so that the lines stay the same.",
+)
+@option(
     "-o",
     "--output",
     default="-",
@@ -39,7 +46,13 @@ from portsentry_py.text import printable
 )
 @flag("--append", help="Add the lines to the file, one by one, instead of replacing it.")
 def replay(
-    captures: tuple[Path, ...], config: Path | None, home: tuple[str, ...], output: str, *, append: bool
+    captures: tuple[Path, ...],
+    config: Path | None,
+    home: tuple[str, ...],
+    allowlist: Path | None,
+    output: str,
+    *,
+    append: bool,
 ) -> None:
     """Read capture files (pcap, pcapng, gzip) as if they were live.
 
@@ -47,6 +60,7 @@ def replay(
     """
     settings = load(config)
     networks = _networks(home)
+    allowed = tuple(entry.network for entry in read(allowlist)) if allowlist else ()
     _refuse_to_replace_input(captures, output)
     tools = find_tools()
     with _lines_into(output, append=append) as sink, stderr.status("reading") as status:
@@ -54,7 +68,7 @@ def replay(
         def progress(path: Path, packets: int) -> None:
             status.update(Text(f"{printable(path.name)}: {packets} packets"))
 
-        player = Replay(settings, networks, tools, progress)
+        player = Replay(settings, networks, tools, progress, allowed)
         for event in player.events(captures):
             sink.write(event)
     for sentence in player.summary.damage:

@@ -13,12 +13,14 @@ from portsentry_py.cli.render import say
 from portsentry_py.config.known_scanners import known_scanners
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import DEFAULT_LOG, Settings
+from portsentry_py.config.wide_networks import wide_networks
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
 from portsentry_py.output.registry import open_outputs
 from portsentry_py.privsep.client import LauncherClient
+from portsentry_py.sensor.allowlist import Allowlist
 from portsentry_py.sensor.clock import Clock
 from portsentry_py.sensor.daemon import Daemon
 from portsentry_py.sensor.host_view import HostView
@@ -53,6 +55,8 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
 
     now = settings()
     known = KnownScanners(known_scanners(now))
+    clock = Clock()
+    allowlist = Allowlist(now.allowlist, clock.now_us)
     tools = find_tools()
     target = "standard output" if now.log == "-" else now.log
 
@@ -65,9 +69,11 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         launcher.drop_privileges()  # before any thread starts
         diagnostics = opened.enter_context(closing(AsyncLogHandler(standard_error())))
         logging.basicConfig(level=logging.INFO, handlers=[diagnostics])
+        for sentence in wide_networks(now):
+            logging.getLogger(__name__).warning("%s", sentence)
         outputs = opened.enter_context(closing(open_outputs(now)))
         traps = opened.enter_context(closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner)))
-        host = HostView(now.home, traps.ports)
+        host = HostView(now.home, traps.ports, allowlist)
         pipeline = Pipeline(now, host.state, known, read_host=host.read_again)
         Daemon(
             now,
@@ -80,5 +86,5 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
             notifier=SystemdNotifier(),
             announce=announce,
             reload=reload,
-            clock=Clock(),
+            clock=clock,
         ).run()

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, get_args
 
-from portsentry_py.config.loader import read_own
+from portsentry_py.config.own_file import read_own
 from portsentry_py.config.settings import SHIPPED, KnownScanner, Network, Settings
 from portsentry_py.config.values import OFF_WORD, quoted
 from portsentry_py.errors import ConfigError, PermissionDenied

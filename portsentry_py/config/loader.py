@@ -4,8 +4,6 @@ The shape and the bounds stand in settings.py; pydantic checks them.
 """
 
 import difflib
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
@@ -15,6 +13,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from portsentry_py.config.document import Place, read
+from portsentry_py.config.own_file import read_own
 from portsentry_py.config.settings import Settings
 from portsentry_py.config.values import quoted, shortened
 from portsentry_py.errors import ConfigError, PermissionDenied
@@ -35,7 +34,6 @@ def load(path: Path | None) -> Settings:
     required, path = path is not None, path or DEFAULT_PATH
     try:
         text = read_own(path, _MAX_BYTES, "name the right file with -c")
-        _refuse_shared_folders(path)
     except FileNotFoundError as error:
         if not required:
             return Settings()
@@ -45,47 +43,6 @@ def load(path: Path | None) -> Settings:
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the configuration ({error.strerror}); name a file with -c.") from error
     return parse(text, str(path))
-
-
-def read_own(path: Path, max_bytes: int, fix: str) -> str:
-    """The text of a file that nobody but the operator may write.
-
-    Args:
-        path: the file.
-        max_bytes: its greatest size.
-        fix: what to do about a larger one.
-
-    Raises:
-        ConfigError: others may write the file, it is too large, or it is not UTF-8.
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        _refuse_foreign(path, os.fstat(file.fileno()))
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise ConfigError(f"{path}: longer than {max_bytes} bytes; {fix}.")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-
-
-def _refuse_foreign(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that others may write: it can switch the sensor off, or have anybody banned."""
-    # sudo(8) names the caller in SUDO_UID, who may become root anyway.
-    caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
-    if status.st_uid not in {0, os.geteuid()} and str(status.st_uid) != caller:
-        raise ConfigError(f"{path}: the configuration belongs to user {status.st_uid}; run: chown root {path}")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and stat.S_ISREG(status.st_mode):
-        raise ConfigError(f"{path}: others may write the configuration; run: chmod go-w {path}")
-
-
-def _refuse_shared_folders(path: Path) -> None:
-    """Refuse a file whose name others may give to a file of theirs: in its folder, or in that of what it links to."""
-    for folder in {path.absolute().parent, path.resolve().parent}:
-        mode = folder.stat().st_mode
-        if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
-            raise ConfigError(f"{path}: others may replace the configuration; run: chmod go-w {folder}")
 
 
 def parse(text: str, name: str = "configuration") -> Settings:

@@ -207,6 +207,11 @@ class Settings(Section):
     state: FileOrOff = value("/var/lib/portsentry-py/state", "the file of what outlives a restart", restart=True)
     home: Networks = value((), "networks that count as ours besides this host's own addresses")
     ignore: Networks = value((), "sources that must never be banned")
+    allowlist: FileOrOff = value(
+        "/etc/portsentry-py/allowlist",
+        "the file of `portsentry-py allow`: more such sources, each until its end; the sensor reads a change at once",
+        restart=True,
+    )
     connections: Annotated[Literal["unserved", "all", "off"], OFF] = value(
         "unserved", "which attempts get a connection line: those on ports that nobody serves, all, none"
     )

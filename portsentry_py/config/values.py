@@ -70,7 +70,8 @@ def _port_range(item: object) -> range:
     return range(low, high + 1)
 
 
-def _network(value: object) -> IPv4Network | IPv6Network:
+def read_network(value: object) -> IPv4Network | IPv6Network:
+    """An address or a network, as text."""
     # A number is no address: YAML reads 2001:20 as a number in base 60, and 5 would be 0.0.0.5.
     if not isinstance(value, str):
         raise ValueError(  # noqa: TRY004 - pydantic collects ValueError alone
@@ -114,7 +115,7 @@ OFF = Read(_off, "")
 """For words of which one is `off`."""
 Network = IPv4Network | IPv6Network
 Networks = Annotated[
-    tuple[Annotated[Network, Read(_network, "")], ...], Read(_list, "a list of addresses and networks")
+    tuple[Annotated[Network, Read(read_network, "")], ...], Read(_list, "a list of addresses and networks")
 ]
 Ports = Annotated[frozenset[int], Read(_ports, "a list of ports and ranges")]
 Text = Annotated[str, Read(_text, "text")]

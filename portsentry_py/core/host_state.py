@@ -27,6 +27,7 @@ class HostState:
         protected: addresses that must never be banned, with the reason (gateway, resolver, ...).
         peers: addresses that hold an established connection to a served port.
         peers_known: False in a replay, which has no socket table to read peers from.
+        allowed: networks of the operator's allowlist, which must never be banned.
         contacts: addresses to which this host holds a connection that it opened, over TCP or UDP.
         local_ports: the ports of this host's own clients (net.ipv4.ip_local_port_range).
     """
@@ -40,6 +41,7 @@ class HostState:
     protected: Mapping[str, Reason] = field(default_factory=dict)
     peers: frozenset[str] = frozenset()
     peers_known: bool = True
+    allowed: Networks = ()
     contacts: frozenset[str] = frozenset()
     local_ports: range = range(32_768, 61_000)
 

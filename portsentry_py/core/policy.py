@@ -66,6 +66,7 @@ class Policy:
     def set_host(self, host: HostState) -> None:
         """Take the host's addresses as they are now."""
         self._host = host
+        self._never = (*self._ignore, *host.allowed)
         self._connected = host.peers | host.contacts
         self._connected_networks = _networks6(self._connected)
         self._exempt_networks = _networks6([*host.own, *host.protected])
@@ -131,7 +132,7 @@ class Policy:
         if network in self._exempt_networks:
             return True
         its = IPv6Network(network)
-        return any(isinstance(ignored, IPv6Network) and its.overlaps(ignored) for ignored in self._ignore)
+        return any(isinstance(never, IPv6Network) and its.overlaps(never) for never in self._never)
 
     @staticmethod
     def _is_excused(record: SourceRecord, known: list[Acquaintance], is_connected: bool, now_us: int) -> bool:
@@ -150,7 +151,7 @@ class Policy:
     def _exempt(self, address: str) -> Reason | None:
         if address in self._host.own or any(net.num_addresses == 1 for net in self._home_of(address)):
             return "own_address"
-        if within(address, self._ignore):
+        if within(address, self._never):
             return "ignore_list"
         reason = self._host.protected.get(address)
         if reason is None and (not is_unicast(address) or parsed(address).is_loopback):

@@ -91,13 +91,26 @@ def read_jails(client: Fail2banClient, now_us: int) -> Fail2banState:
     ask = partial(client.ask, timeout_seconds=_TIMEOUT_SECONDS)
     jails: list[JailState] = []
     try:
-        listed = _JAIL_LIST.search(ask("status"))
-        names = re.split(r"[,\s]+", listed[1]) if listed else []
-        for name in sorted(filter(_JAIL_NAME.fullmatch, names)):
+        for name in filter(is_ours, jail_names(ask)):
             jails.append(_jail(ask, name, now_us))  # noqa: PERF401 - those before a failure are kept
     except (Fail2banError, PermissionDenied) as error:
         return Fail2banState(_STANDINGS.get(type(error), "failed"), str(error), tuple(jails))
     return Fail2banState("answers", "" if jails else str(JailNotLoaded(JAIL)), tuple(jails))
+
+
+def jail_names(ask: _Ask) -> list[str]:
+    """The names of all jails that the server runs.
+
+    Raises:
+        Fail2banError, PermissionDenied: it does not answer, or refuses.
+    """
+    listed = _JAIL_LIST.search(ask("status"))
+    return sorted(filter(None, re.split(r"[,\s]+", listed[1]))) if listed else []
+
+
+def is_ours(name: str) -> bool:
+    """Whether a jail has one of our names: `portsentry` and what begins with it."""
+    return _JAIL_NAME.fullmatch(name) is not None
 
 
 def _jail(ask: _Ask, name: str, now_us: int) -> JailState:
@@ -111,7 +124,7 @@ def _jail(ask: _Ask, name: str, now_us: int) -> JailState:
         _number(values.get("Currently banned")),
         _number(values.get("Total banned")),
         tuple(values.get("File list", "").split()),
-        tuple(map(JailBan, _addresses(values.get("Banned IP list", "")))),
+        tuple(map(JailBan, addresses(values.get("Banned IP list", "")))),
     )
     try:
         bans, unreadable = _bans(ask("get", name, "banip", "--with-time"), now_us)
@@ -132,17 +145,17 @@ def _bans(answer: str, now_us: int) -> tuple[list[JailBan], int]:
     unreadable = 0
     for line in filter(str.strip, answer.splitlines()):
         found = _BAN.fullmatch(line.strip())
-        addresses = list(_addresses(found[1])) if found else []
-        if not found or not addresses:
+        banned = list(addresses(found[1])) if found else []
+        if not found or not banned:
             unreadable += 1
             continue
         since, seconds = _time_us(found[2]), int(found[3])
         if seconds < 0:
-            bans.append(JailBan(addresses[0], _utc(since), permanent=True))
+            bans.append(JailBan(banned[0], _utc(since), permanent=True))
             continue
         until = _time_us(found[4])
         left = _left(until, seconds, now_us)
-        bans.append(JailBan(addresses[0], _utc(since), _utc(until), seconds, left))
+        bans.append(JailBan(banned[0], _utc(since), _utc(until), seconds, left))
     return bans, unreadable
 
 
@@ -167,7 +180,7 @@ def _utc(time_us: int | None) -> str | None:
     return None if time_us is None else utc(time_us)
 
 
-def _addresses(text: str) -> Iterator[str]:
+def addresses(text: str) -> Iterator[str]:
     """The addresses and networks in a list, in the spelling of the log."""
     for word in text.split():
         if "%" in word:

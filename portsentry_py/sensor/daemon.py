@@ -135,8 +135,9 @@ class Daemon:
             self._notifier.ready()
         if self._tick_interval.is_over():
             self._tick()
-            # Within a second: packets to an address that is not known as ours are ignored.
-            if self._host.addresses_changed():
+            # Within a second: packets to an address that is not known as ours are ignored, and whom the operator lets
+            # back in must not be banned again.
+            if self._host.has_changed():
                 self._refresh_host()
             self._captures.tick()
             if not self._captures.loss.stalled:

@@ -1,5 +1,7 @@
 """This host as the running sensor sees it, read again when it may have changed."""
 
+from dataclasses import replace
+
 from portsentry_py.config.settings import Networks, Ports
 from portsentry_py.core.host_state import HostState
 from portsentry_py.errors import CaptureError
@@ -8,24 +10,26 @@ from portsentry_py.host.host_state import host_state
 from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
 from portsentry_py.host.routes import home_elsewhere
 from portsentry_py.host.senders import senders
+from portsentry_py.sensor.allowlist import Allowlist
 
 
 class HostView:
-    """The host with its open TCP traps, as it was when it could last be read.
+    """The host with its open TCP traps and its allowlist, as it was when it could last be read.
 
     Raises:
         CaptureError: it cannot be read at all.
     """
 
-    def __init__(self, home: Networks, traps: Ports) -> None:
+    def __init__(self, home: Networks, traps: Ports, allowlist: Allowlist) -> None:
         self._traps = traps
+        self._allowlist = allowlist
         try:
             self.state = self._read(home)
         except OSError as error:
             raise CaptureError(f"cannot read addresses and sockets: {error.strerror}; raise the limit.") from error
 
     def _read(self, home: Networks) -> HostState:
-        return host_state(home, self._traps)
+        return replace(host_state(home, self._traps), allowed=self._allowlist.networks())
 
     def refresh(self, home: Networks) -> bool:
         """Read the host again; False if that is impossible now, as /proc changes while it is read."""
@@ -39,10 +43,10 @@ class HostView:
         """The host as it is now, with the networks of the last refresh; None if that is impossible now."""
         return self.state if self.refresh(self.state.home) else None
 
-    def addresses_changed(self) -> bool:
-        """Whether this host has other addresses than at the last refresh."""
+    def has_changed(self) -> bool:
+        """Whether this host has other addresses, or another allowlist, than at the last refresh."""
         try:
-            return own_addresses() != self.state.own
+            return own_addresses() != self.state.own or self._allowlist.networks() != self.state.allowed
         except OSError:
             return False
 

@@ -51,15 +51,23 @@ class Replay:
     Args:
         settings: the configuration; its `home` and `served` apply as they do live.
         home: more networks that are ours. Without any, the side that did not begin a conversation is ours.
+        allowed: networks of an allowlist.
         progress: called with the file and the number of packets read so far, now and then.
     """
 
-    def __init__(self, settings: Settings, home: Networks, tools: Tools, progress: Callable[[Path, int], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        home: Networks,
+        tools: Tools,
+        progress: Callable[[Path, int], None],
+        allowed: Networks = (),
+    ) -> None:
         ours = (*settings.home, *home)
         open_traps = settings.traps.tcp if settings.traps.listen else frozenset()
         self._pipeline = Pipeline(
             settings,
-            HostState(home=ours, home_known=bool(ours), open_traps=open_traps, peers_known=False),
+            HostState(home=ours, home_known=bool(ours), open_traps=open_traps, peers_known=False, allowed=allowed),
             KnownScanners(known_scanners(settings)),
         )
         single = [str(network.network_address) for network in ours if network.num_addresses == 1]

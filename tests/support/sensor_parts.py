@@ -16,6 +16,7 @@ from portsentry_py.errors import PortsentryError
 from portsentry_py.events.model import Event, EvidenceEvent, SensorReason
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.sink import Dispatcher
+from portsentry_py.sensor.allowlist import Allowlist
 from portsentry_py.sensor.clock import Clock
 from portsentry_py.sensor.host_view import HostView
 from portsentry_py.sensor.systemd import SystemdNotifier
@@ -141,15 +142,15 @@ class PlayedHost(HostView):
         self.names: list[str] | None = ["eth0", "eth1"]
         self.links: list[frozenset[str]] = []
         """One for each look; the last one stays."""
-        super().__init__((), frozenset())
+        super().__init__((), frozenset(), Allowlist("off", int))
 
     def _read(self, home: Networks) -> HostState:
         if self.now is None:
             raise FileNotFoundError(2, "No such file or directory")
         return replace(self.now, home=home)
 
-    def addresses_changed(self) -> bool:
-        return self.now is not None and self.now.own != self.state.own
+    def has_changed(self) -> bool:
+        return self.now is not None and (self.now.own, self.now.allowed) != (self.state.own, self.state.allowed)
 
     def interfaces(self) -> list[str]:
         if self.names is None:

@@ -75,6 +75,30 @@ def test_a_scan_from_the_ignore_list_bans_nobody(lab: Lab, jail: Fail2banServer,
     assert lab.scanner.reaches(target, HTTP_PORT)
 
 
+def test_whom_the_operator_allows_is_unbanned_and_not_banned_again(
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, tmp_path: Path
+) -> None:
+    (banned, neighbour), target, allowlist = lab.scanner.ipv4, lab.target.ipv4[0], tmp_path / "allowlist"
+    stranger, network = lab.visitor.ipv4[0], network_of(banned)
+    sensor = start_sensor(allowlist=str(allowlist))
+    scan_from(lab.scanner, banned, "-sS", "-p", PORTS, target)
+    jail.wait_for_ban(banned)
+
+    words = ["allow", network, "--for", "1d", "--allowlist", str(allowlist), "--socket", str(jail.socket)]
+    done = lab.target.run(sys.executable, "-m", "portsentry_py", *words)
+
+    assert done.returncode == 0, done.stderr
+    assert f"unbanned {banned} in portsentry" in done.stdout
+    assert banned not in jail.banned() | jail.blocked()
+    # Before a ban the sensor reads the host again, unless it did so within two seconds.
+    scan_from(lab.scanner, neighbour, "-sS", "--scan-delay", "500ms", "-p", "1001-1012", target)
+    sensor.wait_for_line("the scan", src_ip=neighbour, event_type="scan", verdict="ignore", reason="ignore_list")
+    # fail2ban reads in order: when the stranger is banned, it has read the lines about the others.
+    scan_from(lab.visitor, stranger, "-sS", "-p", PORTS, target)
+    jail.wait_for_ban(stranger)
+    assert jail.banned() == jail.blocked() == {stranger}
+
+
 def test_a_trap_bans_at_the_second_touch(lab: Lab, jail: Fail2banServer, start_sensor: StartSensor) -> None:
     sensor = start_sensor(traps={"tcp": [TRAP]})
     scanner, target = lab.scanner.ipv4[0], lab.target.ipv4[0]

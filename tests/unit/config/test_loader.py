@@ -1,6 +1,5 @@
 """The configuration file: sensible when it is missing, exact when it is not, every problem at once."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from portsentry_py.config import loader
 from portsentry_py.config.settings import Detectors, PortScan, Served, Settings, Slow, Traps
 from portsentry_py.errors import ConfigError, PermissionDenied
 from tests.support.build import no_deadline
-from tests.support.needs import require_root
 from tests.support.other_users import unprivileged
 
 
@@ -127,45 +125,6 @@ def test_a_default_place_that_the_user_may_not_search_is_reported(
             loader.load(None)
     finally:
         folder.chmod(0o700)
-
-
-@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_a_configuration_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
-    path = tmp_path / "portsentry.yaml"
-    path.write_text("ignore: [0.0.0.0/0]\n", encoding="utf-8")
-    path.chmod(mode)
-    with pytest.raises(ConfigError, match=f"{path}: others may write the configuration; run: chmod go-w {path}"):
-        loader.load(path)
-    path.chmod(0o644)
-    assert loader.load(path).ignore
-
-
-@pytest.mark.parametrize("is_link", [False, True])
-def test_a_configuration_that_others_may_replace_is_refused(tmp_path: Path, *, is_link: bool) -> None:
-    folder, shared = tmp_path / "own", tmp_path / "shared"
-    folder.mkdir(mode=0o755)
-    shared.mkdir()
-    shared.chmod(0o777)
-    path = (folder if is_link else shared) / "portsentry.yaml"
-    path.write_text("ignore: [0.0.0.0/0]\n", encoding="utf-8")
-    named = shared / "portsentry.yaml"
-    if is_link:
-        named.symlink_to(path)
-    with pytest.raises(ConfigError, match=f"{named}: others may replace the configuration; run: chmod go-w {shared}"):
-        loader.load(named)
-    shared.chmod(0o1777)
-    assert loader.load(named).ignore, "in a sticky folder nobody removes files of others"
-
-
-def test_a_configuration_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    require_root()
-    path = tmp_path / "portsentry.yaml"
-    path.write_text("ignore: [0.0.0.0/0]\n", encoding="utf-8")
-    os.chown(path, 65534, 65534)
-    with pytest.raises(ConfigError, match="the configuration belongs to user 65534; run: chown root"):
-        loader.load(path)
-    monkeypatch.setenv("SUDO_UID", "65534")
-    assert loader.load(path).ignore, "the caller of sudo"
 
 
 names = st.sampled_from(["ignore", "served", "tcp", "traps", "limits", "max_sources", "log", "detectors"])

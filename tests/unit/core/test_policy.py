@@ -311,6 +311,14 @@ def test_the_ignore_list_is_heeded(source: str, network: str) -> None:
     assert judged(finding(source, proofs=2), ignore=(ip_network(network),)) == ("ignore", "ignore_list")
 
 
+def test_the_allowlist_of_the_host_is_heeded() -> None:
+    """It changes while the sensor runs, as the host does."""
+    allowed = HostState(allowed=(ip_network("203.0.113.0/24"), ip_network(NEIGHBOUR6)))
+    assert judged(finding(SCANNER, proofs=2), host=allowed) == ("ignore", "ignore_list")
+    assert judged(finding(SCANNER6), host=allowed) == ("watch", "neighbour")
+    assert judged(finding(FRIEND), host=allowed) == BAN
+
+
 def test_the_ignore_list_of_one_family_does_not_apply_to_the_other() -> None:
     everything4, everything6 = EVERYTHING
     assert judged(finding(SCANNER6), ignore=(everything4,)) == BAN

@@ -294,6 +294,13 @@ def test_a_new_address_is_known_within_a_second() -> None:
     assert sensor.verdicts == ["ban"]
 
 
+def test_whom_the_operator_allows_is_banned_no_more_within_a_second() -> None:
+    sensor = Sensor()
+    allowed = replace(US, allowed=(ip_network(SCANNER),))
+    sensor.run(do(lambda: setattr(sensor.host, "now", allowed)), sensor.after(1), send(1, 2, 3, 4))
+    assert sensor.verdicts == ["ignore"]
+
+
 def test_a_host_that_cannot_be_read_stays_as_it_was() -> None:
     sensor = Sensor()
     sensor.run(
