@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from portsentry_py.core.allowance import Allowance
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import UDP, Packet
 from portsentry_py.core.rate_limit import Rate, TokenBucket
@@ -16,6 +17,9 @@ _MOST_OVERTAKEN = 16
 # Sixteen probes a second, and 192 at once: mtr sends twelve a round to a host that does not answer.
 _RATE = Rate(16 / 1e6, 192)
 _MAX_RUNS = 4_096
+# A network monitor measures the routes to a few hosts; who measures those to all is looking for them.
+_MAX_TARGETS = 16
+_TARGETS_US = 3_600_000_000
 
 
 @dataclass(slots=True)
@@ -36,11 +40,12 @@ class RouteProbes:
     """Tells probes of the route from a scan; bounded in runs.
 
     A scanner who sends with few hops left has 192 ports where nobody serves anything, and above 33000 sixteen ports a
-    second, if it asks for them in their order.
+    second, if it asks for them in their order, at sixteen hosts in an hour.
     """
 
     def __init__(self) -> None:
         self._runs: LruTable[tuple[str, str], _Run] = LruTable(_MAX_RUNS)
+        self._targets = Allowance(_MAX_TARGETS, _TARGETS_US, _MAX_RUNS)
 
     def take(self, packet: Packet, source: str) -> bool:
         """Whether a packet is such a probe; note it if so.
@@ -50,6 +55,8 @@ class RouteProbes:
             source: the source that its address belongs to.
         """
         if packet.proto != UDP or packet.dest_port < _FIRST_PORT or packet.ttl > _MOST_HOPS:
+            return False
+        if not self._targets.takes(source, packet.dst, packet.time_us):
             return False
         key = (source, packet.dst)
         run = self._runs.touch(key)

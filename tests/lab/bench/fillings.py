@@ -626,7 +626,14 @@ TABLES = (
         "_flows.expected._unasked",
         _unasked,
     ),
-    _fixed("routes to us that others measure", "_MAX_RUNS", "_flows._routes._runs", _routes, version=6),
+    _fixed(
+        "routes to us that others measure",
+        "_MAX_RUNS",
+        "_flows._routes._runs",
+        _routes,
+        "_flows._routes._targets._excused",
+        version=6,
+    ),
     _of_parts(
         "outcomes of what our hosts asked others, and their names",
         _SIZES["_MAX_SOURCES"],

@@ -93,3 +93,12 @@ def test_our_refusal_of_a_probe_of_the_route_is_none_of_a_scan() -> None:
     assert holds(routes, probe(33_040, ttl=0))
     assert not holds(routes, probe(33_105, ttl=0))
     assert not holds(routes, probe(33_000, ttl=0, src="198.51.100.8"))
+
+
+def test_routes_to_sixteen_hosts_in_an_hour_are_a_monitors_and_those_to_more_are_a_sweep() -> None:
+    routes = RouteProbes()
+    hosts = [f"192.0.2.{nth}" for nth in range(1, 18)]
+    *first, last = (routes.take(probe(33_434)._replace(dst=host), FRIEND) for host in hosts)
+    assert (all(first), last) == (True, False)
+    assert routes.take(probe(33_435)._replace(dst=hosts[0]), FRIEND)
+    assert routes.take(probe(33_434, at=3600.1)._replace(dst=hosts[-1]), FRIEND)
