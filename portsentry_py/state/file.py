@@ -6,6 +6,7 @@ No failure here ends the sensor: it is reported once, and the sensor goes on.
 import contextlib
 import errno
 import fcntl
+import itertools
 import logging
 import os
 import re
@@ -26,17 +27,20 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _diagnostics = logging.getLogger(__name__)
 
 
-class StateFile:
-    """One file of bytes, with its lock, the next file and the last broken file in the same folder.
+class _OfAnother(OSError):
+    """The file, or its folder, belongs to a user whom root must not lock out."""
 
+
+class StateFile:
+    """One file of bytes, with its lock, the next file and the broken files in the same folder.
+
+    Root does not touch the file of another user, who could not read it afterwards.
     A second sensor with the same path saves nothing until the first one has ended and the lock is free.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._new, self._broken, self._lock_path = (
-            path.with_name(path.name + suffix) for suffix in (".new", ".broken", ".lock")
-        )
+        self._new, self._lock_path = (path.with_name(path.name + suffix) for suffix in (".new", ".lock"))
         self._lock: int | None = None
         self._writer: threading.Thread | None = None
         self._digest = ""
@@ -60,9 +64,10 @@ class StateFile:
         return None
 
     def set_aside(self, reason: str) -> None:
-        """Rename a broken file, so that people can look at it; it replaces an earlier one."""
+        """Rename a broken file, so that people can look at it, or mend it; no earlier one is lost."""
+        broken = self._unused_name()
         try:
-            self._path.replace(self._broken)
+            self._path.replace(broken)
         except OSError as error:
             _diagnostics.error(
                 "%s: the state cannot be used (%s) and the file cannot be renamed (%s); remove it.",
@@ -71,8 +76,13 @@ class StateFile:
         else:
             _diagnostics.error(
                 "%s: the state cannot be used (%s); the file is now %s, and the sensor starts without it.",
-                *(self._path, reason, self._broken),
+                *(self._path, reason, broken),
             )
+
+    def _unused_name(self) -> Path:
+        first = self._path.with_name(self._path.name + ".broken")
+        later = (first.with_name(f"{first.name}.{number}") for number in itertools.count(2))
+        return next(path for path in itertools.chain([first], later) if not os.path.lexists(path))
 
     def save(self, pieces: Iterable[bytes]) -> None:
         """Replace the file in a thread, because a disk can take long; skipped while one is at work.
@@ -99,6 +109,7 @@ class StateFile:
         """Make the folder and take the lock, unless this sensor has it."""
         if self._lock is not None:
             return
+        self._refuse_others()
         with contextlib.suppress(FileExistsError):
             self._path.parent.mkdir(_FOLDER_MODE)
         with contextlib.suppress(FileNotFoundError):
@@ -113,6 +124,14 @@ class StateFile:
             os.close(lock)
             raise
         self._lock = lock
+
+    def _refuse_others(self) -> None:
+        """Root's file, or root's lock, in the place of the service's would lock the service out."""
+        for path in (self._path, self._path.parent):
+            with contextlib.suppress(FileNotFoundError):
+                owner = path.lstat().st_uid
+                if os.geteuid() == 0 and owner != 0:
+                    raise _OfAnother(errno.EPERM, f"it belongs to user {owner}")
 
     def _read(self) -> bytes:
         # Opening must not follow a link, nor wait for the other end of a pipe.
@@ -175,6 +194,8 @@ class StateFile:
         self._failing = True
         if isinstance(error, BlockingIOError):
             reason = "another sensor uses this file; give each its own `state:`"
+        elif isinstance(error, _OfAnother):
+            reason = f"{error.strerror}, and root leaves it alone; run as that user, or name another `state:`"
         else:
             reason = f"{error.strerror}; fix that or set `state: off`"
         _diagnostics.error("%s: the state is not saved (%s).", self._path, reason)

@@ -18,7 +18,8 @@ from portsentry_py.state.codec import MAX_BYTES
 from portsentry_py.state.file import StateFile
 from portsentry_py.state.snapshot import VERSION
 from tests.support.build import no_deadline
-from tests.support.other_users import unprivileged
+from tests.support.needs import require_root
+from tests.support.other_users import NOBODY, unprivileged
 
 CONTENT = b"what is known"
 
@@ -101,8 +102,9 @@ def test_a_broken_file_is_set_aside_with_one_sentence(
     (said,) = caplog.messages
     assert reason in said
     assert str(path) in said
-    assert beside(path) == ["state.broken", "state.lock"]
-    assert path.with_name("state.broken").read_bytes() == content
+    assert beside(path) == ["state.broken", "state.broken.2", "state.lock"]
+    assert path.with_name("state.broken").read_text(encoding="ascii") == "an earlier one"
+    assert path.with_name("state.broken.2").read_bytes() == content
     keep(path)
     assert loaded(path) == CONTENT
 
@@ -145,10 +147,35 @@ def test_a_folder_or_a_pipe_is_left_alone(
     assert caplog.text.count("it is not a regular file") == 2, "each of two sensors reports it once"
 
 
-def test_a_broken_file_that_cannot_be_renamed_is_reported(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_root_leaves_the_file_and_the_folder_of_another_user_alone(
+    path: Path, caplog: pytest.LogCaptureFixture, *, is_missing: bool
+) -> None:
+    """The service could not read root's file, nor take root's lock, afterwards."""
+    require_root()
+    keep(path)
+    path.with_name("state.lock").unlink()
+    for one in (path, path.parent):
+        os.chown(one, NOBODY, NOBODY)
+    if is_missing:
+        path.unlink()
+    before = {one.name: one.stat().st_mtime_ns for one in path.parent.iterdir()}
+    assert loaded(path) is None
+    keep(path, b"of root")
+    assert {one.name: one.stat().st_mtime_ns for one in path.parent.iterdir()} == before
+    assert "(it belongs to user 65534, and root leaves it alone; run as that user" in caplog.text
+
+
+def test_a_broken_file_that_cannot_be_renamed_is_reported(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep(path)
     path.write_bytes(b"broken")
-    path.with_name("state.broken").mkdir()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "replace", refuse)
     assert loaded(path) is None
     (said,) = caplog.messages
     assert "cannot be renamed" in said
