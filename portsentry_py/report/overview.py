@@ -97,8 +97,10 @@ def _some_process(_line: EvidenceEvent) -> str:
     return "unknown"
 
 
-def look(log: str | Path, client: Fail2banClient, senders: Senders = _some_process) -> Overview:
-    """The overview of this moment. A failure of fail2ban becomes a note.
+def look(
+    log: str | Path, client: Fail2banClient, senders: Senders = _some_process, start: str = "portsentry-py run"
+) -> Overview:
+    """The overview of this moment. A failure of fail2ban becomes a note; `start` is the command for a dead sensor.
 
     Raises:
         InputError, PermissionDenied: the log cannot be read.
@@ -106,7 +108,7 @@ def look(log: str | Path, client: Fail2banClient, senders: Senders = _some_proce
     if str(log) == "-":
         raise InputError("the log is standard output, which cannot be read again; name a file with --log.")
     now_us = time.time_ns() // 1000
-    return overview(read_tail(Path(log)), read_jails(client, now_us), now_us, senders)
+    return overview(read_tail(Path(log)), read_jails(client, now_us), now_us, senders, start)
 
 
 def _outbound(tail: LogTail, now_us: int, senders: Senders) -> str:
@@ -118,12 +120,18 @@ def _outbound(tail: LogTail, now_us: int, senders: Senders) -> str:
     )
 
 
-def overview(tail: LogTail, fail2ban: Fail2banState, now_us: int, senders: Senders = _some_process) -> Overview:
+def overview(
+    tail: LogTail,
+    fail2ban: Fail2banState,
+    now_us: int,
+    senders: Senders = _some_process,
+    start: str = "portsentry-py run",
+) -> Overview:
     """The overview of a log and the jails at a time in microseconds since 1970."""
     latest = list(tail.sources.values())[:_SOURCES]
     return Overview(
         timestamp=utc(now_us),
-        sensor=_sensor(tail, now_us),
+        sensor=_sensor(tail, now_us, start),
         log=_log(tail, now_us),
         fail2ban=replace(fail2ban, jails=tuple(_explained(jail, tail) for jail in fail2ban.jails)),
         sources=tuple(sorted(latest, key=lambda line: line.timestamp, reverse=True)),
@@ -131,9 +139,9 @@ def overview(tail: LogTail, fail2ban: Fail2banState, now_us: int, senders: Sende
     )
 
 
-def _sensor(tail: LogTail, now_us: int) -> SensorView:
+def _sensor(tail: LogTail, now_us: int, start: str) -> SensorView:
     running = _running(tail, now_us)
-    sensor = SensorView(running, started=tail.started, note=_sensor_note(tail, running))
+    sensor = SensorView(running, started=tail.started, note=_sensor_note(tail, running, start))
     if tail.status is None:
         return sensor
     return replace(sensor, **_values(tail.status), age_seconds=_age(tail.status.timestamp, now_us))
@@ -147,16 +155,16 @@ def _running(tail: LogTail, now_us: int) -> bool | None:
     return True if _age(tail.last_line, now_us) <= _FRESH_SECONDS else None
 
 
-def _sensor_note(tail: LogTail, running: bool | None) -> str:
+def _sensor_note(tail: LogTail, running: bool | None, start: str) -> str:
     state = tail.status.state if tail.status else None
     if state == "interrupted":
         return "the capture is interrupted, and nothing is seen until it is back; read its diagnostics."
     if state is None:
         return f"the part of {tail.path} that was read does not say whether the sensor runs."
     if running is False:
-        return "it does not run, so nothing is seen; start it with `portsentry-py run`."
+        return f"it does not run, so nothing is seen; start it with `{start}`."
     if running is None:
-        return "it has written nothing for a while: no traffic, or it was killed."
+        return f"it has written nothing for a while: no traffic, or it was killed; `{start}` starts it."
     return " ".join(filter(None, (dropped_note(tail.status), forged_note(tail.status))))
 
 
