@@ -1,38 +1,27 @@
 """`check`: what is wrong on this host, and the fix. It changes nothing."""
 
-import os
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
+from portsentry_py.checks.jail import Fail2banHost, check_jail
 from portsentry_py.checks.live import sensor_receives, unreached
-from portsentry_py.config.known_scanners import known_scanners
-from portsentry_py.config.settings import DEFAULT_LOG, Settings
-from portsentry_py.errors import CaptureError, PortsentryError
-from portsentry_py.fail2ban.client import JailNotLoaded, NotInstalled
-from portsentry_py.fail2ban.conflicts import conflicts
-from portsentry_py.fail2ban.pack import ETC, JAIL, pack_files
+from portsentry_py.checks.result import Result, broken, warning
+from portsentry_py.config.settings import Settings
+from portsentry_py.errors import PortsentryError
 from portsentry_py.host.interfaces import all_interfaces, default_interfaces, own_addresses
+from portsentry_py.host.sensors import running_sensors
 from portsentry_py.output.log_file import examine
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.privsep.sandbox import available
 from portsentry_py.report.log_reader import read_tail
 from portsentry_py.report.overview import dropped_note, forged_note
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One finding. With an `error` the sensor cannot run."""
-
-    name: str
-    text: str
-    error: PortsentryError | None = None
-    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +69,8 @@ class Host:
     try_capture: Callable[[Settings, Tools, list[str], bool], Trial] = try_capture
     confinement: Callable[[], Collection[str]] = available
     sensor_receives: Callable[[Path, list[str]], bool] = sensor_receives
-    root: Path = Path("/")
+    running_sensors: Callable[[], list[int]] = running_sensors
+    fail2ban: Fail2banHost = field(default_factory=Fail2banHost)
 
 
 def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Result]:
@@ -91,36 +81,39 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
     try:
         tools = host.find_tools()
     except PortsentryError as error:
-        yield Result("tshark", str(error), error)
+        yield broken("tshark", str(error))
     else:
         yield Result("tshark", f"{tools.tshark} {tools.version}")
         yield from _capture(settings, host, tools, live=live)
-    yield _known_scanners(settings)
     yield _log(settings.log)
     yield from _notes(settings.log)
-    yield from _jail(settings.log, host)
+    yield from _sensors(host)
+    yield from check_jail(settings.log, host.fail2ban, time.time_ns() // 1000)
 
 
 def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Iterator[Result]:
     names = list(settings.interfaces) or host.default_interfaces()
     if not names:
-        yield Result("interfaces", "none is up but loopback; the sensor watches `any`.", warning=True)
+        yield warning("interfaces", "none is up but loopback; the sensor watches `any`.")
         names = ["any"]
     # tshark also lists programs that act as interfaces, and lists nothing to a user who may not capture.
     there = host.all_interfaces()
     missing = [name for name in names if name not in {*there, *host.tshark_interfaces(tools)}]
     if missing:
-        yield _wrong("interfaces", f"no interface {', '.join(missing)}; choose among {', '.join(there)}.")
+        yield broken("interfaces", f"no interface {', '.join(missing)}; choose among {', '.join(there)}.")
         return
+    if names != ["any"]:
+        chosen = "as configured" if settings.interfaces else "every one that is up, less loopback"
+        yield Result("interfaces", f"{', '.join(names)} ({chosen})")
     try:
         trial = host.try_capture(settings, tools, names, live)
     except PortsentryError as error:
-        yield Result("capture", str(error), error)
+        yield broken("capture", str(error))
         return
     yield _counter(trial.counter_fault)
     if trial.unreached:
         silent = ", ".join(trial.unreached)
-        yield _wrong("capture", f"no test packet arrives on {silent}; check that the interface is up.")
+        yield broken("capture", f"no test packet arrives on {silent}; check that the interface is up.")
         return
     yield Result("capture", f"works on {', '.join(names)}")
     yield _sandbox(host)
@@ -128,40 +121,35 @@ def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Ite
         yield _sensor(settings.log, host, names)
 
 
-def _wrong(name: str, text: str) -> Result:
-    return Result(name, text, CaptureError(text))
-
-
 def _counter(fault: str) -> Result:
     if not fault:
         return Result("counter", "the kernel counts packets beside the capture")
     text = f"the kernel cannot count packets beside the capture ({fault}); losses are reported late."
-    return Result("counter", text, warning=True)
+    return warning("counter", text)
 
 
 def _sandbox(host: Host) -> Result:
     try:
         missing = {"landlock", "seccomp"}.difference(host.confinement())
     except OSError as error:
-        return _wrong("sandbox", f"tshark cannot be confined ({error.strerror})")
+        return broken("sandbox", f"tshark cannot be confined ({error.strerror})")
     if missing:
         text = f"tshark is confined without {' and '.join(sorted(missing))}, which this system lacks"
-        return Result("sandbox", text, warning=True)
+        return warning("sandbox", text)
     return Result("sandbox", "tshark may open no socket, write no file and read no secret")
 
 
 def _sensor(log: str, host: Host, names: list[str]) -> Result:
     if log != "-" and host.sensor_receives(Path(log), names):
         return Result("sensor", "received the test packet")
-    return _wrong("sensor", f"no sensor reports in {log} that it received the test packet; (re)start it.")
+    return broken("sensor", f"no sensor reports in {log} that it received the test packet; (re)start it.")
 
 
-def _known_scanners(settings: Settings) -> Result:
-    try:
-        networks = known_scanners(settings)
-    except PortsentryError as error:
-        return Result("known scanners", str(error), error)
-    return Result("known scanners", f"{len(networks)} networks ({settings.known_scanners_table})")
+def _sensors(host: Host) -> Iterator[Result]:
+    found = host.running_sensors()
+    if len(found) > 1:
+        numbers = ", ".join(map(str, found))
+        yield warning("sensor", f"{len(found)} run on this host (pid {numbers}) and write lines; end all but one.")
 
 
 def _log(target: str) -> Result:
@@ -170,28 +158,12 @@ def _log(target: str) -> Result:
     try:
         note = examine(Path(target))
     except PortsentryError as error:
-        return Result("log", str(error), error)
-    return Result("log", note or target, warning=note is not None)
+        return broken("log", str(error))
+    return warning("log", note) if note else Result("log", target)
 
 
 def _notes(target: str) -> Iterator[Result]:
     with suppress(PortsentryError):  # there can be no log yet
         status = read_tail(Path(target)).status
         for note in filter(None, (dropped_note(status), forged_note(status))):
-            yield Result("sensor", note, warning=True)
-
-
-def _jail(log: str, host: Host) -> Iterator[Result]:
-    etc = host.root / ETC
-    if not etc.is_dir():
-        yield Result("jail", str(NotInstalled(root=host.root)), warning=True)
-        return
-    if not all((etc / file.target).exists() for file in pack_files()):
-        yield Result("jail", str(JailNotLoaded(JAIL)), warning=True)
-    else:
-        yield Result("jail", f"installed in {etc}")
-        if log != DEFAULT_LOG:
-            text = f"it reads {DEFAULT_LOG}, but the log is {log}; set logpath in jail.local."
-            yield Result("jail", text, warning=True)
-    for sentence in conflicts(host.root, os.environ.get("SSH_CONNECTION", "")):
-        yield Result("jail", sentence, warning=True)
+            yield warning("sensor", note)

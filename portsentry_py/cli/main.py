@@ -50,6 +50,8 @@ def cli() -> None:
     \b
     Exit codes:
       0    done
+      1    check: a warning
+      2    check: something is broken
       64   wrong usage
       65   unreadable input
       69   unavailable: tshark, an interface, fail2ban

@@ -16,6 +16,7 @@ from portsentry_py.config.settings import DEFAULT_LOG, Settings
 from portsentry_py.config.wide_networks import wide_networks
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.errors import CaptureError
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
 from portsentry_py.output.registry import open_outputs
@@ -75,7 +76,7 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         traps = opened.enter_context(closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner)))
         host = HostView(now.home, traps.ports, allowlist)
         pipeline = Pipeline(now, host.state, known, read_host=host.read_again)
-        Daemon(
+        daemon = Daemon(
             now,
             pipeline,
             live_supervisor(tools, launcher, now.capture),
@@ -87,4 +88,9 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
             announce=announce,
             reload=reload,
             clock=clock,
-        ).run()
+        )
+        try:
+            daemon.run()
+        except OSError as error:
+            # Not the code of a log that cannot be written, after which the service stays down.
+            raise CaptureError(f"the system refused a call ({error.strerror}); raise the limit.") from error

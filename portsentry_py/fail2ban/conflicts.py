@@ -34,14 +34,17 @@ def conflicts(root: Path, ssh_connection: str = "") -> list[str]:
     return [
         *_fail2ban_itself(root),
         *_overrides(etc),
-        *_logs(root, jails),
-        *_backends(jails),
-        *_banactions(root, jails),
-        *_failed_bans(root),
+        *faults(root),
         *_operator(etc, jails, ssh_connection),
         *_jail_sections(etc),
         *_c_daemons(root),
     ]
+
+
+def faults(root: Path) -> list[str]:
+    """Those of the conflicts with which nobody is banned, or fail2ban lists bans that no rule carries out."""
+    jails = JailConfig(root / ETC)
+    return [*_logs(root, jails), *_backends(jails), *_banactions(root, jails), *_failed_bans(root)]
 
 
 def _fail2ban_itself(root: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.errors import ConfigError, UsageError
+from portsentry_py.errors import ConfigError, OutputError, PermissionDenied, UsageError
 from portsentry_py.fail2ban.pack import pack_files
 from tests.support.needs import require_root, require_tool
 from tests.support.paths import ROOT
@@ -70,7 +70,16 @@ def test_the_unit_runs_the_console_script() -> None:
 
 def test_an_error_that_only_a_person_can_fix_causes_no_restart() -> None:
     assert _values("Restart") == ["always"]
-    assert set(map(int, _values("RestartPreventExitStatus"))) == {UsageError.exit_code, ConfigError.exit_code}
+    errors = (UsageError, OutputError, PermissionDenied, ConfigError)
+    assert set(map(int, _values("RestartPreventExitStatus"))) == {error.exit_code for error in errors}
+
+
+def test_a_reload_reads_the_configuration_before_it_tells_the_sensor() -> None:
+    text = UNIT.read_text(encoding="utf-8")
+    assert re.findall(r"^ExecReload=(.*)$", text, re.MULTILINE) == [
+        "/usr/bin/portsentry-py check --config-only",
+        "/bin/kill -HUP $MAINPID",
+    ]
 
 
 def test_the_unit_has_the_capabilities_of_a_packet_socket_alone() -> None:

@@ -25,7 +25,7 @@ def test_help_names_every_exit_code_and_command(command: Command) -> None:
     done = command("-h")
     assert (done.code, done.err) == (0, "")
     lines = {line.split()[0] for line in done.out.splitlines() if line.startswith("  ")}
-    assert {*map(str, exit_codes()), "130"} <= lines
+    assert {*map(str, exit_codes()), "1", "2", "130"} <= lines
     assert {"run", "replay", "check", "status", "fail2ban", "schema"} <= lines
     assert not any(line.endswith("...") for line in done.out.splitlines()[1:]), "a summary is cut off"
 
@@ -60,7 +60,7 @@ def test_a_wrong_command_line_is_64(command: Command, arguments: list[str], word
         ("lines: {repeat_seconds: 1}", ["lines.repeat_seconds", "10"]),
     ],
 )
-@pytest.mark.parametrize("name", ["run", "replay", "check"])
+@pytest.mark.parametrize("name", ["run", "replay", "status"])
 def test_a_wrong_configuration_is_78(command: Command, capture: Path, name: str, text: str, words: list[str]) -> None:
     given = capture.with_name("given.yaml")
     given.write_text(text, encoding="utf-8")
@@ -69,14 +69,14 @@ def test_a_wrong_configuration_is_78(command: Command, capture: Path, name: str,
 
 
 def test_a_missing_configuration_is_78(command: Command, tmp_path: Path) -> None:
-    fails(command("check", "-c", tmp_path / "none.yaml"), 78, "none.yaml", "-c")
+    fails(command("status", "-c", tmp_path / "none.yaml"), 78, "none.yaml", "-c")
 
 
 def test_an_unreadable_configuration_is_77(command: Command, tmp_path: Path) -> None:
     given = tmp_path / "given.yaml"
     given.touch(0o000)
     with unprivileged():
-        done = command("check", "-c", given)
+        done = command("status", "-c", given)
     fails(done, 77, str(given), "run as root")
 
 
