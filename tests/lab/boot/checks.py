@@ -78,6 +78,7 @@ for folder in ("/tmp", "/var/tmp", "/var/lib/portsentry-py"):
 for path in ("/var/log/other.log", "/etc/x", "/usr/x", "/opt/x", "/run/x", "/proc/sys/net/ipv4/ip_forward"):
     print("write", path, may(open, path, "w"))
 """
+CONFIG = "etc/portsentry-py/portsentry.yaml"
 
 
 def it_runs(machine: Machine) -> str:
@@ -209,6 +210,49 @@ def it_reloads(machine: Machine) -> str:
     return "same process, status line `reloaded`"
 
 
+def a_broken_configuration_is_refused_at_a_reload(machine: Machine) -> str:
+    """`systemctl reload` fails and says why; the sensor hears nothing of it."""
+    config, before = machine.tree / CONFIG, machine.show("MainPID")
+    config.parent.mkdir(exist_ok=True)
+    config.write_text("ignored: []\n")
+    assert machine.run("systemctl", "reload", UNIT).returncode
+    said = [line for line in machine.journal("-n", "20") if "did you mean ignore?" in line]
+    assert len(said) == 1, machine.evidence()
+    assert (machine.show("ActiveState"), machine.show("MainPID")) == ("active", before)
+    config.unlink()
+    return f"`{said[0]}`"
+
+
+def a_configuration_that_the_service_cannot_read_ends_it_for_good(machine: Machine) -> str:
+    """Root can read it: no endless restarts, and one finding of `check`."""
+    config = machine.tree / CONFIG
+    config.touch(0o600)
+    machine.run("systemctl", "restart", UNIT)
+    wait_for(lambda: machine.show("ActiveState") == "failed", "the unit to fail", evidence=machine.evidence)
+    assert machine.show("NRestarts") == "0", machine.evidence()
+    done, shown = machine.run("portsentry-py", "check"), machine.run("portsentry-py", "status")
+    found = [line for line in done.stdout.splitlines() if line.startswith("broken")]
+    assert (done.returncode, len(found)) == (2, 1), done.stdout
+    assert "as portsentry, the user of the service" in found[0], found
+    assert shown.returncode == 69, shown.stdout
+    assert "systemctl start portsentry-py" in shown.stdout
+    config.unlink()
+    machine.told("systemctl", "start", UNIT)
+    return f"`{found[0]}`"
+
+
+def whom_the_operator_allows_is_let_back_in(machine: Machine) -> str:
+    """The unban in the kernel, and a list that the service can read."""
+    assert SCANNERS[0] in machine.banned() & machine.blocked()
+    told = machine.told("portsentry-py", "allow", SCANNERS[0], "--for", "1h", "--reason", "the office")
+    assert f"unbanned {SCANNERS[0]} in portsentry" in told, told
+    assert SCANNERS[0] not in machine.banned() | machine.blocked()
+    machine.told("systemctl", "restart", UNIT)
+    assert machine.show("ActiveState") == "active", machine.evidence()
+    machine.told("portsentry-py", "deny", SCANNERS[0])
+    return f"`{told.splitlines()[1]}`; the sensor starts with the list"
+
+
 def the_log_is_rotated(machine: Machine) -> str:
     """Logrotate's new file has the right owner, and the sensor goes on in it."""
     log = machine.tree / LOG
@@ -299,6 +343,9 @@ CHECKS: tuple[Check, ...] = (
     a_source_with_an_ssh_session_is_not_banned,
     the_journal_is_quiet,
     it_reloads,
+    a_broken_configuration_is_refused_at_a_reload,
+    whom_the_operator_allows_is_let_back_in,
+    a_configuration_that_the_service_cannot_read_ends_it_for_good,
     the_log_is_rotated,
     a_killed_sensor_comes_back,
     a_frozen_sensor_comes_back,

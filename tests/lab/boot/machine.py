@@ -71,8 +71,9 @@ class Machine:
                 *("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', self._group),
                 *("systemd-nspawn", "--register=no", "--keep-unit", "--boot", "-D", self.tree),
                 *("--private-network", "--rlimit=RLIMIT_NOFILE=1024:20000", "--console=pipe"),
-                # For IPAddressDeny=, which is a program in the kernel.
+                # For IPAddressDeny=, which is a program in the kernel, and for the sandbox of tshark.
                 *("--capability=CAP_BPF", "--system-call-filter=bpf"),
+                "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
             ],
             # IPAddressDeny= needs this hierarchy, whichever the machine itself has.
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
