@@ -40,6 +40,15 @@ class Fail2banError(PortsentryError):
     exit_code = 69
 
 
+class LibraryMissing(PortsentryError):
+    """A library is missing that only one command uses."""
+
+    exit_code = 69
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed; run `pip install 'portsentry-py[{extra}]'`.")
+
+
 class OutputError(PortsentryError):
     """The log or another output cannot be written."""
 

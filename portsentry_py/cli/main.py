@@ -18,6 +18,7 @@ _COMMANDS = {
     "replay": "replay",
     "check": "check",
     "status": "status",
+    "report": "report",
     "allow": "allow",
     "deny": "allow",
     "list": "allow",

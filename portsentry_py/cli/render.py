@@ -6,7 +6,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 
 from portsentry_py.text import printable, printable_lines
@@ -30,6 +31,12 @@ stdout = Console(
 def say(text: str, *, err: bool = False) -> None:
     """Print lines of text, which may hold names and words of others."""
     click.echo(printable_lines(text), err=err)
+
+
+def print_whole(part: RenderableType) -> None:
+    """Print a table as wide as it is: a terminal wraps its lines, and cuts no cell."""
+    widest = Measurement.get(stdout, stdout.options.update(max_width=1000), part).maximum
+    stdout.print(part, width=max(stdout.width, widest))
 
 
 def show_outcomes(outcomes: list[Outcome]) -> None:

@@ -94,7 +94,11 @@ OWNERS = {
     "msgspec": {"state.codec", "state.snapshot"},
     "click": {"cli"},
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
-    "rich": {"cli.render", "cli.replay", "output.console", "report.terminal"},
+    "duckdb": {"report.database"},
+    "rich": {
+        *("cli.render", "cli.replay", "cli.report", "output.console"),
+        *("report.summary_tables", "report.terminal"),
+    },
 }
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {
@@ -105,6 +109,7 @@ TESTED_ELSEWHERE = {
     "core.packet": "names and fields, read by test_decode",
     "core.saved_state": "a noun, made by test_pipeline",
     "core.sighting": "a noun, made by test_flows",
+    "report.summary": "nouns, made by test_summarize",
     "errors": "exit codes, in tests/unit/cli",
     "events.schema": "in tests/contract/test_line",
 }

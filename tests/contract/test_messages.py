@@ -14,7 +14,7 @@ PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 # The core has no messages; the others hold patterns, sample lines and the texts of other pages.
 OTHER_TEXTS = (
     *("core/*", "core/*/*", "events/*", "config/settings.py", "fail2ban/samples.py"),
-    *("output/console.py", "report/terminal.py", "capture/bpf.py"),
+    *("output/console.py", "report/terminal.py", "report/summary_tables.py", "capture/bpf.py"),
     *("capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
 )
 # Three words in a row make a sentence of a string.
@@ -32,6 +32,8 @@ NO_TROUBLE = {
     "\0 is never banned\0: \0",
     "\0 is on the allowlist no longer: \0",
     "\0 more lines, about other sources",
+    "\0, file \0 of \0: \0 %",
+    "negative binomial upper tail, baseline: the same hour of the other weeks",
     "ERROR\\s+Failed to execute ban jail '(\0[\\w-]*)' action '([\\w-]+)'",
     "Failed to access socket",
     "Unable to contact server",
