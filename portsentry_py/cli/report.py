@@ -1,5 +1,6 @@
 """`report`: what the log says about days or years, as tables, JSON or a page."""
 
+import os
 import time
 from pathlib import Path
 
@@ -7,18 +8,19 @@ import click
 from rich.text import Text
 
 from portsentry_py.cli.options import command, config_option, flag, option
-from portsentry_py.cli.render import print_whole, stderr
+from portsentry_py.cli.render import print_whole, say, stderr
 from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Networks, Settings
 from portsentry_py.config.values import OFF_WORD
 from portsentry_py.errors import UsageError
+from portsentry_py.output.log_file import replacing
 from portsentry_py.report.database import LogDatabase, log_database
 from portsentry_py.report.log_files import LogFile, find_logs, with_rotated
 from portsentry_py.report.period import moment_us
 from portsentry_py.report.summarize import summarize
-from portsentry_py.report.summary import Summary
 from portsentry_py.report.summary_tables import render
+from portsentry_py.report.web_page import page
 from portsentry_py.text import printable
 
 _EVER_US = 2**62
@@ -32,9 +34,17 @@ _EVER_US = 2**62
 @flag(
     "--would-ban", help="Also say who would be banned in each mode of the filter, and who of them is on the allowlist."
 )
+@option("--html", type=click.Path(path_type=Path), help="Write a page for the browser, which needs no network.")
 @flag("--json", "as_json", help="Print JSON for programs.")
 def report(
-    logs: tuple[Path, ...], config: Path | None, since: str | None, until: str | None, *, would_ban: bool, as_json: bool
+    logs: tuple[Path, ...],
+    config: Path | None,
+    since: str | None,
+    until: str | None,
+    html: Path | None,
+    *,
+    would_ban: bool,
+    as_json: bool,
 ) -> None:
     """Summarize logs: plain, gzip, rotated, or all of a directory.
 
@@ -57,7 +67,14 @@ def report(
             until_us=until_us,
             allowlist=_allowlist(settings) if would_ban else None,
         )
-    _show(summary, as_json=as_json)
+    if html is not None:
+        _write(page(summary), html)
+        say(f"page: {html}", err=True)
+    if as_json:
+        click.echo(summary.to_json())
+    elif html is None:
+        for part in render(summary):
+            print_whole(part)
 
 
 def _configured(settings: Settings) -> list[Path]:
@@ -84,9 +101,6 @@ def _load(database: LogDatabase, files: list[LogFile]) -> list[str]:
     return [note for note in notes if note]
 
 
-def _show(summary: Summary, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(summary.to_json())
-        return
-    for part in render(summary):
-        print_whole(part)
+def _write(text: str, path: Path) -> None:
+    with replacing(path) as descriptor, os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
+        file.write(text)

@@ -36,7 +36,7 @@ _ROWS = 20
 _ALL_DAYS_US = -(2**62)
 _BUCKETS = 96
 _HEAT_BUCKETS = 48
-_WIDTHS = (1, 10, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000, 31_536_000)
+_WIDTHS = (1, 10, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 31_536_000)
 _COUNTS = (
     *("packets_seen", "packets", "packets_dropped", "packets_missed", "packets_malformed", "packets_forged"),
     *("probes_unjudged", "lines_suppressed", "lines_lost", "sources_evicted", "flows_evicted", "restarts"),

@@ -77,6 +77,12 @@ class Source:
     last_seen: str
     banned: str | None
 
+    @property
+    def origin(self) -> str:
+        """Country, autonomous system and known scanner, as far as the line has them."""
+        system = f"AS{self.src_asn}" if self.src_asn else None
+        return " ".join(filter(None, (self.src_country, system, self.src_known)))
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:

@@ -6,18 +6,7 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from portsentry_py.report.summary import (
-    Anomalies,
-    Delay,
-    Groups,
-    Health,
-    Ports,
-    Reading,
-    Source,
-    Sources,
-    Summary,
-    Totals,
-)
+from portsentry_py.report.summary import Anomalies, Delay, Groups, Health, Ports, Reading, Sources, Summary, Totals
 from portsentry_py.report.terminal import duration
 from portsentry_py.report.would_ban import Candidate, WouldBan
 from portsentry_py.text import printable
@@ -153,17 +142,11 @@ def _sources(title: str, sources: Sources) -> Table:
             (
                 *(_time(row.last_seen), row.source, Text(printable(row.verdict), style=_STYLES.get(row.verdict, ""))),
                 *(row.scan_type or "", row.technique or "", str(row.ports or 0), row.reason or "", str(row.scans)),
-                origin(row),
+                row.origin,
             )
             for row in sources.rows
         ),
     )
-
-
-def origin(row: Source) -> str:
-    """Country, autonomous system and known scanner, as far as the line has them."""
-    system = f"AS{row.src_asn}" if row.src_asn else None
-    return " ".join(filter(None, (row.src_country, system, row.src_known)))
 
 
 def _ports(title: str, ports: Ports) -> Table:

@@ -14,7 +14,14 @@ PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 # The core has no messages; the others hold patterns, sample lines and the texts of other pages.
 OTHER_TEXTS = (
     *("core/*", "core/*/*", "events/*", "config/settings.py", "fail2ban/samples.py"),
-    *("output/console.py", "report/terminal.py", "report/summary_tables.py", "capture/bpf.py"),
+    *(
+        "output/console.py",
+        "report/terminal.py",
+        "report/summary_tables.py",
+        "report/web_page.py",
+        "report/svg.py",
+        "capture/bpf.py",
+    ),
     *("capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
 )
 # Three words in a row make a sentence of a string.
