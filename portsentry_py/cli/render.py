@@ -36,7 +36,8 @@ def say(text: str, *, err: bool = False) -> None:
 def print_whole(part: RenderableType) -> None:
     """Print a table as wide as it is: a terminal wraps its lines, and cuts no cell."""
     widest = Measurement.get(stdout, stdout.options.update(max_width=1000), part).maximum
-    stdout.print(part, width=max(stdout.width, widest))
+    stdout.width = max(stdout.width, widest)
+    stdout.print(part)
 
 
 def show_outcomes(outcomes: list[Outcome]) -> None:

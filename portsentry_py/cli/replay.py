@@ -1,23 +1,27 @@
 """`replay`: the same core over capture files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.text import Text
 
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, flag, option
-from portsentry_py.cli.render import say, stderr, summary_table
+from portsentry_py.cli.render import print_whole, say, stderr, summary_table
 from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
-from portsentry_py.config.settings import Networks
+from portsentry_py.config.settings import Networks, Profile
 from portsentry_py.errors import UsageError
 from portsentry_py.output.json_log import StreamSink, open_log
 from portsentry_py.output.log_file import replacing
 from portsentry_py.output.sink import Sink
+from portsentry_py.report.summary_tables import would_ban_tables
+from portsentry_py.sensor.comparison import Comparison
 from portsentry_py.sensor.replay import Replay
 from portsentry_py.text import printable
 
@@ -45,35 +49,61 @@ from portsentry_py.text import printable
     "are read; if one cannot be read, the file stays as it was.",
 )
 @flag("--append", help="Add the lines to the file, one by one, instead of replacing it.")
+@option(
+    "--profile",
+    type=click.Choice(get_args(Profile)),
+    show_default="`profile` of the configuration",
+    help="Whose thresholds apply.",
+)
+@flag(
+    "--would-ban", help="Instead of event lines, show who would be banned by each mode of the filter and each profile."
+)
 def replay(
     captures: tuple[Path, ...],
     config: Path | None,
+    *,
     home: tuple[str, ...],
     allowlist: Path | None,
     output: str,
-    *,
+    profile: Profile | None,
     append: bool,
+    would_ban: bool,
 ) -> None:
     """Read capture files (pcap, pcapng, gzip) as if they were live.
 
     Standard output or the file of -o gets the event lines alone; a summary goes to standard error.
     """
     settings = load(config)
+    settings = replace(settings, profile=profile or settings.profile)
     networks = _networks(home)
     allowed = tuple(entry.network for entry in read(allowlist)) if allowlist else ()
     _refuse_to_replace_input(captures, output)
     tools = find_tools()
-    with _lines_into(output, append=append) as sink, stderr.status("reading") as status:
-
-        def progress(path: Path, packets: int) -> None:
-            status.update(Text(f"{printable(path.name)}: {packets} packets"))
-
+    if would_ban:
+        if append or output != "-":
+            raise UsageError("--would-ban writes no event lines; leave out --output and --append.")
+        with _progress() as progress:
+            comparison = Comparison(settings, networks, tools, progress, allowed)
+            found = comparison.run(captures)
+        for sentence in comparison.damage:
+            say(sentence, err=True)
+        for part in would_ban_tables(found):
+            print_whole(part)
+        return
+    with _lines_into(output, append=append) as sink, _progress() as progress:
         player = Replay(settings, networks, tools, progress, allowed)
         for event in player.events(captures):
             sink.write(event)
     for sentence in player.summary.damage:
         say(sentence, err=True)
     stderr.print(summary_table(player.summary))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Path, int], None]]:
+    """Shows on a terminal how far the reading is."""
+    with stderr.status("reading") as status:
+        yield lambda path, packets: status.update(Text(f"{printable(path.name)}: {packets} packets"))
 
 
 def _networks(texts: tuple[str, ...]) -> Networks:

@@ -29,12 +29,21 @@ _EVER_US = 2**62
 @command()
 @click.argument("logs", nargs=-1, type=click.Path(path_type=Path))
 @config_option
-@option("--since", help="Only lines from this time on: `7d`, `12h`, `2026-11-20`, `2026-11-20T08:41Z`.")
-@option("--until", help="Only lines up to this time.")
+@option(
+    "--since",
+    show_default="the first line",
+    help="Only lines from this time on: `7d`, `12h`, `2026-11-20`, `2026-11-20T08:41Z`.",
+)
+@option("--until", show_default="the last line", help="Only lines up to this time.")
 @flag(
     "--would-ban", help="Also say who would be banned in each mode of the filter, and who of them is on the allowlist."
 )
-@option("--html", type=click.Path(path_type=Path), help="Write a page for the browser, which needs no network.")
+@option(
+    "--html",
+    type=click.Path(path_type=Path),
+    show_default="tables instead",
+    help="Write a page for the browser, which needs no network.",
+)
 @flag("--json", "as_json", help="Print JSON for programs.")
 def report(
     logs: tuple[Path, ...],

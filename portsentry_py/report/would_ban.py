@@ -1,13 +1,16 @@
 """Who would be banned by each of several rules, side by side, so that one can choose before arming. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from portsentry_py.events.model import EvidenceEvent
 from portsentry_py.fail2ban.pack import NETWORK_MODE
 
 _PREFIXES = {4: (24,), 6: (48, 56, 64)}
 _SOURCE_PREFIX = 64
+# Techniques whose lines have a mode of their own.
+_PARTS = {"trap", "sweep", "slow"}
 # Mapped and loopback addresses, a link, NAT64, Teredo.
 _SHARED = tuple(map(IPv6Network, ("::/64", "fe80::/10", "64:ff9b::/64", "2001::/32")))
 _Networks = Iterable[IPv4Network | IPv6Network]
@@ -60,6 +63,20 @@ class WouldBan:
     total: int
     candidates: tuple[Candidate, ...]
     note: str
+
+
+def modes_of(event: EvidenceEvent) -> Iterator[str]:
+    """The modes of the filter that match a line; `queries.sql` has the same rule for the lines of a log."""
+    if event.verdict not in {"ban", "watch"} or "outbound" in {event.direction, event.technique}:
+        return
+    yield "aggressive"
+    if event.verdict == "ban":
+        yield "normal"
+        yield event.technique if event.technique in _PARTS else "scan"
+        if event.source_verified:
+            yield "strict"
+        if event.technique == "distributed":
+            yield NETWORK_MODE
 
 
 def banned_by(mode: str, source: str, network: str | None) -> str | None:

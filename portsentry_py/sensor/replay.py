@@ -87,23 +87,42 @@ class Replay:
             self.summary.note(event)
             yield event
 
+    def feed(self, lines: list[str]) -> Iterator[Event]:
+        """The events of lines of columns, with those of the link if it needs them."""
+        yield from self._pipeline.feed(self._provenance.believed(lines) if self._provenance else lines)
+        self.summary.packets += len(lines)
+
+    def finish(self) -> Iterator[Event]:
+        """The events at the end of all captures."""
+        yield from self._pipeline.finish()
+        yield self._status("stopped", "end_of_input")
+
+    @property
+    def needs_link(self) -> bool:
+        """Whether the lines must say which way a packet went."""
+        return self._provenance is not None
+
     def _events(self, paths: Iterable[Path]) -> Iterator[Event]:
         for path in paths:
             yield from self._file(path)
-        yield from self._pipeline.finish()
-        yield self._status("stopped", "end_of_input")
+        yield from self.finish()
 
     def _status(self, state: SensorState, reason: SensorReason) -> StatusEvent:
         forged = self._provenance.forged if self._provenance else 0
         return status_event(self._pipeline, self._pipeline.last_us, state, reason, forged=forged)
 
     def _file(self, path: Path) -> Iterator[Event]:
-        try:
-            for lines in replay_lines(self._tools, path, link=self._provenance is not None):
-                believed = self._provenance.believed(lines) if self._provenance else lines
-                yield from self._pipeline.feed(believed)
-                self.summary.packets += len(lines)
-                self._progress(path, self.summary.packets)
-        except DamagedCapture as error:
-            self.summary.damage.append(str(error))
+        damaged = len(self.summary.damage)
+        for lines in lines_of(self._tools, path, self.summary.damage, link=self.needs_link):
+            yield from self.feed(lines)
+            self._progress(path, self.summary.packets)
+        if len(self.summary.damage) > damaged:
             yield self._status("damaged", "damaged_capture")
+
+
+def lines_of(tools: Tools, path: Path, damage: list[str], *, link: bool) -> Iterator[list[str]]:
+    """The lines of columns of a file, up to its damage; one sentence about that is added to `damage`."""
+    try:
+        yield from replay_lines(tools, path, link=link)
+    except DamagedCapture as error:
+        damage.append(str(error))

@@ -167,3 +167,17 @@ def test_an_interface_of_any_name_can_be_replayed(command: Command, tmp_path: Pa
     done = command("replay", path)
     assert done.code == 0
     assert done.out.isascii()
+
+
+def test_a_profile_can_be_named(command: Command, capture: Path) -> None:
+    reasons = {record.get("reason") for record in command("replay", capture, "--profile", "scanlogd").records}
+    assert "points" in reasons
+    fails(command("replay", capture, "--profile", "nobody"), 64, "--profile")
+
+
+def test_would_ban_shows_the_rules_instead_of_lines(command: Command, capture: Path) -> None:
+    done = command("replay", capture, "--would-ban", "--home", "192.0.2.0/24")
+    assert done.code == 0
+    assert "snort-high" in done.out
+    assert f" {SCANNER} " in done.out
+    fails(command("replay", capture, "--would-ban", "-o", "x"), 64, "--would-ban")

@@ -66,3 +66,21 @@ def test_a_terminal_sees_how_far_the_reading_is(
     assert command("report", *logs).code == 0
     assert shown[0] == "a.log, file 1 of 2: 0 %"
     assert "b.log, file 2 of 2: 0 %" in shown
+
+
+def test_a_page_replaces_the_tables(command: Command, tmp_path: Path) -> None:
+    html = tmp_path / "page.html"
+    log = write(tmp_path / "a.log", line())
+    done = command("report", log, "--html", html)
+    assert (done.code, done.out, done.err) == (0, "", f"page: {html}\n")
+    assert html.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert json.loads(command("report", log, "--html", html, "--json").out)["totals"]["scans"] == 1
+    fails(command("report", log, "--html", tmp_path / "none" / "page.html"), 73, "none/page.html")
+
+
+def test_no_cell_of_a_wide_table_is_cut(command: Command, tmp_path: Path) -> None:
+    address = "2001:db8:1111:2222:3333:4444:5555:6666"
+    log = write(tmp_path / "a.log", line(src_ip=address, src_net="2001:db8:1111:2222::/64"))
+    shown = command("report", log, "--would-ban").out
+    assert f" {address} " in shown
+    assert "…" not in shown

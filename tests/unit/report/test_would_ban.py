@@ -1,13 +1,16 @@
 """Rules side by side."""
 
+import json
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from portsentry_py.events.model import to_record
 from portsentry_py.fail2ban.pack import MODES
 from portsentry_py.fail2ban.samples import _classes, _groups, _shared_networks
-from portsentry_py.report.would_ban import FirstBan, compare
+from portsentry_py.report.would_ban import FirstBan, compare, modes_of
+from tests.support.build import SCANNER, scans, strict, syn, watch
 from tests.support.log_lines import line, write
 from tests.support.reports import summary_of
 
@@ -60,3 +63,11 @@ def test_the_allowlist_marks_whom_an_armed_jail_would_ban(tmp_path: Path) -> Non
     assert {rule.name: rule.innocents for rule in found.rules if rule.innocents} == {"aggressive": 1}
     assert found.candidates[0].source == "198.51.100.7"
     assert found.candidates[0].bans["aggressive"].ports == 3
+
+
+def test_a_line_has_the_same_modes_in_memory_as_in_a_log(tmp_path: Path) -> None:
+    events = scans(watch(strict(), syn(SCANNER, *range(1, 9))))
+    log = write(tmp_path / "a.log", *(json.dumps(to_record(event)).encode() for event in events))
+    found = summary_of(log, allowlist=()).would_ban
+    assert found is not None
+    assert {mode for event in events for mode in modes_of(event)} == {rule.name for rule in found.rules if rule.sources}
