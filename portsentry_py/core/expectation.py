@@ -178,7 +178,7 @@ class Expectations:
         if packet.proto == UDP:
             sent_us = self._sockets.peek((packet.dst, packet.dest_port))
             is_to_socket = sent_us is not None and abs(packet.time_us - sent_us) <= _SOCKET_US
-            if is_to_socket or self._excused.holds(source, _port_of(packet), packet.time_us):
+            if is_to_socket or self._excused.holds(source, _port_of(packet, packet.dest_port), packet.time_us):
                 return True
         return self._is_announced(packet, source)
 
@@ -190,7 +190,7 @@ class Expectations:
         is_open = packet.src in self._host.contacts or self.is_contact(packet.src, packet.time_us)
         if not is_open or (packet.proto == TCP and not self._is_data_connection(packet)):
             return False
-        is_excused = self._excused.takes(source, _port_of(packet), packet.time_us)
+        is_excused = self._excuse(packet, source)
         if is_excused:
             contact.last_us = packet.time_us
         return is_excused
@@ -202,7 +202,14 @@ class Expectations:
 
     def is_stream(self, packet: Packet, source: str) -> bool:
         """Whether one more stream of datagrams is excused."""
-        return self._excused.takes(source, _port_of(packet), packet.time_us)
+        return self._excuse(packet, source)
+
+    def _excuse(self, packet: Packet, source: str) -> bool:
+        """Whether the port is or can be excused; over UDP with its neighbour, for RTCP comes beside RTP (RFC 3550)."""
+        is_excused = self._excused.takes(source, _port_of(packet, packet.dest_port), packet.time_us)
+        if is_excused and packet.proto == UDP:
+            self._excused.takes(source, _port_of(packet, packet.dest_port ^ 1), packet.time_us)
+        return is_excused
 
     def _is_client_port(self, packet: Packet) -> bool:
         """Whether a packet goes to a port that a client of ours may have had."""
@@ -276,6 +283,6 @@ class Expectations:
         return (probe,) if len(kept) > _SWEPT_HOSTS else ()
 
 
-def _port_of(packet: Packet) -> tuple[int, str, int]:
-    """The port of ours that a packet goes to; over UDP with its neighbour, for RTCP comes beside RTP (RFC 3550)."""
-    return packet.proto, packet.dst, packet.dest_port & ~1 if packet.proto == UDP else packet.dest_port
+def _port_of(packet: Packet, port: int) -> tuple[int, str, int]:
+    """A port of the host of ours that the packet goes to."""
+    return packet.proto, packet.dst, port

@@ -203,7 +203,7 @@ class Sender:
     def stream(self, nth: int, whats: range) -> Iterator[str]:
         """Send datagrams to some ports of ours, so many to each that they are streams."""
         for what in whats:
-            yield from (self.datagram(self.source(nth), self.target(), (_ANY, _FIRST + 2 * what)) for _ in range(6))
+            yield from (self.datagram(self.source(nth), self.target(), (_ANY, _FIRST + what)) for _ in range(6))
 
     def sweep(self, nth: int) -> Iterator[str]:
         """Send a datagram from a client's port to a client's port of each of our hosts."""
