@@ -146,9 +146,12 @@ def _we_connected(port: int, *, ended: bool) -> Play:
 
 
 def _media(stage: Tape) -> None:
-    """The victim plays the attacker's stream (RTSP); the media come to all ports but those announced."""
+    """The victim plays the attacker's stream (RTSP); the media come to all ports but those announced.
+
+    Sixty-four ports are excused as media, and a peer as many attempts more.
+    """
     _we_connected(554, ended=False)(_Muted(stage))
-    stage.scan(*datagrams(FOUR.attacker, FOUR.victim, range(6_970, 7_070), src_port=5_004))
+    stage.scan(*datagrams(FOUR.attacker, FOUR.victim, range(6_970, 7_120), src_port=5_004))
 
 
 def _search(stage: Tape) -> None:
