@@ -49,6 +49,12 @@ class LibraryMissing(PortsentryError):
         super().__init__(f"{library} is not installed; run `pip install 'portsentry-py[{extra}]'`.")
 
 
+class InstallError(PortsentryError):
+    """The service cannot be installed or removed."""
+
+    exit_code = 69
+
+
 class OutputError(PortsentryError):
     """The log or another output cannot be written."""
 

@@ -19,7 +19,7 @@ _EXIT_CODES = {"ok": 0, "warning": 1, "broken": 2}
 @flag("--live", help="Also send a marked packet, and wait until a new capture and the running sensor have received it.")
 @flag("--config-only", help="Only read the configuration and the tables that it names, as the service does.")
 def check(config: Path | None, *, live: bool, config_only: bool) -> None:
-    """Check tools, permissions, interfaces, log and jail; print fixes.
+    """Check tools, rights, interfaces, log and jail; print fixes.
 
     The exit code is 0, or 1 after a warning, or 2 if something is broken.
     """

@@ -22,6 +22,8 @@ _COMMANDS = {
     "allow": "allow",
     "deny": "allow",
     "list": "allow",
+    "install": "install",
+    "uninstall": "uninstall",
     "fail2ban": "fail2ban",
     "schema": "schema",
 }

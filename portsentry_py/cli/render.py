@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a command waits for no more than it uses
 
     from portsentry_py.config.allowlist import Entry
     from portsentry_py.fail2ban.filter_test import ModeResult
-    from portsentry_py.fail2ban.shipped import Outcome
+    from portsentry_py.fail2ban.placing import Outcome
     from portsentry_py.sensor.replay import Summary
 
 # Neither markup nor emoji: rich reads `:a:` as one, and many IPv6 addresses hold it.

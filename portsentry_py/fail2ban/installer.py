@@ -13,7 +13,7 @@ from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.firewall import firewall_file
 from portsentry_py.fail2ban.jail_config import jail_files
 from portsentry_py.fail2ban.pack import ETC, LOG, pack_files
-from portsentry_py.fail2ban.shipped import Outcome, place, read_manifest, record, remove, writing
+from portsentry_py.fail2ban.placing import Outcome, place, read_manifest, record, remove, writing
 
 # Every version that was ever installed, so that an upgrade knows our files from the operator's.
 MANIFEST = "var/lib/portsentry-py/fail2ban.sha256"

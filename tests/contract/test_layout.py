@@ -20,19 +20,23 @@ FLOORS = (
     {"config"},
     {"events"},
     {"core"},
-    {"privsep", "host", "capture", "output", "state", "fail2ban", "report"},
+    {"privsep", "host", "capture", "output", "state", "fail2ban", "report", "deploy"},
     {"checks", "sensor"},
     {"cli"},
     {"__main__"},
 )
 # Who may import its neighbour on the same floor.
-SIDEWAYS = {("errors", "text"), ("capture", "privsep"), ("capture", "host"), ("report", "fail2ban")}
+SIDEWAYS = {
+    *(("errors", "text"), ("capture", "privsep"), ("capture", "host")),
+    *(("report", "fail2ban"), ("deploy", "fail2ban")),
+}
 # What a room may import of the floors above it, where that is less than all.
 NARROW = {
     "core": {"config.settings", "events.model"},
     "output": {"errors", "text", "events.model", "config.settings"},
     "fail2ban": {"errors", "text", "shipped", "events.model", "config.settings"},
     "report": {"errors", "text", "events.model", "config.settings"},
+    "deploy": {"errors", "shipped"},
 }
 # These run as programs of their own, before any other code: the standard library alone.
 PROGRAMS = {"privsep.launcher", "privsep.sandbox"}

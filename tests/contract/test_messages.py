@@ -14,15 +14,8 @@ PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 # The core has no messages; the others hold patterns, sample lines and the texts of other pages.
 OTHER_TEXTS = (
     *("core/*", "core/*/*", "events/*", "config/settings.py", "fail2ban/samples.py"),
-    *(
-        "output/console.py",
-        "report/terminal.py",
-        "report/summary_tables.py",
-        "report/web_page.py",
-        "report/svg.py",
-        "capture/bpf.py",
-    ),
-    *("capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
+    *("output/console.py", "report/terminal.py", "report/summary_tables.py", "report/web_page.py", "report/svg.py"),
+    *("capture/bpf.py", "deploy/plan.py", "capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
 )
 # Three words in a row make a sentence of a string.
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")
@@ -30,6 +23,12 @@ SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")
 VALUE = re.compile(r"\0|%[sd]")
 # No trouble: results, table heads, words of fail2ban, reasons that are caught, forms of values.
 NO_TROUBLE = {
+    "#!/{copy}/bin/python\nfrom portsentry_py.cli.main import main\nmain()\n",
+    "installed below \0: the service starts at the next boot, and nothing was started or reloaded",
+    "let somebody back in: fail2ban-client set \0 unbanip ADDRESS",
+    "runs: \0, as the user portsentry, from \0",
+    "the jail \0, from the next start of fail2ban",
+    "the jail \0, with \0",
     "the jails ban with \0",
     "\0, as you asked",
     "\0, which your fail2ban is set to",

@@ -34,7 +34,8 @@ def main(words: Sequence[str]) -> int:
     program.need_root(parser)
     with tempfile.TemporaryDirectory(prefix="portsentry-py-boot-", dir=arguments.tree.resolve().parent) as folder:
         tree, console = Path(folder) / "tree", Path(folder) / "console"
-        trees.prepare(arguments.tree, tree)
+        trees.furnish(arguments.tree, tree)
+        trees.obey(tree, *trees.steps())
         with console.open("wb") as output, booted(tree, output) as machine:
             page, failed = _page(machine)
     if arguments.output:

@@ -53,11 +53,11 @@ Destination=2001:db8:100::/64
 SSH_PORT = 2222
 
 
-def prepare(source: Path, tree: Path) -> None:
-    """Copy `source` to `tree`, which must not exist, and install the sensor into the copy.
+def furnish(source: Path, tree: Path) -> None:
+    """Copy `source` to `tree`, which must not exist, and put into the copy all that the sensor needs, and its source.
 
     Raises:
-        AssertionError: a command in the tree failed; its output is told.
+        AssertionError: a command in the tree failed; its output is in the message.
     """
     run("cp", "-a", "--reflink=auto", source, tree, seconds=600)
     bundle = tree / _CERTIFICATES.relative_to("/")
@@ -66,12 +66,20 @@ def prepare(source: Path, tree: Path) -> None:
     if _CERTIFICATES.exists():
         shutil.copy(_CERTIFICATES, bundle)
     shutil.copytree(ROOT, tree / SOURCE[1:], ignore=shutil.ignore_patterns(*_NOT_COPIED))
-    for command in steps():
-        inside(tree, f"cd {SOURCE} && {command}")
     _write(tree, "etc/fail2ban/jail.d/zz-boot.local", _JAIL)
     _write(tree, "etc/systemd/network/10-wire.network", _NETWORK.format(iface=IFACE))
     _write(tree, "etc/ssh/sshd_config.d/port.conf", f"Port {SSH_PORT}\n")
     inside(tree, "systemctl enable systemd-networkd ssh fail2ban && systemctl set-default multi-user.target")
+
+
+def obey(tree: Path, *commands: str) -> None:
+    """Run commands of the page in the folder of the source.
+
+    Raises:
+        AssertionError: one failed; its output is in the message.
+    """
+    for command in commands:
+        inside(tree, f"cd {SOURCE} && {command}")
 
 
 def steps() -> list[str]:

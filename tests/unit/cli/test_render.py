@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from portsentry_py.cli.render import say, show_outcomes, stderr, stdout, summary_table
-from portsentry_py.fail2ban.shipped import Outcome
+from portsentry_py.fail2ban.placing import Outcome
 from portsentry_py.sensor.replay import Summary
 from tests.support.build import SCANNER6, scans, strict, syn, watch
 

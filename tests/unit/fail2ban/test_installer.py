@@ -12,7 +12,7 @@ from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.installer import MANIFEST, install, uninstall
 from portsentry_py.fail2ban.pack import PackFile, pack_files
-from portsentry_py.fail2ban.shipped import Outcome
+from portsentry_py.fail2ban.placing import Outcome
 
 
 def jail(root: Path) -> Path:

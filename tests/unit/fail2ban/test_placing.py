@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from portsentry_py.fail2ban.pack import PackFile
-from portsentry_py.fail2ban.shipped import key, place, read_manifest, record, remove
+from portsentry_py.fail2ban.placing import key, place, read_manifest, record, remove
 
 FILE = PackFile("etc/a.conf", b"new\n")
 

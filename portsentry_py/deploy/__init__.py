@@ -1,0 +1,1 @@
+"""Installs the service on a system and removes it."""

@@ -1,0 +1,66 @@
+"""The jails in a running fail2ban."""
+
+from contextlib import ExitStack, suppress
+
+from portsentry_py.deploy.files import restore_later, restore_owner_later
+from portsentry_py.deploy.system import System
+from portsentry_py.errors import Fail2banError
+from portsentry_py.fail2ban import installer
+from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.fail2ban.firewall import firewall_file
+from portsentry_py.fail2ban.pack import ETC, LOG, pack_files
+from portsentry_py.fail2ban.placing import Outcome
+
+
+def answers() -> None:
+    """Makes sure that fail2ban runs and that its configuration is valid, before anything is changed.
+
+    Raises:
+        Fail2banError, PermissionDenied: it does not; the sentence names the other way.
+    """
+    try:
+        Fail2banClient().ask("ping")
+        Fail2banClient().ask("-t")
+    except Fail2banError as error:
+        raise Fail2banError(f"{error} Or install without the jail: --no-jail.") from error
+
+
+def place(system: System, ban_action: str, undo: ExitStack) -> list[Outcome]:
+    """Writes the pack; fail2ban reads it and bans.
+
+    Raises:
+        Fail2banError: fail2ban refuses the configuration.
+        OutputError, PermissionDenied: a file cannot be written.
+    """
+    if system.running:
+        undo.callback(reload)
+    restore_owner_later(undo, system.root / LOG)
+    files = [*pack_files(), firewall_file(ban_action)]
+    restore_later(undo, system.root / installer.MANIFEST, *(system.root / ETC / file.target for file in files))
+    outcomes = installer.install(system.root, ban_action)
+    if system.running:
+        reload()
+    return outcomes
+
+
+def reload() -> None:
+    """Lets fail2ban read its configuration again, if it is valid.
+
+    Raises:
+        Fail2banError: it is not, or fail2ban does not answer.
+    """
+    Fail2banClient().ask("-t")
+    Fail2banClient().ask("reload")
+
+
+def take_away(system: System) -> list[Outcome]:
+    """Removes the pack and ends its bans.
+
+    Raises:
+        OutputError, PermissionDenied: a file cannot be removed.
+    """
+    outcomes = installer.uninstall(system.root)
+    if system.running:
+        with suppress(Fail2banError):  # it does not run, so it bans nobody
+            reload()
+    return outcomes

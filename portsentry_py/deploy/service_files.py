@@ -1,0 +1,71 @@
+"""The files of the service: unit, user, log, rotation and configuration."""
+
+import os
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from portsentry_py.deploy.files import restore_later
+from portsentry_py.deploy.system import System
+from portsentry_py.fail2ban import placing
+from portsentry_py.fail2ban.pack import PackFile
+from portsentry_py.fail2ban.placing import Outcome
+from portsentry_py.shipped import shipped
+
+RECORDS = "var/lib/portsentry-py-install"
+CONFIG = "etc/portsentry-py/portsentry.yaml"
+SYSUSERS = "etc/sysusers.d/portsentry-py.conf"
+TMPFILES = "etc/tmpfiles.d/portsentry-py.conf"
+_MANIFEST = f"{RECORDS}/files.sha256"
+_TARGETS = {
+    "portsentry-py.sysusers": SYSUSERS,
+    "portsentry-py.tmpfiles": TMPFILES,
+    "portsentry-py.logrotate": "etc/logrotate.d/portsentry-py",
+    "portsentry-py.service": "etc/systemd/system/portsentry-py.service",
+    "portsentry.yaml": CONFIG,
+}
+_SHIPPED_PROGRAM = b"/usr/bin/portsentry-py"
+
+
+def service_files(program: Path) -> list[PackFile]:
+    """The shipped files; the unit runs this program."""
+    files = [PackFile(target, (shipped("config") / name).read_bytes()) for name, target in _TARGETS.items()]
+    return [
+        PackFile(file.target, file.content.replace(_SHIPPED_PROGRAM, str(program).encode()))
+        if file.target.endswith(".service")
+        else file
+        for file in files
+    ]
+
+
+def place(system: System, file: PackFile, undo: ExitStack) -> Outcome:
+    """Writes one file, unless the operator changed it.
+
+    Raises:
+        OutputError, PermissionDenied: it cannot be written.
+    """
+    path, manifest = system.root / file.target, system.root / _MANIFEST
+    restore_later(undo, manifest, path)
+    return placing.place(path, file, placing.record(manifest, [file]))
+
+
+def take_away(system: System, *, purge: bool) -> list[Outcome]:
+    """Removes the files; those that the operator changed stay unless `purge`.
+
+    Raises:
+        OutputError, PermissionDenied: one cannot be removed.
+    """
+    known = placing.read_manifest(system.root / _MANIFEST)
+    outcomes: list[Outcome] = []
+    for file in service_files(Path("/")):
+        path = system.root / file.target
+        if not os.path.lexists(path):
+            continue
+        if purge:
+            with placing.writing(path):
+                path.unlink()
+            outcomes.append(Outcome(path, "removed"))
+        else:
+            outcomes.append(placing.remove(path, file, known))
+    with suppress(OSError):  # the operator's other files stay
+        (system.root / CONFIG).parent.rmdir()
+    return outcomes

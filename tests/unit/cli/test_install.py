@@ -1,0 +1,87 @@
+"""`install`: the steps are printed, done, and end with four lines."""
+
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.cli import install as module
+from portsentry_py.deploy.system import System
+from portsentry_py.errors import CaptureError
+from tests.support.command import Command, fails
+from tests.support.deploy_tree import Tree
+
+
+def test_a_dry_run_names_each_step_and_does_none(command: Command, tree: Tree) -> None:
+    before = tree.content()
+    done = command("install", "--dry-run", "--root", tree.root)
+    assert (done.code, done.err) == (0, "")
+    assert "would write /etc/systemd/system/portsentry-py.service" in done.out
+    assert tree.content() == before
+
+
+def test_a_tree_that_does_not_run_is_said_to_be_one(command: Command, tree: Tree) -> None:
+    done = command("install", "--root", tree.root)
+    assert (done.code, done.err) == (0, "")
+    first, *others = done.out.splitlines()[-4:]
+    assert "nothing was started or reloaded" in first
+    assert [line.split(":")[0] for line in others] == ["bans", "log", "let somebody back in"]
+    assert command("uninstall", "--root", tree.root, "--purge").code == 0
+
+
+def test_without_the_jail_nobody_is_banned(command: Command, tree: Tree) -> None:
+    done = command("install", "--root", tree.root, "--no-jail")
+    assert "bans: nobody" in done.out
+    assert not list((tree.root / "etc/fail2ban/jail.d").iterdir())
+
+
+def test_without_fail2ban_it_says_what_is_missing(command: Command, tree: Tree) -> None:
+    for path in (tree.root / "etc/fail2ban").iterdir():
+        path.rename(tree.root / path.name)
+    (tree.root / "etc/fail2ban").rmdir()
+    done = command("install", "--root", tree.root)
+    assert done.code == 0
+    assert "note: fail2ban is not installed, so nobody is banned" in done.out
+
+
+def test_a_kept_configuration_is_named(command: Command, tree: Tree) -> None:
+    config = tree.root / "etc/portsentry-py/portsentry.yaml"
+    config.parent.mkdir()
+    config.write_text("home: [192.0.2.0/24]\n")
+    done = command("install", "--root", tree.root)
+    assert f"kept: {config} (changed by the operator)" in done.out
+
+
+def test_the_four_lines_of_a_running_service(command: Command, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
+    monkeypatch.setattr(module, "find_tools", lambda: None)
+    monkeypatch.setattr("portsentry_py.deploy.proof.sees", lambda _: None)
+    monkeypatch.setattr("portsentry_py.deploy.proof.bans", lambda: ())
+    done = command("install", "--root", tree.root)
+    assert done.err == ""
+    assert [line.split(":")[0] for line in done.out.splitlines()[-4:]] == [
+        "runs",
+        "bans",
+        "log",
+        "let somebody back in",
+    ]
+
+
+def test_only_root_changes_a_system(command: Command, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    fails(command("install", "--root", tree.root), 77, "run it as root")
+    fails(command("uninstall", "--root", tree.root), 77, "run it as root")
+
+
+def test_what_is_missing_is_said_before_anything_is_changed(
+    command: Command, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_tshark() -> None:
+        raise CaptureError("tshark is not installed.")
+
+    before = tree.content()
+    monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
+    monkeypatch.setattr(module, "find_tools", no_tshark)
+    fails(command("install", "--root", tree.root), 69, "tshark is not installed")
+    assert tree.content() == before
+    monkeypatch.setenv("PATH", str(Path("/nonexistent")))
+    fails(command("install", "--root", tree.root), 69, "there is no systemd here")
