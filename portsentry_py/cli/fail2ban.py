@@ -32,9 +32,15 @@ def install(root: Path, ban_action: str) -> None:
 
     A file that you changed is kept, and the difference is shown.
     """
-    choice = choose(root, ban_action)
-    show_outcomes(installer.install(root, choice.setting))
-    say(f"the jails ban with {choice.reason}")
+    setting = ""
+    try:
+        choice = choose(root, ban_action)
+    except NotInstalled as error:
+        say(f"note: {error}")
+    else:
+        setting = choice.setting
+        say(f"the jails ban with {choice.reason}")
+    show_outcomes(installer.install(root, setting))
     for sentence in conflicts(root, os.environ.get("SSH_CONNECTION", "")):
         say(f"note: {sentence}")
     say("arm it with: fail2ban-client reload")
