@@ -55,7 +55,7 @@ def install(root: Path, ban_action: str, *, dry_run: bool, no_jail: bool) -> Non
         say(f"installed below {root}: the service starts at the next boot, and nothing was started or reloaded")
         say(f"bans: {f'the jail {JAIL}, from the next start of fail2ban' if action else 'nobody'}")
     say(f"log: {DEFAULT_LOG}")
-    say(f"let somebody back in: fail2ban-client set {JAIL} unbanip ADDRESS")
+    say("let somebody back in: portsentry-py allow ADDRESS")
 
 
 def need_root(*, dry_run: bool) -> None:

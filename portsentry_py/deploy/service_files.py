@@ -4,7 +4,7 @@ import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from portsentry_py.deploy.files import restore_later
+from portsentry_py.deploy.files import remove, restore_later
 from portsentry_py.deploy.system import System
 from portsentry_py.fail2ban import placing
 from portsentry_py.fail2ban.pack import PackFile
@@ -13,6 +13,8 @@ from portsentry_py.shipped import shipped
 
 RECORDS = "var/lib/portsentry-py-install"
 CONFIG = "etc/portsentry-py/portsentry.yaml"
+# The file of `portsentry-py allow`.
+_ALLOWLIST = "etc/portsentry-py/allowlist"
 SYSUSERS = "etc/sysusers.d/portsentry-py.conf"
 TMPFILES = "etc/tmpfiles.d/portsentry-py.conf"
 _MANIFEST = f"{RECORDS}/files.sha256"
@@ -66,6 +68,11 @@ def take_away(system: System, *, purge: bool) -> list[Outcome]:
             outcomes.append(Outcome(path, "removed"))
         else:
             outcomes.append(placing.remove(path, file, known))
+    allowlist = system.root / _ALLOWLIST
+    if purge:
+        remove(allowlist)
+    elif allowlist.exists():
+        outcomes.append(Outcome(allowlist, "kept", note="written by the operator"))
     with suppress(OSError):  # the operator's other files stay
         (system.root / CONFIG).parent.rmdir()
     return outcomes

@@ -25,7 +25,7 @@ VALUE = re.compile(r"\0|%[sd]")
 NO_TROUBLE = {
     "#!/{copy}/bin/python\nfrom portsentry_py.cli.main import main\nmain()\n",
     "installed below \0: the service starts at the next boot, and nothing was started or reloaded",
-    "let somebody back in: fail2ban-client set \0 unbanip ADDRESS",
+    "let somebody back in: portsentry-py allow ADDRESS",
     "runs: \0, as the user portsentry, from \0",
     "the jail \0, from the next start of fail2ban",
     "the jail \0, with \0",

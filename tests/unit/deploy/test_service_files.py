@@ -36,9 +36,11 @@ def test_a_changed_configuration_is_kept(tree: Tree) -> None:
     (tree.root / CONFIG).write_text("home: [192.0.2.0/24]\n")
     newer = [PackFile(file.target, file.content + b"# newer\n") for file in service_files(PROGRAM)]
 
+    (tree.root / "etc/portsentry-py/allowlist").write_text("192.0.2.1\n")
     assert placed(tree, newer)[CONFIG] == "kept"
     outcomes = take_away(System(tree.root, running=False), purge=False)
-    assert {outcome.action for outcome in outcomes if outcome.path.name != "portsentry.yaml"} == {"removed"}
+    assert [outcome.path.name for outcome in outcomes if outcome.action == "kept"] == ["portsentry.yaml", "allowlist"]
+    assert {outcome.action for outcome in outcomes if outcome.path.parent.name != "portsentry-py"} == {"removed"}
     assert (tree.root / CONFIG).read_text() == "home: [192.0.2.0/24]\n"
     take_away(System(tree.root, running=False), purge=True)
     assert not (tree.root / CONFIG).parent.exists()
