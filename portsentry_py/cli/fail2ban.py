@@ -13,7 +13,7 @@ from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban
 from portsentry_py.fail2ban.client import Fail2banClient, JailNotLoaded, NotAnswering, NotInstalled
 from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.filter_test import run_all_modes
-from portsentry_py.fail2ban.firewall import choose
+from portsentry_py.fail2ban.firewall import BanAction, choose
 from portsentry_py.fail2ban.pack import ETC, pack_files
 
 _root_option = option(
@@ -32,15 +32,12 @@ def install(root: Path, ban_action: str) -> None:
 
     A file that you changed is kept, and the difference is shown.
     """
-    setting = ""
     try:
         choice = choose(root, ban_action)
-    except NotInstalled as error:
-        say(f"note: {error}")
-    else:
-        setting = choice.setting
-        say(f"the jails ban with {choice.reason}")
-    show_outcomes(installer.install(root, setting))
+    except NotInstalled as error:  # a firewall, which can come later
+        choice = BanAction("", f"nothing: {error}")
+    show_outcomes(installer.install(root, choice.setting))
+    say(f"the jails ban with {choice.reason}")
     for sentence in conflicts(root, os.environ.get("SSH_CONNECTION", "")):
         say(f"note: {sentence}")
     say("arm it with: fail2ban-client reload")

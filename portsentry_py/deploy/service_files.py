@@ -72,7 +72,7 @@ def take_away(system: System, *, purge: bool) -> list[Outcome]:
     if purge:
         remove(allowlist)
     elif allowlist.exists():
-        outcomes.append(Outcome(allowlist, "kept", note="written by the operator"))
+        outcomes.append(Outcome(allowlist, "kept", note="your file"))
     with suppress(OSError):  # the operator's other files stay
         (system.root / CONFIG).parent.rmdir()
     return outcomes
