@@ -16,7 +16,7 @@ from portsentry_py.fail2ban.conflicts import conflicts, faults
 from portsentry_py.fail2ban.installer import MANIFEST
 from portsentry_py.fail2ban.jails import read_jails
 from portsentry_py.fail2ban.pack import ETC, JAIL, PackFile, pack_files
-from portsentry_py.fail2ban.shipped import key, read_manifest
+from portsentry_py.fail2ban.placing import key, read_manifest
 
 _INSTALL = "run `portsentry-py fail2ban install`, then `fail2ban-client reload`"
 _TIMEOUT_SECONDS = 10

@@ -29,7 +29,7 @@ def install(system: System, found: Program, ban_action: BanAction | None) -> Pla
     plan = Plan([])
     steps = plan.steps
     if system.running:
-        steps.append(Step("look whether the service runs", unit.restart_later))
+        steps.append(Step("look whether the service runs", lambda undo: _remember(system, undo)))
     if found.copied:
         steps.append(Step(f"copy the program to /{program.COPY}", lambda undo: program.copy(system, undo)))
     if found.path.parent not in {Path("/usr/bin"), Path("/usr/local/bin")}:
@@ -77,6 +77,14 @@ def _file(system: System, file: PackFile, plan: Plan) -> Step:
         plan.outcomes.append(service_files.place(system, file, undo))
 
     return Step(f"write /{file.target}", do)
+
+
+def _remember(system: System, undo: ExitStack) -> None:
+    """The service makes its state as soon as it runs."""
+    state = (system.root / MANIFEST).parent
+    if not state.exists():
+        undo.callback(remove, state)
+    unit.restart_later(undo)
 
 
 def _make_log(system: System, undo: ExitStack) -> None:

@@ -30,7 +30,7 @@ def sees(program: Path) -> None:
         check=False,
     )
     if done.returncode not in _WORKS:
-        wrong = re.findall(r"^wrong\s+(.*)$", done.stdout, re.MULTILINE) or (done.stderr or done.stdout).splitlines()
+        wrong = re.findall(r"^broken\s+(.*)$", done.stdout, re.MULTILINE) or (done.stderr or done.stdout).splitlines()
         raise InstallError(f"the service does not work: {' '.join(wrong)}")
 
 

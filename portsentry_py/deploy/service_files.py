@@ -18,6 +18,8 @@ _ALLOWLIST = "etc/portsentry-py/allowlist"
 SYSUSERS = "etc/sysusers.d/portsentry-py.conf"
 TMPFILES = "etc/tmpfiles.d/portsentry-py.conf"
 _MANIFEST = f"{RECORDS}/files.sha256"
+# Folders that a small system lacks, such as /etc/sysusers.d.
+_FOLDERS = f"{RECORDS}/folders"
 _TARGETS = {
     "portsentry-py.sysusers": SYSUSERS,
     "portsentry-py.tmpfiles": TMPFILES,
@@ -46,7 +48,11 @@ def place(system: System, file: PackFile, undo: ExitStack) -> Outcome:
         OutputError, PermissionDenied: it cannot be written.
     """
     path, manifest = system.root / file.target, system.root / _MANIFEST
-    restore_later(undo, manifest, path)
+    folders = system.root / _FOLDERS
+    restore_later(undo, manifest, folders, path)
+    folders.parent.mkdir(parents=True, exist_ok=True)
+    with folders.open("a", encoding="utf-8") as record:
+        record.writelines(f"{folder.relative_to(system.root)}\n" for folder in path.parents if not folder.exists())
     return placing.place(path, file, placing.record(manifest, [file]))
 
 
@@ -73,6 +79,8 @@ def take_away(system: System, *, purge: bool) -> list[Outcome]:
         remove(allowlist)
     elif allowlist.exists():
         outcomes.append(Outcome(allowlist, "kept", note="your file"))
-    with suppress(OSError):  # the operator's other files stay
-        (system.root / CONFIG).parent.rmdir()
+    record = system.root / _FOLDERS
+    for folder in record.read_text("utf-8").splitlines() if record.exists() else ():
+        with suppress(OSError):  # a folder with other files stays
+            (system.root / folder).rmdir()
     return outcomes

@@ -10,9 +10,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from tests.lab.boot import tree as trees
 from tests.lab.boot.checks import CHECKS
+from tests.lab.boot.lifecycle import live
 from tests.lab.boot.machine import Machine, booted
 from tests.lab.support import program
 
@@ -38,6 +40,11 @@ def main(words: Sequence[str]) -> int:
         trees.obey(tree, *trees.steps())
         with console.open("wb") as output, booted(tree, output) as machine:
             page, failed = _page(machine)
+        trees.furnish(arguments.tree, tree.with_name("life"))
+        trees.obey(tree.with_name("life"), *trees.steps()[:-1])
+        with console.open("ab") as output:
+            rows, broken = _life(tree.with_name("life"), output)
+        page, failed = page + rows, failed or broken
     if arguments.output:
         (arguments.output / "boot.md").write_text(page, encoding="utf-8")
     return 1 if failed else 0
@@ -63,6 +70,21 @@ def _page(machine: Machine) -> tuple[str, bool]:
         print(row, end="", flush=True)
         page += row
     return page, failed
+
+
+def _life(tree: Path, console: IO[bytes]) -> tuple[str, bool]:
+    page = "\nAnother copy, which has the program and no service, from the installation to the removal:\n"
+    page += "\n| step | seen |\n|---|---|\n"
+    print(page, end="", flush=True)
+    try:
+        for name, seen in live(tree, console):
+            row = f"| {name} | {seen} |\n"
+            print(row, end="", flush=True)
+            page += row
+    except AssertionError as error:
+        print(f"the life ended early: {error}", file=sys.stderr)
+        return f"{page}| **{str(error).splitlines()[0]}** | |\n", True
+    return page, False
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tests.lab.boot.machine import ADDRESS, LOG, SCANNERS, UNIT, Machine, Process
 from tests.lab.boot.tree import SSH_PORT
-from tests.support.namespaces import IFACE
 from tests.support.waiting import wait_for
 
 Check = Callable[[Machine], str]
@@ -184,7 +183,7 @@ def a_source_with_an_ssh_session_is_not_banned(machine: Machine) -> str:
     session = machine.scanner.start(sys.executable, "-c", _SESSION, ADDRESS, str(SSH_PORT), friend)
     wait_for(lambda: _established(machine, friend), "the session")
     time.sleep(11)  # the sensor looks at the host's sockets every ten seconds
-    _scan(machine, friend)
+    machine.scan(friend)
     line = wait_for(lambda: machine.matching(event_type="scan", src_ip=friend), "the scan", evidence=machine.evidence)[
         -1
     ]
@@ -293,7 +292,7 @@ def a_frozen_sensor_comes_back(machine: Machine) -> str:
 def a_deleted_log_comes_back(machine: Machine) -> str:
     """The sensor may not create it: it says so and keeps its lines; the next start brings it back too."""
     (machine.tree / LOG).unlink()
-    _scan(machine, SCANNERS[5])
+    machine.scan(SCANNERS[5])
     said = wait_for(
         lambda: [line for line in machine.journal("-n", "20") if "/" + LOG in line and "watches" not in line],
         "a word about the log",
@@ -373,13 +372,8 @@ def _as_sensor(machine: Machine, code: str, *words: str) -> str:
     return done.stdout.strip()
 
 
-def _scan(machine: Machine, source: str) -> None:
-    done = machine.scanner.run("nmap", "-n", "-Pn", "-sS", "-e", IFACE, "-S", source, "-p", "1-100", ADDRESS)
-    assert done.returncode == 0, done.stderr
-
-
 def _scan_until_banned(machine: Machine, source: str) -> None:
-    _scan(machine, source)
+    machine.scan(source)
     wait_for(lambda: source in machine.banned(), f"{source} to be banned", evidence=machine.evidence)
 
 

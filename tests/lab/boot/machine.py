@@ -161,6 +161,12 @@ class Machine:
         number = int(self.show("MainPID"))
         return next((process for process in self.processes() if process.inner_pid == number), None)
 
+    def scan(self, source: str) -> None:
+        """Let one of the scanner's addresses scan it with nmap."""
+        words = ("-n", "-Pn", "-sS", "-e", namespaces.IFACE, "-S", source, "-p", "1-100", ADDRESS)
+        done = self.scanner.run("nmap", *words)
+        assert done.returncode == 0, done.stderr
+
     def banned(self) -> set[str]:
         status = self.told("fail2ban-client", "status", "portsentry")
         return set(status.split("Banned IP list:")[1].split())

@@ -20,14 +20,13 @@ _PACKAGES = (
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _NOT_COPIED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
 
-# Debian 12 has no /var/log/auth.log any more, which its jail for sshd wants; it has no iptables here either.
+# Debian 12 has no /var/log/auth.log any more, which its jail for sshd wants. It has no iptables here either.
 _JAIL = """\
-[DEFAULT]
-banaction = nftables
-banaction_allports = nftables[type=allports]
-
 [sshd]
 backend = systemd
+
+[recidive]
+enabled = true
 """
 _NETWORK = """\
 [Match]
@@ -69,6 +68,7 @@ def furnish(source: Path, tree: Path) -> None:
     _write(tree, "etc/fail2ban/jail.d/zz-boot.local", _JAIL)
     _write(tree, "etc/systemd/network/10-wire.network", _NETWORK.format(iface=IFACE))
     _write(tree, "etc/ssh/sshd_config.d/port.conf", f"Port {SSH_PORT}\n")
+    _write(tree, "var/log/fail2ban.log", "")
     inside(tree, "systemctl enable systemd-networkd ssh fail2ban && systemctl set-default multi-user.target")
 
 

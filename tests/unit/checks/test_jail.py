@@ -13,7 +13,7 @@ from portsentry_py.errors import PermissionDenied, PortsentryError
 from portsentry_py.fail2ban.client import CommandFailed, NotAnswering
 from portsentry_py.fail2ban.installer import MANIFEST, install
 from portsentry_py.fail2ban.pack import PackFile, pack_files
-from portsentry_py.fail2ban.shipped import record
+from portsentry_py.fail2ban.placing import record
 from tests.support.fake_fail2ban import Answer, FakeClient
 
 FILTER = "etc/fail2ban/filter.d/portsentry-py.conf"

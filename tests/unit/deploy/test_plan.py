@@ -36,9 +36,13 @@ def no_real_ban(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "bans", lambda: ())
 
 
-def failing(step: Step) -> Step:
+def failing(step: Step, state: Path) -> Step:
+    """Does it, as the service does that writes its state, and fails."""
+
     def do(undo: ExitStack) -> None:
         step.do(undo)
+        if step.text == "start the service":
+            state.touch()
         raise InstallError("seeded.")
 
     return Step(step.text, do)
@@ -49,7 +53,7 @@ def test_a_failure_at_any_step_changes_nothing(tree: Tree, number: int) -> None:
     before = tree.content()
     made = installing(tree)
     assert len(made.steps) == STEPS
-    made.steps[number] = failing(made.steps[number])
+    made.steps[number] = failing(made.steps[number], tree.root / "var/lib/portsentry-py/state")
     with pytest.raises(InstallError, match="seeded"):
         do(made)
     assert tree.content() == before
@@ -62,7 +66,9 @@ def test_a_failed_upgrade_leaves_the_old_installation(tree: Tree, number: int) -
         (tree.root / path).write_text("# of the operator\n")
     before = tree.content()
     made = installing(tree)
-    made.steps[number] = failing(made.steps[number])
+    made.steps[number] = failing(made.steps[number], tree.root / "var/lib/portsentry-py/state")
+    (tree.root / "var/lib/portsentry-py/state").touch()
+    before = tree.content()
     with pytest.raises(InstallError):
         do(made)
     assert tree.content() == before

@@ -17,7 +17,7 @@ def test_a_check_without_errors_is_a_proof(tmp_path: Path, code: int) -> None:
 
 
 def test_what_is_wrong_is_in_the_sentence(tmp_path: Path) -> None:
-    script = "#!/bin/sh\necho 'ok    tshark: 4.0'\necho 'wrong sensor: no sensor reports.'\nexit 69\n"
+    script = "#!/bin/sh\necho 'ok      tshark: 4.0'\necho 'broken  sensor: no sensor reports.'\nexit 2\n"
     with pytest.raises(InstallError, match=r"^the service does not work: sensor: no sensor reports\.$"):
         proof.sees(write_program(tmp_path / "program", script))
 

@@ -1,0 +1,157 @@
+"""The service on a booted machine from the installation to the removal: afterwards all is as before."""
+
+import difflib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tests.lab.boot import tree as trees
+from tests.lab.boot.machine import SCANNERS, Machine, booted
+from tests.support.waiting import wait_for
+
+PROGRAM = "/opt/portsentry-py/bin/portsentry-py"
+CONFIG = "etc/portsentry-py/portsentry.yaml"
+_ROTATION = "etc/logrotate.d/portsentry-py"
+_BROKEN = "etc/fail2ban/jail.d/zz-broken.local"
+# Every path but what others change meanwhile; the content of /etc; accounts, units and jails.
+_INVENTORY = r"""
+find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/tmp \
+    -o -path /var/log/journal -o -path /var/cache -o -path /var/lib/systemd -o -path /opt/portsentry-py \
+    -o -path /usr/local/src -o -name __pycache__ \) -prune -o -print
+find /etc -xdev -type f ! -name '*-' -exec sha256sum {} +
+cat /etc/passwd /etc/group
+systemctl list-unit-files --no-legend --no-pager
+fail2ban-client status
+fail2ban-client -t
+"""
+
+
+@dataclass
+class Life:
+    """What was there before the service came."""
+
+    before: str = ""
+
+
+Step = Callable[[Machine, Life], str]
+
+
+def live(tree: Path, console: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """The steps and what each of them saw; `tree` has the program in /opt and no service.
+
+    Raises:
+        AssertionError: a step went wrong.
+    """
+    life = Life()
+    for prepare, steps in ((_leave, _FIRST_BOOT), (_change, _SECOND_BOOT)):
+        prepare(tree)
+        with booted(tree, console) as machine:
+            for step in steps:
+                yield step.__name__.strip("_").replace("_", " "), step(machine, life)
+
+
+def _leave(_: Path) -> None:
+    """Changes nothing."""
+
+
+def _change(tree: Path) -> None:
+    """A newer version, and a configuration that the operator edited."""
+    trees.obey(
+        tree,
+        "sed -i 's/rotate 14/rotate 15/' config/portsentry-py.logrotate",
+        "/opt/portsentry-py/bin/pip install --quiet .",
+    )
+    config = tree / CONFIG
+    config.write_text(config.read_text() + "# by the operator\n")
+
+
+def _a_failed_install_changes_nothing(machine: Machine, life: Life) -> str:
+    """The last proof fails: the operator's ban action makes no rule."""
+    life.before = _inventory(machine)
+    with _broken_ban_action(machine):
+        done = machine.run(PROGRAM, "install")
+        assert done.returncode == 69, done.stdout + done.stderr
+    assert "the kernel has no rule about it" in done.stderr, done.stderr
+    _same(life.before, machine)
+    return "a ban action without effect: exit code 69, nothing has changed"
+
+
+def _one_command_installs(machine: Machine, _: Life) -> str:
+    begun = time.monotonic()
+    done = machine.run(PROGRAM, "install")
+    seconds = time.monotonic() - begun
+    assert done.returncode == 0, done.stdout + done.stderr + machine.evidence()
+    lines = done.stdout.splitlines()[-4:]
+    assert [line.partition(":")[0] for line in lines] == ["runs", "bans", "log", "let somebody back in"], done.stdout
+    assert machine.matching(event_type="status", state="started")
+    jails = machine.told("fail2ban-client", "status")
+    assert all(name in jails for name in ("portsentry", "recidive", "sshd")), jails
+    return f"{seconds:.0f} s with its proofs; {lines[1]}"
+
+
+def _a_scan_is_banned(machine: Machine, _: Life) -> str:
+    machine.scan(SCANNERS[0])
+    begun = time.monotonic()
+    _wait_until_banned(machine)
+    return f"in fail2ban's list and in the kernel {time.monotonic() - begun:.1f} s after the scan"
+
+
+def _it_is_banned_after_the_reboot(machine: Machine, _: Life) -> str:
+    assert machine.show("ActiveState") == "active", machine.evidence()
+    _wait_until_banned(machine)
+    return "the service runs, fail2ban and the kernel hold the ban"
+
+
+def _an_upgrade_keeps_what_the_operator_changed(machine: Machine, _: Life) -> str:
+    done = machine.run("portsentry-py", "install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"kept: /{CONFIG} (changed by the operator)" in done.stdout
+    assert "# by the operator" in (machine.tree / CONFIG).read_text()
+    assert "rotate 15" in (machine.tree / _ROTATION).read_text()
+    _wait_until_banned(machine)
+    return "the new rotation is there, the changed configuration too, and the ban lasts"
+
+
+def _a_removal_leaves_nothing(machine: Machine, life: Life) -> str:
+    done = machine.run(PROGRAM, "uninstall", "--purge")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert SCANNERS[0] not in machine.blocked()
+    _same(life.before, machine)
+    return f"{len(life.before.splitlines())} lines of files, accounts, units and jails are those of before"
+
+
+_FIRST_BOOT: tuple[Step, ...] = (_a_failed_install_changes_nothing, _one_command_installs, _a_scan_is_banned)
+_SECOND_BOOT: tuple[Step, ...] = (
+    _it_is_banned_after_the_reboot,
+    _an_upgrade_keeps_what_the_operator_changed,
+    _a_removal_leaves_nothing,
+)
+
+
+def _inventory(machine: Machine) -> str:
+    return machine.told("sh", "-c", _INVENTORY)
+
+
+def _same(before: str, machine: Machine) -> None:
+    after = _inventory(machine)
+    changes = difflib.unified_diff(sorted(before.splitlines()), sorted(after.splitlines()), "before", "after", n=0)
+    assert sorted(before.splitlines()) == sorted(after.splitlines()), "\n".join(changes)
+
+
+@contextmanager
+def _broken_ban_action(machine: Machine) -> Iterator[None]:
+    path = machine.tree / _BROKEN
+    path.write_text("[portsentry]\nbanaction = dummy\n")
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+def _wait_until_banned(machine: Machine) -> None:
+    source = SCANNERS[0]
+    wait_for(lambda: source in machine.banned(), f"{source} to be banned", evidence=machine.evidence)
+    wait_for(lambda: source in machine.blocked(), "the rule", evidence=machine.evidence)
