@@ -19,8 +19,8 @@ _BROKEN = "etc/fail2ban/jail.d/zz-broken.local"
 # Every path but what others change meanwhile; the content of /etc; accounts, units and jails.
 _INVENTORY = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/tmp \
-    -o -path /var/log/journal -o -path /var/cache -o -path /var/lib/systemd -o -path /opt/portsentry-py \
-    -o -path /usr/local/src -o -name __pycache__ \) -prune -o -print
+    -o -path /var/log/journal -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/fail2ban \
+    -o -path /opt/portsentry-py -o -path /usr/local/src -o -name __pycache__ \) -prune -o -print
 find /etc -xdev -type f ! -name '*-' -exec sha256sum {} +
 cat /etc/passwd /etc/group
 systemctl list-unit-files --no-legend --no-pager
