@@ -25,6 +25,7 @@ _COMMANDS = {
     "install": "install",
     "uninstall": "uninstall",
     "fail2ban": "fail2ban",
+    "import": "import_",
     "schema": "schema",
 }
 _INTERRUPTED = 130

@@ -44,6 +44,17 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+class _Dumper(yaml.SafeDumper):
+    """One line for each key: lists are in brackets."""
+
+
+def _in_brackets(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True)
+
+
+_Dumper.add_representer(list, _in_brackets)
+
+
 def read(text: str, name: str) -> Document:
     """Read the text of the file that is called `name`.
 
@@ -69,6 +80,11 @@ def read(text: str, name: str) -> Document:
     if not isinstance(content, dict):
         raise ConfigError(f"{name}: the file must hold keys and values such as `ignore: [192.0.2.1]`.")
     return Document(_given(content), dict(_lines(tree)), list(_duplicates(tree, name)))
+
+
+def write(content: dict[str, Any]) -> str:
+    """The text of a file with this content."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
 
 
 def _values(text: str) -> tuple[yaml.Node | None, Any]:

@@ -40,7 +40,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 PAGES = [README, CHANGELOG, ROOT / "CONTRIBUTING.md", ROOT / "fail2ban/README.md", *sorted(DOCS.rglob("*.md"))]
 # Their names of things are names of modules and classes as well.
 DEVELOPERS = {ROOT / "CONTRIBUTING.md", DOCS / "architecture.md", DOCS / "glossary.md"}
-OTHER_WORDS = {"no_new_privs", "io_uring", "banaction_allports", "already_banned"}
+OTHER_WORDS = {"auto_dl", "no_new_privs", "io_uring", "banaction_allports", "already_banned"}
 OTHER_OPTIONS = {"--help", "--update-interval"}
 FOLDERS = ("portsentry_py", "tests", "config", "docs", "fail2ban", "docker", ".ci")
 

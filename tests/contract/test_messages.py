@@ -1,4 +1,4 @@
-"""The troubleshooting page has every message that an operator can meet."""
+"""The troubleshooting page has every message that an operator can meet, the moving page every reason of an import."""
 
 import ast
 import re
@@ -10,12 +10,14 @@ from portsentry_py import errors
 from portsentry_py.errors import PortsentryError
 from tests.support.paths import DOCS, PACKAGE
 
-PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+TROUBLES = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+PAGE = TROUBLES + (DOCS / "moving.md").read_text(encoding="utf-8")
 # The core has no messages; the others hold patterns, sample lines and the texts of other pages.
 OTHER_TEXTS = (
     *("core/*", "core/*/*", "events/*", "config/settings.py", "fail2ban/samples.py"),
     *("output/console.py", "report/terminal.py", "report/summary_tables.py", "report/web_page.py", "report/svg.py"),
     *("capture/bpf.py", "deploy/plan.py", "capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
+    "config/importers/written.py",
 )
 # Three words in a row make a sentence of a string.
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")
@@ -116,7 +118,7 @@ def test_the_troubleshooting_page_has_the_message(module: str, message: str) -> 
 
 
 def test_the_page_has_every_exit_code() -> None:
-    rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE.partition("## Exit codes")[2], re.MULTILINE))
+    rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", TROUBLES.partition("## Exit codes")[2], re.MULTILINE))
     classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, PortsentryError)]
     assert {int(code) for code in rows} == {one.exit_code for one in classes} | {0, 1, 2, 130}
 

@@ -1,0 +1,1 @@
+"""What other programs' configuration files become here: one file for each format."""
