@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench faults soak fuzz clean
+.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench faults soak fuzz man site clean
 
 VENV := .venv/bin
 
@@ -75,6 +75,14 @@ soak: $(VENV)/python
 # `.venv/bin/pip install -e '.[test,fuzz]'`. Less: INPUTS=N, SECONDS=S, TARGETS="NAME NAME".
 fuzz: $(VENV)/python
 	$(VENV)/python -m tests.lab.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
+
+# Writes the manual pages into build/man, from the texts of --help and of the settings.
+man: $(VENV)/python
+	$(VENV)/python -m tests.support.man_pages build/man
+
+# Builds all pages as a site with a search into build/site; a dead link fails it.
+site: $(VENV)/python
+	$(VENV)/python -m tests.support.site build/site
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .ruff_cache
