@@ -72,6 +72,7 @@ def test_what_a_user_may_not_read_or_write_is_77(command: Command) -> None:
         for name, mode in (("auto_dl", 0o600), ("psad.conf", 0o644)):
             (folder / name).write_text(EXAMPLES[name], encoding="utf-8")
             (folder / name).chmod(mode)
+        assert command("import", folder / "psad.conf").code == 0  # another user could not load the modules
         with unprivileged():
             fails(command("import", folder / "auto_dl"), 77, "may not read")
             fails(command("import", folder / "psad.conf", "-o", folder / "new"), 77, "may not make")
