@@ -17,8 +17,9 @@ from portsentry_py.output import log_file
 from portsentry_py.output.sink import Sink
 
 _CREATE_SECONDS = 1.0
-# Without fields of its own, the formatter keeps the keys of an event and their order.
-_FORMATTER = OrjsonFormatter([])
+# A format without fields: the formatter then keeps the keys of an event and their order. Version 3, which Debian 13
+# has, would add a message to an empty format.
+_FORMATTER = OrjsonFormatter("-", validate=False)
 
 
 def json_line(event: Event) -> bytes:
