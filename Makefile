@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench faults soak fuzz man site clean
+.PHONY: check test lint fix deb accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench faults soak fuzz image packages man site clean
 
 VENV := .venv/bin
 
@@ -13,11 +13,15 @@ lint: $(VENV)/ruff
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	shellcheck quickstart .ci/run
+	shellcheck quickstart .ci/run docker/entrypoint docker/packages/build docker/packages/p*st* docker/packages/prerm
 
 fix: $(VENV)/ruff
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
+
+# Builds the Debian package into dist/, for the release that it runs on, or RELEASE=debian13.
+deb: $(VENV)/nfpm
+	docker/packages/build $(RELEASE)
 
 # The programs of tests/lab. Each writes its page, or its part of one, in docs/measurements; all but accuracy,
 # innocents and fuzz need root. `python -m tests.lab.NAME --help` has the options.
@@ -67,6 +71,14 @@ faults: $(VENV)/python
 boot: $(VENV)/python
 	$(VENV)/python -m tests.lab.boot $(TREE)
 
+# Builds the container's image on a minbase tree of Debian 13, TREE=DIR, runs it with few rights and scans it.
+image: $(VENV)/python
+	$(VENV)/python -m tests.lab.image $(TREE)
+
+# Installs, scans, upgrades, reboots and purges the PACKAGE of `make deb` in a copy of a tree of its release, TREE=DIR.
+packages: $(VENV)/python
+	$(VENV)/python -m tests.lab.packages $(TREE) $(PACKAGE)
+
 # Shows that memory and cost do not drift: 24 simulated hours at speed, then 20 minutes live.
 soak: $(VENV)/python
 	$(VENV)/python -m tests.lab.soak
@@ -88,5 +100,5 @@ clean:
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/ruff $(VENV)/python:
+$(VENV)/ruff $(VENV)/python $(VENV)/nfpm:
 	@echo "no Python environment yet: run ./quickstart test once" >&2; exit 1
