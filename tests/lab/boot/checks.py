@@ -171,7 +171,7 @@ def the_sensor_sees_and_writes_no_more_than_it_must(machine: Machine) -> str:
 def a_scan_is_banned(machine: Machine) -> str:
     """From the packet to fail2ban and the kernel's firewall."""
     begun = time.monotonic()
-    _scan_until_banned(machine, SCANNERS[0])
+    scan_until_banned(machine, SCANNERS[0])
     seconds = time.monotonic() - begun
     wait_for(lambda: SCANNERS[0] in machine.blocked(), "the firewall's rule", evidence=machine.evidence)
     return f"nmap's address in fail2ban's list after {seconds:.1f} s, and in the nft set"
@@ -260,7 +260,7 @@ def the_log_is_rotated(machine: Machine) -> str:
     after = log.stat()
     assert after.st_ino != before
     assert (oct(after.st_mode & 0o7777), _owner(machine)) == ("0o640", "portsentry:adm")
-    _scan_until_banned(machine, SCANNERS[2])
+    scan_until_banned(machine, SCANNERS[2])
     assert machine.matching(event_type="scan", src_ip=SCANNERS[2])
     assert any(line.get("src_ip") == SCANNERS[0] for line in machine.lines(f"{LOG}.1"))
     return "the next scan stands in the new file, owned by portsentry:adm, 0640, and is banned"
@@ -274,7 +274,7 @@ def a_killed_sensor_comes_back(machine: Machine) -> str:
     os.kill(main.pid, signal.SIGKILL)
     seconds = _back(machine, 1, main)
     assert not {process.pid for process in old} & {process.pid for process in machine.processes()}
-    _scan_until_banned(machine, SCANNERS[3])
+    scan_until_banned(machine, SCANNERS[3])
     return f"active again after {seconds:.0f} s, the next scan is banned"
 
 
@@ -285,7 +285,7 @@ def a_frozen_sensor_comes_back(machine: Machine) -> str:
     os.kill(main.pid, signal.SIGSTOP)
     seconds = _back(machine, 2, main)
     assert any("atchdog" in line for line in machine.journal()), machine.evidence()
-    _scan_until_banned(machine, SCANNERS[4])
+    scan_until_banned(machine, SCANNERS[4])
     return f"active again after {seconds:.0f} s, the next scan is banned"
 
 
@@ -316,7 +316,7 @@ def a_guarded_dumpcap_is_run(machine: Machine) -> str:
     assert machine.show("ActiveState") == "active", machine.evidence()
     dumpcap = _named(machine, "dumpcap")
     assert dumpcap.capabilities("Prm") & ~NET_RAW == 0, dumpcap.status
-    _scan_until_banned(machine, SCANNERS[6])
+    scan_until_banned(machine, SCANNERS[6])
     return "it captures, the next scan is banned"
 
 
@@ -372,7 +372,7 @@ def _as_sensor(machine: Machine, code: str, *words: str) -> str:
     return done.stdout.strip()
 
 
-def _scan_until_banned(machine: Machine, source: str) -> None:
+def scan_until_banned(machine: Machine, source: str) -> None:
     machine.scan(source)
     wait_for(lambda: source in machine.banned(), f"{source} to be banned", evidence=machine.evidence)
 

@@ -53,7 +53,7 @@ SSH_PORT = 2222
 
 
 def furnish(source: Path, tree: Path) -> None:
-    """Copy `source` to `tree`, which must not exist, and put into the copy all that the sensor needs, and its source.
+    """Copy `source` to `tree`, which must not exist, and put into the copy all that the machine needs but the sensor.
 
     Raises:
         AssertionError: a command in the tree failed; its output is in the message.
@@ -64,7 +64,6 @@ def furnish(source: Path, tree: Path) -> None:
     inside(tree, f"apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 {' '.join(_PACKAGES)}")
     if _CERTIFICATES.exists():
         shutil.copy(_CERTIFICATES, bundle)
-    shutil.copytree(ROOT, tree / SOURCE[1:], ignore=shutil.ignore_patterns(*_NOT_COPIED))
     _write(tree, "etc/fail2ban/jail.d/zz-boot.local", _JAIL)
     _write(tree, "etc/systemd/network/10-wire.network", _NETWORK.format(iface=IFACE))
     _write(tree, "etc/ssh/sshd_config.d/port.conf", f"Port {SSH_PORT}\n")
@@ -73,11 +72,14 @@ def furnish(source: Path, tree: Path) -> None:
 
 
 def obey(tree: Path, *commands: str) -> None:
-    """Run commands of the page in the folder of the source.
+    """Run commands of the page in the folder of the source, a copy of this one.
 
     Raises:
         AssertionError: one failed; its output is in the message.
     """
+    folder = tree / SOURCE[1:]
+    if not folder.exists():
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
     for command in commands:
         inside(tree, f"cd {SOURCE} && {command}")
 
