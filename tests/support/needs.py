@@ -16,6 +16,7 @@ _PACKAGES = {
     **dict.fromkeys(("systemd-analyze", "systemd-sysusers", "systemd-tmpfiles"), "systemd"),
     **dict.fromkeys(("ssh", "scp", "ssh-keygen"), "openssh-client"),
     **dict.fromkeys((f"fail2ban-{name}" for name in ("server", "client", "regex", "testcases")), "fail2ban"),
+    "groff": "groff-base",
     "nft": "nftables",
     "sshd": "openssh-server",
 }
