@@ -15,6 +15,7 @@ from portsentry_py.config.settings import Networks, Settings
 from portsentry_py.config.values import OFF_WORD
 from portsentry_py.errors import UsageError
 from portsentry_py.output.log_file import replacing
+from portsentry_py.report.ban_times import read_bans
 from portsentry_py.report.database import LogDatabase, log_database
 from portsentry_py.report.log_files import LogFile, find_logs, with_rotated
 from portsentry_py.report.period import moment_us
@@ -44,14 +45,21 @@ _EVER_US = 2**62
     show_default="tables instead",
     help="Write a page for the browser, which needs no network.",
 )
+@option(
+    "--fail2ban-db",
+    type=click.Path(path_type=Path),
+    show_default="none",
+    help="fail2ban's database (its `dbfile`), for the time from the first probe to the ban.",
+)
 @flag("--json", "as_json", help="Print JSON for programs.")
 def report(
     logs: tuple[Path, ...],
     config: Path | None,
+    *,
     since: str | None,
     until: str | None,
     html: Path | None,
-    *,
+    fail2ban_db: Path | None,
     would_ban: bool,
     as_json: bool,
 ) -> None:
@@ -63,6 +71,7 @@ def report(
     now_us = time.time_ns() // 1000
     since_us = moment_us(since, now_us, "--since") if since else None
     until_us = moment_us(until, now_us, "--until") if until else None
+    bans = read_bans(fail2ban_db) if fail2ban_db else None
     files = find_logs(logs or _configured(settings))
     with log_database() as database:
         notes = _load(database, files)
@@ -75,6 +84,7 @@ def report(
             since_us=since_us,
             until_us=until_us,
             allowlist=_allowlist(settings) if would_ban else None,
+            bans=bans,
         )
     if html is not None:
         _write(page(summary), html)

@@ -46,20 +46,24 @@ class LogDatabase:
         self._failure = duckdb.Error
         self._folder = folder
         self._load, self._queries = _sections("load.sql"), _sections("queries.sql")
-        self._connection: DuckDBPyConnection = duckdb.connect(
-            str(folder / "log.duckdb"),
-            config={
-                "memory_limit": f"{_MEMORY_MIB}MiB",
-                "threads": min(os.cpu_count() or 1, _MOST_THREADS),
-                "preserve_insertion_order": False,
-                "temp_directory": str(folder),
-                # Never a network call.
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
-        for name in ("table", "moment", "word"):
-            self._connection.execute(self._load[name])
+        with self._one_sentence():
+            self._connection: DuckDBPyConnection = duckdb.connect(
+                str(folder / "log.duckdb"),
+                config={
+                    "memory_limit": f"{_MEMORY_MIB}MiB",
+                    "threads": min(os.cpu_count() or 1, _MOST_THREADS),
+                    "preserve_insertion_order": False,
+                    "temp_directory": str(folder),
+                    # Never a network call.
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
+                },
+            )
+            # Progress is asked for, and not printed among the event lines or JSON.
+            for option in ("enable_progress_bar = true", "enable_progress_bar_print = false"):
+                self._execute(f"SET {option}")
+            for name in ("table", "moment", "word"):
+                self._execute(self._load[name])
 
     def close(self) -> None:
         """Close the database; its folder belongs to the caller."""
@@ -74,7 +78,10 @@ class LogDatabase:
         Raises:
             InputError: it cannot be read.
         """
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"{file.path}: cannot read the log ({error.strerror}); name another.") from error
         try:
             # DuckDB takes a name for a pattern; this name has no character of one.
             self._insert(f"/proc/self/fd/{descriptor}", file, progress, compressed=file.compressed)
@@ -89,25 +96,40 @@ class LogDatabase:
     def create(self, since_us: int, until_us: int) -> None:
         """Make the tables of the queries, from the lines of a period alone."""
         period = self._queries["period"].replace("{since}", str(since_us)).replace("{until}", str(until_us))
-        for query in (period, self._queries["scans"], self._queries["ports"]):
-            self._connection.execute(query)
+        with self._one_sentence():
+            for query in (period, self._queries["scans"], self._queries["ports"]):
+                self._execute(query)
 
     def rows(self, name: str, fill: dict[str, str] | None = None, **parameters: object) -> list[dict[str, Any]]:
         """The rows of a query; `fill` are parts of its text, never from the log."""
         query = self._queries[name]
         for word, text in (fill or {}).items():
             query = query.replace("{" + word + "}", text)
+        with self._one_sentence():
+            return self._execute(query, parameters)
+
+    def _execute(self, query: str, parameters: dict[str, object] | None = None) -> list[dict[str, Any]]:
         try:
             cursor = self._connection.execute(query, parameters)
             columns = [column[0] for column in cursor.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        except self._failure:
+            raise
+        except RuntimeError as error:  # so DuckDB reports Ctrl-C
+            raise KeyboardInterrupt from error
+
+    @contextmanager
+    def _one_sentence(self) -> Iterator[None]:
+        """Turns a failure of a query, mostly a full disk, into one sentence."""
+        try:
+            yield
         except self._failure as error:
             raise OutputError(f"{self._folder}: the report failed ({_cause(error)}); make room there.") from error
 
     def _insert(self, path: str, file: LogFile, progress: Progress, *, compressed: bool) -> None:
         query = self._load["insert"].replace("{path}", f"'{path}'")
         with self._watched(file, progress):
-            self._connection.execute(query.replace("{compression}", "'gzip'" if compressed else "'none'"))
+            self._execute(query.replace("{compression}", "'gzip'" if compressed else "'none'"))
 
     def _load_damaged(self, file: LogFile, progress: Progress) -> str:
         """Add what a compressed file holds before the damage."""
@@ -115,7 +137,8 @@ class LogDatabase:
         with whole.open("wb") as output:
             for chunk in _readable_part(file.path):
                 output.write(chunk)
-        self._insert(str(whole), file, progress, compressed=False)
+        with self._one_sentence():
+            self._insert(str(whole), file, progress, compressed=False)
         whole.unlink()
         return f"{file.path}: the compressed data is damaged; what came before the damage was read."
 

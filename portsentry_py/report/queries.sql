@@ -12,11 +12,11 @@ WITH evidence AS (
     FROM period WHERE event_type IN ('scan', 'trap')
 ), last AS (
     SELECT id, min(us) AS us, max(us) AS last_us, least(min(first_us), min(us)) AS first_us,
-        min(us) FILTER (severity = 3) AS ban_us, max(severity) AS severity, max(attempts) AS attempts,
+        min(us) FILTER (severity = 3) AS ban_us, max(severity) AS severity,
         arg_max({
             src_ip: src_ip, verdict: verdict, verified: verified, event_type: event_type, scan_type: scan_type,
-            technique: technique, direction: direction, dest_ip: dest_ip, dest_port: dest_port, proto: proto,
-            ports: ports, ports_sample: ports_sample, hosts: hosts, tool: tool, src_net: src_net,
+            technique: technique, direction: direction, dest_port: dest_port, proto: proto,
+            ports: ports, ports_sample: ports_sample, tool: tool, src_net: src_net,
             src_known: src_known, src_country: src_country, src_asn: src_asn, reason: reason
         }, severity * 1000000000000000000 + us) AS line
     FROM evidence GROUP BY id
@@ -113,8 +113,7 @@ SELECT us, state, reason, count(*) OVER () AS total FROM period
 WHERE event_type = 'status' AND state <> 'running' ORDER BY us DESC, state LIMIT $top;
 
 -- name: bans
-SELECT CASE WHEN src_net LIKE '%/64' THEN src_net ELSE src_ip END AS source, first_us, ban_us
-FROM scans WHERE ban_us IS NOT NULL ORDER BY ban_us LIMIT $top;
+SELECT src_ip, src_net, first_us, ban_us FROM scans WHERE ban_us IS NOT NULL ORDER BY ban_us DESC LIMIT $top;
 
 -- name: would_ban
 WITH found AS (

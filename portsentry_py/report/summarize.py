@@ -1,12 +1,12 @@
 """The summary of a log, from the queries of its database."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from portsentry_py.config.settings import Networks
 from portsentry_py.events.model import SCHEMA_VERSION, utc
 from portsentry_py.fail2ban.pack import MODES, NETWORK_MODE
-from portsentry_py.report import anomalies
+from portsentry_py.report import anomalies, ban_times
 from portsentry_py.report.database import LogDatabase
 from portsentry_py.report.log_files import LogFile
 from portsentry_py.report.summary import (
@@ -70,6 +70,7 @@ def summarize(
     since_us: int | None = None,
     until_us: int | None = None,
     allowlist: Networks | None = None,
+    bans: Iterable[tuple[str, int]] | None = None,
 ) -> Summary:
     """The summary of a database whose tables are made.
 
@@ -81,6 +82,7 @@ def summarize(
         since_us: where the period begins; None for the first line.
         until_us: where it ends; None for the last line.
         allowlist: innocent networks, if the summary has to say who would be banned in each mode.
+        bans: what fail2ban banned and when, if its database was read.
     """
     totals = database.rows("totals")[0]
     first_us, last_us = totals.pop("first_us"), totals.pop("last_us")
@@ -108,7 +110,7 @@ def summarize(
         groups={name: _groups(database, column) for name, column in _GROUPS.items()},
         anomalies=_anomalies(database, times),
         ban_line=_delay(**database.rows("delay")[0]),
-        ban=None,
+        ban=None if bans is None else ban_times.delay(_banned_scans(database), bans),
         would_ban=None if allowlist is None else _would_ban(database, allowlist),
     )
 
@@ -225,6 +227,13 @@ def _anomalous_hour(hour: anomalies.Anomaly) -> AnomalousHour:
 
 def _delay(*, scans: int, median_us: int, ninth_us: int, longest_us: int) -> Delay:
     return Delay(scans, median_us / _SECOND, ninth_us / _SECOND, longest_us / _SECOND)
+
+
+def _banned_scans(database: LogDatabase) -> Iterator[ban_times.BannedScan]:
+    for row in database.rows("bans", top=_MOST_BANS):
+        source = banned_by(MODES[0], row["src_ip"], row["src_net"])
+        if source is not None:
+            yield ban_times.BannedScan(source, row["first_us"], row["ban_us"])
 
 
 def _would_ban(database: LogDatabase, allowlist: Networks) -> WouldBan:

@@ -84,3 +84,8 @@ def test_no_cell_of_a_wide_table_is_cut(command: Command, tmp_path: Path) -> Non
     shown = command("report", log, "--would-ban").out
     assert f" {address} " in shown
     assert "…" not in shown
+
+
+def test_a_wrong_database_of_fail2ban_is_65(command: Command, tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", line())
+    fails(command("report", log, "--fail2ban-db", log), 65, "fail2ban's database")

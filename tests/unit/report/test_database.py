@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.errors import InputError, LibraryMissing, OutputError
+from portsentry_py.report import database as database_module
 from portsentry_py.report.database import log_database
 from portsentry_py.report.log_files import LogFile, find_logs
+from tests.support.disk import small_disk
 from tests.support.log_lines import BROKEN, GOOD, HOSTILE, line, write
+from tests.support.long_log import long_log
 from tests.support.reports import EVER_US, summary_of
 
 
@@ -64,12 +67,22 @@ def test_a_value_of_another_type_costs_no_line(tmp_path: Path, key: str, value: 
 def test_progress_names_the_file(tmp_path: Path) -> None:
     (file,) = find_logs([write(tmp_path / "a.log", line())])
     seen: list[tuple[LogFile, float]] = []
+    before = threading.active_count()
     with log_database() as database:
         database.load(file, lambda *shown: seen.append(shown))
     assert seen[0] == (file, 0.0)
-    assert all(
-        thread is threading.current_thread() or not thread.name.endswith("(watch)") for thread in threading.enumerate()
-    )
+    assert threading.active_count() == before
+
+
+def test_a_log_that_fits_nowhere_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither into the memory nor onto the disk."""
+    log = tmp_path / "a.log"
+    log.write_text("".join(long_log(40_000, 9)))
+    monkeypatch.setattr(database_module, "_MEMORY_MIB", 8)
+    with small_disk(tmp_path) as disk:
+        monkeypatch.setenv("TMPDIR", str(disk))
+        with pytest.raises((OutputError, InputError), match=r"cannot read the log|the report failed"):
+            summary_of(log)
 
 
 def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +109,8 @@ def test_a_log_that_vanishes_is_unreadable(tmp_path: Path) -> None:
     log = write(tmp_path / "a.log", line())
     (file,) = find_logs([log])
     log.unlink()
+    with log_database() as database, pytest.raises(InputError, match="No such file"):
+        database.load(file, lambda *_: None)
     log.mkdir()
     with log_database() as database, pytest.raises(InputError, match="cannot read the log"):
         database.load(file, lambda *_: None)
@@ -114,3 +129,19 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(LibraryMissing, match=r"pip install 'portsentry-py\[report\]'"), log_database():
         pass
+
+
+def test_ctrl_c_ends_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What DuckDB raises when a signal stops it."""
+
+    class Interrupted:
+        def execute(self, *_: object) -> None:
+            raise RuntimeError("Query interrupted")
+
+        def close(self) -> None:
+            pass
+
+    with log_database() as database:
+        monkeypatch.setattr(database, "_connection", Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            database.rows("totals")

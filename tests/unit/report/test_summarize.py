@@ -149,3 +149,12 @@ def test_hostile_lines_have_a_summary_in_json(tmp_path: Path) -> None:
     assert text.isascii()
     assert text.isprintable()
     assert len(text) < 300_000
+
+
+def test_the_time_to_a_ban_of_fail2ban_is_that_of_its_database(tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", line(src_ip="2001:db8::9", src_net="2001:db8::/64"))
+    second = 1_795_164_118  # 2026-11-20T08:41:58Z
+    ban = summary_of(log, bans=[("2001:db8::/64", second)]).ban
+    assert ban is not None
+    assert (ban.scans, ban.median_seconds) == (1, 8.0)
+    assert summary_of(log).ban is None
