@@ -13,6 +13,7 @@ from typing import Any
 from tests.support.needs import require_tool
 
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-extensions", "--no-first-run", "--mute-audio")
+_END_SECONDS = 10
 
 
 class Browser:
@@ -120,7 +121,11 @@ def browser() -> Iterator[Browser]:
         try:
             yield Browser(command_out, answer_in)
         finally:
+            # The end of the pipe ends the browser, after its helpers have written their last files.
             os.close(command_out)
-            process.terminate()
-            process.wait()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             os.close(answer_in)
