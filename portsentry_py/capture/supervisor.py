@@ -172,6 +172,16 @@ class CaptureSupervisor:
                 self._start_fresh(reason, self._host)
 
     @property
+    def lag(self) -> float | None:
+        """How many seconds the capture is behind; None if no line came lately, or while none runs."""
+        return self._capture.lag if self._capture else None
+
+    @property
+    def tshark_bytes(self) -> int:
+        """The memory that the tsharks of the running capture occupy."""
+        return self._capture.tshark_bytes if self._capture else 0
+
+    @property
     def forged(self) -> int:
         """Packets that came in with one of our own source addresses."""
         return self._forged.count

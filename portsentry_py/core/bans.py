@@ -43,6 +43,10 @@ class BanBudget:
         self._all.take(now_us)
         return None
 
+    def level(self, now_us: int) -> float:
+        """How many unverified sources may be banned now."""
+        return self._all.level(now_us)
+
     def _is_one_sender(self, record: SourceRecord, now_us: int) -> bool:
         """Whether sources of many unrelated networks have the same stack at the same distance."""
         if not record.stacks:

@@ -260,6 +260,15 @@ class Pipeline:
             "flows_evicted": self._flows.evicted,
         }
 
+    @property
+    def tracked_sources(self) -> int:
+        """The sources in the source table."""
+        return len(self._sources)
+
+    def ban_budget(self, now_us: int) -> float:
+        """How many unverified sources may be banned now."""
+        return self._scans.ban_budget(now_us)
+
     def _observe(self, sighting: Sighting) -> Iterator[Event]:
         record = self._sources.update(sighting)
         if sighting.kind in _PROOFS:

@@ -30,10 +30,14 @@ class TokenBucket:
     tokens: float
     filled_us: int = 0
 
+    def level(self, now_us: int) -> float:
+        """How many tokens there are at that time."""
+        per_us, size = self.rate
+        return min(size, self.tokens + max(0, now_us - self.filled_us) * per_us)
+
     def refill(self, now_us: int) -> float:
         """Refill, and return how many tokens there are. Time that runs backwards refills nothing."""
-        per_us, size = self.rate
-        self.tokens = min(size, self.tokens + max(0, now_us - self.filled_us) * per_us)
+        self.tokens = self.level(now_us)
         # Packets that waited come late: the time by which they are late must not refill the bucket again.
         if now_us > self.filled_us or self.filled_us - now_us > _LATEST_US:
             self.filled_us = now_us

@@ -123,6 +123,10 @@ class ScanTracker:
         self._verified_lines = OwnerBuckets(_LINES_PER_BAN * settings.bans.verified_per_minute)
         self._banned: LruTable[str, bool] = LruTable(max_scans)  # a set with an order
 
+    def ban_budget(self, now_us: int) -> float:
+        """How many unverified sources may be banned now."""
+        return self._budget.level(now_us)
+
     def observe(self, judgement: Judgement) -> Iterator[Report]:
         """The report of a judgement, if any."""
         finding = judgement.finding

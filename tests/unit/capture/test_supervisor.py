@@ -602,3 +602,11 @@ def test_the_live_supervisor_starts_live_captures() -> None:
         with pytest.raises(CaptureError, match="cannot capture on lo"):
             captures.start(["lo"], US)
     assert captures.tshark_version == "4.0.17"
+
+
+def test_the_running_capture_tells_its_memory_and_how_far_it_is_behind(network: Network) -> None:
+    captures = started(network)
+    network.captures[-1].lag = 0.5
+    assert (captures.tshark_bytes, captures.lag) == (100 << 20, 0.5)
+    captures.stop()
+    assert (captures.tshark_bytes, captures.lag) == (0, None)

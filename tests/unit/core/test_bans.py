@@ -176,3 +176,12 @@ def test_no_order_of_sources_and_times_bans_more_than_the_budget(requests: list[
     assert {refusal for _, refusal in refusals} <= {None, "ban_budget", "one_sender"}
     forward = sum(max(0, after - before) for (_, before), (_, after) in pairwise(requests))
     assert refusals.count((False, None)) <= 10 + forward / 60
+
+
+def test_what_is_left_of_the_budget_can_be_looked_at_without_a_change() -> None:
+    budget = BanBudget(WIDE)
+    full = budget.level(START_US)
+    assert banned(budget, record()) == 1
+    assert budget.level(START_US) == full - 1
+    assert budget.level(START_US + 60_000_000) == full
+    assert budget.level(START_US) == full - 1
