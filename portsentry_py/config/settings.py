@@ -6,9 +6,20 @@ Standard library only, because the core imports it. pydantic checks a file again
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from portsentry_py.config.values import OFF, FileOrOff, Network, Networks, Ports, TableOrOff, Text, Texts
+from portsentry_py.config.values import (
+    OFF,
+    OFF_WORD,
+    FileOrOff,
+    ListenOrOff,
+    Network,
+    Networks,
+    Ports,
+    TableOrOff,
+    Text,
+    Texts,
+)
 
-__all__ = ["Network", "Networks", "Ports"]
+__all__ = ["OFF_WORD", "Network", "Networks", "Ports"]
 
 DEFAULT_LOG = "/var/log/portsentry.log"
 
@@ -197,6 +208,23 @@ class Capture(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics(Section):
+    """Counts of the sensor for Prometheus."""
+
+    listen: ListenOrOff = value(
+        OFF_WORD, "where `/metrics` and `/-/healthy` are served, such as `127.0.0.1:9797`; a port alone is on 127.0.0.1"
+    )
+    textfile: FileOrOff = value(
+        OFF_WORD, "the file for node_exporter's textfile collector, which is replaced every 15 seconds"
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody reads them."""
+        return (self.listen, self.textfile) != (OFF_WORD, OFF_WORD)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings(Section):
     """The whole configuration."""
 
@@ -229,6 +257,7 @@ class Settings(Section):
     bans: Bans = section(Bans, restart=True)
     limits: Limits = section(Limits, restart=True)
     capture: Capture = section(Capture, restart=True)
+    metrics: Metrics = section(Metrics, restart=True)
 
 
 RESTART_KEYS = tuple(item.name for item in fields(Settings) if item.metadata["restart"])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ OFF_WORD = "off"
 _MAX_PORT = 65_535
 _MAX_QUOTED = 60
 _RANGE = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", re.ASCII)
+_LISTEN = re.compile(r"(?:([0-9.]+):|\[([0-9a-fA-F:.]+)\]:)?([0-9]{1,5})", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -111,6 +112,18 @@ def _file_or_off(value: object) -> object:
     return _off(value)
 
 
+def _listen_or_off(value: object) -> object:
+    if value is False or value == OFF_WORD:
+        return OFF_WORD
+    found = _LISTEN.fullmatch(str(value))
+    with suppress(ValueError):
+        if found and 0 < int(found[3]) <= _MAX_PORT:
+            if found[2]:
+                return f"[{IPv6Address(found[2])}]:{found[3]}"
+            return f"{IPv4Address(found[1] or '127.0.0.1')}:{found[3]}"
+    raise ValueError(f"{quoted(value)} is no address and port; write 127.0.0.1:9797, [::1]:9797, a port alone, or off")
+
+
 OFF = Read(_off, "")
 """For words of which one is `off`."""
 Network = IPv4Network | IPv6Network
@@ -122,3 +135,4 @@ Text = Annotated[str, Read(_text, "text")]
 Texts = Annotated[tuple[Text, ...], Read(_list, "a list of names")]
 FileOrOff = Annotated[str, Read(_file_or_off, "a path or `off`")]
 TableOrOff = Annotated[str, Read(_file_or_off, "a path, `shipped` or `off`")]
+ListenOrOff = Annotated[str, Read(_listen_or_off, "an address and port, a port or `off`")]

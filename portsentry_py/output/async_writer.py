@@ -51,7 +51,7 @@ class AsyncWriter(Generic[T]):
         self._writer = writer
         self._name = name
         self._waiting: deque[T] = deque()  # the first is the one that is being written
-        self._written = 0
+        self._finished = 0
         self._write_began: float | None = None
         self._is_stalled = False
         self._is_closing = False
@@ -61,6 +61,8 @@ class AsyncWriter(Generic[T]):
         self._failures = 0
         self._failure_reported = 0.0
         self._changed = threading.Condition()
+        self.written = 0
+        """Items that the writer took."""
         self.lost = 0
         self._thread = threading.Thread(target=self._run, name=f"writer of {name}", daemon=True)
         self._thread.start()
@@ -94,9 +96,9 @@ class AsyncWriter(Generic[T]):
         if now < self._no_grace_until:
             return
         with self._changed:
-            before = self._written
+            before = self._finished
             self._changed.wait_for(lambda: not self._waiting or self._ended is not None, _GRACE_SECONDS)
-            if self._waiting and self._written == before:
+            if self._waiting and self._finished == before:
                 self._no_grace_until = now + _BACK_OFF_SECONDS
 
     def _report_stall(self) -> None:
@@ -147,7 +149,7 @@ class AsyncWriter(Generic[T]):
 
     def _remove_first(self) -> None:
         with self._changed:
-            self._written += 1
+            self._finished += 1
             if self._waiting:  # else close() has given up meanwhile
                 self._waiting.popleft()
             if not self._waiting:
@@ -186,6 +188,8 @@ class AsyncWriter(Generic[T]):
             return error
         except BaseException as error:  # noqa: BLE001 - no output may end the sensor, not even by SystemExit
             self._lose(error)
+        else:
+            self.written += 1
         finally:
             with self._changed:
                 self._write_began = None

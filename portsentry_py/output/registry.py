@@ -1,12 +1,22 @@
 """Every output there is. A new one takes its sink in a file here, its settings, and a line in `_OUTPUTS`."""
 
+import logging
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from portsentry_py.config.settings import Settings
+from portsentry_py.config.settings import OFF_WORD, Settings
+from portsentry_py.errors import ConfigError
 from portsentry_py.output.console import ConsoleSink
 from portsentry_py.output.diagnostics import unbuffered
 from portsentry_py.output.json_log import open_log
 from portsentry_py.output.sink import Dispatcher, Sink
+
+if TYPE_CHECKING:
+    from portsentry_py.output.metrics import Metrics
+
+_diagnostics = logging.getLogger(__name__)
 
 
 def _event_log(settings: Settings) -> tuple[str, Sink]:
@@ -29,4 +39,46 @@ def open_outputs(settings: Settings) -> Dispatcher:
     Raises:
         PortsentryError: one cannot be opened.
     """
-    return Dispatcher([found for opened in _OUTPUTS if (found := opened(settings))])
+    require_metrics(settings)
+    found = [one for opened in _OUTPUTS if (one := opened(settings))]
+    return _with_metrics(settings, found) if settings.metrics.is_on else Dispatcher(found)
+
+
+def require_metrics(settings: Settings) -> None:
+    """Check that what the metrics need is installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if settings.metrics.is_on and find_spec("prometheus_client") is None:
+        raise ConfigError(
+            "metrics: the package prometheus_client is not installed; install python3-prometheus-client, or run: "
+            "pip install portsentry-py[metrics]"
+        )
+
+
+def _with_metrics(settings: Settings, found: list[tuple[str, Sink]]) -> Dispatcher:
+    from portsentry_py.output.metrics import Metrics, TimedSink  # noqa: PLC0415 - its package is optional
+
+    metrics = Metrics(10 * settings.bans.unverified_per_minute)
+    (name, log), *others = found
+    timed: list[tuple[str, Sink]] = [(name, TimedSink(log, metrics)), *others, ("metrics", metrics)]
+    _publish(metrics, settings)
+    return Dispatcher(timed, metrics.observe)
+
+
+def _publish(metrics: "Metrics", settings: Settings) -> None:
+    from portsentry_py.output.metrics_file import MetricsFile  # noqa: PLC0415 - same
+    from portsentry_py.output.metrics_server import MetricsServer  # noqa: PLC0415 - same
+
+    if settings.metrics.textfile != OFF_WORD:
+        metrics.closing.callback(MetricsFile(metrics, Path(settings.metrics.textfile)).close)
+    if settings.metrics.listen == OFF_WORD:
+        return
+    try:
+        metrics.closing.callback(MetricsServer(metrics, settings.metrics.listen).close)
+    except OSError as error:
+        _diagnostics.error(
+            "metrics.listen: cannot listen at %s (%s); name another port, or end what holds it. The sensor goes on.",
+            *(settings.metrics.listen, error.strerror or error),
+        )

@@ -7,17 +7,20 @@ from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.supervisor import CaptureSupervisor
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import SensorReason, SensorState, StatusEvent, utc
-from portsentry_py.output.sink import Dispatcher
+from portsentry_py.output.sink import Dispatcher, Reading
 from portsentry_py.sensor.clock import Clock, Interval
 
 _CHANGES_SECONDS = 60.0
 _NEWS_SECONDS = 10.0
+_READING_SECONDS = 1.0
 _MANY_PACKETS = 100
+# No capture runs.
+_MUTE_STATES = frozenset[SensorState]({"interrupted", "stopped"})
 _diagnostics = logging.getLogger(__name__)
 
 
 class StatusReporter:
-    """Writes the status lines of a running sensor."""
+    """Writes the status lines of a running sensor, and gives its readings to the metrics."""
 
     def __init__(self, pipeline: Pipeline, captures: CaptureSupervisor, outputs: Dispatcher, clock: Clock) -> None:
         self._pipeline = pipeline
@@ -26,6 +29,7 @@ class StatusReporter:
         self._clock = clock
         self._changes_interval = Interval(clock, _CHANGES_SECONDS)
         self._news_interval = Interval(clock, _NEWS_SECONDS)
+        self._reading_interval = Interval(clock, _READING_SECONDS)
         self._restarts = 0
         self._reported: dict[str, int] = {}
         self._reported_losses = self._reported_self_tests = 0
@@ -34,9 +38,28 @@ class StatusReporter:
         """Write a line now; a line of a restart counts it."""
         self._restarts += state == "restarted"
         self._captures.read_counter()
-        self._outputs.write(
-            status_event(
-                self._pipeline, self._clock.now_us(), state, reason, loss=self._captures.loss, **self._sensor_counts()
+        status = self._event(state, reason)
+        self._outputs.write(status)
+        self._observe(status)
+
+    def _event(self, state: SensorState, reason: SensorReason) -> StatusEvent:
+        return status_event(
+            self._pipeline, self._clock.now_us(), state, reason, loss=self._captures.loss, **self._sensor_counts()
+        )
+
+    def _observe(self, status: StatusEvent) -> None:
+        if self._outputs.observe is None:
+            return
+        self._outputs.observe(
+            Reading(
+                status=status,
+                hears=status.state not in _MUTE_STATES and not self._captures.loss.stalled,
+                tshark_version=self._captures.tshark_version,
+                tshark_bytes=self._captures.tshark_bytes,
+                lag_seconds=self._captures.lag or 0.0,
+                sources=self._pipeline.tracked_sources,
+                ban_budget=self._pipeline.ban_budget(self._clock.now_us()),
+                lines=self._outputs.lines,
             )
         )
 
@@ -54,6 +77,8 @@ class StatusReporter:
             self._report_changes()
         elif self._news_interval.is_over():
             self._report_news()
+        if self._outputs.observe is not None and self._reading_interval.is_over():
+            self._observe(self._event("running", "none"))
 
     def _report_changes(self) -> None:
         loss = self._captures.loss

@@ -30,6 +30,7 @@ from portsentry_py.deploy.service_files import RECORDS, service_files
 from portsentry_py.events import model
 from portsentry_py.events.schema import schema
 from tests.contract.test_layout import CORE, FLOORS, MODULES, NARROW, SIDEWAYS
+from tests.support import metrics_reference
 from tests.support.command import commands_of
 from tests.support.paths import DOCS, MEASUREMENTS, PACKAGE, ROOT
 from tests.support.setting_keys import keys
@@ -41,6 +42,7 @@ PAGES = [README, CHANGELOG, ROOT / "CONTRIBUTING.md", ROOT / "fail2ban/README.md
 # Their names of things are names of modules and classes as well.
 DEVELOPERS = {ROOT / "CONTRIBUTING.md", DOCS / "architecture.md", DOCS / "glossary.md"}
 OTHER_WORDS = {"auto_dl", "no_new_privs", "io_uring", "banaction_allports", "already_banned"}
+OTHER_WORDS |= {"prometheus_client", "portsentry_process_", "rule_files"}
 OTHER_OPTIONS = {"--help", "--update-interval"}
 FOLDERS = ("portsentry_py", "tests", "config", "docs", "fail2ban", "docker", ".ci")
 
@@ -139,6 +141,7 @@ GENERATED = {
     "core": (DOCS / "architecture.md", core_table),
     "rooms": (DOCS / "architecture.md", room_table),
     "commands": (README, command_table),
+    "metrics": (DOCS / "integrations.md", metrics_reference.reference),
     "reference": (DOCS / "configuration.md", lambda: reference().strip()),
 }
 
@@ -211,6 +214,9 @@ def test_every_command_of_a_page_exists(page: Path) -> None:
 def test_every_name_of_a_page_exists(page: Path) -> None:
     """Keys and words of the line, keys of the configuration, options, files."""
     known = {*KEYS, *EVENT_KEYS, *OTHER_WORDS, *(word for words in VOCABULARIES.values() for word in words)}
+    series = metrics_reference.labels()
+    known |= {*series, *(word for words in series.values() for word in words)}
+    known |= {name.removesuffix("_bucket") for name in series}
     known |= {key.rsplit(".", 1)[-1] for key in KEYS} | set(PROFILES)
     if page in DEVELOPERS:
         known |= {word for path in PACKAGE.rglob("*.py") for word in re.findall(r"\w+", text(path))} | set(CORE)

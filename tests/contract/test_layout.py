@@ -98,6 +98,7 @@ OWNERS = {
     "msgspec": {"state.codec", "state.snapshot"},
     "click": {"cli"},
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
+    "prometheus_client": {"output.metrics", "output.metrics_file", "output.metrics_server"},
     "duckdb": {"report.database"},
     "rich": {
         *("cli.render", "cli.replay", "cli.report", "output.console"),

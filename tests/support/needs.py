@@ -18,6 +18,7 @@ _PACKAGES = {
     **dict.fromkeys((f"fail2ban-{name}" for name in ("server", "client", "regex", "testcases")), "fail2ban"),
     "groff": "groff-base",
     "nft": "nftables",
+    "promtool": "prometheus",
     "sshd": "openssh-server",
 }
 

@@ -96,6 +96,14 @@ class PlayedCaptures(CaptureSupervisor):
         """Nothing is due."""
 
     @property
+    def lag(self) -> float:
+        return 0.5
+
+    @property
+    def tshark_bytes(self) -> int:
+        return 70_000_000
+
+    @property
     def forged(self) -> int:
         return self.forged_packets
 

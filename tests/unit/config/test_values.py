@@ -89,3 +89,25 @@ def test_a_value_in_a_sentence_is_short_and_printable() -> None:
     assert quoted("x" * 99) == "'" + "x" * 59 + "…"
     assert shortened("\x1b[31m\n") == "?[31m?"
     assert quoted(1 << 20_000) == "a number of thousands of digits"
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("9797", "127.0.0.1:9797"),
+        ("192.0.2.1:80", "192.0.2.1:80"),
+        ('"[2001:DB8::1]:9797"', "[2001:db8::1]:9797"),
+        ("off", "off"),
+        ('"off"', "off"),
+    ],
+)
+def test_an_address_to_listen_at_has_a_port(written: str, address: str) -> None:
+    assert loader.parse(f"metrics: {{listen: {written}}}").metrics.listen == address
+
+
+@pytest.mark.parametrize(
+    "written", ["0", "65536", "true", "localhost:9797", '":9797"', '"::1:9797"', "300.0.0.1:1", "[]"]
+)
+def test_a_wrong_address_to_listen_at_is_reported(written: str) -> None:
+    with pytest.raises(ConfigError, match="is no address and port"):
+        loader.parse(f"metrics: {{listen: {written}}}")

@@ -84,3 +84,11 @@ def test_an_output_that_nobody_can_read_any_more_ends_the_sensor(error: OutputEn
     wait_for(write, "the end")
     outputs.close()
     assert other.is_closed, "the others are closed all the same"
+
+
+def test_the_lines_of_each_output_are_counted() -> None:
+    outputs = Dispatcher([("log", Kept()), ("broken", Broken(ValueError("a bug")))])
+    for event in connection_events():
+        outputs.write(event)
+    outputs.close()
+    assert outputs.lines == {"log": (3, 0), "broken": (0, 3)}

@@ -3,6 +3,8 @@
 import pytest
 
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.events.model import SensorState
+from portsentry_py.output.sink import Reading
 from portsentry_py.sensor.status_reporter import StatusReporter, status_event
 from tests.support.build import SCANNER, US, lines, lost, micros, statuses, strict, syn
 from tests.support.sensor_parts import KeptEvents, MovedClock, PlayedCaptures
@@ -91,3 +93,22 @@ def test_a_file_has_no_losses() -> None:
     pipeline = Pipeline(strict(), US)
     status = status_event(pipeline, micros(0), "stopped", "end_of_input")
     assert (status.packets_seen, status.packets_dropped, status.lines_lost) == (0, 0, 0)
+
+
+def test_the_metrics_get_a_reading_each_second_and_at_each_change(reporting: Reporting) -> None:
+    readings: list[Reading] = []
+    reporting.outputs.observe = readings.append
+    reporting.feed(*lines(syn(SCANNER, 22, 23)))
+    assert reporting.after(0.9) == []
+    assert readings == []
+    assert reporting.after(1) == []
+    (found,) = readings
+    assert (found.hears, found.sources, found.ban_budget, found.lag_seconds) == (True, 1, 200, 0.5)
+    assert (found.status.packets, found.tshark_bytes, found.tshark_version) == (2, 70_000_000, "4.0.17")
+    changes: tuple[tuple[SensorState, bool], ...] = (("interrupted", False), ("restarted", True), ("stopped", False))
+    for state, hears in changes:
+        reporting.reporter.report(state, "none")
+        assert readings[-1].hears == hears, state
+    reporting.captures.loss.stalled = True
+    reporting.after(2)
+    assert not readings[-1].hears
