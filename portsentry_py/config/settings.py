@@ -14,6 +14,7 @@ from portsentry_py.config.values import (
     Network,
     Networks,
     Ports,
+    SyslogOrOff,
     TableOrOff,
     Text,
     Texts,
@@ -208,6 +209,14 @@ class Capture(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs(Section):
+    """Where each line goes besides the log."""
+
+    journald: bool = value(False, "write each line to the systemd journal")
+    syslog: SyslogOrOff = value(OFF_WORD, "the syslog server that gets each line, as RFC 5424 has it")
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics(Section):
     """Counts of the sensor for Prometheus."""
 
@@ -257,6 +266,7 @@ class Settings(Section):
     bans: Bans = section(Bans, restart=True)
     limits: Limits = section(Limits, restart=True)
     capture: Capture = section(Capture, restart=True)
+    outputs: Outputs = section(Outputs, restart=True)
     metrics: Metrics = section(Metrics, restart=True)
 
 

@@ -18,6 +18,7 @@ _MAX_PORT = 65_535
 _MAX_QUOTED = 60
 _RANGE = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", re.ASCII)
 _LISTEN = re.compile(r"(?:([0-9.]+):|\[([0-9a-fA-F:.]+)\]:)?([0-9]{1,5})", re.ASCII)
+_SYSLOG = re.compile(r"(?:udp|tcp)://(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})|unix:/[^\0]+", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -124,6 +125,16 @@ def _listen_or_off(value: object) -> object:
     raise ValueError(f"{quoted(value)} is no address and port; write 127.0.0.1:9797, [::1]:9797, a port alone, or off")
 
 
+def _syslog_or_off(value: object) -> object:
+    if value is False or value == OFF_WORD:
+        return OFF_WORD
+    found = _SYSLOG.fullmatch(value) if isinstance(value, str) else None
+    if found is None or (found[1] and not 0 < int(found[1]) <= _MAX_PORT):
+        forms = "udp://HOST:514, tcp://HOST:601, unix:/PATH"
+        raise ValueError(f"{quoted(value)} is no syslog server; write one of {forms}, or off")
+    return value
+
+
 OFF = Read(_off, "")
 """For words of which one is `off`."""
 Network = IPv4Network | IPv6Network
@@ -136,3 +147,4 @@ Texts = Annotated[tuple[Text, ...], Read(_list, "a list of names")]
 FileOrOff = Annotated[str, Read(_file_or_off, "a path or `off`")]
 TableOrOff = Annotated[str, Read(_file_or_off, "a path, `shipped` or `off`")]
 ListenOrOff = Annotated[str, Read(_listen_or_off, "an address and port, a port or `off`")]
+SyslogOrOff = Annotated[str, Read(_syslog_or_off, "`udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:/PATH` or `off`")]

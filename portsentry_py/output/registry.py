@@ -10,8 +10,10 @@ from portsentry_py.config.settings import OFF_WORD, Settings
 from portsentry_py.errors import ConfigError
 from portsentry_py.output.console import ConsoleSink
 from portsentry_py.output.diagnostics import unbuffered
+from portsentry_py.output.journal import JournalSink
 from portsentry_py.output.json_log import open_log
 from portsentry_py.output.sink import Dispatcher, Sink
+from portsentry_py.output.syslog import SyslogSink
 
 if TYPE_CHECKING:
     from portsentry_py.output.metrics import Metrics
@@ -29,8 +31,17 @@ def _terminal(settings: Settings) -> tuple[str, Sink] | None:
     return ("the terminal", ConsoleSink(stream)) if settings.log != "-" and stream.isatty() else None
 
 
+def _journal(settings: Settings) -> tuple[str, Sink] | None:
+    return ("outputs.journald", JournalSink()) if settings.outputs.journald else None
+
+
+def _syslog(settings: Settings) -> tuple[str, Sink] | None:
+    target = settings.outputs.syslog
+    return ("outputs.syslog", SyslogSink(target)) if target != OFF_WORD else None
+
+
 # The event log is the first: its losses are `lines_lost`.
-_OUTPUTS: tuple[Callable[[Settings], tuple[str, Sink] | None], ...] = (_event_log, _terminal)
+_OUTPUTS: tuple[Callable[[Settings], tuple[str, Sink] | None], ...] = (_event_log, _terminal, _journal, _syslog)
 
 
 def open_outputs(settings: Settings) -> Dispatcher:

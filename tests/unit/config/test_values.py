@@ -111,3 +111,15 @@ def test_an_address_to_listen_at_has_a_port(written: str, address: str) -> None:
 def test_a_wrong_address_to_listen_at_is_reported(written: str) -> None:
     with pytest.raises(ConfigError, match="is no address and port"):
         loader.parse(f"metrics: {{listen: {written}}}")
+
+
+@pytest.mark.parametrize("target", ["udp://log.example.org:514", "tcp://[2001:db8::1]:601", "unix:/run/log", "off"])
+def test_a_syslog_server_is_named_with_its_transport(target: str) -> None:
+    assert loader.parse(f'outputs: {{syslog: "{target}"}}').outputs.syslog == target
+    assert loader.parse("outputs: {syslog: off}").outputs.syslog == "off"
+
+
+@pytest.mark.parametrize("target", ["log.example.org", "udp://h", "tls://h:6514", "tcp://h:0", "tcp://h:99999", "5"])
+def test_a_wrong_syslog_server_is_reported(target: str) -> None:
+    with pytest.raises(ConfigError, match="is no syslog server"):
+        loader.parse(f"outputs: {{syslog: {target}}}")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.config.settings import Metrics
+from portsentry_py.config.settings import Metrics, Outputs
 from portsentry_py.errors import ConfigError, OutputError
 from portsentry_py.output import registry
+from portsentry_py.output.journal import JournalSink
 from portsentry_py.output.registry import open_outputs
 from tests.support.build import connection_events, log_lines, strict
 from tests.support.readings import reading
@@ -83,3 +84,21 @@ def test_metrics_without_their_package_are_a_wrong_configuration(
         open_outputs(strict(log=str(tmp_path / "log"), metrics=Metrics(listen="127.0.0.1:9797")))
     assert raised.value.exit_code == 78
     open_outputs(strict(log=str(tmp_path / "log"))).close()
+
+
+def test_lines_go_to_a_syslog_server_and_to_the_journal_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal,
+    ):
+        server.bind(str(tmp_path / "server"))
+        journal.bind(str(tmp_path / "journal"))
+        monkeypatch.setattr(registry, "JournalSink", lambda: JournalSink(str(tmp_path / "journal")))
+        asked = Outputs(journald=True, syslog=f"unix:{tmp_path / 'server'}")
+        outputs = open_outputs(strict(log=str(tmp_path / "log"), outputs=asked))
+        outputs.write(connection_events(1)[0])
+        outputs.close()
+        line = log_lines(connection_events(1))[0].rstrip()
+        assert server.recv(65_536).endswith(line)
+        assert journal.recv(65_536).rstrip().endswith(line)
+    assert set(outputs.lines.values()) == {(1, 0)}
