@@ -19,6 +19,7 @@ _PACKAGES = {
     "groff": "groff-base",
     "nft": "nftables",
     "promtool": "prometheus",
+    "rsyslogd": "rsyslog",
     "sshd": "openssh-server",
 }
 
