@@ -28,7 +28,8 @@ from portsentry_py.report.terminal import render
     help="fail2ban's socket.",
 )
 @flag("--json", "as_json", help="Print JSON for programs.")
-def status(config: Path | None, log: str | None, socket: Path | None, *, as_json: bool) -> None:
+@flag("--quiet", help="Print nothing: the exit code tells a monitor whether the sensor runs.")
+def status(config: Path | None, log: str | None, socket: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Show the sensor, its log, the bans and the latest sources.
 
     Each ban is shown with its reason and the time left. The exit code is 69 if the sensor does not run.
@@ -36,9 +37,9 @@ def status(config: Path | None, log: str | None, socket: Path | None, *, as_json
     found = look(
         log or load(config).log, Fail2banClient(socket), lambda line: senders(line, own_addresses()), start_command()
     )
-    if as_json:
+    if as_json and not quiet:
         click.echo(found.to_json())
-    else:
+    elif not quiet:
         for part in render(found):
             stdout.print(part)
     if found.sensor.running is False or (found.sensor.running is None and not running_sensors()):

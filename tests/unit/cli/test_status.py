@@ -50,4 +50,6 @@ def test_a_dead_sensor_is_69(
     log.write_bytes(b"".join(log_lines(events)))
     done = command("status", "--log", log, "--socket", tmp_path / "none")
     assert done.code == code
+    quiet = command("status", "--quiet", "--log", log, "--socket", tmp_path / "none")
+    assert (quiet.code, quiet.out, quiet.err) == (code, "", "")
     assert ("start it with `systemctl start portsentry-py`" in " ".join(done.out.split())) is (state == "stopped")
