@@ -14,10 +14,11 @@ from portsentry_py.checks.jail import Fail2banHost, check_jail
 from portsentry_py.checks.live import sensor_receives, unreached
 from portsentry_py.checks.result import Result, broken, warning
 from portsentry_py.config.settings import Settings
-from portsentry_py.errors import PortsentryError
+from portsentry_py.errors import ConfigError, PortsentryError
 from portsentry_py.host.interfaces import all_interfaces, default_interfaces, own_addresses
 from portsentry_py.host.sensors import running_sensors
 from portsentry_py.output.log_file import examine
+from portsentry_py.output.registry import require_metrics
 from portsentry_py.privsep.client import LauncherClient
 from portsentry_py.privsep.sandbox import available
 from portsentry_py.report.log_reader import read_tail
@@ -87,6 +88,10 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
         yield from _capture(settings, host, tools, live=live)
     yield _log(settings.log)
     yield from _notes(settings.log)
+    try:
+        require_metrics(settings)
+    except ConfigError as error:
+        yield broken("metrics", str(error))
     yield from _sensors(host)
     yield from check_jail(settings.log, host.fail2ban, time.time_ns() // 1000)
 

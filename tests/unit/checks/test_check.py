@@ -3,13 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.checks.check import Host, Trial, check
 from portsentry_py.checks.jail import Fail2banHost
 from portsentry_py.checks.result import Result
-from portsentry_py.config.settings import Settings
+from portsentry_py.config.settings import Metrics, Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError
+from portsentry_py.output import registry
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import US, log_lines, lost, micros, strict
 from tests.support.disk import fill, small_disk
@@ -190,3 +193,12 @@ def test_more_than_one_sensor_is_a_warning() -> None:
     assert found.level == "warning"
     assert found.text.startswith("2 run on this host (pid 11, 12)")
     assert "sensor" not in results(replace(HOST, running_sensors=lambda: [11]))
+
+
+def test_metrics_without_their_package_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(Settings(), log="-", metrics=Metrics(listen="127.0.0.1:9797"))
+    assert "metrics" not in {result.name for result in check(settings, HOST)}
+    monkeypatch.setattr(registry, "find_spec", lambda _name: None)
+    (found,) = [result for result in check(settings, HOST) if result.name == "metrics"]
+    assert found.level == "broken"
+    assert "pip install portsentry-py[metrics]" in found.text
