@@ -15,7 +15,14 @@ PAGE = TROUBLES + (DOCS / "moving.md").read_text(encoding="utf-8")
 # The core has no messages; the others hold patterns, sample lines and the texts of other pages.
 OTHER_TEXTS = (
     *("core/*", "core/*/*", "events/*", "config/settings.py", "fail2ban/samples.py"),
-    *("output/console.py", "output/metrics.py", "report/terminal.py", "report/summary_tables.py", "report/web_page.py", "report/svg.py"),
+    *(
+        "output/console.py",
+        "output/metrics.py",
+        "report/terminal.py",
+        "report/summary_tables.py",
+        "report/web_page.py",
+        "report/svg.py",
+    ),
     *("capture/bpf.py", "deploy/plan.py", "capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
     "config/importers/written.py",
 )

@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="portsentry-py-boot-", dir=arguments.tree.resolve().parent) as folder:
         tree, console = Path(folder) / "tree", Path(folder) / "console"
         trees.furnish(arguments.tree, tree)
-        trees.obey(tree, *trees.steps())
+        trees.obey(tree, *trees.steps(), trees.METRICS)
         with console.open("wb") as output, booted(tree, output) as machine:
             page, failed = _page(machine)
         trees.furnish(arguments.tree, tree.with_name("life"))

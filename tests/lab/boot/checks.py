@@ -58,6 +58,13 @@ from portsentry_py.privsep.sandbox import sandboxed
 command = sandboxed(sys.argv[1:])
 os.execv(command[0], command)
 """
+_FETCH = (
+    *("/opt/portsentry-py/bin/python", "-c"),
+    (
+        "import sys, urllib.request as u\n"
+        "print(u.urlopen('http://127.0.0.1:9797/' + sys.argv[1], timeout=5).read().decode())"
+    ),
+)
 _TRY = """
 import os, subprocess, sys
 def may(what, *words):
@@ -320,6 +327,36 @@ def a_guarded_dumpcap_is_run(machine: Machine) -> str:
     return "it captures, the next scan is banned"
 
 
+def metrics_are_served_once_the_unit_permits_it(machine: Machine) -> str:
+    """Its own journal says what is missing; docs/integrations.md has the change."""
+    config, change = (
+        machine.tree / name
+        for name in ("etc/portsentry-py/portsentry.yaml", "etc/systemd/system/portsentry-py.service.d/metrics.conf")
+    )
+    before = config.read_text(encoding="utf-8") if config.exists() else ""
+    file = "/var/lib/prometheus/node-exporter/portsentry.prom"
+    machine.told("install", "-d", "-g", "portsentry", "-m", "2775", str(Path(file).parent))
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(f"outputs: {{journald: true}}\nmetrics: {{listen: 9797, textfile: {file}}}\n", encoding="utf-8")
+    machine.told("systemctl", "restart", UNIT)
+    for complaint in ("add IPAddressAllow=localhost", "metrics.textfile: cannot write"):
+        wait_for(lambda: any(complaint in line for line in machine.journal()), complaint, evidence=machine.evidence)  # noqa: B023 - called at once
+    change.parent.mkdir(exist_ok=True)
+    change.write_text(f"[Service]\nIPAddressAllow=localhost\nReadWritePaths={Path(file).parent}\n", encoding="utf-8")
+    machine.told("systemctl", "daemon-reload")
+    machine.told("systemctl", "restart", UNIT)
+    wait_for(lambda: "hears" in machine.run(*_FETCH, "-/healthy").stdout, "its health", evidence=machine.evidence)
+    assert "portsentry_capture_hears 1.0" in machine.told(*_FETCH, "metrics")
+    wait_for((machine.tree / file[1:]).exists, file, evidence=machine.evidence)
+    kept = machine.told("journalctl", "-u", UNIT, "PORTSENTRY_EVENT_TYPE=status", "-o", "cat")
+    assert '"state":"started"' in kept
+    config.write_text(before, encoding="utf-8")
+    change.unlink()
+    machine.told("systemctl", "daemon-reload")
+    machine.told("systemctl", "restart", UNIT)
+    return "refused with the fix in the journal; then healthy over HTTP and in the textfile; lines in the journal too"
+
+
 def it_stops_clean(machine: Machine) -> str:
     """`systemctl stop`: the last line is written, and no process is left."""
     processes = machine.processes()
@@ -350,6 +387,7 @@ CHECKS: tuple[Check, ...] = (
     a_frozen_sensor_comes_back,
     a_deleted_log_comes_back,
     a_guarded_dumpcap_is_run,
+    metrics_are_served_once_the_unit_permits_it,
     it_stops_clean,
 )
 

@@ -8,6 +8,8 @@ from tests.support.paths import DOCS, ROOT
 from tests.support.running import run
 
 SOURCE = "/usr/local/src/portsentry-py"
+METRICS = "/opt/portsentry-py/bin/pip install --quiet '.[metrics]'"
+"""Adds to the service what its metrics need."""
 IFACE = "wire0"
 """The machine's one interface."""
 
