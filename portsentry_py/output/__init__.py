@@ -1,1 +1,1 @@
-"""Events out, each output isolated: the JSON log, standard output, the terminal. Diagnostics to stderr."""
+"""Events out, each output isolated: log, terminal, syslog, journal, metrics. Diagnostics to stderr."""
