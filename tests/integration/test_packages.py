@@ -1,5 +1,6 @@
 """The Debian package has what it must, twice the same bytes, and no fault that lintian knows."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.man_pages import pages
 from tests.support.needs import require_tool
 from tests.support.paths import ROOT
 from tests.support.running import run
@@ -33,8 +35,23 @@ def test_two_builds_give_the_same_bytes(package: Path, tmp_path: Path) -> None:
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(package.read_bytes()).digest()
 
 
-def test_lintian_finds_no_error(package: Path) -> None:
-    run(require_tool("lintian"), "--allow-root", "--fail-on", "error", package)
+def test_lintian_finds_no_error_and_misses_no_manual_page(package: Path) -> None:
+    found = run(require_tool("lintian"), "--allow-root", "--fail-on", "error", package)
+    assert "no-manual-page" not in found
+
+
+def test_it_has_the_manual_pages_and_the_completion_of_each_shell(package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "-x", package, tmp_path)
+    share = tmp_path / "usr/share"
+    for name, page in pages().items():
+        packed = (share / f"man/man{name[-1]}/{name}.gz").read_bytes()
+        assert gzip.decompress(packed).decode() == page.rstrip("\n") + "\n"
+    for place in (
+        "bash-completion/completions/portsentry-py",
+        "zsh/vendor-completions/_portsentry-py",
+        "fish/vendor_completions.d/portsentry-py.fish",
+    ):
+        assert "_portsentry_py_completion" in (share / place).read_text(encoding="ascii")
 
 
 def test_it_has_the_files_of_the_service_and_the_operator_keeps_the_changes(package: Path, tmp_path: Path) -> None:
