@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from portsentry_py.cli.options import command, config_option, option
+from portsentry_py.cli.options import command, config_option, option, socket_option
 from portsentry_py.cli.render import allowlist_table, say, stdout
 from portsentry_py.config.allowlist import Entry, add, overlap, read, remove
 from portsentry_py.config.loader import load
@@ -28,12 +28,6 @@ _file_option = option(
     show_default="`allowlist` of the configuration",
     help="File of the allowlist.",
 )
-_socket_option = option(
-    "--socket",
-    type=click.Path(path_type=Path),
-    show_default="the one in fail2ban's own configuration",
-    help="fail2ban's socket.",
-)
 
 
 @command()
@@ -48,7 +42,7 @@ _socket_option = option(
 @option("--reason", default="", show_default="none", help="Why, for whoever reads the list.")
 @config_option
 @_file_option
-@_socket_option
+@socket_option
 def allow(
     address: str, *, duration: str | None, reason: str, config: Path | None, allowlist: Path | None, socket: Path | None
 ) -> None:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "list": "allow",
     "install": "install",
     "uninstall": "uninstall",
+    "tail": "tail",
     "fail2ban": "fail2ban",
     "import": "import_",
     "schema": "schema",

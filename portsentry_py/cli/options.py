@@ -3,12 +3,16 @@
 An option with a value is also an environment variable: PORTSENTRY_ and its long name. A flag is none.
 """
 
+from collections.abc import Iterable
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 
 import click
 
 from portsentry_py.config.loader import DEFAULT_PATH
+from portsentry_py.config.settings import Networks
+from portsentry_py.errors import UsageError
 
 # Of each command, not of the group: click would put the command's name into the variable.
 command = partial(click.command, context_settings={"auto_envvar_prefix": "PORTSENTRY", "show_default": True})
@@ -23,9 +27,30 @@ config_option = option(
     help="Configuration file.",
 )
 
+log_option = option("--log", show_default="`log` of the configuration", help="Event log to read.")
+
+socket_option = option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    show_default="the one in fail2ban's own configuration",
+    help="fail2ban's socket.",
+)
+
 ban_action_option = option(
     "--ban-action",
     default="",
     show_default="fail2ban's own, if this host can carry it out; else nftables or iptables",
     help="The banaction of the jails.",
 )
+
+
+def networks(name: str, texts: Iterable[str]) -> Networks:
+    """The networks that an option was given, each value one or several.
+
+    Raises:
+        UsageError: one of them is none.
+    """
+    try:
+        return tuple(ip_network(text) for group in texts for text in group.replace(",", " ").split())
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}; give an address or a network such as 192.0.2.0/24.") from error

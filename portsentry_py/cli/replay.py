@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from ipaddress import ip_network
 from pathlib import Path
 from typing import get_args
 
@@ -11,11 +10,11 @@ import click
 from rich.text import Text
 
 from portsentry_py.capture.toolchain import find_tools
-from portsentry_py.cli.options import command, config_option, flag, option
+from portsentry_py.cli.options import command, config_option, flag, networks, option
 from portsentry_py.cli.render import print_whole, say, stderr, summary_table
 from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
-from portsentry_py.config.settings import Networks, Profile
+from portsentry_py.config.settings import Profile
 from portsentry_py.errors import UsageError
 from portsentry_py.output.json_log import StreamSink, open_log
 from portsentry_py.output.log_file import replacing
@@ -75,7 +74,7 @@ def replay(
     """
     settings = load(config)
     settings = replace(settings, profile=profile or settings.profile)
-    networks = _networks(home)
+    ours = networks("--home", home)
     allowed = tuple(entry.network for entry in read(allowlist)) if allowlist else ()
     _refuse_to_replace_input(captures, output)
     tools = find_tools()
@@ -83,7 +82,7 @@ def replay(
         if append or output != "-":
             raise UsageError("--would-ban writes no event lines; leave out --output and --append.")
         with _progress() as progress:
-            comparison = Comparison(settings, networks, tools, progress, allowed)
+            comparison = Comparison(settings, ours, tools, progress, allowed)
             found = comparison.run(captures)
         for sentence in comparison.damage:
             say(sentence, err=True)
@@ -91,7 +90,7 @@ def replay(
             print_whole(part)
         return
     with _lines_into(output, append=append) as sink, _progress() as progress:
-        player = Replay(settings, networks, tools, progress, allowed)
+        player = Replay(settings, ours, tools, progress, allowed)
         for event in player.events(captures):
             sink.write(event)
     for sentence in player.summary.damage:
@@ -104,13 +103,6 @@ def _progress() -> Iterator[Callable[[Path, int], None]]:
     """Shows on a terminal how far the reading is."""
     with stderr.status("reading") as status:
         yield lambda path, packets: status.update(Text(f"{printable(path.name)}: {packets} packets"))
-
-
-def _networks(texts: tuple[str, ...]) -> Networks:
-    try:
-        return tuple(ip_network(text) for group in texts for text in group.replace(",", " ").split())
-    except ValueError as error:
-        raise UsageError(f"--home: {error}; give an address or a network such as 192.0.2.0/24.") from error
 
 
 def _refuse_to_replace_input(captures: tuple[Path, ...], output: str) -> None:

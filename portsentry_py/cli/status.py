@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from portsentry_py.cli.options import command, config_option, flag, option
+from portsentry_py.cli.options import command, config_option, flag, log_option, socket_option
 from portsentry_py.cli.render import stdout
 from portsentry_py.config.loader import load
 from portsentry_py.errors import CaptureError
@@ -20,13 +20,8 @@ from portsentry_py.report.terminal import render
 
 @command()
 @config_option
-@option("--log", show_default="`log` of the configuration", help="Event log to read.")
-@option(
-    "--socket",
-    type=click.Path(path_type=Path),
-    show_default="the one in fail2ban's own configuration",
-    help="fail2ban's socket.",
-)
+@log_option
+@socket_option
 @flag("--json", "as_json", help="Print JSON for programs.")
 @flag("--quiet", help="Print nothing: the exit code tells a monitor whether the sensor runs.")
 def status(config: Path | None, log: str | None, socket: Path | None, *, as_json: bool, quiet: bool) -> None:

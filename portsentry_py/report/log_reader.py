@@ -9,18 +9,26 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from portsentry_py.errors import InputError, PermissionDenied
-from portsentry_py.events.model import EvidenceEvent, ScanEvent, SourceEvent, StatusEvent, TrapEvent
+from portsentry_py.events.model import (
+    EVENT_CLASSES,
+    Event,
+    EvidenceEvent,
+    ScanEvent,
+    SourceEvent,
+    StatusEvent,
+    TrapEvent,
+)
 
 LIMIT_BYTES = 8 * 1024 * 1024
-_LONGEST_LINE = 8192  # ten times the sensor's longest
+LONGEST_LINE = 8192  # ten times the sensor's longest
 _LARGEST_COUNT = 2**63 - 1
 _HEAD = b'{"timestamp":"'
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -93,9 +101,9 @@ class LogTail(LogPart):
             if status.state == "started":
                 self.started = self.started or timestamp
         elif kind == "scan":
-            self._take_evidence(_evidence(ScanEvent, record))
+            self._take_evidence(_event(ScanEvent, record))
         elif kind == "trap":
-            self._take_evidence(_evidence(TrapEvent, record))
+            self._take_evidence(_event(TrapEvent, record))
         else:
             _token(kind)
         self.last_line = self.last_line or timestamp
@@ -117,16 +125,27 @@ class LogTail(LogPart):
             self.sources[source] = line
 
 
-def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
-    """The last `limit` bytes of the log and, while there is room, of `PATH.1`, the log before it.
+def log_path(log: str | Path) -> Path:
+    """The file that a command reads.
+
+    Raises:
+        InputError: the log is standard output.
+    """
+    if str(log) == "-":
+        raise InputError("the log is standard output, which cannot be read again; name a file with --log.")
+    return Path(log)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Give a failure to open or read the log its cause and fix.
 
     Raises:
         InputError: there is no such log, or it cannot be read.
         PermissionDenied: the user may not read it.
     """
-    tail = LogTail(path)
     try:
-        identity, tail.size_bytes, text = _end_of(path, limit)
+        yield
     except PermissionError as error:
         raise PermissionDenied(
             f"{path}: you may not read the log; run as root or join the group that may (adm)."
@@ -136,6 +155,33 @@ def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise InputError(f"{path}: cannot read the log ({reason}); name another with --log.") from error
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is not a regular file.
+    """
+    # Without O_NONBLOCK, a FIFO with this name blocks the reader.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("it is not a file")
+    return file
+
+
+def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
+    """The last `limit` bytes of the log and, while there is room, of `PATH.1`, the log before it.
+
+    Raises:
+        InputError: there is no such log, or it cannot be read.
+        PermissionDenied: the user may not read it.
+    """
+    tail = LogTail(path)
+    with reading(path):
+        identity, tail.size_bytes, text = _end_of(path, limit)
     _take(tail, path, text)
     if len(text) < limit:
         before = path.with_name(path.name + ".1")
@@ -148,12 +194,8 @@ def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
 
 def _end_of(path: Path, limit: int) -> tuple[tuple[int, int], int, bytes]:
     """Identity, size and last bytes of a file, from the beginning of a line."""
-    # Without O_NONBLOCK, a FIFO with this name blocks the reader.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a file")
+    with open_file(path) as file:
+        status = os.fstat(file.fileno())
         if status.st_size <= limit:
             text = file.read(status.st_size)
         else:
@@ -184,7 +226,7 @@ def _backwards(text: bytes) -> Iterator[bytes]:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    if not line.startswith(_HEAD) or len(line) > _LONGEST_LINE:
+    if not line.startswith(_HEAD) or len(line) > LONGEST_LINE:
         raise ValueError("not a line of the sensor")
     record: dict[str, Any] = json.loads(line.decode("ascii"))
     return record
@@ -240,11 +282,16 @@ def _kind(item: Field[Any]) -> _Kind:
     return (_address if "address" in unit else _time if "RFC 3339" in unit else _token), ""
 
 
-_EVIDENCE = {item.name: _kind(item) for item in fields(EvidenceEvent)}
-_STATUS = {item.name: _kind(item) for item in fields(StatusEvent)}
+_CLASSES = {kind.event_type: kind for kind in EVENT_CLASSES}
+_KINDS = {kind: {item.name: _kind(item) for item in fields(kind)} for kind in EVENT_CLASSES}
+_ABSENT = {
+    kind: {item.name: _KINDS[kind][item.name][1] for item in fields(kind) if item.default is MISSING}
+    for kind in EVENT_CLASSES
+}
 _FROZEN = {item.name for item in fields(SourceEvent)}
-_ABSENT = {item.name: _EVIDENCE[item.name][1] for item in fields(EvidenceEvent) if item.default is MISSING}
+_STATUS = _KINDS[StatusEvent]
 COUNTS = tuple(name for name, kind in _STATUS.items() if kind[0] is _count and name != "schema")
+_Event = TypeVar("_Event", bound=Event)
 
 
 def _known(record: dict[str, Any], kinds: dict[str, _Kind]) -> dict[str, Any]:
@@ -252,12 +299,23 @@ def _known(record: dict[str, Any], kinds: dict[str, _Kind]) -> dict[str, Any]:
     return {key: kinds[key][0](content) for key, content in record.items() if key in kinds}
 
 
-def _evidence(kind: type[EvidenceEvent], record: dict[str, Any]) -> EvidenceEvent:
-    """A `scan` or `trap` line. A key that the line of an older sensor lacks is 0 or empty."""
-    known = _known(record, _EVIDENCE)
-    if not known.keys() >= _FROZEN:
+def _event(kind: type[_Event], record: dict[str, Any]) -> _Event:
+    """A line of this kind. A key that the line of an older sensor lacks is 0 or empty."""
+    known = _known(record, _KINDS[kind])
+    if not known.keys() >= (_FROZEN if issubclass(kind, SourceEvent) else {"timestamp", "state"}):
         raise ValueError("a frozen key is missing")
-    return kind(**{**_ABSENT, **known})
+    return kind(**{**_ABSENT[kind], **known})
+
+
+def read_event(line: bytes) -> Event:
+    """The event of a line; a bare `Event` for a kind of line that only a newer sensor knows.
+
+    Raises:
+        ValueError, RecursionError: the line is not the sensor's.
+    """
+    record = _record(line)
+    kind = _CLASSES.get(_token(record.get("event_type")))
+    return _event(kind, record) if kind else Event(timestamp=_time(record.get("timestamp")))
 
 
 def _status(record: dict[str, Any]) -> StatusLine:

@@ -9,11 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from portsentry_py.errors import InputError
 from portsentry_py.events.model import Event, EvidenceEvent, to_record, utc
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.jails import Fail2banState, JailState, read_jails
-from portsentry_py.report.log_reader import LogPart, LogTail, StatusLine, read_tail
+from portsentry_py.report.log_reader import LogPart, LogTail, StatusLine, log_path, read_tail
 
 SCHEMA_VERSION = 1
 _SOURCES = 10
@@ -105,10 +104,8 @@ def look(
     Raises:
         InputError, PermissionDenied: the log cannot be read.
     """
-    if str(log) == "-":
-        raise InputError("the log is standard output, which cannot be read again; name a file with --log.")
     now_us = time.time_ns() // 1000
-    return overview(read_tail(Path(log)), read_jails(client, now_us), now_us, senders, start)
+    return overview(read_tail(log_path(log)), read_jails(client, now_us), now_us, senders, start)
 
 
 def _outbound(tail: LogTail, now_us: int, senders: Senders) -> str:

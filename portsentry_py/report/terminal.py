@@ -7,13 +7,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from portsentry_py.events.model import EvidenceEvent
+from portsentry_py.events.readable import STYLES
 from portsentry_py.fail2ban.jails import JailBan, JailState
 from portsentry_py.report.overview import LogView, Overview, SensorView
 from portsentry_py.text import printable
 
 _BANS = 50  # bans shown per jail; `--json` has them all
 
-_STYLES = {"ban": "bold red", "watch": "yellow", "ignore": "dim"}
 _RUNNING = {True: ("running", "green"), False: ("not running", "bold red"), None: ("unknown", "yellow")}
 _DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _SIZES = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
@@ -113,7 +113,7 @@ def _sources(overview: Overview) -> Table:
 
 
 def _verdict(line: EvidenceEvent) -> Text:
-    return Text(line.verdict, style=_STYLES.get(line.verdict, ""))
+    return Text(line.verdict, style=STYLES.get(line.verdict, ""))
 
 
 def _evidence(line: EvidenceEvent | None) -> tuple[str, str, str, str]:

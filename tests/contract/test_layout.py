@@ -33,9 +33,9 @@ SIDEWAYS = {
 # What a room may import of the floors above it, where that is less than all.
 NARROW = {
     "core": {"config.settings", "events.model"},
-    "output": {"errors", "text", "events.model", "config.settings"},
+    "output": {"errors", "text", "events.model", "events.readable", "config.settings"},
     "fail2ban": {"errors", "text", "shipped", "events.model", "config.settings"},
-    "report": {"errors", "text", "events.model", "config.settings"},
+    "report": {"errors", "text", "events.model", "events.readable", "config.settings"},
     "deploy": {"errors", "shipped"},
 }
 # These run as programs of their own, before any other code: the standard library alone.

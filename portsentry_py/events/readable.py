@@ -1,0 +1,34 @@
+"""An event as a person reads it: one line, in parts that each have a style."""
+
+from portsentry_py.events.model import ConnectionEvent, Event, EvidenceEvent, StatusEvent
+
+Part = tuple[str, str]
+"""A text and its style: `bold red`, `yellow`, `dim`, or none."""
+
+STYLES = {"ban": "bold red", "watch": "yellow", "ignore": "dim", "none": "dim"}
+
+
+def readable(event: Event, moment: str) -> list[Part]:
+    """The parts of the line; `moment` is its time in the form that the reader wants."""
+    when = (f"{moment} ", "dim")
+    if isinstance(event, EvidenceEvent):
+        return [when, (f"{event.verdict:<6} ", STYLES.get(event.verdict, "")), (_evidence(event), "")]
+    if isinstance(event, ConnectionEvent):
+        return [when, (_connection(event), "dim")]
+    if isinstance(event, StatusEvent):
+        return [when, (f"sensor {event.state} ({event.reason}), {event.packets} packets seen", "")]
+    return [when, ("a line of a newer version of the sensor", "dim")]
+
+
+def _evidence(event: EvidenceEvent) -> str:
+    tool = f", tool {event.tool}" if event.tool else ""
+    known = f", known scanner {event.src_known}" if event.src_known else ""
+    target = f"{event.hosts} hosts, last {event.dest_ip}" if event.hosts > 1 else f"{event.dest_ip}, last"
+    return (
+        f"{event.src_ip} {event.event_type} {event.scan_type} {event.technique} ({event.state}): "
+        f"{event.ports} ports of {target} {event.dest_port}/{event.proto}{tool}{known}; {event.reason}"
+    )
+
+
+def _connection(event: ConnectionEvent) -> str:
+    return f"-      {event.src_ip}:{event.src_port} to {event.dest_ip} {event.dest_port}/{event.proto} {event.outcome}"
