@@ -25,6 +25,7 @@ _COMMANDS = {
     "install": "install",
     "uninstall": "uninstall",
     "tail": "tail",
+    "explain": "explain",
     "fail2ban": "fail2ban",
     "import": "import_",
     "schema": "schema",

@@ -68,6 +68,17 @@ class LogPart:
     first_line: str | None = None
     last_line: str | None = None
 
+    def take(self, line: bytes) -> None:
+        """Add a line that is older than all lines before it.
+
+        Raises:
+            ValueError, RecursionError: the line is not the sensor's.
+        """
+        raise NotImplementedError
+
+
+_Part = TypeVar("_Part", bound=LogPart)
+
 
 @dataclass(slots=True)
 class LogTail(LogPart):
@@ -173,23 +184,28 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_tail(path: Path, limit: int = LIMIT_BYTES) -> LogTail:
-    """The last `limit` bytes of the log and, while there is room, of `PATH.1`, the log before it.
+    """What the end of the log says, as `read_end` reads it."""
+    return read_end(LogTail(path), limit)
+
+
+def read_end(part: _Part, limit: int = LIMIT_BYTES) -> _Part:
+    """Give it the last `limit` bytes of its log and, while there is room, of `PATH.1`, the log before it.
 
     Raises:
         InputError: there is no such log, or it cannot be read.
         PermissionDenied: the user may not read it.
     """
-    tail = LogTail(path)
+    path = part.path
     with reading(path):
-        identity, tail.size_bytes, text = _end_of(path, limit)
-    _take(tail, path, text)
+        identity, part.size_bytes, text = _end_of(path, limit)
+    _take(part, path, text)
     if len(text) < limit:
         before = path.with_name(path.name + ".1")
         with suppress(OSError, ValueError):
             identity_before, _, text = _end_of(before, limit - len(text))
             if identity_before != identity:  # the log itself has this name if it was rotated just now
-                _take(tail, before, text)
-    return tail
+                _take(part, before, text)
+    return part
 
 
 def _end_of(path: Path, limit: int) -> tuple[tuple[int, int], int, bytes]:
@@ -205,16 +221,16 @@ def _end_of(path: Path, limit: int) -> tuple[tuple[int, int], int, bytes]:
     return (status.st_dev, status.st_ino), status.st_size, text
 
 
-def _take(tail: LogTail, path: Path, text: bytes) -> None:
+def _take(part: LogPart, path: Path, text: bytes) -> None:
     """Adds the lines of a file that is older than all files before it."""
-    tail.files.append(path)
-    tail.bytes_read += len(text)
+    part.files.append(path)
+    part.bytes_read += len(text)
     for line in _backwards(text):
-        tail.lines_read += 1
+        part.lines_read += 1
         try:
-            tail.take(line)
+            part.take(line)
         except (ValueError, RecursionError):
-            tail.lines_unreadable += 1
+            part.lines_unreadable += 1
 
 
 def _backwards(text: bytes) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from portsentry_py.errors import InputError, PermissionDenied
 from portsentry_py.state.codec import MAX_BYTES
 from portsentry_py.state.snapshot import VERSION
 
@@ -134,23 +135,7 @@ class StateFile:
                     raise _OfAnother(errno.EPERM, f"it belongs to user {owner}")
 
     def _read(self) -> bytes:
-        # Opening must not follow a link, nor wait for the other end of a pipe.
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_MAY_WRITE:
-                raise ValueError("others may write it")
-            if status.st_size > _MAX_HEADER + MAX_BYTES:
-                raise ValueError("it is too large")
-            header, _, content = file.read(_MAX_HEADER + MAX_BYTES).partition(b"\n")
-        found = _HEADER.fullmatch(header)
-        if found is None:
-            raise ValueError("it is not a state file")
-        if int(found[1]) != VERSION:
-            raise ValueError(f"version {int(found[1])} of portsentry-py's state, not {VERSION}")
-        self._digest = sha256(content).hexdigest()
-        if int(found[2]) != len(content) or found[3].decode() != self._digest:
-            raise ValueError("it is damaged")
+        content, self._digest = _content(self._path, os.geteuid())
         return content
 
     def _write(self, pieces: Iterable[bytes]) -> None:
@@ -199,3 +184,48 @@ class StateFile:
         else:
             reason = f"{error.strerror}; fix that or set `state: off`"
         _diagnostics.error("%s: the state is not saved (%s).", self._path, reason)
+
+
+def read_copy(path: Path) -> bytes | None:
+    """The content of the file for a program that only looks, whoever owns it; None if there is no file.
+
+    Raises:
+        InputError: it is damaged, of another version, or cannot be read.
+        PermissionDenied: the user may not read it.
+    """
+    try:
+        return _content(path, None)[0]
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise PermissionDenied(f"{path}: you may not read the state; run as root.") from error
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise InputError(f"{path}: the state cannot be read ({reason}); name another with `state`.") from error
+
+
+def _content(path: Path, owner: int | None) -> tuple[bytes, str]:
+    """The content and its digest.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no state file of this version, or somebody else than the owner may write it.
+    """
+    # Opening must not follow a link, nor wait for the other end of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if owner is not None and (status.st_uid != owner or status.st_mode & _OTHERS_MAY_WRITE):
+            raise ValueError("others may write it")
+        if status.st_size > _MAX_HEADER + MAX_BYTES:
+            raise ValueError("it is too large")
+        header, _, content = file.read(_MAX_HEADER + MAX_BYTES).partition(b"\n")
+    found = _HEADER.fullmatch(header)
+    if found is None:
+        raise ValueError("it is not a state file")
+    if int(found[1]) != VERSION:
+        raise ValueError(f"version {int(found[1])} of portsentry-py's state, not {VERSION}")
+    digest = sha256(content).hexdigest()
+    if int(found[2]) != len(content) or found[3].decode() != digest:
+        raise ValueError("it is damaged")
+    return content, digest

@@ -28,7 +28,7 @@ FLOORS = (
 # Who may import its neighbour on the same floor.
 SIDEWAYS = {
     *(("errors", "text"), ("capture", "privsep"), ("capture", "host")),
-    *(("report", "fail2ban"), ("deploy", "fail2ban")),
+    *(("report", "fail2ban"), ("report", "state"), ("deploy", "fail2ban")),
 }
 # What a room may import of the floors above it, where that is less than all.
 NARROW = {

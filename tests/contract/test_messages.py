@@ -25,6 +25,7 @@ OTHER_TEXTS = (
     ),
     *("capture/bpf.py", "deploy/plan.py", "capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
     "config/importers/written.py",
+    *("report/explain.py", "report/reasons.py"),
 )
 # Three words in a row make a sentence of a string.
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")

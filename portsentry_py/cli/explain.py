@@ -1,0 +1,112 @@
+"""`explain`: everything about one source on one screen."""
+
+import shutil
+import textwrap
+import time
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+import click
+
+from portsentry_py.cli.options import command, config_option, log_option, option, socket_option
+from portsentry_py.cli.render import say
+from portsentry_py.config.loader import load
+from portsentry_py.config.settings import Network, Settings
+from portsentry_py.config.values import OFF_WORD
+from portsentry_py.core.host_state import within
+from portsentry_py.errors import PortsentryError
+from portsentry_py.events.model import Reason
+from portsentry_py.events.readable import readable
+from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.fail2ban.jails import read_jails
+from portsentry_py.host.host_state import host_state
+from portsentry_py.report.explain import Facts
+from portsentry_py.report.explain import explain as sections_of
+from portsentry_py.report.log_reader import log_path
+from portsentry_py.report.source_lines import SourceLines, network_of_query, read_source
+from portsentry_py.sensor.allowlist import Allowlist
+from portsentry_py.state.sources import KnownSource, Memory, read_memory
+
+_SHOWN_LINES = 8
+_HEADING_WIDTH = 11
+_NARROWEST, _WIDEST = 60, 120
+
+
+@command()
+@click.argument("source", metavar="ADDRESS|EVENT_ID")
+@config_option
+@log_option
+@socket_option
+@option(
+    "--state",
+    type=click.Path(path_type=Path),
+    show_default="`state` of the configuration",
+    help="File of what the sensor remembers.",
+)
+def explain(source: str, *, config: Path | None, log: str | None, socket: Path | None, state: Path | None) -> None:
+    """Explain the verdict on a source, and what would change it.
+
+    The source is an address, a network, or the event_id of a line. The facts are those of the log, of the state file,
+    of this host and of fail2ban.
+    """
+    settings = load(config)
+    path = log_path(log or settings.log)
+    network = network_of_query(path, source)
+    now_us = time.time_ns() // 1000
+    lines = read_source(path, network)
+    known, visits, note = _remembered(state or settings.state, network)
+    facts = Facts(
+        network,
+        settings,
+        lines,
+        read_jails(Fail2banClient(socket), now_us),
+        known=known,
+        visits=visits,
+        state_note=note,
+        protection=_protection(settings, str(network.network_address), now_us),
+    )
+    say(facts.name)
+    for heading, sentences in sections_of(facts):
+        _show(heading, sentences)
+    _show("lines", _readable(lines))
+
+
+def _show(heading: str, sentences: list[str]) -> None:
+    width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST) - _HEADING_WIDTH
+    for nth, line in enumerate(part for one in sentences for part in textwrap.wrap(one, width)):
+        say(f"{heading if nth == 0 else '':<{_HEADING_WIDTH}}{line}")
+
+
+def _readable(lines: SourceLines) -> list[str]:
+    return [
+        "".join(text for text, _ in readable(line, line.timestamp[:19] + "Z")) for line in lines.lines[:_SHOWN_LINES]
+    ]
+
+
+def _remembered(path: Path | str, network: Network) -> tuple[KnownSource | None, tuple[date, ...], str]:
+    """The source in the state file, its days with sessions, and why the file says nothing."""
+    if str(path) == OFF_WORD:
+        return None, (), "The sensor keeps no state (`state: off`)."
+    try:
+        memory = read_memory(Path(path)) or Memory()
+    except PortsentryError as error:
+        return None, (), str(error)
+    found = [one for one in memory.sources if within(one.address, (network,)) or one.source == str(network)]
+    days = {day for address, some in memory.visits.items() if within(address, (network,)) for day in some}
+    return (found[-1] if found else None), tuple(sorted(days)), ""
+
+
+def _protection(settings: Settings, address: str, now_us: int) -> Reason | None:
+    """Why this host must not ban the address now."""
+    allowed = Allowlist(settings.allowlist, lambda: now_us).networks()
+    if within(address, (*settings.ignore, *allowed)):
+        return "ignore_list"
+    with suppress(OSError):  # /proc changes while it is read
+        host = host_state(settings.home)
+        if address in host.own:
+            return "own_address"
+        if within(address, settings.home):
+            return "home_network"
+        return host.protected.get(address)
+    return None
