@@ -1,12 +1,11 @@
 """`allow`, `deny`, `list`: the operator's allowlist. `allow` also lifts the bans that fail2ban holds."""
 
-import re
 import time
 from pathlib import Path
 
 import click
 
-from portsentry_py.cli.options import command, config_option, option, socket_option
+from portsentry_py.cli.options import command, config_option, option, seconds, socket_option
 from portsentry_py.cli.render import allowlist_table, say, stdout
 from portsentry_py.config.allowlist import Entry, add, overlap, read, remove
 from portsentry_py.config.loader import load
@@ -17,10 +16,8 @@ from portsentry_py.errors import UsageError
 from portsentry_py.fail2ban.client import Fail2banClient, NotInstalled
 from portsentry_py.fail2ban.unban import JailEntry, unban
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 # Lines that were written before the sensor read the list can still ban: fail2ban reads them a moment later.
 _SETTLE_SECONDS, _PAUSE_SECONDS = 3.0, 0.5
-_DURATION = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 
 _file_option = option(
     "--allowlist",
@@ -51,7 +48,7 @@ def allow(
     The running sensor takes the entry within a second, and it outlives restarts. The bans end in every jail of ours.
     """
     network, path, now_us = _network(address), _path(config, allowlist), _now_us()
-    until_us = now_us + _seconds(duration) * 1_000_000 if duration else None
+    until_us = now_us + seconds("--for", duration) * 1_000_000 if duration else None
     entry = Entry(network, until_us, reason)
     add(path, entry, now_us)
     say(f"{entry.name} is never banned{f' until {entry.until}' if until_us else ''}: {path}")
@@ -122,13 +119,6 @@ def _network(text: str) -> Network:
         raise UsageError(f"{error}.") from error
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     return read_network(str(mapped)) if mapped and network.num_addresses == 1 else network
-
-
-def _seconds(text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    if not found or not int(found[1]):
-        raise UsageError(f"--for: {text} is no duration; give a number with s, m, h, d or w, such as 1d.")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _path(config: Path | None, allowlist: Path | None) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from portsentry_py.cli.options import command, config_option, log_option, option, socket_option
+from portsentry_py.cli.options import command, config_option, log_option, socket_option, state_option
 from portsentry_py.cli.render import say
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Network, Settings
@@ -38,12 +38,7 @@ _NARROWEST, _WIDEST = 60, 120
 @config_option
 @log_option
 @socket_option
-@option(
-    "--state",
-    type=click.Path(path_type=Path),
-    show_default="`state` of the configuration",
-    help="File of what the sensor remembers.",
-)
+@state_option
 def explain(source: str, *, config: Path | None, log: str | None, socket: Path | None, state: Path | None) -> None:
     """Explain the verdict on a source, and what would change it.
 

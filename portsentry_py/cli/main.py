@@ -26,6 +26,7 @@ _COMMANDS = {
     "uninstall": "uninstall",
     "tail": "tail",
     "explain": "explain",
+    "sources": "sources",
     "fail2ban": "fail2ban",
     "import": "import_",
     "schema": "schema",

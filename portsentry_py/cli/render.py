@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a command waits for no more than it uses
     from portsentry_py.config.allowlist import Entry
     from portsentry_py.fail2ban.filter_test import ModeResult
     from portsentry_py.fail2ban.placing import Outcome
+    from portsentry_py.report.source_list import SourceRow
     from portsentry_py.sensor.replay import Summary
 
 # Neither markup nor emoji: rich reads `:a:` as one, and many IPv6 addresses hold it.
@@ -67,6 +68,17 @@ def summary_table(summary: Summary) -> Table:
         table.add_row(source, event.verdict, event.scan_type, event.technique, str(event.ports), event.reason)
     if summary.unshown:
         table.caption = f"{summary.unshown} more lines, about other sources"
+    return table
+
+
+def sources_table(rows: Iterable[SourceRow]) -> Table:
+    """Who the log and the state know."""
+    names = ("source", "verdict", "technique", "ports", "some", "attempts", "score", "last seen (UTC)", "reason")
+    table = Table(*names)
+    for row in rows:
+        some = " ".join(map(str, row.sample[:5]))
+        counts = (str(row.ports), some, str(row.attempts), str(row.score))
+        table.add_row(row.source, row.verdict, row.technique, *counts, row.last_seen[:19], row.reason or row.known_from)
     return table
 
 

@@ -16,7 +16,6 @@ from portsentry_py.state.sources import KnownSource
 Section = tuple[str, list[str]]
 """A heading and its sentences."""
 _DETECTION_PROBABILITY = 0.99  # of the sequential test
-_SAMPLE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,8 @@ def _counted(facts: Facts, line: EvidenceEvent | None) -> Iterator[str]:
         )
     elif facts.known is not None:
         known = facts.known
-        yield f"Below every threshold: {known.attempts} probes, the latest at {', '.join(known.ports[:_SAMPLE])}."
+        sample = ", ".join(map(str, known.sample))
+        yield f"Below every threshold: {known.attempts} probes, the latest at the ports {sample}."
     if facts.lines.outcomes:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in facts.lines.outcomes.most_common())
         yield f"Connection lines: {counts}."

@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import islice
 from pathlib import Path
 
 from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.errors import InputError
-from portsentry_py.events.model import Direction, Tool, utc
+from portsentry_py.events.model import Direction, ScanType, Tool, utc
 from portsentry_py.state.codec import BrokenSnapshot, decode
 from portsentry_py.state.file import read_copy
 
+_SAMPLE = 16
 _EPOCH = date(1970, 1, 1)
 
 
@@ -21,7 +23,7 @@ class KnownSource:
     Attributes:
         source: an IPv4 address, or an IPv6 /64.
         address: the address of its last probe.
-        ports: the latest unserved ports that it asked for, as `port/proto`.
+        ports: distinct unserved ports that it asked for; `sample` has the latest of them.
         hosts: addresses of ours that it asked.
         checks: served ports that it opens and closes as a health check does.
         first_seen, last_seen: UTC, as in the log.
@@ -30,7 +32,9 @@ class KnownSource:
     source: str
     address: str
     direction: Direction
-    ports: tuple[str, ...]
+    scan_type: ScanType
+    ports: int
+    sample: tuple[int, ...]
     hosts: int
     attempts: int
     closed: int
@@ -85,7 +89,9 @@ def _sources(records: Iterable[SourceRecord]) -> Iterable[KnownSource]:
             source=record.source,
             address=record.address,
             direction=record.direction,
-            ports=tuple(dict.fromkeys(f"{endpoint.port}/{endpoint.proto}" for endpoint in reversed(record.unserved))),
+            scan_type=record.scan_type,
+            ports=record.ports,
+            sample=tuple(islice(dict.fromkeys(endpoint.port for endpoint in reversed(record.unserved)), _SAMPLE)),
             hosts=len(record.targets),
             attempts=record.attempts,
             closed=record.closed,

@@ -22,7 +22,24 @@ NAMING = [pytest.param(one, id=one.name) for one in SCENARIOS.values() if one.na
 (SCAN,) = scans(watch(strict(), refused(syn(SCANNER, 20, 21, 22, 24))), "port_scan")[:1]
 SILENT = Fail2banState("absent", "fail2ban is not installed.")
 KNOWN = KnownSource(
-    *(SCANNER, SCANNER, "inbound", ("22/tcp", "80/tcp"), 1, 2, 1, 3, 0, 6, None, False, True, 2, utc(0), utc(1))
+    source=SCANNER,
+    address=SCANNER,
+    direction="inbound",
+    scan_type="syn",
+    ports=2,
+    sample=(22, 80),
+    hosts=1,
+    attempts=2,
+    closed=1,
+    open=3,
+    touches=0,
+    score=6,
+    tool=None,
+    verified=False,
+    mimicked=True,
+    checks=2,
+    first_seen=utc(0),
+    last_seen=utc(1),
 )
 
 
@@ -88,7 +105,7 @@ def test_a_source_without_lines_is_explained_by_the_state(tmp_path: Path) -> Non
     of = facts(tmp_path)
     text = shown(dataclasses.replace(of, known=KNOWN, state_note="a note."))
     assert text["verdict"].startswith("none: ")
-    assert "Below every threshold: 2 probes, the latest at 22/tcp, 80/tcp. a note." in text["counted"]
+    assert "Below every threshold: 2 probes, the latest at the ports 22, 80. a note." in text["counted"]
     assert "rule" not in text
     assert shown(of)["fail2ban"] == SILENT.note
 

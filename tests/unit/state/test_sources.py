@@ -28,7 +28,7 @@ def test_every_source_is_there_with_its_numbers(state: Path) -> None:
     found = {one.address: one for one in memory.sources}
     assert {SCANNER, SCANNER6} <= set(found)
     assert (found[SCANNER].attempts, found[SCANNER].closed, found[SCANNER].score) == (2, 2, 6)
-    assert found[SCANNER].ports == ("21/tcp", "20/tcp")
+    assert (found[SCANNER].ports, found[SCANNER].sample) == (2, (21, 20))
     assert found[SCANNER].last_seen.startswith("2023-11-14T22:13:29")
     assert found[SCANNER6].source.endswith("/64")
     assert memory.visits == {VISITOR: (date(2023, 11, 14),)}
