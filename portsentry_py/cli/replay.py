@@ -16,6 +16,7 @@ from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Profile
 from portsentry_py.errors import UsageError
+from portsentry_py.output.geo import GeoTags
 from portsentry_py.output.json_log import StreamSink, open_log
 from portsentry_py.output.log_file import replacing
 from portsentry_py.output.sink import Sink
@@ -89,10 +90,11 @@ def replay(
         for part in would_ban_tables(found):
             print_whole(part)
         return
+    tags = GeoTags(settings.geo.databases)
     with _lines_into(output, append=append) as sink, _progress() as progress:
         player = Replay(settings, ours, tools, progress, allowed)
         for event in player.events(captures):
-            sink.write(event)
+            sink.write(tags.tagged(event))
     for sentence in player.summary.damage:
         say(sentence, err=True)
     stderr.print(summary_table(player.summary))

@@ -234,6 +234,15 @@ class Metrics(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Geo(Section):
+    """Where sources are, by databases of this host: nobody is asked over the network."""
+
+    databases: Texts = value(
+        (), "MMDB files with countries or AS numbers; the first one that knows an address has the say"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings(Section):
     """The whole configuration."""
 
@@ -268,6 +277,7 @@ class Settings(Section):
     capture: Capture = section(Capture, restart=True)
     outputs: Outputs = section(Outputs, restart=True)
     metrics: Metrics = section(Metrics, restart=True)
+    geo: Geo = section(Geo, restart=True)
 
 
 RESTART_KEYS = tuple(item.name for item in fields(Settings) if item.metadata["restart"])

@@ -115,6 +115,8 @@ class EvidenceEvent(SourceEvent):
     reason: Reason = _key("the rule that gave the verdict")
     in_iface: str | None = _key("interface of the last probe", optional=True)
     vlan: int | None = _key("VLAN of the last probe", unit="VLAN id", optional=True)
+    src_country: str | None = _key("country of the source, of `geo.databases`", unit="two letters", optional=True)
+    src_asn: int | None = _key("autonomous system of the source, of `geo.databases`", unit="AS number", optional=True)
     event_id: str = _key("the same for all lines of one scan", unit="16 hex digits")
     schema: int = SCHEMA_VERSION
 

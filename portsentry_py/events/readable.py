@@ -23,9 +23,11 @@ def readable(event: Event, moment: str) -> list[Part]:
 def _evidence(event: EvidenceEvent) -> str:
     tool = f", tool {event.tool}" if event.tool else ""
     known = f", known scanner {event.src_known}" if event.src_known else ""
+    country, number = event.src_country or "", f"AS{event.src_asn}" if event.src_asn else ""
+    source = " ".join(filter(None, (event.src_ip, country, number)))
     target = f"{event.hosts} hosts, last {event.dest_ip}" if event.hosts > 1 else f"{event.dest_ip}, last"
     return (
-        f"{event.src_ip} {event.event_type} {event.scan_type} {event.technique} ({event.state}): "
+        f"{source} {event.event_type} {event.scan_type} {event.technique} ({event.state}): "
         f"{event.ports} ports of {target} {event.dest_port}/{event.proto}{tool}{known}; {event.reason}"
     )
 

@@ -11,6 +11,7 @@ _PATTERNS = {
     "canonical address": r"^[0-9a-f:.]{2,45}$",
     "CIDR": r"^[0-9a-f:.]{2,45}/\d{1,3}$",
     "16 hex digits": r"^[0-9a-f]{16}$",
+    "two letters": r"^[A-Z]{2}$",
 }
 _MAX_PORT = 65_535
 

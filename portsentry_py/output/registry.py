@@ -10,6 +10,7 @@ from portsentry_py.config.settings import OFF_WORD, Settings
 from portsentry_py.errors import ConfigError
 from portsentry_py.output.console import ConsoleSink
 from portsentry_py.output.diagnostics import unbuffered
+from portsentry_py.output.geo import GeoTags
 from portsentry_py.output.journal import JournalSink
 from portsentry_py.output.json_log import open_log
 from portsentry_py.output.sink import Dispatcher, Sink
@@ -52,7 +53,9 @@ def open_outputs(settings: Settings) -> Dispatcher:
     """
     require_metrics(settings)
     found = [one for opened in _OUTPUTS if (one := opened(settings))]
-    return _with_metrics(settings, found) if settings.metrics.is_on else Dispatcher(found)
+    outputs = _with_metrics(settings, found) if settings.metrics.is_on else Dispatcher(found)
+    outputs.decorate = GeoTags(settings.geo.databases).tagged
+    return outputs
 
 
 def require_metrics(settings: Settings) -> None:

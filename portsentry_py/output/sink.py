@@ -41,11 +41,15 @@ class Dispatcher:
     Args:
         sinks: the outputs with their names.
         observe: takes a reading each second, and at each change of the sensor's state.
+
+    Attributes:
+        decorate: adds to an event what the core cannot know.
     """
 
     def __init__(self, sinks: Iterable[tuple[str, Sink]], observe: Callable[[Reading], None] | None = None) -> None:
         self._writers = {name: AsyncWriter(sink, name) for name, sink in sinks}
         self.observe = observe
+        self.decorate: Callable[[Event], Event] = lambda event: event
 
     def write(self, event: Event) -> None:
         """Queue one event.
@@ -53,8 +57,9 @@ class Dispatcher:
         Raises:
             OutputEnded: nobody can read an output any more.
         """
+        decorated = self.decorate(event)
         for writer in self._writers.values():
-            writer.write(event)
+            writer.write(decorated)
 
     def flush(self) -> None:
         """Give the queues a moment, and report an output that stands still."""

@@ -30,6 +30,7 @@ _UNITS: dict[str, st.SearchStrategy[Any]] = {
     "CIDR": addresses.map(network_of) | st.just("::/64") | st.just("0.0.0.0/24"),
     "16 hex digits": st.binary(min_size=8, max_size=8).map(bytes.hex),
     "port": _PORTS,
+    "two letters": st.none() | st.from_regex(r"[A-Z]{2}", fullmatch=True),
 }
 
 
