@@ -1,5 +1,7 @@
 """One output that fails stops neither the capture nor the other outputs."""
 
+from dataclasses import replace
+
 import pytest
 
 from portsentry_py.errors import OutputEnded, ReaderGone
@@ -39,6 +41,16 @@ def test_every_output_gets_every_event_in_order() -> None:
     outputs.close()
     assert log.events == other.events == connection_events()
     assert (log.is_closed, other.is_closed) == (True, True)
+
+
+def test_every_output_gets_the_decorated_event() -> None:
+    log, other = Kept(), Kept()
+    outputs = Dispatcher([("log", log), ("other", other)])
+    outputs.decorate = lambda event: replace(event, timestamp="decorated")
+    for event in connection_events():
+        outputs.write(event)
+    outputs.close()
+    assert {event.timestamp for event in log.events + other.events} == {"decorated"}
 
 
 @pytest.mark.parametrize(
