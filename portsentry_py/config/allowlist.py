@@ -144,7 +144,7 @@ def _rewrite(path: Path, stays: Callable[[Entry], bool], *more: str) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Two commands at once must not lose each other's entry. The folder is the lock, so no file stays behind."""
     if not folder.is_dir():
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(_FOLDER_MODE)  # the sensor's user has to read it, whatever the umask
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

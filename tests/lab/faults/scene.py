@@ -42,6 +42,8 @@ class Sender:
 
     def finish(self, *, stop: bool = True) -> int:
         """How many SYNs it sent; without `stop`, when it has sent all that it was asked for."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # earlier, the signal would end it without its sum
         if stop:
             self._process.terminate()
         said, _ = self._process.communicate(timeout=120)

@@ -2,7 +2,7 @@
 
     python -m tests.lab.faults.sender IFACE ETHERNET_ADDRESS TARGET FIRST PER_SECOND [COUNT]
 
-Sends until it is reported to end, or so many; then it prints how many it sent.
+Prints a line when it can be ended. Sends until it is ended, or so many; then it prints how many it sent.
 """
 
 import signal
@@ -35,6 +35,7 @@ def main(words: list[str]) -> None:
     iface, address, target, first, per_second, *most = words
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    print("sending", flush=True)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
         wire.bind((iface, 0))
         link = Link(bytes.fromhex(address.replace(":", "")), wire.getsockname()[4])
