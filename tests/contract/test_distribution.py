@@ -91,5 +91,5 @@ def test_an_installed_wheel_finds_its_files(built: Path, tmp_path: Path) -> None
     root = tmp_path / "root"
     (root / "etc/fail2ban").mkdir(parents=True)
     run(command, "fail2ban", "install", "--root", root, "--ban-action", "nftables[type=allports]")
-    for path in (path for path in SHIPPED if path.suffix == ".conf"):
+    for path in (path for path in SHIPPED if path.suffix == ".conf" and path.is_relative_to(ROOT / "fail2ban")):
         assert (root / "etc" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
