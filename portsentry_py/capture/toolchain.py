@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from portsentry_py.capture.commands import environment
 from portsentry_py.errors import CaptureError, PermissionDenied
-from portsentry_py.privsep.sandbox import sandboxed
+from portsentry_py.privsep.sandbox import NOT_STARTED, sandboxed
 
 OLDEST_TSHARK = (3, 6, 0)
 INSTALL = "install it with: apt-get install tshark"
@@ -79,5 +79,10 @@ def _discover(*arguments: str) -> Any:
         raise CaptureError(f"cannot start {sys.executable}: {error.strerror}; raise the limit.") from error
     if done.returncode != 0:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        if done.returncode == NOT_STARTED:
+            refused = reason.rsplit(f"{sys.executable}: ")[-1]
+            raise CaptureError(
+                f"tshark cannot be confined ({refused}); let the container or the security policy allow it."
+            )
         raise CaptureError(f"pyshark does not run ({reason}); reinstall portsentry-py.")
     return json.loads(done.stdout)

@@ -137,7 +137,8 @@ def _sandbox(host: Host) -> Result:
     try:
         missing = {"landlock", "seccomp"}.difference(host.confinement())
     except OSError as error:
-        return broken("sandbox", f"tshark cannot be confined ({error.strerror})")
+        text = f"tshark cannot be confined ({error.strerror}); let the container or the security policy allow it."
+        return broken("sandbox", text)
     if missing:
         text = f"tshark is confined without {' and '.join(sorted(missing))}, which this system lacks"
         return warning("sandbox", text)

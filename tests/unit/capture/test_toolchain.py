@@ -1,6 +1,7 @@
 """Finding tshark and dumpcap, and every way in which they can be missing."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.errors import CaptureError, PermissionDenied
 from portsentry_py.privsep.sandbox import available
 from tests.support.needs import require_root, unsupported
-from tests.support.programs import fake_capture_tools
+from tests.support.programs import fake_capture_tools, write_program
+from tests.support.refused_calls import refusing
 
 
 def test_tools_are_found(tools: Tools) -> None:
@@ -110,6 +112,18 @@ def test_a_pyshark_that_does_not_run_is_an_error(tmp_path: Path, monkeypatch: py
     (tmp_path / "pyshark.py").write_text("raise ImportError('no lxml')\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(CaptureError, match=r"pyshark does not run .*no lxml.*; reinstall portsentry-py"):
+        find_tools()
+
+
+def test_a_container_that_refuses_landlock_is_named_as_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "seccomp" not in available():
+        unsupported("without libseccomp nothing can refuse the call")
+    python = shlex.join(refusing([sys.executable], "landlock_create_ruleset:EPERM"))
+    fake = write_program(tmp_path / "python", f'#!/bin/sh\nexec {python} "$@"\n')
+    monkeypatch.setattr(sys, "executable", str(fake))
+    with pytest.raises(CaptureError, match=r"cannot be confined \(landlock_create_ruleset: .*\); let the container"):
         find_tools()
 
 
