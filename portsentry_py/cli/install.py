@@ -80,6 +80,7 @@ def _ban_action(target: System, wanted: str, *, dry_run: bool) -> BanAction | No
     if not (target.root / ETC).is_dir():
         say("note: fail2ban is not installed, so nobody is banned; run apt-get install fail2ban, then this again.")
         return None
+    jail.must_be_free(target)
     choice = choose(target.root, wanted)
     if target.running and not dry_run:
         jail.answers()

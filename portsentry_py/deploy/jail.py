@@ -1,15 +1,31 @@
 """The jails in a running fail2ban."""
 
+import re
 from contextlib import ExitStack, suppress
 
+from portsentry_py.config.settings import DEFAULT_LOG
 from portsentry_py.deploy.files import restore_later, restore_owner_later
 from portsentry_py.deploy.system import System
 from portsentry_py.errors import Fail2banError
 from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.fail2ban.conflicts import taken
 from portsentry_py.fail2ban.firewall import firewall_file
-from portsentry_py.fail2ban.pack import ETC, LOG, pack_files
+from portsentry_py.fail2ban.jail_config import jail_files
+from portsentry_py.fail2ban.pack import ETC, FILTER, LOG, pack_files
 from portsentry_py.fail2ban.placing import Outcome
+
+_OTHER_WAY = "Or install without the jail: --no-jail."
+
+
+def must_be_free(system: System) -> None:
+    """Makes sure that no other program has a jail of the same name, which ours would change.
+
+    Raises:
+        Fail2banError: one has; the sentence names the file and the other way.
+    """
+    for sentence in taken(system.root):
+        raise Fail2banError(f"{sentence} {_OTHER_WAY}")
 
 
 def answers() -> None:
@@ -22,7 +38,7 @@ def answers() -> None:
         Fail2banClient().ask("ping")
         Fail2banClient().ask("-t")
     except Fail2banError as error:
-        raise Fail2banError(f"{error} Or install without the jail: --no-jail.") from error
+        raise Fail2banError(f"{error} {_OTHER_WAY}") from error
 
 
 def place(system: System, ban_action: str, undo: ExitStack) -> list[Outcome]:
@@ -51,6 +67,13 @@ def reload() -> None:
     """
     Fail2banClient().ask("-t")
     Fail2banClient().ask("reload")
+
+
+def another_reads_the_log(system: System) -> bool:
+    """Whether a jail file that is not ours names the log, as that of portsentry 2.x does."""
+    setting = re.compile(rf"^logpath\s*=.*{re.escape(DEFAULT_LOG)}(\s|$)", re.MULTILINE)
+    files = (path for path in jail_files(system.root / ETC) if not path.name.startswith(f"{FILTER}."))
+    return any(setting.search(path.read_text(encoding="utf-8", errors="replace")) for path in files)
 
 
 def take_away(system: System) -> list[Outcome]:

@@ -109,10 +109,11 @@ def _remove_state(system: System, plan: Plan) -> None:
 
 
 def _leave_log(system: System, plan: Plan, *, purge: bool) -> None:
-    """fail2ban before 1.1.1 does not start while a jail that stays has no log."""
+    """fail2ban before 1.1.1 does not start while a jail that stays, or one of portsentry 2.x, has no log."""
     log = system.root / LOG
+    kept = _kept_jail(plan) or jail.another_reads_the_log(system)
     for path in log.parent.glob(f"{log.name}*"):
-        if purge and not _kept_jail(plan):
+        if purge and not kept:
             remove(path)
         else:
             path.chmod(0o640)

@@ -47,6 +47,15 @@ def faults(root: Path) -> list[str]:
     return [*_logs(root, jails), *_backends(jails), *_banactions(root, jails), *_failed_bans(root)]
 
 
+def taken(root: Path) -> list[str]:
+    """Those of the conflicts in which the name of our jail is another program's: our keys would change that jail."""
+    found = []
+    for path in _others(root / ETC):
+        with suppress(configparser.Error, OSError):
+            found += [f"{path} {complaint}" for complaint in _other_filter(_section(path))]
+    return found
+
+
 def _fail2ban_itself(root: Path) -> Iterator[str]:
     try:
         version = server_version() if root == Path("/") else _version_below(root)
@@ -152,28 +161,37 @@ def _operator(etc: Path, jails: JailConfig, ssh_connection: str) -> Iterator[str
 
 
 def _jail_sections(etc: Path) -> Iterator[str]:
-    classic = etc / "jail.d/portsentry.local"
-    for path in jail_files(etc):
-        if path == classic:
-            yield f"{path} belongs to portsentry 2.x and overrides our jail [portsentry]; remove it."
-        elif path != etc / f"jail.d/{FILTER}.conf":
-            yield from (f"{path} {complaint}" for complaint in _complaints(path))
+    for path in _others(etc):
+        yield from (f"{path} {complaint}" for complaint in _complaints(path))
+
+
+def _others(etc: Path) -> list[Path]:
+    return [path for path in jail_files(etc) if path != etc / f"jail.d/{FILTER}.conf"]
+
+
+def _section(path: Path) -> dict[str, str]:
+    """A file's own [portsentry]: its keys override ours, or are lost if the file is read before ours."""
+    # No default section: [DEFAULT] does not reach the keys that our own section sets.
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section="")
+    parser.read_string(path.read_text(encoding="utf-8", errors="replace"))
+    section = parser[JAIL].items() if JAIL in parser else ()
+    return {key: value or "" for key, value in section if "%(known/" not in (value or "")}
+
+
+def _other_filter(settings: dict[str, str]) -> Iterator[str]:
+    """Portsentry 2.x, say, calls its jail as we call ours."""
+    jail_filter = settings.get("filter", FILTER).strip()
+    if not re.match(rf"{FILTER}(?:\[|\s|$)", jail_filter):
+        yield f"gives [{JAIL}] another filter ({jail_filter}); give that jail another name."
 
 
 def _complaints(path: Path) -> Iterator[str]:
-    """A [portsentry] section: its keys override ours, or are lost if the file is read before ours."""
-    # No default section: [DEFAULT] does not reach the keys that our own section sets.
-    parser = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section="")
     try:
-        parser.read_string(path.read_text(encoding="utf-8", errors="replace"))
+        settings = _section(path)
     except (configparser.Error, OSError) as error:
         yield f"cannot be read ({str(error).splitlines()[0]}); correct it, then run `fail2ban-client -t`."
         return
-    section = parser[JAIL].items() if JAIL in parser else ()
-    settings = {key: value or "" for key, value in section if "%(known/" not in (value or "")}
-    jail_filter = settings.get("filter", FILTER)
-    if not re.match(rf"{FILTER}(?:\[|\s|$)", jail_filter):
-        yield f"gives [{JAIL}] another filter ({jail_filter}); give that jail another name."
+    yield from _other_filter(settings)
     if DEFAULT_LOG not in settings.get("logpath", DEFAULT_LOG).split():
         yield f"gives [{JAIL}] a logpath without {DEFAULT_LOG}; remove it, unless the sensor writes there."
     mode = settings.get("mode", "normal").strip()

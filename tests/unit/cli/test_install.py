@@ -34,6 +34,17 @@ def test_without_the_jail_nobody_is_banned(command: Command, tree: Tree) -> None
     assert not list((tree.root / "etc/fail2ban/jail.d").iterdir())
 
 
+def test_a_jail_of_our_name_that_is_not_ours_is_left_alone(command: Command, tree: Tree) -> None:
+    path = tree.root / "etc/fail2ban/jail.d/portsentry.local"
+    path.write_text("[portsentry]\nenabled = true\nfilter = portsentry\n")
+    before = tree.content()
+    done = command("install", "--root", tree.root)
+    assert done.code == 69
+    assert f"{path} gives [portsentry] another filter (portsentry); give that jail another name. Or" in done.err
+    assert tree.content() == before
+    assert command("install", "--root", tree.root, "--no-jail").code == 0
+
+
 def test_without_fail2ban_it_says_what_is_missing(command: Command, tree: Tree) -> None:
     for path in (tree.root / "etc/fail2ban").iterdir():
         path.rename(tree.root / path.name)

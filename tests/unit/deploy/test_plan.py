@@ -102,6 +102,15 @@ def test_uninstall_keeps_a_changed_configuration_and_the_log(tree: Tree) -> None
     assert (log.st_uid, log.st_gid, log.st_mode & 0o777) == (0, 4, 0o640)
 
 
+def test_a_log_that_the_jail_of_another_program_reads_outlasts_a_purge(tree: Tree) -> None:
+    (tree.root / "etc/fail2ban/jail.d/portsentry.local").write_text(
+        "[portsentry2]\nlogpath = /var/log/portsentry.log\n"
+    )
+    do(installing(tree))
+    removed(tree, purge=True)
+    assert (tree.root / "var/log/portsentry.log").exists()
+
+
 def test_jail_files_that_stay_keep_their_log_and_manifest(tree: Tree) -> None:
     do(installing(tree))
     with (tree.root / "etc/fail2ban/jail.d/portsentry-py.conf").open("a") as file:

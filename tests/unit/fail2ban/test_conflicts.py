@@ -32,7 +32,7 @@ def test_no_conflicts_on_a_plain_system(root: Path) -> None:
         ("jail.d/old.conf", "[portsentry]\nenabled = true\nfilter = portsentry\n", "another filter"),
         ("jail.local", "[portsentry]\nmode = agressive\n", "mode = agressive"),
         ("jail.local", "bantime = 1d\n", "cannot be read"),
-        ("jail.d/portsentry.local", "[portsentry]\nfilter = portsentry\n", "belongs to portsentry 2.x"),
+        ("jail.d/portsentry.local", "[portsentry]\nfilter = portsentry \n", "another filter (portsentry)"),
         ("../../usr/sbin/portsentry", "", "another portsentry"),
         ("filter.d/portsentry-py.local", "", "overrides our portsentry-py.conf"),
         ("action.d/portsentry-py-command.local", "", "overrides our portsentry-py-command.conf"),
