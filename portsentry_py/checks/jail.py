@@ -104,7 +104,11 @@ def _actions(host: Fail2banHost) -> Iterator[Result]:
     answer = _ask(host.client, "get", JAIL, "actions").partition("\n")[2]
     actions = _ACTION.findall(answer)
     if not actions:
-        yield broken("jail", f"nobody is banned: [{JAIL}] has no action; correct `action` in jail.local.")
+        yield broken(
+            "jail",
+            f"nobody is banned: [{JAIL}] has no action; correct `action` in jail.local, then run "
+            f"`fail2ban-client reload --restart {JAIL}`.",
+        )
         return
     yield Result("jail", f"runs, and bans with {', '.join(actions)}")
     words = [(name, word) for name in actions for word in ("chain_hook", "chain")]

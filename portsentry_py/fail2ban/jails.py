@@ -23,7 +23,7 @@ _STANDINGS: dict[type[PortsentryError], Standing] = {
 _TIMEOUT_SECONDS = 10
 # fail2ban counts in its own clock and time zone; beyond this difference they are not ours.
 _SLACK_SECONDS = 60
-_JAIL_NAME = re.compile(rf"{JAIL}[\w.-]*", re.ASCII)
+_JAIL_NAME = re.compile(rf"{JAIL}(-[\w.-]+)?", re.ASCII)
 _JAIL_LIST = re.compile(r"Jail list:[ \t]*(.*)")
 _VALUE = re.compile(r"^[^A-Za-z\n]*([A-Z][A-Za-z ]*):[ \t]*(.*)$", re.MULTILINE)
 _MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -109,7 +109,7 @@ def jail_names(ask: _Ask) -> list[str]:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a jail has one of our names: `portsentry` and what begins with it."""
+    """Whether a jail has one of our names: `portsentry` and what begins with `portsentry-`."""
     return _JAIL_NAME.fullmatch(name) is not None
 
 

@@ -135,9 +135,8 @@ def test_a_jail_that_reads_another_log(root: Path, log: str, level: Level) -> No
 
 def test_a_jail_without_an_action_is_broken(root: Path) -> None:
     empty = {"get portsentry actions": "No actions for jail portsentry"}
-    assert ("broken", "nobody is banned: [portsentry] has no action; correct `action` in jail.local.") in found(
-        root, empty
-    )
+    words = "correct `action` in jail.local, then run `fail2ban-client reload --restart portsentry`."
+    assert ("broken", f"nobody is banned: [portsentry] has no action; {words}") in found(root, empty)
 
 
 def test_a_jail_that_is_disabled_beside_others_is_a_warning(root: Path) -> None:
