@@ -2,8 +2,8 @@
 
     python -m tests.lab.boot TREE [-o DIR]
 
-TREE is what debootstrap made; it is copied, not changed. Writes boot.md. Exits with 1 if a check fails.
-Needs root.
+TREE is what debootstrap made; it is copied, not changed. Writes the part of boot.md about its release.
+Exits with 1 if a check fails. Needs root.
 """
 
 import sys
@@ -16,13 +16,9 @@ from tests.lab.boot import tree as trees
 from tests.lab.boot.checks import CHECKS
 from tests.lab.boot.lifecycle import live
 from tests.lab.boot.machine import Machine, booted
-from tests.lab.support import program
+from tests.lab.support import page, program
 
-_HEAD = """# A booted machine
-
-Written by `make boot`: {system}, with {systemd}, tshark {tshark}, fail2ban {fail2ban} and the sensor,
-installed with the commands of [install.md](../install.md#as-a-service), is booted by systemd in a container
-with a network of its own, and scanned from a host on its wire. The exit code is 1 if a check fails.
+_HEAD = """{system}, with {systemd}, tshark {tshark}, fail2ban {fail2ban}:
 
 | check | seen |
 |---|---|
@@ -39,25 +35,24 @@ def main(words: Sequence[str]) -> int:
         trees.furnish(arguments.tree, tree)
         trees.obey(tree, *trees.steps(), trees.METRICS)
         with console.open("wb") as output, booted(tree, output) as machine:
-            page, failed = _page(machine)
+            text, failed = _checks(machine)
         trees.furnish(arguments.tree, tree.with_name("life"))
-        trees.obey(tree.with_name("life"), *trees.steps()[:-1])
         with console.open("ab") as output:
             rows, broken = _life(tree.with_name("life"), output)
-        page, failed = page + rows, failed or broken
     if arguments.output:
-        (arguments.output / "boot.md").write_text(page, encoding="utf-8")
-    return 1 if failed else 0
+        release = trees.release(arguments.tree)
+        page.put(arguments.output / "boot.md", release, text + rows)
+    return 1 if failed or broken else 0
 
 
-def _page(machine: Machine) -> tuple[str, bool]:
-    page = _HEAD.format(
+def _checks(machine: Machine) -> tuple[str, bool]:
+    text = _HEAD.format(
         system=machine.told("sh", "-c", '. /etc/os-release && echo "$PRETTY_NAME"').strip(),
         systemd=" ".join(machine.told("systemctl", "--version").split()[:2]),
         tshark=machine.told("tshark", "--version").split()[2].rstrip("."),
         fail2ban=machine.told("fail2ban-client", "--version").split()[1].lstrip("v"),
     )
-    print(page, end="", flush=True)
+    print(text, end="", flush=True)
     failed = False
     for check in CHECKS:
         try:
@@ -68,23 +63,23 @@ def _page(machine: Machine) -> tuple[str, bool]:
             print(f"{check.__name__}: {error}", file=sys.stderr)
         row = f"| {check.__name__.replace('_', ' ')} | {seen} |\n"
         print(row, end="", flush=True)
-        page += row
-    return page, failed
+        text += row
+    return text, failed
 
 
 def _life(tree: Path, console: IO[bytes]) -> tuple[str, bool]:
-    page = "\nAnother copy, which has the program and no service, from the installation to the removal:\n"
-    page += "\n| step | seen |\n|---|---|\n"
-    print(page, end="", flush=True)
+    text = "\nAnother copy, from the installation to the removal:\n"
+    text += "\n| step | seen |\n|---|---|\n"
+    print(text, end="", flush=True)
     try:
         for name, seen in live(tree, console):
             row = f"| {name} | {seen} |\n"
             print(row, end="", flush=True)
-            page += row
+            text += row
     except AssertionError as error:
         print(f"the life ended early: {error}", file=sys.stderr)
-        return f"{page}| **{str(error).splitlines()[0]}** | |\n", True
-    return page, False
+        return f"{text}| **{str(error).splitlines()[0]}** | |\n", True
+    return text, False
 
 
 if __name__ == "__main__":

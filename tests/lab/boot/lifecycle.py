@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from tests.lab.boot import neighbours
 from tests.lab.boot import tree as trees
 from tests.lab.boot.machine import SCANNERS, Machine, booted
 from tests.support.waiting import wait_for
@@ -31,30 +33,38 @@ fail2ban-client -t
 
 @dataclass
 class Life:
-    """What was there before the service came."""
+    """What was there before the service came, and how long its program took to come.
+
+    Attributes:
+        before: files, accounts and units.
+        jails: the jails of others.
+        making: seconds for the environment of the program.
+    """
 
     before: str = ""
+    jails: str = ""
+    making: float = 0.0
 
 
 Step = Callable[[Machine, Life], str]
 
 
 def live(tree: Path, console: IO[bytes]) -> Iterator[tuple[str, str]]:
-    """The steps and what each of them saw; `tree` has the program in /opt and no service.
+    """The steps and what each of them saw; `tree` has neither the program nor the service. The jails of others stay.
 
     Raises:
         AssertionError: a step went wrong.
     """
-    life = Life()
-    for prepare, steps in ((_leave, _FIRST_BOOT), (_change, _SECOND_BOOT)):
+    begun = time.monotonic()
+    trees.obey(tree, *trees.steps()[:-1])
+    life = Life(making=time.monotonic() - begun)
+    for prepare, steps in ((neighbours.furnish, _FIRST_BOOT), (_change, _SECOND_BOOT)):
         prepare(tree)
         with booted(tree, console) as machine:
             for step in steps:
                 yield step.__name__.strip("_").replace("_", " "), step(machine, life)
-
-
-def _leave(_: Path) -> None:
-    """Changes nothing."""
+                assert neighbours.state(machine) == life.jails, neighbours.state(machine)
+    yield "the jails of others", f"{', '.join(neighbours.NAMES)} kept settings and bans at each step"
 
 
 def _change(tree: Path) -> None:
@@ -70,7 +80,8 @@ def _change(tree: Path) -> None:
 
 def _a_failed_install_changes_nothing(machine: Machine, life: Life) -> str:
     """The last proof fails: the operator's ban action makes no rule."""
-    life.before = _inventory(machine)
+    neighbours.ban(machine)
+    life.before, life.jails = _inventory(machine), neighbours.state(machine)
     with _broken_ban_action(machine):
         done = machine.run(PROGRAM, "install")
         assert done.returncode == 69, done.stdout + done.stderr
@@ -79,17 +90,31 @@ def _a_failed_install_changes_nothing(machine: Machine, life: Life) -> str:
     return "a ban action without effect: exit code 69, nothing has changed"
 
 
-def _one_command_installs(machine: Machine, _: Life) -> str:
-    begun = time.monotonic()
+def _an_install_that_takes_the_name_of_a_jail_is_refused(machine: Machine, life: Life) -> str:
+    """Portsentry 2.x calls its jail as ours is called."""
+    with neighbours.same_name(machine):
+        done = machine.run(PROGRAM, "install")
+    assert done.returncode == 69, done.stdout + done.stderr
+    assert "give that jail another name" in done.stderr, done.stderr
+    _same(life.before, machine)
+    return f"`{done.stderr.strip()}`"
+
+
+def _one_command_installs(machine: Machine, life: Life) -> str:
+    begun = time.time()
     done = machine.run(PROGRAM, "install")
-    seconds = time.monotonic() - begun
+    seconds = time.time() - begun
     assert done.returncode == 0, done.stdout + done.stderr + machine.evidence()
     lines = done.stdout.splitlines()[-4:]
     assert [line.partition(":")[0] for line in lines] == ["runs", "bans", "log", "let somebody back in"], done.stdout
-    assert machine.matching(event_type="status", state="started")
+    started = (_seconds(line["timestamp"]) for line in machine.matching(event_type="status", state="started"))
+    first = min(moment for moment in started if moment > begun) - begun
     jails = machine.told("fail2ban-client", "status")
     assert all(name in jails for name in ("portsentry", "recidive", "sshd")), jails
-    return f"{seconds:.0f} s with its proofs; {lines[1]}"
+    return (
+        f"first line in the log after {first:.0f} s, {life.making:.0f} s more for the environment with pip; "
+        f"{seconds:.0f} s with its proofs; {lines[1]}"
+    )
 
 
 def _a_scan_is_banned(machine: Machine, _: Life) -> str:
@@ -123,12 +148,21 @@ def _a_removal_leaves_nothing(machine: Machine, life: Life) -> str:
     return f"{len(life.before.splitlines())} lines of files, accounts, units and jails are those of before"
 
 
-_FIRST_BOOT: tuple[Step, ...] = (_a_failed_install_changes_nothing, _one_command_installs, _a_scan_is_banned)
+_FIRST_BOOT: tuple[Step, ...] = (
+    _a_failed_install_changes_nothing,
+    _an_install_that_takes_the_name_of_a_jail_is_refused,
+    _one_command_installs,
+    _a_scan_is_banned,
+)
 _SECOND_BOOT: tuple[Step, ...] = (
     _it_is_banned_after_the_reboot,
     _an_upgrade_keeps_what_the_operator_changed,
     _a_removal_leaves_nothing,
 )
+
+
+def _seconds(timestamp: object) -> float:
+    return datetime.fromisoformat(str(timestamp)).timestamp()
 
 
 def _inventory(machine: Machine) -> str:

@@ -86,6 +86,12 @@ def obey(tree: Path, *commands: str) -> None:
         inside(tree, f"cd {SOURCE} && {command}")
 
 
+def release(tree: Path) -> str:
+    """The name of the part of a page about this tree, such as debian12."""
+    names = dict(line.split("=", 1) for line in (tree / "etc/os-release").read_text(encoding="utf-8").splitlines())
+    return f"{names['ID']}{names['VERSION_ID']}".replace('"', "")
+
+
 def steps() -> list[str]:
     """The first block of commands in docs/install.md, As a service."""
     page = (DOCS / "install.md").read_text(encoding="utf-8")
