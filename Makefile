@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix deb accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report faults soak fuzz image packages man site clean
+.PHONY: check test lint fix deb accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report faults soak fuzz image packages firewalls man site clean
 
 VENV := .venv/bin
 
@@ -78,6 +78,10 @@ boot: $(VENV)/python
 # Builds the container's image on a minbase tree of Debian 13, TREE=DIR, runs it with few rights and scans it.
 image: $(VENV)/python
 	$(VENV)/python -m tests.lab.image $(TREE)
+
+# Installs the service beside ufw, then firewalld, in a booted copy of a tree, TREE=DIR, and scans it.
+firewalls: $(VENV)/python
+	$(VENV)/python -m tests.lab.firewalls $(TREE)
 
 # Installs, scans, upgrades, reboots and purges the PACKAGE of `make deb` in a copy of a tree of its release, TREE=DIR.
 packages: $(VENV)/python
