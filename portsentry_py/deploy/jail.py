@@ -3,7 +3,6 @@
 import re
 from contextlib import ExitStack, suppress
 
-from portsentry_py.config.settings import DEFAULT_LOG
 from portsentry_py.deploy.files import restore_later, restore_owner_later
 from portsentry_py.deploy.system import System
 from portsentry_py.errors import Fail2banError
@@ -83,7 +82,7 @@ def _actions(client: Fail2banClient) -> dict[str, str]:
 
 def another_reads_the_log(system: System) -> bool:
     """Whether a jail file that is not ours names the log, as that of portsentry 2.x does."""
-    setting = re.compile(rf"^logpath\s*=.*{re.escape(DEFAULT_LOG)}(\s|$)", re.MULTILINE)
+    setting = re.compile(rf"^logpath\s*=.*/{re.escape(LOG)}(\s|$)", re.MULTILINE)
     files = (path for path in jail_files(system.root / ETC) if not path.name.startswith(f"{FILTER}."))
     return any(setting.search(path.read_text(encoding="utf-8", errors="replace")) for path in files)
 
