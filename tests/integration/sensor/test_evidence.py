@@ -94,11 +94,16 @@ NAMED = {
 }
 
 
+def stranger(number: int) -> str:
+    """An address in a network of its own: neighbours would be a distributed scan of several types."""
+    return f"100.{number}.0.66"
+
+
 def test_every_scan_type_is_named_on_the_wire(lab: Lab, start_sensor: StartSensor) -> None:
     sensor = start_sensor()
 
     for number, (option, (scan_type, ports)) in enumerate(NAMED.items(), start=100):
-        source = f"198.51.100.{number}"
+        source = stranger(number)
         lab.scanner.run("ip", "addr", "add", f"{source}/32", "dev", IFACE)
         lab.target.run("ip", "route", "add", source, "dev", IFACE)
         scan_from(lab.scanner, source, option, "-p", ports, lab.target.ipv4[0])
@@ -124,7 +129,7 @@ def test_host_discovery_and_os_detection_change_no_name(lab: Lab, start_sensor: 
     sensor = start_sensor()
 
     for number, (options, scan_type) in enumerate(WHOLE.items(), start=100):
-        source, target = f"198.51.100.{number}", lab.target.ipv4[0]
+        source, target = stranger(number), lab.target.ipv4[0]
         if options == "-6":
             source, target = lab.scanner.ipv6[0], lab.target.ipv6[0]
         else:
