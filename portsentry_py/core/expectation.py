@@ -254,8 +254,8 @@ class Expectations:
             kept.probes[probe.proto, probe.dst, probe.dest_port] = probe
         if probe.proto == TCP:  # a datagram was noted when it came
             self.reflection.note(source, probe)
-        is_reflector = self.reflection.is_reflector(source, proto_name(probe), now_us)
-        if len(kept.probes) < _SCAN_PORTS or is_reflector:
+        # Whether it is a reflector is the dear part.
+        if len(kept.probes) < _SCAN_PORTS or self.reflection.is_reflector(source, proto_name(probe), now_us):
             return ()
         before, kept.are_counted = kept.are_counted, True
         return (probe,) if before else (*(one for one in kept.probes.values() if one is not probe), probe)

@@ -122,10 +122,13 @@ class Policy:
         if finding.scan_type == "udp" and self._expected.server(record.address, now_us):
             return "queried_server"
         types = set(record.types) if finding.scan_type == "mixed" else {finding.scan_type}
-        is_reflector = self._expected.reflection.is_reflector(record.source, finding.sighting.proto, now_us)
-        if types <= REFLECTED_TYPES and is_reflector:
+        if types <= REFLECTED_TYPES and self._is_reflector(finding):
             return "reflection"
         return None
+
+    def _is_reflector(self, finding: Finding) -> bool:
+        sighting = finding.sighting
+        return self._expected.reflection.is_reflector(finding.record.source, sighting.proto, sighting.time_us)
 
     def _holds_exempt(self, network: str) -> bool:
         """Whether an address that must never be banned lies in the source's network: a ban would hit it."""
