@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from portsentry_py.config.importers.imported import Imported, Note
+from portsentry_py.config.importers.option import Option, Options, notes_about
 from portsentry_py.config.importers.ports import as_yaml, port_list, port_range
 from portsentry_py.config.importers.portsentry_jail import jail_options
-from portsentry_py.config.importers.portsentry_option import Option, Options, notes_about
 from portsentry_py.config.importers.source import Source
 from portsentry_py.config.values import quoted
 

@@ -4,7 +4,7 @@ import re
 
 from portsentry_py.config.importers import actions
 from portsentry_py.config.importers.imported import Note
-from portsentry_py.config.importers.portsentry_option import Options, notes_about
+from portsentry_py.config.importers.option import Options, notes_about
 
 _DENY = re.compile(r"\s*([^:]*?)\s*:\s*\$TARGET\$\s*(?::\s*DENY\s*)?", re.IGNORECASE)
 _TOKENS = (("$TARGET$", "$SRC_IP"), ("$PORT$", "$DEST_PORT"), ("$MODE$", "$SCAN_TYPE"))

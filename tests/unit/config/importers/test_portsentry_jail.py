@@ -2,8 +2,8 @@
 
 import pytest
 
+from portsentry_py.config.importers.option import Option
 from portsentry_py.config.importers.portsentry_jail import jail_options
-from portsentry_py.config.importers.portsentry_option import Option
 from tests.support.import_examples import source
 
 COMMAND = "portsentry-py-command[command='page $SRC_IP $DEST_PORT']"

@@ -3,7 +3,7 @@
 import pytest
 
 from portsentry_py.config.importers.imported import Note
-from portsentry_py.config.importers.portsentry_option import Option, notes_about
+from portsentry_py.config.importers.option import Option, notes_about
 from portsentry_py.errors import InputError
 from tests.support.import_examples import source
 
