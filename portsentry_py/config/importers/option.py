@@ -1,5 +1,6 @@
-"""An option of portsentry, with its place."""
+"""The options of a file of names and values, with their places."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from portsentry_py.config.values import quoted
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """The value between the quotes."""
+    """The value as the file has it, without quotes."""
 
     source: Source
     line: int
@@ -30,6 +31,27 @@ class Option:
 
 
 Options = Mapping[str, Option]
+
+
+def options_of(sources: Sequence[Source], pattern: re.Pattern[str], form: str) -> dict[str, Option]:
+    """The options of these files; of two with the same name, the later one counts.
+
+    Args:
+        sources: the files.
+        pattern: a whole line; its groups are the name and the value.
+        form: such a line in words.
+
+    Raises:
+        InputError: a line has another form.
+    """
+    found: dict[str, Option] = {}
+    for source in sources:
+        for line, text in source.lines():
+            words = pattern.fullmatch(text)
+            if words is None:
+                raise source.wrong(line, f"not {form}", "correct the line, or put # before it")
+            found[words[1]] = Option(source, line, words[2])
+    return found
 
 
 def notes_about(options: Options, names: Sequence[str], reason: str) -> list[Note]:

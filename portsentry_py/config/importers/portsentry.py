@@ -1,11 +1,11 @@
 """portsentry.conf of portsentry 1.2 and 2.x, and Debian's /etc/default/portsentry."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from portsentry_py.config.importers.imported import Imported, Note
-from portsentry_py.config.importers.option import Option, Options, notes_about
+from portsentry_py.config.importers.option import Options, notes_about, options_of
 from portsentry_py.config.importers.ports import as_yaml, port_list, port_range
 from portsentry_py.config.importers.portsentry_jail import jail_options
 from portsentry_py.config.importers.source import Source
@@ -38,19 +38,11 @@ def read(sources: Sequence[Source], ignore_files: Sequence[Path]) -> Imported:
     Raises:
         InputError: a line is wrong.
     """
-    options = {name: option for source in sources for name, option in _options(source)}
+    options = options_of(sources, LINE, 'NAME="VALUE"')
     settings, used = _settings(options)
     jail, notes = jail_options(options)
     notes += _differences(options, used, {path.name for path in ignore_files})
     return Imported(settings, jail, tuple(notes))
-
-
-def _options(source: Source) -> Iterator[tuple[str, Option]]:
-    for line, text in source.lines():
-        found = LINE.fullmatch(text)
-        if found is None:
-            raise source.wrong(line, 'not NAME="VALUE"', "correct the line, or put # before it")
-        yield found[1], Option(source, line, found[2])
 
 
 def _settings(options: Options) -> tuple[dict[str, object], set[str]]:

@@ -1,11 +1,11 @@
 """psad.conf."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from portsentry_py.config.importers.imported import Imported, Note
+from portsentry_py.config.importers.option import Option, options_of
 from portsentry_py.config.importers.ports import as_yaml, port_range
 from portsentry_py.config.importers.psad_jail import jail_options
 from portsentry_py.config.importers.psad_reasons import reason_for
@@ -19,15 +19,6 @@ _LOW_LEVEL = "the sensor's own rules count ports that nobody serves, where psad'
 _AUTO_DL = "the import reads no file by itself; name this one too"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """The value before the semicolon."""
-
-    source: Source
-    line: int
-    text: str
-
-
 def read(sources: Sequence[Source], level_files: Sequence[Path]) -> Imported:
     """The profile, the networks, the served ports and the jail.
 
@@ -38,7 +29,7 @@ def read(sources: Sequence[Source], level_files: Sequence[Path]) -> Imported:
     Raises:
         InputError: a line is wrong.
     """
-    options = {name: option for source in sources for name, option in _options(source)}
+    options = options_of(sources, LINE, "NAME VALUE;")
     texts = {name: option.text for name, option in options.items()}
     jail, used = jail_options(texts)
     settings: dict[str, object] = {}
@@ -53,19 +44,13 @@ def read(sources: Sequence[Source], level_files: Sequence[Path]) -> Imported:
     settings |= _served(options.get("IGNORE_PORTS"))
     read_too = {path.name for path in level_files}
     for name, option in options.items():
-        found = name == "AUTO_DL_FILE" and Path(option.text).name not in read_too
-        reason = _AUTO_DL if found else reason_for(name, option.text)
-        if reason and name not in used and not (name == "AUTO_DL_FILE" and not found):
+        if name == "AUTO_DL_FILE":
+            reason = "" if Path(option.text).name in read_too else _AUTO_DL
+        else:
+            reason = reason_for(name, option.text)
+        if reason and name not in used:
             notes.append(Note(name, option.source.place(option.line), reason))
     return Imported(settings, jail, tuple(notes))
-
-
-def _options(source: Source) -> Iterator[tuple[str, Option]]:
-    for line, text in source.lines():
-        found = LINE.fullmatch(text)
-        if found is None:
-            raise source.wrong(line, "not NAME VALUE;", "correct the line, or put # before it")
-        yield found[1], Option(source, line, found[2])
 
 
 def _home(option: Option | None) -> list[str]:
