@@ -85,6 +85,21 @@ def tshark_command(tshark: str, source: str, *, link: bool = False) -> list[str]
     return sandboxed(command, [str(_PROFILE), source])
 
 
+def select_command(tshark: str, path: str, wanted: str) -> list[str]:
+    """The command line of a sandboxed tshark that copies the packets of a file which pass a display filter.
+
+    It dissects no more than the sensor's does: it remembers no conversation, however long the file is.
+    """
+    command = [tshark, "-n", "-r", path, *_OPAQUE, "-Y", wanted, "-w", "-"]
+    return sandboxed(command, [str(_PROFILE), path])
+
+
+def dissect_command(tshark: str, most: int) -> list[str]:
+    """The command line of a sandboxed tshark that prints the first packets of its standard input as PDML."""
+    plain = ["/usr/bin/env", f"WIRESHARK_CONFIG_DIR={_NOWHERE}"]
+    return sandboxed([*plain, tshark, "-n", "-l", "-r", "-", "-c", str(most), "-T", "pdml"], [tshark])
+
+
 def environment() -> dict[str, str]:
     """The environment of tshark."""
     return {

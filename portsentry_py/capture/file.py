@@ -29,7 +29,7 @@ def replay_lines(tools: Tools, path: Path, *, link: bool = False) -> Iterator[li
         DamagedCapture: it is damaged; raised after all lines before the damage.
         CaptureError: tshark does not run.
     """
-    size, head = _size_and_head(path)
+    size, head = size_and_head(path)
     # However well a real capture compresses, each of its packets takes more than a byte; a gzip bomb has more.
     limit = max(_ALWAYS_ALLOWED_PACKETS, size) if head.startswith(_GZIP) else float("inf")
     try:
@@ -52,18 +52,40 @@ def replay_lines(tools: Tools, path: Path, *, link: bool = False) -> Iterator[li
         pipe.stop()
     finally:
         pipe.kill()
-    code = pipe.exit_code(0)
+    raise_failure(path, head, pipe.exit_code(0), pipe.error_lines(0), delivered=count > 0)
+
+
+def raise_failure(path: Path, head: bytes, code: int | None, error_lines: list[str], *, delivered: bool) -> None:
+    """Raise what the end of a tshark that read a file means, unless it read all.
+
+    Args:
+        path: the file.
+        head: the first bytes of the file.
+        code: its exit code.
+        error_lines: what it wrote to standard error.
+        delivered: whether it found a packet.
+
+    Raises:
+        InputError: the file is no capture.
+        DamagedCapture: it is damaged.
+        CaptureError: tshark does not run.
+    """
     if code == 0:
         return
-    reason = reason_in(pipe.error_lines(0)) or f"tshark ended with {code}"
+    reason = reason_in(error_lines) or f"tshark ended with {code}"
     if code == NOT_STARTED:
         raise CaptureError(f"tshark does not run: {reason}; look with: portsentry-py check")
-    if not count and not head.startswith(_MAGIC):
+    if not delivered and not head.startswith(_MAGIC):
         raise InputError(f"{path}: {_without_name(reason)}; give a pcap or pcapng file.")
     raise DamagedCapture(f"{path}: {_without_name(reason)}; what came before the damage was read.")
 
 
-def _size_and_head(path: Path) -> tuple[int, bytes]:
+def size_and_head(path: Path) -> tuple[int, bytes]:
+    """The size of a capture file and its first bytes.
+
+    Raises:
+        InputError: it is missing, empty, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             if not (head := file.read(4)):

@@ -55,6 +55,18 @@ def interface_names(tools: Tools) -> list[str]:
     return list(_discover(tools.tshark))
 
 
+def _python_environment() -> dict[str, str]:
+    """Where Python finds pyshark: it may be installed for the user, or privately beside this package."""
+    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(_PRIVATE))))
+    return {"PYTHONUSERBASE": site.getuserbase(), "PYTHONPATH": paths}
+
+
+def pyshark_command(program: Path) -> list[str]:
+    """The command line of a sandboxed program of ours that uses pyshark."""
+    variables = [f"{name}={value}" for name, value in _python_environment().items()]
+    return sandboxed(["/usr/bin/env", *variables, sys.executable, str(program)], _python_paths())
+
+
 def _python_paths() -> set[str]:
     """What the interpreter and its packages need, and the programs in PATH."""
     folders = (*sys.path, *site.getsitepackages(), site.getusersitepackages(), sys.prefix, sys.base_prefix)
@@ -70,19 +82,22 @@ def _discover(*arguments: str) -> Any:
     command = [sys.executable, str(_DISCOVERY), *arguments]
     if not arguments:
         command = sandboxed(command, _python_paths())
-    # pyshark may be installed for the user, or privately beside this package.
-    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(_PRIVATE))))
-    surroundings = {**environment(), "PYTHONUSERBASE": site.getuserbase(), "PYTHONPATH": paths}
+    surroundings = {**environment(), **_python_environment()}
     try:
         done = subprocess.run(command, cwd="/", env=surroundings, check=False, capture_output=True, text=True)
     except OSError as error:
         raise CaptureError(f"cannot start {sys.executable}: {error.strerror}; raise the limit.") from error
     if done.returncode != 0:
-        reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        if done.returncode == NOT_STARTED:
-            refused = reason.rsplit(f"{sys.executable}: ")[-1]
-            raise CaptureError(
-                f"tshark cannot be confined ({refused}); let the container or the security policy allow it."
-            )
-        raise CaptureError(f"pyshark does not run ({reason}); reinstall portsentry-py.")
+        raise pyshark_failure(done.returncode, done.stderr)
     return json.loads(done.stdout)
+
+
+def pyshark_failure(code: int, errors: str) -> CaptureError:
+    """Why a program of ours that uses pyshark has failed, from its exit code and its words."""
+    reason = (errors.strip() or f"exit code {code}").splitlines()[-1]
+    if code == NOT_STARTED:
+        refused = reason.rsplit(f"{sys.executable}: ")[-1]
+        return CaptureError(
+            f"tshark cannot be confined ({refused}); let the container or the security policy allow it."
+        )
+    return CaptureError(f"pyshark does not run ({reason}); reinstall portsentry-py.")

@@ -1,16 +1,20 @@
 """`explain`: everything about one source on one screen."""
 
+import json
 import shutil
 import textwrap
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
 import click
 
-from portsentry_py.cli.options import command, config_option, log_option, socket_option, state_option
-from portsentry_py.cli.render import say
+from portsentry_py.capture.source_packets import PacketReader, SourcePackets, display_filter
+from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.cli.options import command, config_option, flag, log_option, option, socket_option, state_option
+from portsentry_py.cli.render import packets_table, print_whole, reading, say
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Network, Settings
 from portsentry_py.config.values import OFF_WORD
@@ -21,16 +25,18 @@ from portsentry_py.events.readable import readable
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.jails import read_jails
 from portsentry_py.host.host_state import host_state
-from portsentry_py.report.explain import Facts
+from portsentry_py.report.explain import Facts, as_object
 from portsentry_py.report.explain import explain as sections_of
 from portsentry_py.report.log_reader import log_path
-from portsentry_py.report.source_lines import SourceLines, network_of_query, read_source
+from portsentry_py.report.source_lines import SourceLines, Subject, read_source, subject_of_query
 from portsentry_py.sensor.allowlist import Allowlist
 from portsentry_py.state.sources import KnownSource, Memory, read_memory
 
 _SHOWN_LINES = 8
 _HEADING_WIDTH = 11
 _NARROWEST, _WIDEST = 60, 120
+_MOST_PACKETS = 1_000
+_ANSWERS_US = 1_000_000  # the answer to the last probe comes after it
 
 
 @command()
@@ -39,15 +45,35 @@ _NARROWEST, _WIDEST = 60, 120
 @log_option
 @socket_option
 @state_option
-def explain(source: str, *, config: Path | None, log: str | None, socket: Path | None, state: Path | None) -> None:
+@option(
+    "--capture",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    show_default="none",
+    help="Capture file (pcap, pcapng, gzip) whose packets of the source are shown; may be repeated.",
+)
+@option("--packets", type=click.IntRange(1, _MOST_PACKETS), default=20, help="How many packets are shown at most.")
+@flag("--json", "as_json", help="Print one JSON object.")
+def explain(
+    source: str,
+    *,
+    config: Path | None,
+    log: str | None,
+    socket: Path | None,
+    state: Path | None,
+    capture: tuple[Path, ...],
+    packets: int,
+    as_json: bool,
+) -> None:
     """Explain the verdict on a source, and what would change it.
 
     The source is an address, a network, or the event_id of a line. The facts are those of the log, of the state file,
-    of this host and of fail2ban.
+    of this host, of fail2ban and of a capture. Of a capture, an event_id shows the packets from the time of its scan.
     """
     settings = load(config)
     path = log_path(log or settings.log)
-    network = network_of_query(path, source)
+    subject = subject_of_query(path, source)
+    network = subject.network
     now_us = time.time_ns() // 1000
     lines = read_source(path, network)
     known, visits, note = _remembered(state or settings.state, network)
@@ -61,10 +87,29 @@ def explain(source: str, *, config: Path | None, log: str | None, socket: Path |
         state_note=note,
         protection=_protection(settings, str(network.network_address), now_us),
     )
+    found = _packets(subject, capture, packets) if capture else None
+    if as_json:
+        click.echo(json.dumps(as_object(facts, asdict(found) if found else None)))
+        return
     say(facts.name)
     for heading, sentences in sections_of(facts):
         _show(heading, sentences)
     _show("lines", _readable(lines))
+    if found is not None:
+        _show_packets(found)
+
+
+def _packets(subject: Subject, captures: tuple[Path, ...], most: int) -> SourcePackets:
+    span = subject.span_us and (subject.span_us[0], subject.span_us[1] + _ANSWERS_US)
+    with reading() as progress:
+        return PacketReader(find_tools(), display_filter(subject.network, span), most, progress=progress).read(captures)
+
+
+def _show_packets(found: SourcePackets) -> None:
+    if found.packets:
+        print_whole(packets_table(found.packets))
+    more = ["There are more packets; see them with `--packets`."] if found.more else []
+    _show("packets", [*([] if found.packets else ["The capture has no packet of the source."]), *more, *found.notes])
 
 
 def _show(heading: str, sentences: list[str]) -> None:

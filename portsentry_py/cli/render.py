@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from portsentry_py.text import printable, printable_lines
 
 if TYPE_CHECKING:  # a command waits for no more than it uses
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
+    from portsentry_py.capture.source_packets import DissectedPacket
     from portsentry_py.config.allowlist import Entry
     from portsentry_py.fail2ban.filter_test import ModeResult
     from portsentry_py.fail2ban.placing import Outcome
@@ -39,6 +43,13 @@ def print_whole(part: RenderableType) -> None:
     widest = Measurement.get(stdout, stdout.options.update(max_width=1000), part).maximum
     stdout.width = max(stdout.width, widest)
     stdout.print(part)
+
+
+@contextmanager
+def reading() -> Iterator[Callable[[Path, int], None]]:
+    """Shows on a terminal how far the reading of a capture is."""
+    with stderr.status("reading") as status:
+        yield lambda path, packets: status.update(Text(f"{printable(path.name)}: {packets} packets"))
 
 
 def show_outcomes(outcomes: list[Outcome]) -> None:
@@ -80,6 +91,23 @@ def sources_table(rows: Iterable[SourceRow]) -> Table:
         counts = (str(row.ports), some, str(row.attempts), str(row.score))
         table.add_row(row.source, row.verdict, row.technique, *counts, row.last_seen[:19], row.reason or row.known_from)
     return table
+
+
+def packets_table(packets: Iterable[DissectedPacket]) -> Table:
+    """The packets of a source; the last column is what their sender chose."""
+    table = Table("time (UTC)", "from", "to", "protocol", "flags, type", "ttl", "window", "length", "it says")
+    for one in packets:
+        ends = (_endpoint(one.src_ip, one.src_port), _endpoint(one.dest_ip, one.dest_port))
+        numbers = ("" if number is None else str(number) for number in (one.ttl, one.window, one.length))
+        cells = (one.timestamp[:-1].replace("T", " "), *ends, one.protocol, one.flags, *numbers, one.text)
+        table.add_row(*map(printable, cells))
+    return table
+
+
+def _endpoint(address: str, port: int | None) -> str:
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def filter_table(results: list[ModeResult]) -> Table:

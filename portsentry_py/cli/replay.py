@@ -1,17 +1,16 @@
 """`replay`: the same core over capture files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import click
-from rich.text import Text
 
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, flag, networks, option
-from portsentry_py.cli.render import print_whole, say, stderr, summary_table
+from portsentry_py.cli.render import print_whole, reading, say, stderr, summary_table
 from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Profile
@@ -23,7 +22,6 @@ from portsentry_py.output.sink import Sink
 from portsentry_py.report.summary_tables import would_ban_tables
 from portsentry_py.sensor.comparison import Comparison
 from portsentry_py.sensor.replay import Replay
-from portsentry_py.text import printable
 
 
 @command()
@@ -82,7 +80,7 @@ def replay(
     if would_ban:
         if append or output != "-":
             raise UsageError("--would-ban writes no event lines; leave out --output and --append.")
-        with _progress() as progress:
+        with reading() as progress:
             comparison = Comparison(settings, ours, tools, progress, allowed)
             found = comparison.run(captures)
         for sentence in comparison.damage:
@@ -91,20 +89,13 @@ def replay(
             print_whole(part)
         return
     tags = GeoTags(settings.geo.databases)
-    with _lines_into(output, append=append) as sink, _progress() as progress:
+    with _lines_into(output, append=append) as sink, reading() as progress:
         player = Replay(settings, ours, tools, progress, allowed)
         for event in player.events(captures):
             sink.write(tags.tagged(event))
     for sentence in player.summary.damage:
         say(sentence, err=True)
     stderr.print(summary_table(player.summary))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Path, int], None]]:
-    """Shows on a terminal how far the reading is."""
-    with stderr.status("reading") as status:
-        yield lambda path, packets: status.update(Text(f"{printable(path.name)}: {packets} packets"))
 
 
 def _refuse_to_replace_input(captures: tuple[Path, ...], output: str) -> None:

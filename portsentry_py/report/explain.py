@@ -1,12 +1,12 @@
 """Everything about one source on one screen: in sentences, each below a heading."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from ipaddress import ip_network
 
 from portsentry_py.config.settings import Network, Settings
-from portsentry_py.events.model import EvidenceEvent, Reason
+from portsentry_py.events.model import EvidenceEvent, Reason, to_record
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan
 from portsentry_py.report.reasons import RULES, UNKNOWN
 from portsentry_py.report.source_lines import SourceLines
@@ -60,6 +60,44 @@ def explain(facts: Facts) -> list[Section]:
         ("to change", [rule.change] if rule else []),
     ]
     return [section for section in sections if section[1]]
+
+
+def as_object(facts: Facts, capture: dict[str, object] | None = None) -> dict[str, object]:
+    """The same facts for programs. Each key is always there; None means that nothing is known.
+
+    Args:
+        facts: what is known.
+        capture: its packets in a capture, if one was read.
+    """
+    line = facts.lines.deciding
+    rule = RULES.get(line.reason, UNKNOWN) if line else None
+    return {
+        "source": facts.name,
+        "verdict": line.verdict if line else "none",
+        "reason": line.reason if line else None,
+        "rule": rule.sentence if rule else None,
+        "page": rule.page if rule else None,
+        "threshold": threshold(line, facts.settings) if line else None,
+        "change": rule.change if rule else None,
+        "deciding": to_record(line) if line else None,
+        "lines": [to_record(one) for one in facts.lines.lines],
+        "connections": dict(facts.lines.outcomes),
+        "state": {"note": facts.state_note or None, "known": asdict(facts.known) if facts.known else None},
+        "visits": [day.isoformat() for day in facts.visits],
+        "mitigating": list(_for_it(facts, line)),
+        "protected": facts.protection,
+        "fail2ban": {
+            "standing": facts.fail2ban.standing,
+            "note": facts.fail2ban.note or None,
+            "bans": [{"jail": jail, **_ban(ban)} for jail, ban in _held(facts)],
+        },
+        "capture": capture,
+    }
+
+
+def _ban(ban: JailBan) -> dict[str, object]:
+    names = ("address", "banned_at", "ends_at", "ban_seconds", "left_seconds", "permanent")
+    return {name: getattr(ban, name) for name in names}
 
 
 def _verdict(facts: Facts, line: EvidenceEvent | None) -> str:
@@ -155,11 +193,16 @@ def _protected(facts: Facts) -> str:
 def _fail2ban(facts: Facts) -> Iterator[str]:
     if facts.fail2ban.note:
         yield facts.fail2ban.note
-    held = [(jail.name, ban) for jail in facts.fail2ban.jails for ban in jail.bans if _hits(ban, facts.network)]
+    held = _held(facts)
     for name, ban in held:
         yield f"Jail {name} bans {ban.address} {_until(ban)}."
     if facts.fail2ban.standing == "answers" and not held:
         yield "No jail of ours bans it now."
+
+
+def _held(facts: Facts) -> list[tuple[str, JailBan]]:
+    """The bans that hit the source, each with its jail."""
+    return [(jail.name, ban) for jail in facts.fail2ban.jails for ban in jail.bans if _hits(ban, facts.network)]
 
 
 def _hits(ban: JailBan, network: Network) -> bool:

@@ -7,11 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import NamedTuple
 
 from portsentry_py.config.settings import Network
 from portsentry_py.errors import InputError, UsageError
 from portsentry_py.events.model import ConnectionEvent, EvidenceEvent, SourceEvent
 from portsentry_py.report.log_reader import LIMIT_BYTES, LogPart, read_end, read_event
+from portsentry_py.report.period import moment_us
 
 _EVENT_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _MOST_LINES = 1_000
@@ -64,7 +66,19 @@ def read_source(path: Path, network: Network, limit: int = LIMIT_BYTES) -> Sourc
     return read_end(SourceLines(path, wanted=lambda event: _is_about(event, network)), limit)
 
 
-def network_of_query(path: Path, query: str, limit: int = LIMIT_BYTES) -> Network:
+class Subject(NamedTuple):
+    """What a query is about.
+
+    Attributes:
+        network: the source.
+        span_us: the first and the last moment of the scan, in microseconds since 1970; None if no scan was named.
+    """
+
+    network: Network
+    span_us: tuple[int, int] | None = None
+
+
+def subject_of_query(path: Path, query: str, limit: int = LIMIT_BYTES) -> Subject:
     """The source that an address, a network or an `event_id` means.
 
     Raises:
@@ -73,18 +87,19 @@ def network_of_query(path: Path, query: str, limit: int = LIMIT_BYTES) -> Networ
         PermissionDenied: the user may not read the log.
     """
     if _EVENT_ID.fullmatch(query):
-        return _source_of(path, query, limit)
+        return _subject_of_event(path, query, limit)
     with suppress(ValueError):
         if "%" not in query:  # a zone can be any text
-            return ip_network(query)
+            return Subject(ip_network(query))
     raise UsageError(f"{query}: neither an address nor an event_id; give one of the log.")
 
 
-def _source_of(path: Path, event_id: str, limit: int) -> Network:
-    found = read_end(SourceLines(path, wanted=lambda event: getattr(event, "event_id", "") == event_id), limit)
-    if not found.lines:
+def _subject_of_event(path: Path, event_id: str, limit: int) -> Subject:
+    found = read_end(SourceLines(path, wanted=lambda event: getattr(event, "event_id", "") == event_id), limit).lines
+    if not found:
         raise InputError(f"{path}: the end of the log has no line with event_id {event_id}; give the address.")
-    return ip_network(source_of(found.lines[0]))
+    first, last = min(line.first_seen for line in found), max(line.last_seen for line in found)
+    return Subject(ip_network(source_of(found[0])), (moment_us(first, 0, "--log"), moment_us(last, 0, "--log")))
 
 
 def source_of(line: EvidenceEvent) -> str:

@@ -91,7 +91,7 @@ IMPURE = {
 CLOCKS = {"now", "utcnow", "today", "fromtimestamp"}
 # Third-party package: the modules, or the room, that may import it.
 OWNERS = {
-    "pyshark": {"capture.discovery"},
+    "pyshark": {"capture.discovery", "capture.dissection"},
     "pythonjsonlogger": {"output.json_log"},
     "yaml": {"config.document"},
     "pydantic": {"config.loader"},
@@ -101,14 +101,12 @@ OWNERS = {
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
     "prometheus_client": {"output.metrics", "output.metrics_file", "output.metrics_server"},
     "duckdb": {"report.database"},
-    "rich": {
-        *("cli.render", "cli.replay", "cli.report", "output.console"),
-        *("report.summary_tables", "report.terminal"),
-    },
+    "rich": {*("cli.render", "cli.report", "output.console"), *("report.summary_tables", "report.terminal")},
 }
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {
     "capture.discovery": "a program, run by test_toolchain",
+    "capture.dissection": "a program, run by test_source_packets",
     "__main__": "one call; tests/unit/cli runs it",
     "core.detectors.base": "what the detectors share, in the test of each",
     "core.finding": "a noun, made by tests/unit/core/detectors",

@@ -1,6 +1,8 @@
 """The explanation names the rule that decided, in every scenario that names a source, and the facts beside it."""
 
 import dataclasses
+import json
+import re
 from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
@@ -8,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.events.model import utc
+from portsentry_py.events.model import to_record, utc
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
-from portsentry_py.report.explain import Facts, explain, threshold
+from portsentry_py.report.explain import Facts, as_object, explain, threshold
 from portsentry_py.report.reasons import RULES
 from portsentry_py.report.source_lines import SourceLines, read_source
 from portsentry_py.state.sources import KnownSource
 from tests.scenarios.families import SCENARIOS
 from tests.scenarios.scenario import Scenario
 from tests.support.build import SCANNER, log_lines, refused, scans, strict, syn, watch
+from tests.support.paths import DOCS
 
 NAMING = [pytest.param(one, id=one.name) for one in SCENARIOS.values() if one.names]
 (SCAN,) = scans(watch(strict(), refused(syn(SCANNER, 20, 21, 22, 24))), "port_scan")[:1]
@@ -61,7 +64,8 @@ def test_every_scenario_that_names_a_source_is_explained_by_the_rule_that_decide
     for source in {named.source for named in one.names}:
         said = [named for named in one.names if named.source == source]
         worst = max(severity.index(named.verdict) for named in said)
-        text = shown(facts(tmp_path, *one.expected(), source=source))
+        of = facts(tmp_path, *one.expected(), source=source)
+        text = shown(of)
         deciding = {named.reason for named in said if severity.index(named.verdict) == worst}
         reason = text["rule"].partition(":")[0]
         assert reason in deciding, text
@@ -69,6 +73,21 @@ def test_every_scenario_that_names_a_source_is_explained_by_the_rule_that_decide
         assert text["verdict"].startswith(severity[worst])
         assert text["counted"]
         assert text["to change"]
+        for_programs = as_object(of)
+        assert (for_programs["verdict"], for_programs["reason"]) == (severity[worst], reason)
+        assert [for_programs[key] for key in ("rule", "change")] == [RULES[reason].sentence, text["to change"]]  # type: ignore[index] # a word of the line
+        assert str(for_programs["threshold"]) in text["counted"]
+        assert json.loads(json.dumps(for_programs)) == for_programs
+
+
+def test_the_object_for_programs_has_all_keys_even_if_nothing_is_known(tmp_path: Path) -> None:
+    empty, full = as_object(facts(tmp_path)), as_object(facts(tmp_path, *log_lines([SCAN])), {"packets": []})
+    assert list(empty) == list(full)
+    assert (empty["verdict"], empty["deciding"], empty["capture"]) == ("none", None, None)
+    assert full["deciding"] == to_record(SCAN)
+    assert full["lines"] == [to_record(SCAN)]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", (DOCS / "seeing.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [key for row in rows for key in re.findall(r"\w+", row)] == list(full), "docs/seeing.md"
 
 
 def test_the_facts_are_named(tmp_path: Path) -> None:
@@ -84,6 +103,24 @@ def test_the_facts_are_named(tmp_path: Path) -> None:
     for words in ("did not prove", "2 days, the last on 2026-11-20", "3 of its", "health check", "censys"):
         assert words in full["for it"]
     assert full["protected"].startswith("gateway: ")
+    held = as_object(dataclasses.replace(of, known=KNOWN, visits=(date(2026, 11, 19),), fail2ban=jails))
+    assert held["state"] == {"note": None, "known": dataclasses.asdict(KNOWN)}
+    assert held["visits"] == ["2026-11-19"]
+    assert held["fail2ban"] == {
+        "standing": "answers",
+        "note": None,
+        "bans": [
+            {
+                "jail": "portsentry",
+                "address": SCANNER,
+                "banned_at": None,
+                "ends_at": ban.ends_at,
+                "ban_seconds": None,
+                "left_seconds": 540,
+                "permanent": False,
+            }
+        ],
+    }
     assert full["fail2ban"] == f"Jail portsentry bans {SCANNER} until 2026-11-20T08:51:57.000000Z (9 min left)."
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.errors import InputError, UsageError
-from portsentry_py.events.model import Event, ScanEvent
-from portsentry_py.report.source_lines import network_of_query, read_source, source_of
-from tests.support.build import SCANNER, SCANNER6, evidence, log_lines, refused, strict, syn, watch
+from portsentry_py.events.model import Event, ScanEvent, utc
+from portsentry_py.report.source_lines import read_source, source_of, subject_of_query
+from tests.support.build import SCANNER, SCANNER6, SECOND_US, START_US, evidence, log_lines, refused, strict, syn, watch
 
 EVENTS = watch(strict(), refused(syn(SCANNER, 20, 21, 22, 23)), refused(syn(SCANNER6, 20, 21, 22, 24)))
 (SCAN,) = [one for one in evidence(EVENTS) if isinstance(one, ScanEvent) and one.src_ip == SCANNER][:1]
@@ -42,15 +42,22 @@ def test_a_group_is_found_by_its_network(tmp_path: Path) -> None:
 
 def test_an_event_id_means_its_source(tmp_path: Path) -> None:
     for line in evidence(EVENTS):
-        assert network_of_query(log(tmp_path), line.event_id) == ip_network(source_of(line))
+        assert subject_of_query(log(tmp_path), line.event_id).network == ip_network(source_of(line))
+
+
+def test_an_event_id_means_the_time_of_its_scan(tmp_path: Path) -> None:
+    later = dataclasses.replace(SCAN, first_seen=utc(START_US), last_seen=utc(START_US + SECOND_US))
+    found = subject_of_query(log(tmp_path, SCAN, later), SCAN.event_id)
+    assert found.span_us == (START_US, START_US + SECOND_US)
+    assert subject_of_query(log(tmp_path), SCANNER).span_us is None
 
 
 def test_an_unknown_event_id_and_other_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no line with event_id"):
-        network_of_query(log(tmp_path), "0123456789abcdef")
+        subject_of_query(log(tmp_path), "0123456789abcdef")
     for query in ("", "nobody", "192.0.2.1/24", "fe80::1%eth0"):
         with pytest.raises(UsageError, match="neither an address nor an event_id"):
-            network_of_query(log(tmp_path), query)
+            subject_of_query(log(tmp_path), query)
 
 
 def test_the_most_severe_last_line_of_a_technique_decides(tmp_path: Path) -> None:
