@@ -18,7 +18,7 @@ from portsentry_py.fail2ban.jails import read_jails
 from portsentry_py.fail2ban.pack import ETC, JAIL, PackFile, pack_files
 from portsentry_py.fail2ban.placing import key, read_manifest
 
-_INSTALL = "run `portsentry-py fail2ban install`, then `fail2ban-client reload`"
+_INSTALL = "run `portsentry-py fail2ban install --reload`"
 _TIMEOUT_SECONDS = 10
 _ACTION = re.compile(r"[\w.-]+", re.ASCII)
 
@@ -118,7 +118,7 @@ def _actions(host: Fail2banHost) -> Iterator[Result]:
         yield warning(
             "jail",
             f"this host forwards ports ({shown(ports)}), and a ban covers only what comes to the host itself; "
-            "run `portsentry-py fail2ban install` for an action that covers both.",
+            "run `portsentry-py fail2ban install --reload` for an action that covers both.",
         )
     if _ask(host.client, "get", JAIL, "ignoreself") == "True" and host.own_name_is_slow():
         yield warning(

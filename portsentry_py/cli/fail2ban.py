@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from portsentry_py.cli.options import ban_action_option, command, option
+from portsentry_py.cli.options import ban_action_option, command, flag, option
 from portsentry_py.cli.render import filter_table, say, show_outcomes, stdout
-from portsentry_py.errors import Fail2banError, PermissionDenied
+from portsentry_py.errors import Fail2banError, PermissionDenied, UsageError
 from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban
 from portsentry_py.fail2ban.client import Fail2banClient, JailNotLoaded, NotAnswering, NotInstalled
@@ -15,6 +15,7 @@ from portsentry_py.fail2ban.conflicts import conflicts
 from portsentry_py.fail2ban.filter_test import run_all_modes
 from portsentry_py.fail2ban.firewall import BanAction, choose
 from portsentry_py.fail2ban.pack import ETC, pack_files
+from portsentry_py.fail2ban.reload import reload as read_jails
 
 _root_option = option(
     "--root",
@@ -27,11 +28,14 @@ _root_option = option(
 @command()
 @_root_option
 @ban_action_option
-def install(root: Path, ban_action: str) -> None:
+@flag("--reload", help="Let the running fail2ban read the jails. Bans last.")
+def install(root: Path, ban_action: str, *, reload: bool) -> None:
     """Copy the filter and jails to /etc/fail2ban.
 
     A file that you changed is kept, and the difference is shown.
     """
+    if reload and root != Path("/"):
+        raise UsageError(f"no fail2ban runs below {root}; leave out --reload.")
     try:
         choice = choose(root, ban_action)
     except NotInstalled as error:  # a firewall, which can come later
@@ -40,7 +44,10 @@ def install(root: Path, ban_action: str) -> None:
     say(f"the jails ban with {choice.reason}")
     for sentence in conflicts(root, os.environ.get("SSH_CONNECTION", "")):
         say(f"note: {sentence}")
-    say("arm it with: fail2ban-client reload")
+    if reload:
+        read_jails()
+    else:
+        say("arm it with: portsentry-py fail2ban install --reload")
 
 
 @command()

@@ -11,9 +11,9 @@ from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.conflicts import taken
 from portsentry_py.fail2ban.firewall import firewall_file
 from portsentry_py.fail2ban.jail_config import jail_files
-from portsentry_py.fail2ban.jails import is_ours, jail_names
 from portsentry_py.fail2ban.pack import ETC, FILTER, LOG, pack_files
 from portsentry_py.fail2ban.placing import Outcome
+from portsentry_py.fail2ban.reload import reload
 
 _OTHER_WAY = "Or install without the jail: --no-jail."
 
@@ -57,27 +57,6 @@ def place(system: System, ban_action: str, undo: ExitStack) -> list[Outcome]:
     if system.running:
         reload()
     return outcomes
-
-
-def reload() -> None:
-    """Lets fail2ban read its configuration again, if it is valid.
-
-    Raises:
-        Fail2banError: it is not, or fail2ban does not answer.
-    """
-    client = Fail2banClient()
-    client.ask("-t")
-    before = _actions(client)
-    client.ask("reload")
-    # fail2ban (1.0.2, 1.1.0) drops each action that a reload adds to a jail; a restart of the jail keeps its bans.
-    for jail, actions in _actions(client).items():
-        if jail in before and (before[jail] != actions or actions.startswith("No actions")):
-            client.ask("reload", "--restart", "--if-exists", jail)
-
-
-def _actions(client: Fail2banClient) -> dict[str, str]:
-    """What fail2ban says about the actions of each jail of ours."""
-    return {jail: client.ask("get", jail, "actions") for jail in jail_names(client.ask) if is_ours(jail)}
 
 
 def another_reads_the_log(system: System) -> bool:

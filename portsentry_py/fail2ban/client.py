@@ -36,9 +36,7 @@ class JailNotLoaded(CommandFailed):
     """The server runs without this jail."""
 
     def __init__(self, jail: str) -> None:
-        super().__init__(
-            f"fail2ban has no jail {jail}; run `portsentry-py fail2ban install`, then `fail2ban-client reload`."
-        )
+        super().__init__(f"fail2ban has no jail {jail}; run `portsentry-py fail2ban install --reload`.")
 
 
 @dataclass(frozen=True, slots=True)

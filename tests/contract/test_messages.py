@@ -58,7 +58,7 @@ NO_TROUBLE = {
     "an address and port, a port or `off`",
     "a list of names",
     "a list of ports and ranges",
-    "arm it with: fail2ban-client reload",
+    "arm it with: portsentry-py fail2ban install --reload",
     "as it must be",
     "banned \0, found it in \0, and unbanned it: gone",
     "exit code \0",

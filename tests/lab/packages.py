@@ -46,10 +46,20 @@ class Lifecycle:
 Step = Callable[[Machine, Lifecycle], str]
 
 
-def it_is_installed(machine: Machine, life: Lifecycle) -> str:
-    """One command, no question, and the service watches."""
+def a_jail_of_the_same_name_is_left_alone(machine: Machine, life: Lifecycle) -> str:
+    """The keys of our jail would change that of portsentry 2.x."""
     neighbours.ban(machine)
     life.others = neighbours.state(machine)
+    before = _files(machine)
+    with neighbours.same_name(machine):
+        done = machine.run("dpkg", "-i", f"/{life.package.relative_to(life.tree)}")
+    assert done.returncode, done.stdout
+    assert _files(machine) == before
+    return next(line for line in done.stderr.splitlines() if line.startswith("portsentry-py: "))
+
+
+def it_is_installed(machine: Machine, life: Lifecycle) -> str:
+    """One command, no question, and the service watches."""
     life.files, life.accounts, life.jails = _files(machine), _accounts(machine), _jails(machine)
     begun = time.monotonic()
     machine.told("env", "DEBIAN_FRONTEND=noninteractive", *_INSTALL, f"/{life.package.relative_to(life.tree)}")
@@ -107,7 +117,13 @@ def a_purge_leaves_nothing(machine: Machine, life: Lifecycle) -> str:
     return f"{len(life.files)} files as before, users, groups and jails too; no ban is left"
 
 
-BEFORE_THE_REBOOT: tuple[Step, ...] = (it_is_installed, it_checks_itself, a_scan_is_banned, an_upgrade_keeps_the_change)
+BEFORE_THE_REBOOT: tuple[Step, ...] = (
+    a_jail_of_the_same_name_is_left_alone,
+    it_is_installed,
+    it_checks_itself,
+    a_scan_is_banned,
+    an_upgrade_keeps_the_change,
+)
 AFTER_THE_REBOOT: tuple[Step, ...] = (a_reboot_keeps_the_bans, a_purge_leaves_nothing)
 
 

@@ -114,7 +114,7 @@ def test_a_missing_reload_is_broken(root: Path) -> None:
     ((level, text),) = faults(found(root, {"status": "Status\n`- Jail list:\tsshd"}))
     assert level == "broken"
     assert "nobody is banned: fail2ban has no jail portsentry" in text
-    assert "fail2ban-client reload" in text
+    assert "fail2ban install --reload" in text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`fail2ban`: the filter and jails are installed, removed and tested."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_the_filter_and_jails_are_installed_and_removed(command: Command, tmp_pa
     (tmp_path / "usr/sbin/nft").touch()
     done = command("fail2ban", "install", "--root", tmp_path)
     assert done.code == 0
-    assert "fail2ban-client reload" in done.out
+    assert "fail2ban install --reload" in done.out
     assert "the jails ban with nftables[type=allports]" in done.out
     placed = tmp_path / "etc/fail2ban/filter.d/portsentry-py.conf"
     assert placed.exists()
@@ -24,6 +25,19 @@ def test_the_filter_and_jails_are_installed_and_removed(command: Command, tmp_pa
     assert "kept" in changed.out
     assert "[mine]" in changed.out
     assert command("fail2ban", "uninstall", "--root", tmp_path).code == 0
+
+
+def test_the_running_fail2ban_reads_the_jails_and_no_other_tree_has_one(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = command("fail2ban", "install", "--root", tmp_path, "--reload")
+    assert (refused.code, "leave out --reload" in refused.err) == (64, True)
+    install, read_jails = Mock(return_value=[]), Mock()
+    monkeypatch.setattr("portsentry_py.cli.fail2ban.installer.install", install)
+    monkeypatch.setattr("portsentry_py.cli.fail2ban.read_jails", read_jails)
+    assert command("fail2ban", "install", "--reload", "--ban-action", "mine").code == 0
+    install.assert_called_once_with(Path("/"), "mine")
+    read_jails.assert_called_once_with()
 
 
 def test_the_filter_is_tested_with_the_real_fail2ban(command: Command) -> None:

@@ -12,14 +12,6 @@ from tests.support.deploy_tree import Tree
 from tests.support.programs import write_program
 
 CALLS = [f"fail2ban-client {words}" for words in ("-t", "status", "reload", "status")]
-_JAIL = """#!/bin/sh
-echo "fail2ban-client $*" >>{calls}
-case "$*" in
-status) echo "Jail list: portsentry, portsentry2" ;;
-get*) [ -e {calls}.reloaded ] && echo "No actions for jail portsentry" || echo "nftables-tcp" ;;
-reload) touch {calls}.reloaded ;;
-esac
-"""
 
 
 def test_fail2ban_reads_the_jails(tree: Tree) -> None:
@@ -29,12 +21,6 @@ def test_fail2ban_reads_the_jails(tree: Tree) -> None:
     jail.take_away(System(tree.root, running=True))
     assert tree.calls() == CALLS
     assert not list((tree.root / "etc/fail2ban/jail.d").iterdir())
-
-
-def test_a_jail_whose_actions_a_reload_has_lost_is_restarted(tree: Tree) -> None:
-    write_program(tree.root.parent / "programs/fail2ban-client", _JAIL.format(calls=tree.calls_file))
-    jail.reload()
-    assert tree.calls()[-1] == "fail2ban-client reload --restart --if-exists portsentry"
 
 
 def test_a_tree_that_does_not_run_is_not_reloaded(tree: Tree) -> None:

@@ -109,7 +109,7 @@ def test_a_failure_without_a_word_is_a_sentence(path: Path) -> None:
 
 def test_a_jail_that_is_not_loaded_is_named_with_the_fix(path: Path) -> None:
     failing(path, f"{HEAD}NOK: (x,)", output="Sorry but the jail '\\''portsentry-net'\\'' does not exist")
-    with pytest.raises(JailNotLoaded, match="no jail portsentry-net; run `portsentry-py fail2ban install`"):
+    with pytest.raises(JailNotLoaded, match="no jail portsentry-net; run `portsentry-py fail2ban install --reload`"):
         Fail2banClient().ask("status", "portsentry-net")
 
 
