@@ -27,7 +27,18 @@ CONFIGURATION = "etc/portsentry-py/portsentry.yaml"
 _CHANGE = ("\nignore: []\n", "\nignore: [192.0.2.77]\n")
 # What a running system writes by itself, and what belongs to no package.
 _VOLATILE = ("/proc", "/sys", "/dev", "/run", "*/tmp", "/var/cache", "/var/lib/fail2ban", "/var/log/journal", "/root")
-_INSTALL = ("apt-get", "install", "-qq", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confdef")
+# Without the recommended program to ban with: the machine has nftables alone, which the package must find out.
+_INSTALL = (
+    "apt-get",
+    "install",
+    "-qq",
+    "-y",
+    "--no-install-recommends",
+    "-o",
+    "Dpkg::Use-Pty=0",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+)
 
 
 @dataclass
@@ -166,7 +177,10 @@ def _prepared(source: Path, package: Path) -> Iterator[Lifecycle]:
         life = Lifecycle(tree, tree / "root" / package.name, tree / "root/upgrade.deb")
         shutil.copy(package, life.package)
         _newer(package, life.upgrade, Path(folder) / "unpacked")
-        trees.inside(tree, f"apt-get satisfy -qq -y --no-install-recommends '{_depends(package)}'")
+        trees.inside(
+            tree,
+            f"apt-get satisfy -qq -y --no-install-recommends '{run('dpkg-deb', '-f', package, 'Depends').strip()}'",
+        )
         yield life
 
 
@@ -177,11 +191,6 @@ def _newer(package: Path, upgrade: Path, folder: Path) -> None:
     text = control.read_text(encoding="utf-8")
     control.write_text(text.replace("\nVersion: ", "\nVersion: 9:"), encoding="utf-8")
     run("dpkg-deb", "--root-owner-group", "-b", folder, upgrade)
-
-
-def _depends(package: Path) -> str:
-    fields = (run("dpkg-deb", "-f", package, field).strip() for field in ("Depends", "Recommends"))
-    return ", ".join(filter(None, fields))
 
 
 def _banned(machine: Machine, source: str) -> str:
