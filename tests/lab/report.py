@@ -81,6 +81,7 @@ def make(path: Path, lines: int) -> None:
 def measure(folder: Path, lines: int) -> tuple[str, bool]:
     """The part of the page, and whether every check held."""
     log, page = folder / "portsentry.log", folder / "page.html"
+    load = os.getloadavg()[0]
     make(log, lines)
     report = measured(
         "`portsentry-py report`",
@@ -102,7 +103,7 @@ def measure(folder: Path, lines: int) -> tuple[str, bool]:
     )
     head = ("program", "answers", "seconds", "CPU seconds", "peak memory, MB")
     text = (
-        f"{described().partition('; ')[0]}, which other programs kept busy.\n\n"
+        f"{described().partition('; ')[0]}; other programs had a load of {load:.1f}.\n\n"
         f"{count(lines)} lines, {log.stat().st_size / 1e9:.1f} GB, of {_DAYS} days; {count(totals['scans'])} scans by "
         f"{count(totals['sources'])} sources. The page has {page_bytes / 1000:.0f} kB. DuckDB {version('duckdb')}. "
         f"All programs count the same lines.\n\n{table(head, (run.cells() for run in (report, *by_hand)))}"
