@@ -13,6 +13,7 @@ import yaml
 
 from portsentry_py.events.model import EVENT_CLASSES
 from tests.support import metrics_reference
+from tests.support.grafana_schema import complaints
 from tests.support.needs import require_tool
 from tests.support.paths import ROOT
 from tests.support.running import ran
@@ -56,6 +57,23 @@ def test_it_belongs_to_no_installation(kind: str) -> None:
     assert sources == [{"type": kind, "uid": "${datasource}"}] * len(sources)
     variables = {one["name"] for one in whole["templating"]["list"]} | {"__rate_interval", "__interval", "__range"}
     assert set(re.findall(r"\$\{?(\w+)", json.dumps(whole))) <= variables
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grafanas_own_schema_knows_every_key_and_value(kind: str) -> None:
+    assert complaints(dashboard(kind)) == []
+
+
+def test_a_key_or_a_word_that_grafana_does_not_know_is_found() -> None:
+    whole = dashboard("prometheus")
+    panel = next(one for one in whole["panels"] if one["type"] == "timeseries")
+    panel["options"]["legend"]["displayMode"] = "shown"
+    panel["fieldConfig"]["defaults"]["custom"]["lineColour"] = "red"
+    panel["gridPos"]["w"] = "12"
+    whole["refresh"] = 3
+    wrong = " ".join(complaints(whole))
+    for words in ("'shown' is no", "lineColour: unknown", "w: '12' is no int", ".refresh: 3"):
+        assert words in wrong
 
 
 @pytest.mark.parametrize("kind", KINDS)
