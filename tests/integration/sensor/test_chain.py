@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_a_scanner_is_banned_and_a_visitor_is_not(
     for visitor in (*lab.visitor.ipv4, *lab.visitor.ipv6):
         assert evidence_against(sensor, visitor) == []
     assert jail.banned() == jail.blocked() == {banned}
+    explained_with_its_ban(lab, sensor, jail, banned)
+
+
+def explained_with_its_ban(lab: Lab, sensor: Sensor, jail: Fail2banServer, banned: str) -> None:
+    """`explain` names the jail that holds the ban and its end, which is what fail2ban says."""
+    files = ("-c", sensor.config, "--log", sensor.log, "--socket", jail.socket)
+    done = lab.target.run(sys.executable, *RUN, "explain", banned, *files, "--json")
+    found = json.loads(done.stdout)
+    (ban,) = found["fail2ban"]["bans"]
+    assert (found["verdict"], ban["jail"], ban["address"]) == ("ban", "portsentry", banned)
+    end = datetime.fromisoformat(ban["ends_at"].replace("Z", "+00:00")).astimezone()
+    assert f"{banned} " in (held := jail.client("get", "portsentry", "banip", "--with-time"))
+    assert held.rstrip().endswith(end.strftime("= %Y-%m-%d %H:%M:%S"))
+    assert 0 < ban["left_seconds"] <= ban["ban_seconds"]
+    shown = " ".join(lab.target.run(sys.executable, *RUN, "explain", banned, *files).stdout.split())
+    assert f"Jail portsentry bans {banned} until {ban['ends_at']}" in shown
 
 
 def test_a_scan_from_the_ignore_list_bans_nobody(lab: Lab, jail: Fail2banServer, start_sensor: StartSensor) -> None:
