@@ -107,6 +107,8 @@ def inside(tree: Path, script: str) -> None:
         *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "-D", tree),
         # The package systemd may bring a resolver of its own, which does not run here.
         "--resolv-conf=replace-host",
+        # The package tzdata replaces /etc/localtime, which is a mount otherwise.
+        "--timezone=off",
         *("--setenv=DEBIAN_FRONTEND=noninteractive", f"--setenv=PIP_CERT={_CERTIFICATES}"),
         *("--setenv=PIP_DEFAULT_TIMEOUT=180", "--setenv=SYSTEMD_OFFLINE=1"),
         *("sh", "-euc", script),
