@@ -3,7 +3,9 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 from portsentry_py.capture.bpf import FilterHost, kernel_filter
 from portsentry_py.config.settings import Capture, WorkerCount, Workers
@@ -20,6 +22,9 @@ _NOWHERE = "/nonexistent"
 _OPAQUE = [word for numbers in ("1-42", "45-50", "52-59", "61-255") for word in ("-d", f"ip.proto=={numbers},data")]
 # The Python process keeps up with no more than two.
 _CORES_FOR_TWO = 4
+RING_FILES = 16
+"""How many files the packet ring has."""
+_RING_BUFFER_MIB = 2
 
 
 def dumpcap_commands(
@@ -55,6 +60,18 @@ def dumpcap_commands(
         for interface, expression in zip(interfaces, filters, strict=True):
             command += ["-i", interface.name, *(["-f", expression] if expression != usual else [])]
         yield [*command, "-w", "-"]
+
+
+def ring_commands(
+    dumpcap: str, interfaces: list[Interface], host: FilterHost, settings: Capture, folder: Path
+) -> tuple[list[str], list[str]]:
+    """The command lines of a capture for the packet ring, and of the dumpcap that writes its files."""
+    single = replace(settings, workers=1, buffer_mib=_RING_BUFFER_MIB)
+    (capture,) = dumpcap_commands(dumpcap, interfaces, host, single)
+    seconds = max(1, settings.keep_minutes * 60 // (RING_FILES - 1))  # one of them is not full yet
+    ring = {"duration": seconds, "files": RING_FILES, "filesize": (settings.keep_mib << 10) // RING_FILES}
+    options = [word for name, number in ring.items() for word in ("-b", f"{name}:{number}")]
+    return capture, [dumpcap, "-q", "-i", "-", "-w", str(folder / "ring.pcapng"), *options]
 
 
 def worker_count(wanted: Workers, cores: int | None = None) -> WorkerCount:

@@ -14,6 +14,7 @@ from portsentry_py.capture.handover import HandoverPolicy
 from portsentry_py.capture.kernel_counter import KernelCounter, forged
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.loss import LossAccounting
+from portsentry_py.capture.packet_ring import PacketRing
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
@@ -39,6 +40,7 @@ class CaptureSupervisor:
         forged: counts what that filter drops because somebody forges our addresses.
         tshark_version: for diagnostics.
         growth_bytes: growth of tshark at which a fresh capture takes over.
+        ring: keeps packets with the same filter.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class CaptureSupervisor:
         *,
         tshark_version: str,
         growth_bytes: int,
+        ring: PacketRing | None = None,
     ) -> None:
         self._start_capture = start_capture
         self._counter = counter
         self._forged = forged
+        self._ring = ring
         self._policy = HandoverPolicy(growth_bytes)
         self._capture: LiveCapture | None = None
         self._fresh: LiveCapture | None = None
@@ -87,6 +91,11 @@ class CaptureSupervisor:
         self.read_counter()
         self.loss.capture_started(time.monotonic(), time.time())
         self._policy.capture_started(time.monotonic(), self._filtered)
+        self._keep_packets()
+
+    def _keep_packets(self) -> None:
+        if self._ring is not None:
+            self._ring.watch(self._interfaces, self._filtered)
 
     def _know(self, host: FilterHost) -> None:
         self._host = host
@@ -233,6 +242,7 @@ class CaptureSupervisor:
             with contextlib.suppress(OSError):
                 self._counter.set_filter(self._filtered)
             self._forged.watch(self._interfaces, self._filtered)
+            self._keep_packets()
             self.read_counter()
             self.loss.filter_changed()
 
@@ -278,13 +288,14 @@ class CaptureSupervisor:
         return lines
 
 
-def live_supervisor(tools: Tools, launcher: LauncherClient, settings: Capture) -> CaptureSupervisor:
+def live_supervisor(tools: Tools, launcher: LauncherClient, settings: Capture, ring: PacketRing) -> CaptureSupervisor:
     """The supervisor of real captures.
 
     Args:
         tools: tshark and dumpcap.
         launcher: starts dumpcap and opens packet sockets.
         settings: how packets are taken from the kernel.
+        ring: keeps packets beside the capture.
     """
     # A capture that takes over needs as many workers as the one before.
     settings = replace(settings, workers=worker_count(settings.workers))
@@ -294,4 +305,5 @@ def live_supervisor(tools: Tools, launcher: LauncherClient, settings: Capture) -
         ForgedPackets(KernelCounter(launcher, forged)),
         tshark_version=tools.version,
         growth_bytes=settings.tshark_growth_mib << 20,
+        ring=ring,
     )

@@ -4,6 +4,7 @@ import json
 import shutil
 import textwrap
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from portsentry_py.capture.packet_ring import ring_files, ring_folder
 from portsentry_py.capture.source_packets import PacketReader, SourcePackets, display_filter
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, flag, log_option, option, socket_option, state_option
@@ -19,7 +21,7 @@ from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Network, Settings
 from portsentry_py.config.values import OFF_WORD
 from portsentry_py.core.host_state import within
-from portsentry_py.errors import PortsentryError
+from portsentry_py.errors import InputError, PortsentryError
 from portsentry_py.events.model import Reason
 from portsentry_py.events.readable import readable
 from portsentry_py.fail2ban.client import Fail2banClient
@@ -49,7 +51,7 @@ _ANSWERS_US = 1_000_000  # the answer to the last probe comes after it
     "--capture",
     multiple=True,
     type=click.Path(path_type=Path),
-    show_default="none",
+    show_default="what the sensor keeps (`capture.keep_minutes`)",
     help="Capture file (pcap, pcapng, gzip) whose packets of the source are shown; may be repeated.",
 )
 @option("--packets", type=click.IntRange(1, _MOST_PACKETS), default=20, help="How many packets are shown at most.")
@@ -87,7 +89,11 @@ def explain(
         state_note=note,
         protection=_protection(settings, str(network.network_address), now_us),
     )
-    found = _packets(subject, capture, packets) if capture else None
+    found = (
+        _packets(subject, capture, packets)
+        if capture
+        else _kept_packets(subject, str(state or settings.state), packets)
+    )
     if as_json:
         click.echo(json.dumps(as_object(facts, asdict(found) if found else None)))
         return
@@ -100,9 +106,32 @@ def explain(
 
 
 def _packets(subject: Subject, captures: tuple[Path, ...], most: int) -> SourcePackets:
-    span = subject.span_us and (subject.span_us[0], subject.span_us[1] + _ANSWERS_US)
     with reading() as progress:
-        return PacketReader(find_tools(), display_filter(subject.network, span), most, progress=progress).read(captures)
+        return _reader(subject, most, progress).read(captures)
+
+
+def _kept_packets(subject: Subject, state: str, most: int) -> SourcePackets | None:
+    """The packets in the files that the running sensor keeps; None if it keeps none."""
+    folder = ring_folder(state)
+    try:
+        files = ring_files(folder) if folder else []
+    except OSError as error:
+        return SourcePackets(notes=[f"{folder}: the kept packets cannot be read ({error.strerror}); run as root."])
+    if not files:
+        return None
+    with reading() as progress:
+        reader = _reader(subject, most, progress)
+        found = reader.read(())
+        for file in files:
+            with suppress(InputError):  # the sensor has removed it, or has only just begun it
+                reader.read([file])
+        found.notes = [note for note in found.notes if not note.startswith(f"{files[-1]}: ")]  # it grows
+    return found
+
+
+def _reader(subject: Subject, most: int, progress: Callable[[Path, int], None]) -> PacketReader:
+    span = subject.span_us and (subject.span_us[0], subject.span_us[1] + _ANSWERS_US)
+    return PacketReader(find_tools(), display_filter(subject.network, span), most, progress=progress)
 
 
 def _show_packets(found: SourcePackets) -> None:

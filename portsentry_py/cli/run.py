@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from portsentry_py import __version__
+from portsentry_py.capture.packet_ring import PacketRing, ring_folder
 from portsentry_py.capture.supervisor import live_supervisor
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, option
@@ -74,12 +75,13 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
             logging.getLogger(__name__).warning("%s", sentence)
         outputs = opened.enter_context(closing(open_outputs(now)))
         traps = opened.enter_context(closing(TrapListener(now.traps.tcp if now.traps.listen else (), now.traps.banner)))
+        ring = opened.enter_context(closing(PacketRing(tools.dumpcap, launcher, now.capture, ring_folder(now.state))))
         host = HostView(now.home, traps.ports, allowlist)
         pipeline = Pipeline(now, host.state, known, read_host=host.read_again)
         daemon = Daemon(
             now,
             pipeline,
-            live_supervisor(tools, launcher, now.capture),
+            live_supervisor(tools, launcher, now.capture, ring),
             outputs,
             host=host,
             traps=traps,

@@ -206,6 +206,8 @@ class Capture(Section):
     tshark_growth_mib: int = number(
         32, "the growth at which a fresh tshark replaces the running one, without a gap", 16, 100_000
     )
+    keep_minutes: int = number(0, "minutes of packets that are kept in files for `explain`; 0 keeps none", 0, 1440)
+    keep_mib: int = number(64, "the size of these files together, whatever the minutes", 16, 100_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 
 from portsentry_py.errors import PermissionDenied, RightsLost
@@ -72,6 +73,7 @@ class LauncherClient:
     def __init__(self, dumpcap: str) -> None:
         self._dumpcap = dumpcap
         self._replaceable = True
+        self._lock = threading.Lock()  # a question and its answer belong together
         self._start()
 
     def drop_privileges(self) -> None:
@@ -119,14 +121,8 @@ class LauncherClient:
         return socket.socket(fileno=descriptor)
 
     def _request(self, request: dict[str, object], *descriptors: int) -> tuple[dict[str, int | str], int]:
-        answer = self._exchange(request, descriptors)
-        if answer is None:
-            self._process.kill()  # it may be stopped
-            self.close()
-            if not self._replaceable:
-                raise RightsLost("the launcher has ended, and with it the right to capture; restart portsentry-py.")
-            self._start()
-            answer = self._exchange(request, descriptors)
+        with self._lock:
+            answer = self._answer(request, descriptors)
         if answer is None:
             raise OSError(errno.ESRCH, "the launcher has ended", launcher.__file__)
         fields, given = answer
@@ -135,6 +131,20 @@ class LauncherClient:
         if not given:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), launcher.__file__)
         return fields, given[0]
+
+    def _answer(
+        self, request: dict[str, object], descriptors: Sequence[int]
+    ) -> tuple[dict[str, int | str], list[int]] | None:
+        """The answer, from another launcher if the running one has ended."""
+        answer = self._exchange(request, descriptors)
+        if answer is None:
+            self._process.kill()  # it may be stopped
+            self.close()
+            if not self._replaceable:
+                raise RightsLost("the launcher has ended, and with it the right to capture; restart portsentry-py.")
+            self._start()
+            answer = self._exchange(request, descriptors)
+        return answer
 
     def _exchange(
         self, request: dict[str, object], descriptors: Sequence[int]

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from datetime import datetime
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def evidence_against(sensor: Sensor, address: str) -> list[Line]:
 def test_a_scanner_is_banned_and_a_visitor_is_not(
     lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, options: list[str], version: int
 ) -> None:
-    sensor = start_sensor()
+    sensor = start_sensor(capture={"keep_minutes": 5})
     scanner = (lab.scanner.ipv4 if version == 4 else lab.scanner.ipv6)[0]
     target = (lab.target.ipv4 if version == 4 else lab.target.ipv6)[0]
     assert lab.scanner.reaches(target, HTTP_PORT)
@@ -62,7 +63,7 @@ def test_a_scanner_is_banned_and_a_visitor_is_not(
 
 
 def explained_with_its_ban(lab: Lab, sensor: Sensor, jail: Fail2banServer, banned: str) -> None:
-    """`explain` names the jail that holds the ban and its end, which is what fail2ban says."""
+    """`explain` names the jail that holds the ban and its end, as fail2ban does, and shows packets that were kept."""
     files = ("-c", sensor.config, "--log", sensor.log, "--socket", jail.socket)
     done = lab.target.run(sys.executable, *RUN, "explain", banned, *files, "--json")
     found = json.loads(done.stdout)
@@ -72,6 +73,9 @@ def explained_with_its_ban(lab: Lab, sensor: Sensor, jail: Fail2banServer, banne
     assert f"{banned} " in (held := jail.client("get", "portsentry", "banip", "--with-time"))
     assert held.rstrip().endswith(end.strftime("= %Y-%m-%d %H:%M:%S"))
     assert 0 < ban["left_seconds"] <= ban["ban_seconds"]
+    addresses = {address for packet in found["capture"]["packets"] for address in (packet["src_ip"], packet["dest_ip"])}
+    assert any(ip_address(one) in ip_network(banned) for one in addresses)
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in (sensor.state.parent / "packets").iterdir())
     shown = " ".join(lab.target.run(sys.executable, *RUN, "explain", banned, *files).stdout.split())
     assert f"Jail portsentry bans {banned} until {ban['ends_at']}" in shown
 

@@ -13,6 +13,7 @@ from portsentry_py.capture.bpf import PLAIN, FilterHost
 from portsentry_py.capture.forged_packets import ForgedPackets
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
+from portsentry_py.capture.packet_ring import PacketRing
 from portsentry_py.capture.supervisor import CaptureSupervisor, live_supervisor
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
@@ -598,7 +599,12 @@ def test_a_stall_during_a_handover_ends_both(network: Network) -> None:
 
 def test_the_live_supervisor_starts_live_captures() -> None:
     with closing(LauncherClient("/bin/false")) as launcher:
-        captures = live_supervisor(Tools("tshark", "/bin/false", "4.0.17"), launcher, Capture())
+        captures = live_supervisor(
+            Tools("tshark", "/bin/false", "4.0.17"),
+            launcher,
+            Capture(),
+            PacketRing("/bin/false", launcher, Capture(), None),
+        )
         with pytest.raises(CaptureError, match="cannot capture on lo"):
             captures.start(["lo"], US)
     assert captures.tshark_version == "4.0.17"

@@ -99,3 +99,26 @@ def test_a_source_without_packets_is_no_error(command: Command, words: tuple[obj
 def test_what_is_no_capture_is_65(command: Command, words: tuple[object, ...]) -> None:
     fails(command("explain", SCANNER, *words, "--capture", words[1]), 65, "give a pcap or pcapng file")
     fails(command("explain", SCANNER, *words, "--capture", "/nonexistent/x"), 65, "/nonexistent/x")
+
+
+def test_packets_that_the_sensor_keeps_are_found_beside_the_state(
+    command: Command, words: tuple[object, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "packets").mkdir()
+    for number, port in enumerate((20, 21)):
+        write_pcap(tmp_path / f"packets/ring_{number:05d}_20231114221320.pcapng", syn(SCANNER, port))
+    (tmp_path / "packets/ring_00007_20231114221321.pcapng").write_bytes(b"")  # only just begun
+    (found,) = command("explain", SCANNER, *words, "--json").records
+    shown = found["capture"]
+    assert isinstance(shown, dict)
+    assert [packet["dest_port"] for packet in shown["packets"]] == [20, 21]
+    assert shown["notes"] == []
+
+
+def test_kept_packets_that_cannot_be_read_are_a_note(
+    command: Command, words: tuple[object, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "packets").write_bytes(b"")
+    done = command("explain", SCANNER, *words)
+    assert done.code == 0
+    assert "the kept packets cannot be read" in " ".join(done.out.split())
