@@ -49,6 +49,12 @@ class LibraryMissing(PortsentryError):
         super().__init__(f"{library} is not installed; run `pip install 'portsentry-py[{extra}]'`.")
 
 
+class ScanError(PortsentryError):
+    """A scan is unavailable: no address, no route, no sockets."""
+
+    exit_code = 69
+
+
 class InstallError(PortsentryError):
     """The service cannot be installed or removed."""
 

@@ -27,6 +27,7 @@ _COMMANDS = {
     "tail": "tail",
     "explain": "explain",
     "sources": "sources",
+    "scan": "scan",
     "fail2ban": "fail2ban",
     "import": "import_",
     "schema": "schema",

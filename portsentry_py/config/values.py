@@ -49,7 +49,8 @@ def quoted(value: object) -> str:
         return "a number of thousands of digits"
 
 
-def _ports(value: object) -> frozenset[int]:
+def read_ports(value: object) -> frozenset[int]:
+    """A port, a range as text, or a list of both."""
     ranges = [_port_range(item) for item in (value if isinstance(value, list) else [value])]
     ports: set[int] = set()
     free = 0
@@ -141,7 +142,7 @@ Network = IPv4Network | IPv6Network
 Networks = Annotated[
     tuple[Annotated[Network, Read(read_network, "")], ...], Read(_list, "a list of addresses and networks")
 ]
-Ports = Annotated[frozenset[int], Read(_ports, "a list of ports and ranges")]
+Ports = Annotated[frozenset[int], Read(read_ports, "a list of ports and ranges")]
 Text = Annotated[str, Read(_text, "text")]
 Texts = Annotated[tuple[Text, ...], Read(_list, "a list of names")]
 FileOrOff = Annotated[str, Read(_file_or_off, "a path or `off`")]

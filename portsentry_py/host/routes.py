@@ -1,16 +1,16 @@
-"""Reads the routes of this host: on which interfaces the networks of `home` do not live."""
+"""Reads the routes of this host: where the networks of `home` do not live, and what is reached without a router."""
 
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from portsentry_py.config.settings import Networks
 
 _Network = IPv4Network | IPv6Network
-_RTF_UP, _RTF_REJECT = 0x1, 0x200  # linux/route.h
+_RTF_UP, _RTF_GATEWAY, _RTF_REJECT = 0x1, 0x2, 0x200  # linux/route.h
 _LOOPBACK = "lo"
 
 
@@ -39,7 +39,26 @@ def home_elsewhere(home: Networks, root: Path = Path("/")) -> frozenset[tuple[st
     return frozenset(found)
 
 
+def is_on_link(address: IPv4Address | IPv6Address, root: Path = Path("/")) -> bool:
+    """Whether the host has this address itself, or the route to it passes no router.
+
+    Args:
+        address: of either family.
+        root: top of the tree with the files.
+    """
+    found = [
+        (network.prefixlen, not flags & _RTF_GATEWAY)
+        for _, network, flags in _all_routes(root)
+        if network.version == address.version and address in network
+    ]
+    return max(found, default=(0, False))[1]
+
+
 def _routes(root: Path) -> Iterator[tuple[str, _Network]]:
+    return ((name, network) for name, network, _ in _all_routes(root) if name != _LOOPBACK)
+
+
+def _all_routes(root: Path) -> Iterator[tuple[str, _Network, int]]:
     for line in _lines(root / "proc/net/route")[1:]:
         with suppress(IndexError, ValueError):
             name, target, _, flags, _, _, _, mask, *_rest = line.split()
@@ -54,9 +73,9 @@ def _ipv4(word: str) -> str:
     return socket.inet_ntoa(int(word, 16).to_bytes(4, sys.byteorder))
 
 
-def _route(name: str, target: str, length: int, flags: int) -> Iterator[tuple[str, _Network]]:
-    if name != _LOOPBACK and flags & _RTF_UP and not flags & _RTF_REJECT:
-        yield name, ip_network((target, length))
+def _route(name: str, target: str, length: int, flags: int) -> Iterator[tuple[str, _Network, int]]:
+    if flags & _RTF_UP and not flags & _RTF_REJECT:
+        yield name, ip_network((target, length)), flags
 
 
 def _lines(path: Path) -> list[str]:

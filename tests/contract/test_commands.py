@@ -20,7 +20,7 @@ from tests.support.programs import write_program
 BLOCKS = list(command_blocks())
 # Blocks that change nothing but files: these run as they are, below a folder of their own.
 HERE = re.compile(
-    r"(#.*\n)*((\.venv/bin/)?portsentry-py (replay|report|import|allow|tail|explain|sources)\b|"
+    r"(#.*\n)*((\.venv/bin/)?portsentry-py (replay|report|import|allow|tail|explain|sources|scan)\b|"
     r"eval |grep |python -m tests\.)"
 )
 # The page and the first command of a block, and the test that does the same where it harms nobody.

@@ -101,13 +101,18 @@ OWNERS = {
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
     "prometheus_client": {"output.metrics", "output.metrics_file", "output.metrics_server"},
     "duckdb": {"report.database"},
-    "rich": {*("cli.render", "cli.report", "output.console"), *("report.summary_tables", "report.terminal")},
+    "scapy": {"checks.scan.probes"},
+    "rich": {
+        *("cli.render", "cli.report", "cli.scan", "output.console"),
+        *("report.summary_tables", "report.terminal"),
+    },
 }
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {
     "capture.discovery": "a program, run by test_toolchain",
     "capture.dissection": "a program, run by test_source_packets",
     "__main__": "one call; tests/unit/cli runs it",
+    "checks.scan.prober": "a protocol, of which test_raw and test_connect have one each",
     "core.detectors.base": "what the detectors share, in the test of each",
     "core.finding": "a noun, made by tests/unit/core/detectors",
     "core.packet": "names and fields, read by test_decode",

@@ -23,7 +23,14 @@ OTHER_TEXTS = (
         "report/web_page.py",
         "report/svg.py",
     ),
-    *("capture/bpf.py", "deploy/plan.py", "capture/worker.py", "privsep/launcher.py", "privsep/sandbox.py"),
+    *(
+        "capture/bpf.py",
+        "deploy/plan.py",
+        "capture/worker.py",
+        "checks/scan/raw.py",
+        "privsep/launcher.py",
+        "privsep/sandbox.py",
+    ),
     "config/importers/written.py",
     *("report/explain.py", "report/reasons.py"),
 )

@@ -20,6 +20,7 @@ from typing import IO
 from tests.support.running import ran, run
 
 _PEERS = Path(__file__).with_name("peers.py")
+_LOSSY_PATH = Path(__file__).with_name("lossy_path.py")
 NAMESPACES = Path("/run/netns")
 IFACE = "eth0"
 # Of IPv6, only what is asked for: no report of a multicast group later than a moment, no search for routers.
@@ -97,11 +98,11 @@ class Host:
     def peer(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, _PEERS, *words)
 
-    def serve(self, role: str) -> None:
-        """Start one of them that serves, and wait until it does."""
-        service = self.start(sys.executable, _PEERS, role, stdout=subprocess.PIPE)
+    def serve(self, *words: str, program: Path = _PEERS) -> None:
+        """Start a program that serves, and wait until it does."""
+        service = self.start(sys.executable, program, *words, stdout=subprocess.PIPE)
         if service.stdout is None or service.stdout.readline() != "ready\n":
-            raise AssertionError(f"{self.role} does not {role}")
+            raise AssertionError(f"{self.role} does not {' '.join(words)}")
 
     def connect(self, address: str, port: int, *, source: str | None = None) -> subprocess.CompletedProcess[str]:
         """Try one TCP connection, which is one SYN when the port is closed."""
@@ -147,17 +148,32 @@ class Lab:
             name, port = host.namespace, f"to-{host.role}"
             ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", IFACE, "netns", name)
             ip("-n", switch, "link", "set", port, "master", "br0", "up")
-            ip("-n", name, "link", "set", IFACE, "up")
-            for address in host.ipv4:
-                ip("-n", name, "addr", "add", f"{address}/24", "dev", IFACE)
-            for address in host.ipv6:
-                # Without nodad the address would be unusable for the first second or two.
-                ip("-n", name, "addr", "add", f"{address}/64", "dev", IFACE, "nodad")
-            # The others are on this wire, whatever their network: no router is needed.
-            for other in self.ends:
-                if other is not host:
-                    for address in (*other.ipv4, *other.ipv6):
-                        ip("-n", name, "route", "add", address, "dev", IFACE)
+            self._address(host)
+
+    def _address(self, host: Host) -> None:
+        """Give its interface the addresses of a host, and routes to the others."""
+        name = host.namespace
+        ip("-n", name, "link", "set", IFACE, "up")
+        for address in host.ipv4:
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", IFACE)
+        for address in host.ipv6:
+            # Without nodad the address would be unusable for the first second or two.
+            ip("-n", name, "addr", "add", f"{address}/64", "dev", IFACE, "nodad")
+        # The others are on this wire, whatever their network: no router is needed.
+        for other in self.ends:
+            if other is not host:
+                for address in (*other.ipv4, *other.ipv6):
+                    ip("-n", name, "route", "add", address, "dev", IFACE)
+
+    def damage(self) -> None:
+        """Put a wire that delays and loses (see lossy_path.py) between scanner and target; the visitor loses both."""
+        hosts = {"left": self.scanner, "right": self.target}
+        self.switch.serve(*hosts, program=_LOSSY_PATH)
+        for tap, host in hosts.items():
+            ip("-n", host.namespace, "link", "delete", IFACE)
+            ip("-n", self.switch.namespace, "link", "set", tap, "netns", host.namespace)
+            ip("-n", host.namespace, "link", "set", tap, "name", IFACE)
+            self._address(host)
 
     def silence(self) -> None:
         """Let the hosts say nothing by themselves: no IPv6, and no care about where a source may come from.

@@ -1,11 +1,11 @@
 """Where the networks of `home` live, by the routes of a made-up router."""
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
-from portsentry_py.host.routes import home_elsewhere
+from portsentry_py.host.routes import home_elsewhere, is_on_link
 
 # eth0 has the default route; the LAN is on eth1 and, in part, behind a router there.
 IPV4 = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
@@ -61,3 +61,20 @@ def test_a_port_that_mirrors_traffic_has_no_network_elsewhere(root: Path) -> Non
 
 def test_without_routes_nothing_is_elsewhere(tmp_path: Path) -> None:
     assert home_elsewhere((ip_network("10.0.0.0/8"),), tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("address", "on_link"),
+    [
+        ("203.0.113.9", True),
+        ("10.0.0.9", True),
+        ("10.0.5.9", False),
+        ("8.8.8.8", False),
+        ("2001:db8:1::9", True),
+        ("2001:db8:1::1", True),
+        ("2600::1", False),
+        ("fd00::1", False),
+    ],
+)
+def test_a_neighbour_is_reached_without_a_router(address: str, on_link: bool, root: Path) -> None:
+    assert is_on_link(ip_address(address), root) == on_link

@@ -1,0 +1,1 @@
+"""A port scanner for one's own hosts: ten methods, with nmap's states."""
