@@ -240,7 +240,7 @@ class Geo(Section):
     """Where sources are, by databases of this host: nobody is asked over the network."""
 
     databases: Texts = value(
-        (), "MMDB files with countries or AS numbers; the first one that knows an address has the say"
+        (), "MMDB or libloc files with countries or AS numbers; the first one that knows an address has the say"
     )
 
 

@@ -1,4 +1,4 @@
-"""Country and AS number of a source, from MMDB files of this host."""
+"""Country and AS number of a source, from databases of this host: MMDB files, or that of libloc."""
 
 import logging
 import os
@@ -13,6 +13,7 @@ from typing import Any
 from portsentry_py.events.model import Event, EvidenceEvent
 
 _MAX_BYTES = 1 << 29
+_LIBLOC_MAGIC = b"LOCDBXX"
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _ASN = re.compile(r"(?:AS)?([1-9]\d{0,9})", re.ASCII)
 _MAX_ASN = 2**32 - 1
@@ -23,7 +24,7 @@ class GeoTags:
     """The look-up. A file that cannot be used is reported once; lines then lack its tags and nothing else.
 
     Args:
-        paths: MMDB files; the first one that knows the country or the number of an address has the say.
+        paths: databases; the first one that knows the country or the number of an address has the say.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -57,20 +58,39 @@ class GeoTags:
 def _opened(path: str) -> Any:
     """The reader of a file; None if it cannot be used."""
     try:
-        import maxminddb  # noqa: PLC0415 - an extra
-    except ImportError:
-        _diagnostics.error("%s: geo.databases needs the Python package maxminddb; install python3-maxminddb.", path)
-        return None
-    try:
         # A copy, because a mapped file that somebody truncates ends the process.
         copy = os.memfd_create("geo")
         with os.fdopen(copy, "wb") as file:
-            file.write(_content(Path(path)))
+            content = _content(Path(path))
+            file.write(content)
             file.flush()
-            return maxminddb.open_database(f"/proc/self/fd/{copy}")
+            name = f"/proc/self/fd/{copy}"
+            if content.startswith(_LIBLOC_MAGIC):
+                import location  # noqa: PLC0415 - a package of Debian's
+
+                return _Libloc(location.Database(name))
+            import maxminddb  # noqa: PLC0415 - an extra
+
+            return maxminddb.open_database(name)
+    except ImportError as error:
+        _diagnostics.error(
+            "%s: geo.databases needs the Python package %s; install python3-%s.", path, error.name, error.name
+        )
     except Exception as error:  # noqa: BLE001 - a damaged file raises many kinds
         _report(path, error)
-        return None
+    return None
+
+
+class _Libloc:
+    """The database of the IPFire project, which Debian packages as libloc-database."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def get(self, address: str) -> dict[str, Any]:
+        """What it knows of an address, as an MMDB record; empty for an unknown one."""
+        found = self._database.lookup(address)
+        return {"country": found.country_code, "asn": found.asn} if found else {}
 
 
 def _content(path: Path) -> bytes:

@@ -97,6 +97,7 @@ OWNERS = {
     "pydantic": {"config.loader"},
     "msgspec": {"state.codec", "state.snapshot"},
     "click": {"cli"},
+    "location": {"output.geo"},
     "maxminddb": {"output.geo"},
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
     "prometheus_client": {"output.metrics", "output.metrics_file", "output.metrics_server"},

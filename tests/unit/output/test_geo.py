@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ PROBES = (syn(source, 20, 21, 22, 24) for source in (SCANNER, SCANNER6))
 SCAN, SCAN6 = evidence(watch(strict(), refused(*PROBES)))[:2]
 GEOLITE = {"country": {"iso_code": "NL", "names": {"en": "Netherlands"}}}
 GEOLITE_ASN = {"autonomous_system_number": 64500, "autonomous_system_organization": "\x1b[2J"}
+LIBLOC = b"LOCDBXX\1 and its networks"
 IPINFO = {"country": "DE", "asn": "AS64501", "as_name": "Example"}
 
 
@@ -118,10 +120,43 @@ def test_a_truncated_file_does_not_hurt_a_running_sensor(tmp_path: Path) -> None
     assert tagged.src_country == "NL"
 
 
-def test_without_the_package_there_is_one_sentence(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+class Location:
+    """Stands in for python3-location, which is for Debian's own Python alone."""
+
+    class Database:
+        """The reader of one file."""
+
+        def __init__(self, path: str) -> None:
+            assert Path(path).read_bytes() == LIBLOC
+
+        def lookup(self, address: str) -> SimpleNamespace | None:
+            return SimpleNamespace(country_code="NZ", asn=64502) if address == SCANNER else None
+
+
+def test_the_database_of_libloc_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "location", Location)
+    path = tmp_path / "database.db"
+    path.write_bytes(LIBLOC)
+    assert tags(SCAN, str(path)) == ("NZ", 64502)
+    assert tags(SCAN6, str(path)) == (None, None)
+
+
+def test_without_libloc_there_is_one_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "location", None)
+    path = tmp_path / "database.db"
+    path.write_bytes(LIBLOC)
+    assert GeoTags([str(path)]).tagged(SCAN) is SCAN
+    (record,) = caplog.records
+    assert "install python3-location" in record.getMessage()
+
+
+def test_without_the_package_there_is_one_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = database(tmp_path / "x.mmdb", GEOLITE)
     monkeypatch.setitem(sys.modules, "maxminddb", None)
-    assert GeoTags(["x.mmdb"]).tagged(SCAN) is SCAN
+    assert GeoTags([path]).tagged(SCAN) is SCAN
     (record,) = caplog.records
     assert "python3-maxminddb" in record.getMessage()
