@@ -3,7 +3,6 @@
 import socket
 from array import array
 from collections.abc import Iterable
-from functools import lru_cache
 from random import SystemRandom
 
 from portsentry_py.checks.scan.model import Protocol
@@ -47,7 +46,6 @@ def shuffled(ports: Iterable[int]) -> "array[int]":
     return mixed
 
 
-@lru_cache(maxsize=4096)
 def service_name(port: int, protocol: Protocol) -> str:
     """The name in /etc/services; empty if there is none."""
     try:
