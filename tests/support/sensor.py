@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -162,16 +162,17 @@ class Sensor:
 
     def children(self) -> dict[str, psutil.Process]:
         """A running capture tool of each name."""
-        return {child.name(): child for child in self.capture_tools()}
+        return dict(self._named_tools())
 
     def capture_tools(self) -> list[psutil.Process]:
         """All running capture tools: one of each for each worker."""
-        found = []
+        return [tool for _, tool in self._named_tools()]
+
+    def _named_tools(self) -> Iterator[tuple[str, psutil.Process]]:
         for child in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if child.name() in CAPTURE_TOOLS:
-                    found.append(child)
-        return found
+                if (name := child.name()) in CAPTURE_TOOLS:
+                    yield name, child
 
     def stop(self, *, seconds: float = 60) -> int:
         """End it as systemd does, when all that it wrote has been read; returns its exit code."""
