@@ -58,7 +58,9 @@ def scanned(lab: Lab) -> Lab:
 
 
 def states_by_nmap(lab: Lab, method: Method, family: Family, ports: Iterable[int]) -> dict[int, str]:
-    words = ("nmap", "-n", "-Pn", *(("-6",) if family == 6 else ()), NMAP[method], "-oG", "-")
+    # nmap misses an ICMP error that comes while connect(2) is in the kernel, unless it waits for the second SYN.
+    patience = ("--min-rtt-timeout", "2500ms", "--max-rtt-timeout", "5s") if method == "connect" else ()
+    words = ("nmap", "-n", "-Pn", *(("-6",) if family == 6 else ()), NMAP[method], *patience, "-oG", "-")
     done = lab.scanner.run(*words, "-p", ",".join(map(str, ports)), address(lab, family))
     assert done.returncode == 0, done.stderr
     return {int(port): state for port, state in re.findall(r"(\d+)/([a-z|]+)/[a-z]+//", done.stdout)}
