@@ -23,6 +23,7 @@ from portsentry_py.config.values import (
 __all__ = ["OFF_WORD", "Network", "Networks", "Ports"]
 
 DEFAULT_LOG = "/var/log/portsentry.log"
+DEFAULT_FLEET_LOG = "/var/log/portsentry-fleet.log"
 
 # The dead services of portsentry 2.0's default lists: no client of today asks for them by itself.
 # Left out of its lists: ports that mail servers (113), file and name services still try.
@@ -245,6 +246,24 @@ class Geo(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet(Section):
+    """Bans that the hosts of one operator share; `fleet run` reads this, the sensor does not."""
+
+    credentials: FileOrOff = value(OFF_WORD, "this host's file of `fleet add-host`; `off` is no fleet")
+    log: Text = value(DEFAULT_FLEET_LOG, "the log of what others ban")
+    state: FileOrOff = value("/var/lib/portsentry-py-fleet/state.json", "the file for `fleet status`, `list` and `why`")
+    mode: Literal["watch", "ban"] = value("watch", "the verdict on what others ban; the shipped jail bans only `ban`")
+    trusted: Texts = value((), "hosts whose verified evidence is enough alone; an empty list is every one")
+    min_reporters: int = number(2, "hosts of different networks that it takes else", 1, 100)
+    ban_seconds: int = number(600, "how long the others are asked to ban, as `bantime` of the jail", 60, 86_400)
+    max_ban_seconds: int = number(3600, "the longest that another host can ban here", 60, 604_800)
+    new_per_minute: int = number(20, "new bans of one host; ten times as many at once", 1, 10_000)
+    max_active: int = number(500, "bans of one host at a time", 1, 100_000)
+    site: Networks = value((), "networks of private addresses in which others can ban too")
+    plain_text: bool = value(False, "speak with a broker beyond loopback without TLS")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings(Section):
     """The whole configuration."""
 
@@ -280,6 +299,7 @@ class Settings(Section):
     outputs: Outputs = section(Outputs, restart=True)
     metrics: Metrics = section(Metrics, restart=True)
     geo: Geo = section(Geo, restart=True)
+    fleet: Fleet = section(Fleet, restart=True)
 
 
 RESTART_KEYS = tuple(item.name for item in fields(Settings) if item.metadata["restart"])

@@ -16,7 +16,9 @@ Verdict = Literal["ban", "watch", "ignore", "none"]
 _TcpScan = Literal["syn", "connect", "fin", "null", "xmas", "maimon", "ack"]
 _OtherScan = Literal["udp", "sctp_init", "sctp_cookie", "ipproto", "icmp", "odd_flags", "unseen", "mixed", "unknown"]
 ScanType = Literal[_TcpScan, _OtherScan]
-Technique = Literal["port_scan", "sweep", "slow", "distributed", "stealth", "trap", "outbound", "none"]
+# What another host can have seen; `outbound` is no evidence against a stranger.
+FleetEvidence = Literal["port_scan", "sweep", "slow", "distributed", "stealth", "trap"]
+Technique = Literal[FleetEvidence, "outbound", "fleet", "none"]
 Tool = Literal["mirai", "zmap", "masscan", "nmap", "unicornscan", "hping3"]
 Direction = Literal["inbound", "outbound"]
 Proto = Literal["tcp", "udp", "udplite", "dccp", "icmp", "icmpv6", "sctp", "ip"]
@@ -29,6 +31,7 @@ _Role = Literal["gateway", "resolver", "ntp_server", "dhcp_server", "ssh_session
 _Forgeable = Literal["decoy_source", "queried_server", "reflection", "one_sender", "ban_budget"]
 _Exempt = Literal["own_address", "home_network", "ignore_list", "not_bannable", "mapped_source", "outbound"]
 Reason = Literal[_Ours, _Together, _Past, _Peers, "decoy_port", _Role, _Forgeable, "known_scanner", _Exempt]
+FleetState = Literal["reported", "withdrawn"]
 Outcome = Literal["refused", "unanswered", "answered", "served"]
 SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
 _CaptureEnd = Literal["dumpcap_ended", "tshark_ended", "stalled", "interfaces_changed"]
@@ -136,6 +139,19 @@ class TrapEvent(EvidenceEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetEvent(SourceEvent):
+    """Other hosts of the operator ban a source, or no longer: a line of the fleet's own log."""
+
+    event_type: ClassVar[str] = "fleet"
+    state: FleetState = _key("why the line is written now")
+    src_net: str = _key("network of the source: /24, of IPv6 /64, or /128 for the address alone", unit="CIDR")
+    reporters: tuple[str, ...] = _key("the hosts that report it, at most 16, sorted", unit="host name")
+    evidence: FleetEvidence = _key("the technique that they saw")
+    until: str = _key("when the ban that they ask for ends", unit="UTC, RFC 3339, six decimals")
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusEvent(Event):
     """The sensor about itself."""
 
@@ -172,7 +188,7 @@ class StatusEvent(Event):
     schema: int = SCHEMA_VERSION
 
 
-EVENT_CLASSES: tuple[type[Event], ...] = (ConnectionEvent, ScanEvent, TrapEvent, StatusEvent)
+EVENT_CLASSES: tuple[type[Event], ...] = (ConnectionEvent, ScanEvent, TrapEvent, FleetEvent, StatusEvent)
 
 
 def to_record(event: Event) -> dict[str, object]:

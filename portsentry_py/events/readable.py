@@ -1,6 +1,6 @@
 """An event as a person reads it: one line, in parts that each have a style."""
 
-from portsentry_py.events.model import ConnectionEvent, Event, EvidenceEvent, StatusEvent
+from portsentry_py.events.model import ConnectionEvent, Event, EvidenceEvent, FleetEvent, StatusEvent
 
 Part = tuple[str, str]
 """A text and its style: `bold red`, `yellow`, `dim`, or none."""
@@ -13,6 +13,8 @@ def readable(event: Event, moment: str) -> list[Part]:
     when = (f"{moment} ", "dim")
     if isinstance(event, EvidenceEvent):
         return [when, (f"{event.verdict:<6} ", STYLES.get(event.verdict, "")), (_evidence(event), "")]
+    if isinstance(event, FleetEvent):
+        return [when, (f"{event.verdict:<6} ", STYLES.get(event.verdict, "")), (_fleet(event), "")]
     if isinstance(event, ConnectionEvent):
         return [when, (_connection(event), "dim")]
     if isinstance(event, StatusEvent):
@@ -30,6 +32,11 @@ def _evidence(event: EvidenceEvent) -> str:
         f"{source} {event.event_type} {event.scan_type} {event.technique} ({event.state}): "
         f"{event.ports} ports of {target} {event.dest_port}/{event.proto}{tool}{known}; {event.reason}"
     )
+
+
+def _fleet(event: FleetEvent) -> str:
+    hosts = ", ".join(event.reporters)
+    return f"{event.src_ip} {event.event_type} {event.scan_type} {event.evidence} ({event.state}): of {hosts}"
 
 
 def _connection(event: ConnectionEvent) -> str:

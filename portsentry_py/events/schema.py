@@ -12,6 +12,7 @@ _PATTERNS = {
     "CIDR": r"^[0-9a-f:.]{2,45}/\d{1,3}$",
     "16 hex digits": r"^[0-9a-f]{16}$",
     "two letters": r"^[A-Z]{2}$",
+    "host name": r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
 }
 _MAX_PORT = 65_535
 
@@ -61,7 +62,7 @@ def _type(hint: Any, unit: str) -> dict[str, Any]:
     if hint is bool:
         return {"type": "boolean"}
     if get_origin(hint) is tuple:
-        return {"type": "array", "maxItems": 16, "items": _type(options[0], "port")}
+        return {"type": "array", "maxItems": 16, "items": _type(options[0], unit if options[0] is str else "port")}
     if options:
         return _type(options[0], unit)
     if hint is int:

@@ -10,7 +10,7 @@ from portsentry_py.events.model import Technique
 from portsentry_py.fail2ban.pack import NETWORK_MODE
 
 _PARTS = ("trap", "sweep", "slow")
-_TECHNIQUES = tuple(word for word in get_args(Technique) if word not in {"trap", "none"})
+_TECHNIQUES = tuple(word for word in get_args(Technique) if word not in {"trap", "fleet", "none"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def event_line(
 
 def modes_for(event_type: str, verdict: str, verified: bool, technique: str) -> frozenset[str]:
     """The modes that must match such a line. This states the contract of the filter a second time."""
-    if event_type not in ("scan", "trap") or technique == "outbound" or verdict not in ("ban", "watch"):
+    if event_type not in ("scan", "trap", "fleet") or technique == "outbound" or verdict not in ("ban", "watch"):
         return frozenset()
     if verdict == "watch":
         return frozenset({"aggressive"})
@@ -100,6 +100,7 @@ def samples() -> list[Sample]:
         *_classes("198.18.%d.9", "198.18.%d.0/24"),
         *_classes("2001:db8:0:%x::9", "2001:db8:0:%x::/64"),
         *_groups(),
+        *_of_others(),
         *_hostile(),
         *_hostile_networks(),
         *_hostile_keys(),
@@ -124,6 +125,23 @@ def _classes(address_format: str, network_format: str) -> Iterator[Sample]:
             network,
             network if ":" in network else "",
         )
+
+
+def _of_others() -> Iterator[Sample]:
+    """What other hosts of the operator ban, in the log of the fleet."""
+    for number, (verdict, verified) in enumerate(product(("ban", "watch", "none"), (False, True)), start=200):
+        for address, network in ((f"198.18.{number}.9", f"198.18.{number}.0/24"), (f"2001:db8:0:{number:x}::9", "")):
+            net = network or address.replace("::9", "::/64")
+            line = event_line(address, "fleet", verdict, verified=verified, technique="fleet", network=net)
+            source = "" if network else net
+            yield Sample(
+                f"of others, {verdict}, {address}",
+                address,
+                line,
+                modes_for("fleet", verdict, verified, "fleet"),
+                net,
+                source,
+            )
 
 
 def _groups() -> Iterator[Sample]:

@@ -283,6 +283,12 @@ def _counts(found: object) -> tuple[int, ...]:
     return tuple(map(_count, found))
 
 
+def _tokens(found: object) -> tuple[str, ...]:
+    if not isinstance(found, list):
+        raise ValueError(found)  # noqa: TRY004 - every fault of a line is one error
+    return tuple(map(_token, found))
+
+
 _Kind = tuple[Callable[[object], object], object]
 
 
@@ -294,6 +300,8 @@ def _kind(item: Field[Any]) -> _Kind:
         return _count, 0
     if item.type == tuple[int, ...]:
         return _counts, ()
+    if item.type == tuple[str, ...]:
+        return _tokens, ()
     unit = item.metadata.get("unit", "")
     return (_address if "address" in unit else _time if "RFC 3339" in unit else _token), ""
 

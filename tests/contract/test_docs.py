@@ -127,6 +127,8 @@ def word_table() -> str:
         "Direction": "`direction`",
         "Proto": "`proto`",
         "State": "`state` of a scan or trap",
+        "FleetState": "`state` of the fleet",
+        "FleetEvidence": "`evidence`",
         "Outcome": "`outcome`",
         "SensorState": "`state` of the sensor",
         "SensorReason": "`reason` of the sensor",

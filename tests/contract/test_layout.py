@@ -20,7 +20,7 @@ FLOORS = (
     {"config"},
     {"events"},
     {"core"},
-    {"privsep", "host", "capture", "output", "state", "fail2ban", "report", "deploy"},
+    {"privsep", "host", "capture", "output", "state", "fail2ban", "report", "deploy", "fleet"},
     {"checks", "sensor"},
     {"cli"},
     {"__main__"},
@@ -29,6 +29,7 @@ FLOORS = (
 SIDEWAYS = {
     *(("errors", "text"), ("capture", "privsep"), ("capture", "host")),
     *(("report", "fail2ban"), ("report", "state"), ("deploy", "fail2ban")),
+    *(("fleet", "output"), ("fleet", "report")),
 }
 # What a room may import of the floors above it, where that is less than all.
 NARROW = {
@@ -37,6 +38,7 @@ NARROW = {
     "fail2ban": {"errors", "text", "shipped", "events.model", "config.settings"},
     "report": {"errors", "text", "events.model", "events.readable", "config.settings"},
     "deploy": {"errors", "shipped"},
+    "fleet": {"errors", "text", "events.model", "config.settings", "config.values"},
 }
 # These run as programs of their own, before any other code: the standard library alone.
 PROGRAMS = {"privsep.launcher", "privsep.sandbox"}
@@ -95,7 +97,7 @@ OWNERS = {
     "pythonjsonlogger": {"output.json_log"},
     "yaml": {"config.document"},
     "pydantic": {"config.loader"},
-    "msgspec": {"state.codec", "state.snapshot"},
+    "msgspec": {"state.codec", "state.snapshot", "fleet"},
     "click": {"cli"},
     "location": {"output.geo"},
     "maxminddb": {"output.geo"},

@@ -23,6 +23,9 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.question import Questions
 from portsentry_py.events import schema
 from portsentry_py.events.model import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record
+from portsentry_py.fleet.line import line as fleet_line
+from portsentry_py.fleet.messages import Ban
+from portsentry_py.fleet.receiver import Change
 from portsentry_py.sensor.replay import Replay
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.any_event import INTERFACE, events_of
@@ -58,7 +61,7 @@ from tests.support.traffic import conversations
 FROZEN = ["timestamp", "event_type", "verdict", "src_ip", "source_verified", "scan_type", "technique"]
 # The pattern of the shipped filter, without fail2ban's own words.
 BANNABLE = re.compile(
-    r'^\{"timestamp":"[^"]+","event_type":"(scan|trap)","verdict":"ban","src_ip":"(?P<address>[0-9a-f:.]+)",'
+    r'^\{"timestamp":"[^"]+","event_type":"(scan|trap|fleet)","verdict":"ban","src_ip":"(?P<address>[0-9a-f:.]+)",'
     r'"source_verified":(true|false),"scan_type":"\w+","technique":"\w+"[,}]'
 )
 
@@ -171,7 +174,8 @@ def every_event() -> list[Event]:
         pipeline = Pipeline(settings, US)
         found += [*watch(pipeline, traffic), *pipeline.finish(), *pipeline.advance(micros(500))]
         found.append(status_event(pipeline, micros(500), "stopped", "signal", loss=lost(3), restarts=1, lines_lost=2))
-    return found
+    ban = Ban(SCANNER, 32, True, "port_scan", "syn", micros(600))
+    return [*found, fleet_line(Change(True, ban, ("web1", "web2"), micros(600)), "ban", micros(500))]
 
 
 def test_every_event_type_occurs() -> None:
@@ -207,7 +211,7 @@ def test_the_filter_matches_the_bans_and_nothing_else() -> None:
     banned = 0
     for event, line in zip(events, log_lines(events), strict=True):
         match = BANNABLE.match(line.decode("ascii"))
-        bans = event.event_type in {"scan", "trap"} and getattr(event, "verdict", "") == "ban"
+        bans = event.event_type in {"scan", "trap", "fleet"} and getattr(event, "verdict", "") == "ban"
         assert bool(match) is bans
         if match:
             banned += 1
@@ -267,7 +271,7 @@ def test_any_event_is_one_line_with_its_content(event: Event) -> None:
     record = one_line(line)
     assert record == to_record(event)
     assert bool(BANNABLE.match(line.decode("ascii"))) is (
-        event.event_type in {"scan", "trap"} and record["verdict"] == "ban"
+        event.event_type in {"scan", "trap", "fleet"} and record["verdict"] == "ban"
     )
 
 

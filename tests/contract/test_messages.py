@@ -11,7 +11,7 @@ from portsentry_py.errors import PortsentryError
 from tests.support.paths import DOCS, PACKAGE
 
 TROUBLES = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-PAGE = TROUBLES + (DOCS / "moving.md").read_text(encoding="utf-8")
+PAGE = TROUBLES + "".join((DOCS / page).read_text(encoding="utf-8") for page in ("moving.md", "fleet.md"))
 # The core has no messages; the others hold patterns, sample lines and the texts of other pages.
 OTHER_TEXTS = (
     *("core/*", "core/*/*", "events/*", "config/settings.py", "fail2ban/samples.py"),
@@ -63,7 +63,10 @@ NO_TROUBLE = {
     "a frozen key is missing",
     "a list of addresses and networks",
     "an address and port, a port or `off`",
+    "a host that is a network",
     "a list of names",
+    "a name that no host can have",
+    "not a roster",
     "a list of ports and ranges",
     "arm it with: portsentry-py fail2ban install --reload",
     "as it must be",

@@ -22,6 +22,7 @@ _NAMED: dict[str, st.SearchStrategy[Any]] = {
     "vlan": st.none() | st.integers(1, 4095),
     "in_iface": st.none() | st.from_regex(INTERFACE, fullmatch=True),
     "version": st.just(portsentry_py.__version__),
+    "reporters": st.lists(st.from_regex(r"[a-z0-9]{1,32}", fullmatch=True), max_size=16).map(tuple),
     "ports_sample": st.lists(_PORTS, max_size=16).map(tuple),
 }
 _UNITS: dict[str, st.SearchStrategy[Any]] = {

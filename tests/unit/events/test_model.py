@@ -53,4 +53,4 @@ def test_events_are_frozen() -> None:
 def test_every_event_type_has_a_word_of_its_own() -> None:
     words = [event_class.event_type for event_class in EVENT_CLASSES]
     assert len(set(words)) == len(words)
-    assert set(words) == {"connection", "scan", "trap", "status"}
+    assert set(words) == {"connection", "scan", "trap", "fleet", "status"}

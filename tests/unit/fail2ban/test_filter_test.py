@@ -58,7 +58,7 @@ def test_a_misspelled_parameter_for_ipv6_bans_no_ipv6_source() -> None:
         ('"verdict":"<_verdict-<mode>>"', '"verdict":"<_verdict-<mode>>\\w*"'),
         ("<_verdict-<mode>>", r"\w+"),
         ('"source_verified":<_verified-<mode>>', '"source_verified":\\w+'),
-        ("(?:scan|trap)", r"\w+"),
+        ("(?:scan|trap|fleet)", r"\w+"),
         ("_to_net =", "_to_net = .*"),
         ("(?P=own4)0/24", r"[\d.]+/24"),
         ("(?P=own4)0/24", "(?P=own4)0/2[45]"),

@@ -1,0 +1,1 @@
+"""What hosts tell each other, over a message broker of the operator's."""

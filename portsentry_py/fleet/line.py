@@ -1,0 +1,33 @@
+"""A change of what others ban, as a line of the log."""
+
+from typing import Literal
+
+from portsentry_py.events.model import FleetEvent, utc
+from portsentry_py.fleet.messages import network64
+from portsentry_py.fleet.receiver import Change
+
+_MOST_REPORTERS = 16
+
+
+def line(change: Change, mode: Literal["ban", "watch"], now_us: int) -> FleetEvent:
+    """The line; what is withdrawn bans nobody."""
+    ban = change.ban
+    if ban.prefix == 64:  # noqa: PLR2004 - a length
+        network = network64(ban.address)
+    elif ban.prefix == 32:  # noqa: PLR2004 - a length
+        network = f"{ban.address.rpartition('.')[0]}.0/24"
+    else:
+        network = f"{ban.address}/128"
+    return FleetEvent(
+        timestamp=utc(now_us),
+        verdict=mode if change.bans else "none",
+        src_ip=ban.address,
+        source_verified=ban.verified,
+        scan_type=ban.scan_type,
+        technique="fleet",
+        state="reported" if change.bans else "withdrawn",
+        src_net=network,
+        reporters=change.hosts[:_MOST_REPORTERS],
+        evidence=ban.evidence,
+        until=utc(change.until_us),
+    )

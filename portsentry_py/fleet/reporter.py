@@ -1,0 +1,78 @@
+"""What one host reported, and its quotas."""
+
+from dataclasses import dataclass, field
+
+from portsentry_py.config.settings import Fleet
+from portsentry_py.fleet.messages import Ban
+
+_BURST_MINUTES = 10
+_MINUTE_US = 60_000_000
+# A host under a heavy scan sends some hundred messages at once; beyond this its messages are not even decoded.
+_MESSAGES_PER_MINUTE, _MESSAGES_AT_ONCE = 1200.0, 2000.0
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket; it starts full."""
+
+    most: float
+    per_minute: float
+    level: float = field(init=False)
+    filled_us: int = 0
+
+    def __post_init__(self) -> None:
+        self.level = self.most
+
+    def take(self, now_us: int) -> bool:
+        """Take a token; False if there is none."""
+        passed = max(now_us - self.filled_us, 0)
+        self.level = min(self.most, self.level + passed / _MINUTE_US * self.per_minute)
+        self.filled_us = now_us
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A ban of a host, from a message of this time, with the end that this host grants."""
+
+    ban: Ban
+    issued_us: int
+    until_us: int
+
+
+@dataclass(slots=True)
+class Reporter:
+    """One host of the fleet.
+
+    Attributes:
+        reports: its active bans, by source.
+        ban_us, state_us: the time of its latest live message and of its latest list: an older one is replayed.
+        heard_us: when this host last heard it, by the clock of this host; 0 for never.
+        offset_us: how far its clock is ahead of ours, the delay of the message included.
+    """
+
+    new: Bucket
+    messages: Bucket
+    most: int
+    reports: dict[str, Report] = field(default_factory=dict)
+    ban_us: int = 0
+    state_us: int = 0
+    heard_us: int = 0
+    offset_us: int = 0
+
+    def admits(self, source: str, now_us: int, *, replay: bool) -> bool:
+        """Whether the quota leaves room for a source; what was retained while we were away counts as active alone."""
+        if source in self.reports:
+            return True
+        return len(self.reports) < self.most and (replay or self.new.take(now_us))
+
+
+def new_reporter(settings: Fleet) -> Reporter:
+    """A host of which nothing was heard."""
+    rate = settings.new_per_minute
+    return Reporter(
+        Bucket(rate * _BURST_MINUTES, rate), Bucket(_MESSAGES_AT_ONCE, _MESSAGES_PER_MINUTE), settings.max_active
+    )

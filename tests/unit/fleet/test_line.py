@@ -1,0 +1,32 @@
+"""What others ban is a line of the contract."""
+
+import json
+
+import pytest
+
+from portsentry_py.fleet.line import line
+from portsentry_py.fleet.receiver import Change
+from portsentry_py.output.json_log import json_line
+from tests.support.fleet import MINUTE_US, NOW_US, ban
+from tests.support.schema import validate
+
+
+@pytest.mark.parametrize(
+    ("bans", "mode", "verdict", "state"),
+    [(True, "ban", "ban", "reported"), (True, "watch", "watch", "reported"), (False, "ban", "none", "withdrawn")],
+)
+def test_the_mode_and_the_change_give_the_verdict(bans: bool, mode: str, verdict: str, state: str) -> None:
+    change = Change(bans, ban(), ("web1",), NOW_US + MINUTE_US)
+    record = validate(json_line(line(change, "ban" if mode == "ban" else "watch", NOW_US)))
+    assert (record["verdict"], record["state"]) == (verdict, state)
+    assert (record["technique"], record["evidence"], record["reporters"]) == ("fleet", "port_scan", ["web1"])
+
+
+@pytest.mark.parametrize(
+    ("address", "network"), [("45.33.32.156", "45.33.32.0/24"), ("2a00:1450::9", "2a00:1450::/64")]
+)
+def test_the_line_has_the_network_of_the_source(address: str, network: str) -> None:
+    change = Change(True, ban(address), tuple(f"web{number:02}" for number in range(40)), NOW_US)
+    record = json.loads(json_line(line(change, "ban", NOW_US)))
+    assert record["src_net"] == network
+    assert len(record["reporters"]) == 16
