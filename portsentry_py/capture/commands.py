@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 from portsentry_py.capture.bpf import FilterHost, kernel_filter
@@ -14,7 +13,7 @@ from portsentry_py.host.interfaces import Interface, link_addresses
 from portsentry_py.privsep.sandbox import sandboxed
 
 # Our own profile switches the layer-4 dissectors off and keeps the user's settings out.
-_PROFILE = resources.files("portsentry_py.capture") / "wireshark"
+_PROFILE = Path(__file__).with_name("wireshark")
 _NOWHERE = "/nonexistent"
 # Nothing behind an IP header is dissected but IPv6 extension headers (0, 43, 44, 51, 60): what lies inside a tunnel
 # (IP in IP, GRE, EtherIP, PIM registers ...) can claim any address, and this host may never have opened it. A tunnel

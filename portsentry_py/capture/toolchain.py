@@ -5,6 +5,7 @@ import os
 import site
 import subprocess
 import sys
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,32 +28,57 @@ class Tools(NamedTuple):
     version: str
 
 
+class ToolSearch:
+    """The search for tshark and dumpcap in PATH, which goes on while the caller does something else.
+
+    Raises (on construction):
+        CaptureError: Python cannot be started.
+    """
+
+    def __init__(self) -> None:
+        self._discovery = _start_discovery()
+
+    def result(self) -> Tools:
+        """Wait for the end; call it once.
+
+        Raises:
+            CaptureError: one is missing, broken or too old.
+            PermissionDenied: the user may not run tshark.
+        """
+        found = _finish(self._discovery)
+        error = found.get("error")
+        if error == "missing":
+            raise CaptureError(f"tshark or dumpcap is not installed; {INSTALL}")
+        if error == "forbidden":
+            raise PermissionDenied(f"{found['tshark']}: you may not run it; run as root.")
+        if error:
+            raise CaptureError(f"{found['tshark']}: cannot tell its version; re{INSTALL}")
+        tools = Tools(**found)
+        if tuple(map(int, tools.version.split("."))) < OLDEST_TSHARK:
+            oldest = ".".join(map(str, OLDEST_TSHARK))
+            reason = f"version {tools.version} is too old, {oldest} is the oldest that works"
+            raise CaptureError(f"{tools.tshark}: {reason}; {INSTALL}")
+        return tools
+
+    def close(self) -> None:
+        """End it, if it still goes on."""
+        self._discovery.kill()
+        self._discovery.communicate()
+
+
 def find_tools() -> Tools:
     """Find tshark and dumpcap in PATH.
 
     Raises:
-        CaptureError: one is missing, broken or too old.
-        PermissionDenied: the user may not run tshark.
+        CaptureError, PermissionDenied: as `ToolSearch.result`.
     """
-    found = _discover()
-    error = found.get("error")
-    if error == "missing":
-        raise CaptureError(f"tshark or dumpcap is not installed; {INSTALL}")
-    if error == "forbidden":
-        raise PermissionDenied(f"{found['tshark']}: you may not run it; run as root.")
-    if error:
-        raise CaptureError(f"{found['tshark']}: cannot tell its version; re{INSTALL}")
-    tools = Tools(**found)
-    if tuple(map(int, tools.version.split("."))) < OLDEST_TSHARK:
-        oldest = ".".join(map(str, OLDEST_TSHARK))
-        reason = f"version {tools.version} is too old, {oldest} is the oldest that works"
-        raise CaptureError(f"{tools.tshark}: {reason}; {INSTALL}")
-    return tools
+    with closing(ToolSearch()) as search:
+        return search.result()
 
 
 def interface_names(tools: Tools) -> list[str]:
     """The interfaces that tshark can capture on; empty where the user may not capture."""
-    return list(_discover(tools.tshark))
+    return list(_finish(_start_discovery(tools.tshark)))
 
 
 def _python_environment() -> dict[str, str]:
@@ -74,8 +100,8 @@ def _python_paths() -> set[str]:
     return {*filter(None, (*folders, *chain(*named))), str(_PRIVATE)}
 
 
-def _discover(*arguments: str) -> Any:
-    """What pyshark finds, in a directory and with an environment of our choice; in the sandbox if it needs no rights.
+def _start_discovery(*arguments: str) -> "subprocess.Popen[str]":
+    """Let pyshark search, in a directory and with an environment of our choice; in the sandbox if it needs no rights.
 
     tshark would load plugins, with whatever rights it has.
     """
@@ -83,13 +109,19 @@ def _discover(*arguments: str) -> Any:
     if not arguments:
         command = sandboxed(command, _python_paths())
     surroundings = {**environment(), **_python_environment()}
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(command, cwd="/", env=surroundings, check=False, capture_output=True, text=True)
+        return subprocess.Popen(command, cwd="/", env=surroundings, stdout=pipe, stderr=pipe, text=True)
     except OSError as error:
         raise CaptureError(f"cannot start {sys.executable}: {error.strerror}; raise the limit.") from error
-    if done.returncode != 0:
-        raise pyshark_failure(done.returncode, done.stderr)
-    return json.loads(done.stdout)
+
+
+def _finish(discovery: "subprocess.Popen[str]") -> Any:
+    """What pyshark has found."""
+    output, errors = discovery.communicate()
+    if discovery.returncode != 0:
+        raise pyshark_failure(discovery.returncode, errors)
+    return json.loads(output)
 
 
 def pyshark_failure(code: int, errors: str) -> CaptureError:

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from portsentry_py.cli.options import command, config_option, option, seconds, socket_option
-from portsentry_py.cli.render import allowlist_table, say, stdout
+from portsentry_py.cli.render import allowlist_table, stdout
+from portsentry_py.cli.say import say
 from portsentry_py.config.allowlist import Entry, add, overlap, read, remove
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Network

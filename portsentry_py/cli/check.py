@@ -8,7 +8,7 @@ from portsentry_py.checks.check import Host
 from portsentry_py.checks.check import check as check_all
 from portsentry_py.checks.configuration import Configuration
 from portsentry_py.cli.options import command, config_option, flag
-from portsentry_py.cli.render import say
+from portsentry_py.cli.say import say
 from portsentry_py.host.service import service_user
 
 _EXIT_CODES = {"ok": 0, "warning": 1, "broken": 2}

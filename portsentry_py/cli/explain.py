@@ -16,7 +16,8 @@ from portsentry_py.capture.packet_ring import ring_files, ring_folder
 from portsentry_py.capture.source_packets import PacketReader, SourcePackets, display_filter
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, flag, log_option, option, socket_option, state_option
-from portsentry_py.cli.render import packets_table, print_whole, reading, say
+from portsentry_py.cli.render import packets_table, print_whole, reading
+from portsentry_py.cli.say import say
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Network, Settings
 from portsentry_py.config.values import OFF_WORD

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from portsentry_py.cli.options import ban_action_option, command, flag, option
-from portsentry_py.cli.render import filter_table, say, show_outcomes, stdout
+from portsentry_py.cli.render import filter_table, show_outcomes, stdout
+from portsentry_py.cli.say import say
 from portsentry_py.errors import Fail2banError, PermissionDenied, UsageError
 from portsentry_py.fail2ban import installer
 from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban

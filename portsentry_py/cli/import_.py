@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from portsentry_py.cli.options import command, option
-from portsentry_py.cli.render import say
+from portsentry_py.cli.say import say
 from portsentry_py.config.importers import written
 from portsentry_py.config.importers.formats import import_all
 from portsentry_py.config.importers.source import read_source

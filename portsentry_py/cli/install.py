@@ -8,7 +8,8 @@ import click
 
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import ban_action_option, command, flag, option
-from portsentry_py.cli.render import say, show_outcomes
+from portsentry_py.cli.render import show_outcomes
+from portsentry_py.cli.say import say
 from portsentry_py.config.settings import DEFAULT_LOG
 from portsentry_py.deploy import jail, plan, program
 from portsentry_py.deploy.step import carry_out

@@ -12,25 +12,25 @@ from portsentry_py import __version__
 from portsentry_py.errors import OutputError, PortsentryError, ReaderGone, UsageError
 from portsentry_py.text import printable_lines
 
-# In the order in which a new user needs them, each with the module that defines it.
+# In the order in which a new user needs them, each with its module and its summary: `--help` imports none of them.
 _COMMANDS = {
-    "run": "run",
-    "replay": "replay",
-    "check": "check",
-    "status": "status",
-    "report": "report",
-    "allow": "allow",
-    "deny": "allow",
-    "list": "allow",
-    "install": "install",
-    "uninstall": "uninstall",
-    "tail": "tail",
-    "explain": "explain",
-    "sources": "sources",
-    "scan": "scan",
-    "fail2ban": "fail2ban",
-    "import": "import_",
-    "schema": "schema",
+    "run": ("run", "Watch live traffic and log events until SIGTERM or Ctrl-C."),
+    "replay": ("replay", "Read capture files (pcap, pcapng, gzip) as if they were live."),
+    "check": ("check", "Check tools, rights, interfaces, log and jail; print fixes."),
+    "status": ("status", "Show the sensor, its log, the bans and the latest sources."),
+    "report": ("report", "Summarize logs: plain, gzip, rotated, or all of a directory."),
+    "allow": ("allow", "Never ban an address or network, and lift its bans."),
+    "deny": ("allow", "Take an address or network off the allowlist; this bans nobody."),
+    "list": ("allow", "List the allowlist with ends and reasons."),
+    "install": ("install", "Install the service, the jails, and prove both."),
+    "uninstall": ("uninstall", "Remove the service, its user and the jails."),
+    "tail": ("tail", "Follow the log in readable lines, until Ctrl-C."),
+    "explain": ("explain", "Explain the verdict on a source, and what would change it."),
+    "sources": ("sources", "List the sources that the log and the state know."),
+    "scan": ("scan", "Scan your own hosts, with the states of nmap."),
+    "fail2ban": ("fail2ban", "Install, remove or test the fail2ban filter and jails."),
+    "import": ("import_", "Turn the files of portsentry, psad or CrowdSec into ours."),
+    "schema": ("schema", "Print the JSON Schema of the log's lines."),
 }
 _INTERRUPTED = 130
 
@@ -44,8 +44,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"portsentry_py.cli.{_COMMANDS[cmd_name]}")
+        module = import_module(f"portsentry_py.cli.{_COMMANDS[cmd_name][0]}")
         return next(one for one in vars(module).values() if isinstance(one, click.Command) and one.name == cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - same
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,13 +6,13 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from portsentry_py.text import printable, printable_lines
+from portsentry_py.cli.say import say
+from portsentry_py.text import printable
 
 if TYPE_CHECKING:  # a command waits for no more than it uses
     from collections.abc import Callable, Iterable, Iterator
@@ -31,11 +31,6 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emo
 stdout = Console(
     highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size().columns, 140), markup=False, emoji=False
 )
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Print lines of text, which may hold names and words of others."""
-    click.echo(printable_lines(text), err=err)
 
 
 def print_whole(part: RenderableType) -> None:

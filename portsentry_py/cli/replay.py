@@ -10,7 +10,8 @@ import click
 
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.cli.options import command, config_option, flag, networks, option
-from portsentry_py.cli.render import print_whole, reading, say, stderr, summary_table
+from portsentry_py.cli.render import print_whole, reading, stderr, summary_table
+from portsentry_py.cli.say import say
 from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Profile

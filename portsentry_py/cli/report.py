@@ -8,7 +8,8 @@ import click
 from rich.text import Text
 
 from portsentry_py.cli.options import command, config_option, flag, option
-from portsentry_py.cli.render import print_whole, say, stderr
+from portsentry_py.cli.render import print_whole, stderr
+from portsentry_py.cli.say import say
 from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Networks, Settings

@@ -15,7 +15,8 @@ from portsentry_py.checks.scan.report import crowds, document, rows
 from portsentry_py.checks.scan.scan import Scan
 from portsentry_py.checks.scan.targets import find_targets
 from portsentry_py.cli.options import command, flag, option
-from portsentry_py.cli.render import print_whole, say, stderr
+from portsentry_py.cli.render import print_whole, stderr
+from portsentry_py.cli.say import say
 
 
 @command()

@@ -8,7 +8,8 @@ from typing import get_args
 import click
 
 from portsentry_py.cli.options import command, config_option, flag, log_option, networks, option, seconds, state_option
-from portsentry_py.cli.render import say, sources_table, stdout
+from portsentry_py.cli.render import sources_table, stdout
+from portsentry_py.cli.say import say
 from portsentry_py.config.loader import load
 from portsentry_py.config.values import OFF_WORD
 from portsentry_py.errors import PortsentryError, UsageError

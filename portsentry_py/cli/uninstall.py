@@ -4,7 +4,8 @@ from pathlib import Path
 
 from portsentry_py.cli.install import dry_run_flag, need_root, root_option
 from portsentry_py.cli.options import command, flag
-from portsentry_py.cli.render import say, show_outcomes
+from portsentry_py.cli.render import show_outcomes
+from portsentry_py.cli.say import say
 from portsentry_py.deploy import plan
 from portsentry_py.deploy.step import carry_out
 from portsentry_py.deploy.system import system

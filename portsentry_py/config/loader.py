@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
-from portsentry_py.config.document import Place, read
 from portsentry_py.config.own_file import read_own
 from portsentry_py.config.settings import Settings
 from portsentry_py.config.values import quoted, shortened
 from portsentry_py.errors import ConfigError, PermissionDenied
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from portsentry_py.config.document import Place
 
 DEFAULT_PATH = Path("/etc/portsentry-py/portsentry.yaml")
 # Room for an ignore list of twenty thousand networks; PyYAML takes seconds for the worst file of this size.
@@ -47,6 +49,10 @@ def load(path: Path | None) -> Settings:
 
 def parse(text: str, name: str = "configuration") -> Settings:
     """Check the text of a configuration file; `name` begins each problem."""
+    from pydantic import ValidationError  # noqa: PLC0415 - slow to import, and needed for a file alone
+
+    from portsentry_py.config.document import read  # noqa: PLC0415 - same
+
     document = read(text, name)
     problems = document.duplicates
     try:
@@ -60,10 +66,12 @@ def parse(text: str, name: str = "configuration") -> Settings:
 
 @cache
 def _adapter() -> "TypeAdapter[Settings]":
+    from pydantic import TypeAdapter  # noqa: PLC0415 - same
+
     return TypeAdapter(Settings)
 
 
-def _sentence(error: dict[str, Any], lines: dict[Place, int], name: str) -> str:
+def _sentence(error: dict[str, Any], lines: "dict[Place, int]", name: str) -> str:
     """One problem of pydantic as a sentence with its place in the file."""
     place: Place = error["loc"]
     path = ".".join(shortened(str(part)) for part in place)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from portsentry_py.config.settings import OFF_WORD, Settings
 from portsentry_py.errors import ConfigError
-from portsentry_py.output.console import ConsoleSink
 from portsentry_py.output.diagnostics import unbuffered
 from portsentry_py.output.geo import GeoTags
 from portsentry_py.output.journal import JournalSink
@@ -29,7 +28,11 @@ def _event_log(settings: Settings) -> tuple[str, Sink]:
 def _terminal(settings: Settings) -> tuple[str, Sink] | None:
     """Readable lines, where standard output is a terminal and not the event log."""
     stream = unbuffered(1)
-    return ("the terminal", ConsoleSink(stream)) if settings.log != "-" and stream.isatty() else None
+    if settings.log == "-" or not stream.isatty():
+        return None
+    from portsentry_py.output.console import ConsoleSink  # noqa: PLC0415 - a service has no terminal
+
+    return "the terminal", ConsoleSink(stream)
 
 
 def _journal(settings: Settings) -> tuple[str, Sink] | None:

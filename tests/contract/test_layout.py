@@ -121,6 +121,7 @@ TESTED_ELSEWHERE = {
     "core.packet": "names and fields, read by test_decode",
     "core.saved_state": "a noun, made by test_pipeline",
     "core.sighting": "a noun, made by test_flows",
+    "sensor.assembly": "wiring, run by tests/unit/cli/test_run",
     "report.summary": "nouns, made by test_summarize",
     "errors": "exit codes, in tests/unit/cli",
     "events.schema": "in tests/contract/test_line",

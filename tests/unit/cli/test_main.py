@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from portsentry_py import __version__, errors
@@ -122,11 +123,38 @@ def test_what_a_command_raises_becomes_its_exit_code(
     assert all(word in done.err for word in words)
 
 
-def test_a_command_imports_no_library_that_it_does_not_use() -> None:
-    script = "import sys; from portsentry_py.cli.main import main; main()"
-    heavy = "print(sorted({'pydantic', 'psutil', 'rich', 'orjson'} & set(sys.modules)))"
-    done = run_python(f"import atexit, sys; atexit.register(lambda: {heavy})\n{script}", "schema")
-    assert done.stdout.splitlines()[-1] == "[]"
+@pytest.mark.parametrize(
+    ("arguments", "also_unused"),
+    [
+        (["--help"], {"json", "logging", "msgspec", "orjson", "psutil", "subprocess", "yaml"}),
+        (["run", "--help"], {"msgspec", "orjson", "yaml"}),
+        (["schema"], {"logging", "msgspec", "orjson", "psutil", "subprocess", "yaml"}),
+        (["run"], set()),
+    ],
+)
+def test_a_command_imports_no_library_that_it_does_not_use(arguments: list[str], also_unused: set[str]) -> None:
+    """Each import delays the start; here `run` ends because there is no tshark."""
+    script = """
+        import os, pathlib, sys
+        from portsentry_py.cli.main import main
+        os.environ["PATH"] = ""
+        try:
+            main()
+        except SystemExit:
+            pass
+        print(*{name.partition(".")[0] for name in sys.modules})
+    """
+    unused = {"asyncio", "duckdb", "email", "http", "lxml", "multiprocessing", "prometheus_client"}
+    unused |= {"pydantic", "pyshark", "rich", "scapy"} | also_unused
+    assert unused & set(run_python(script, *arguments).stdout.splitlines()[-1].split()) == set()
+
+
+def test_the_help_shows_the_summary_of_each_command() -> None:
+    context = click.Context(cli.cli)
+    for name, (_, summary) in cli._COMMANDS.items():
+        found = cli.cli.get_command(context, name)
+        assert found is not None
+        assert found.get_short_help_str(len(summary)) == summary
 
 
 def test_the_module_runs_as_the_command_does() -> None:

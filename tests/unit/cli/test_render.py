@@ -6,16 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from portsentry_py.cli.render import say, show_outcomes, stderr, stdout, summary_table
+from portsentry_py.cli.render import show_outcomes, stderr, stdout, summary_table
 from portsentry_py.fail2ban.placing import Outcome
 from portsentry_py.sensor.replay import Summary
 from tests.support.build import SCANNER6, scans, strict, syn, watch
-
-
-def test_a_sentence_is_printed_without_control_characters(capfd: pytest.CaptureFixture[str]) -> None:
-    say("a \x1b[2J name :a: [bold]")
-    say("an error", err=True)
-    assert tuple(capfd.readouterr()) == ("a ?[2J name :a: [bold]\n", "an error\n")
 
 
 @pytest.mark.parametrize("console", [stdout, stderr])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.capture import toolchain
+from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.cli import replay as cli_replay
 from tests.support.build import SCANNER, Sent, syn, write_pcap, write_pcapng
 from tests.support.command import Command, fails
 from tests.support.disk import fill, small_disk
@@ -140,8 +141,8 @@ def test_an_output_without_permission_is_77(
 ) -> None:
     log = tmp_path / "log"
     log.touch(0o400)
-    found = toolchain._discover()
-    monkeypatch.setattr(toolchain, "_discover", lambda: found)  # that user may be unable to run our Python
+    found = find_tools()
+    monkeypatch.setattr(cli_replay, "find_tools", lambda: found)  # that user may be unable to run our Python
     assert command("replay", capture).code == 0  # everything that it imports late is imported now
     with unprivileged():
         done = command("replay", capture, "-o", log)

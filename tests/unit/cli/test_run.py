@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.capture.supervisor import CaptureSupervisor
-from portsentry_py.capture.toolchain import Tools
-from portsentry_py.cli import run as cli_run
+from portsentry_py.capture.toolchain import Tools, ToolSearch
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.host.trap_listener import TrapListener
 from portsentry_py.output.sink import Dispatcher
+from portsentry_py.sensor import assembly
 from portsentry_py.sensor.host_view import HostView
 from tests.support.command import Command, fails
 from tests.support.needs import require_root, require_tool
@@ -57,8 +57,8 @@ class Sensor:
 def sensor(monkeypatch: pytest.MonkeyPatch) -> type[Sensor]:
     """The sensor that `run` starts is a stand-in."""
     monkeypatch.setattr(Sensor, "made", [], raising=False)
-    monkeypatch.setattr(cli_run, "Daemon", Sensor)
-    monkeypatch.setattr(cli_run, "find_tools", lambda: Tools("tshark", "/bin/true", "4.0.17"))
+    monkeypatch.setattr(assembly, "Daemon", Sensor)
+    monkeypatch.setattr(ToolSearch, "result", lambda _: Tools("tshark", "/bin/true", "4.0.17"))
     return Sensor
 
 
