@@ -1,10 +1,10 @@
 """Measures the sensor beside other programs, all in one run, and writes the tables of performance.md.
 
-    python -m tests.lab.bench [--only replay,rates,memory,entries,state,delay,bulk,flood,worst] [--quick] [-o DIR]
+    python -m tests.lab.bench [--only core,replay,rates,memory,entries,state,delay,bulk,flood,worst] [--quick] [-o DIR]
         [--portsentry BINARY] [--peer NAME=CMD]...
 
-A time alone says little on somebody else's machine: compare within one run. Needs root, but for `replay`,
-`memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
+A time alone says little on somebody else's machine: compare within one run. Needs root, but for `core`,
+`replay`, `memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
 $IFACE is the interface to watch, $LOG a file whose lines are counted, its standard output included.
 """
 
@@ -13,14 +13,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state, worst
+from tests.lab.bench import bulk, core, delay, entries, hidden, memory, rates, replay, state, worst
 from tests.lab.bench.programs import Program, given_peer, given_portsentry
 from tests.lab.support import machine, page, program
 
 PAGE = "performance.md"
-_WITHOUT_ROOT = {"replay", "memory", "entries", "state"}
+_WITHOUT_ROOT = {"core", "replay", "memory", "entries", "state"}
 
 Part = Callable[[bool, Sequence[Program]], str]
+
+
+def _core(quick: bool, _peers: Sequence[Program]) -> str:
+    return core.section(core.measure(20_000, 1) if quick else core.measure(200_000, 5))
 
 
 def _replay(quick: bool, _peers: Sequence[Program]) -> str:
@@ -61,6 +65,7 @@ def _worst(quick: bool, _peers: Sequence[Program]) -> str:
 
 
 PARTS: dict[str, Part] = {
+    "core": _core,
     "replay": _replay,
     "rates": _rates,
     "memory": _memory,

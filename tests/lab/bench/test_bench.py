@@ -17,7 +17,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench import bulk, delay, entries, hidden, memory, rates, replay, state, worst
+from tests.lab.bench import bulk, core, delay, entries, hidden, memory, rates, replay, state, worst
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
 from tests.lab.bench.programs import Counts, given_peer
@@ -60,6 +60,17 @@ def test_replay() -> None:
     assert other.packets == 20
     assert all(run.cpu_seconds > 0 and run.peak_bytes > 0 for row in rows for run in (*row.bare, *row.sensor))
     assert "pyshark reads" in replay.section(rows, other)
+
+
+@pytest.mark.slow
+@pytest.mark.wire
+def test_the_cost_of_the_core() -> None:
+    wire()
+    rows = core.measure(400, 1)
+
+    assert [row.name for row in rows] == list(core.PATTERNS)
+    assert all(row.packets == 400 and row.calls > 5 and min(row.seconds) > 0 for row in rows)
+    assert core.section(rows).count("\n| ") == 2 + len(rows)
 
 
 @pytest.mark.slow

@@ -1,0 +1,146 @@
+"""What the core costs for a packet of each pattern: CPU time, and calls, which do not depend on the machine's load."""
+
+import gc
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from itertools import chain, islice
+from pathlib import Path
+from types import MappingProxyType
+
+from portsentry_py.capture.file import replay_lines
+from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.config.settings import Settings
+from portsentry_py.core.host_state import HostState
+from portsentry_py.core.pipeline import Pipeline
+from tests.lab.attacks.wire.ip import DESTINATION, Packet, behind, ethernet, experiment, options_header
+from tests.lab.attacks.wire.upper import echo, sctp, syn
+from tests.lab.support.tables import count, shown, table
+from tests.support import frames
+from tests.support.frames import Link
+from tests.support.workloads import REPLAYED, TARGET, Frames
+
+_TARGET6 = "2001:db8:1::1"
+_PER_SECOND = 50_000
+_COUNTED = 10_000
+"""So many packets, and as many before them, are enough to count calls."""
+_STRIDE = 40_503_001
+
+
+def _of(make: Callable[[int], Packet]) -> Frames:
+    def pattern(packets: int, _link: Link) -> Iterator[bytes]:
+        return (ethernet(make(number)) for number in range(packets))
+
+    return pattern
+
+
+def _source(number: int) -> str:
+    bits = number * _STRIDE % (1 << 24)
+    return f"12.{bits >> 16}.{bits >> 8 & 0xFF}.{bits & 0xFF}"
+
+
+def _source6(number: int) -> str:
+    return f"2001:db8:{0x4000 + (number & 0x3FFF):x}:{number >> 14:x}::5"
+
+
+def _behind_options(number: int) -> Packet:
+    probe = syn(_source6(number), _TARGET6, 600)
+    return behind(probe, (DESTINATION, lambda upper: options_header(upper, experiment(4))))
+
+
+def _mixed(packets: int, link: Link) -> Iterator[bytes]:
+    """One packet of each of the others in turn, so that none has the caches for itself."""
+    kinds = [kind(packets, link) for kind in REPLAYED.values()]
+    return islice(chain.from_iterable(zip(*kinds, strict=True)), packets)
+
+
+PATTERNS: Mapping[str, Frames] = MappingProxyType(
+    {
+        **REPLAYED,
+        "the four above in turn": _mixed,
+        "forged, IPv6 behind an option header": _of(_behind_options),
+        "forged, SCTP": _of(lambda number: sctp(_source(number), TARGET, 40_000, 600)),
+        "forged, ICMP echo": _of(lambda number: echo(_source(number), TARGET)),
+        "forged, IP protocol 99": _of(lambda number: Packet(_source(number), TARGET, 99, bytes(20))),
+        "forged, IP in IP": _of(
+            lambda number: Packet(_source(number), TARGET, 4, syn(_source(number + 7), TARGET, 600).content)
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pattern: the CPU time of each round, and the calls, for a packet."""
+
+    name: str
+    packets: int
+    seconds: Sequence[float]
+    calls: float
+    lines: int
+
+    def cells(self) -> list[str]:
+        least, middle, most = (
+            f"{seconds / self.packets * 1e6:.1f}"
+            for seconds in (min(self.seconds), statistics.median(self.seconds), max(self.seconds))
+        )
+        return [self.name, middle, f"{least} to {most}", f"{self.calls:.1f}", count(self.lines)]
+
+
+def lines_of(kind: Frames, packets: int) -> list[str]:
+    """What tshark prints of the packets."""
+    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
+        capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
+        return list(chain.from_iterable(replay_lines(find_tools(), capture)))
+
+
+def measure(packets: int, rounds: int, patterns: Mapping[str, Frames] = PATTERNS) -> list[Row]:
+    """Let a new core read each pattern, again and again."""
+    return [shown(_row(name, lines_of(kind, packets), rounds)) for name, kind in patterns.items()]
+
+
+def _row(name: str, lines: Sequence[str], rounds: int) -> Row:
+    found = [_timed(lines) for _ in range(rounds)]
+    return Row(name, len(lines), [seconds for seconds, _ in found], _calls(lines), found[0][1])
+
+
+def _core() -> Pipeline:
+    home = (ip_network(f"{TARGET}/32"), ip_network(f"{_TARGET6}/128"))
+    return Pipeline(Settings(), HostState(home=home, peers_known=False))
+
+
+def _timed(lines: Sequence[str]) -> tuple[float, int]:
+    pipeline = _core()
+    gc.collect()
+    begun = time.process_time()
+    events = sum(1 for _ in pipeline.feed(lines))
+    return time.process_time() - begun, events
+
+
+def _calls(lines: Sequence[str]) -> float:
+    """The calls for a packet, of Python's functions and of those in C, once the core has seen as many."""
+    pipeline, calls = _core(), 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    some = min(_COUNTED, len(lines) // 2)
+    for _ in pipeline.feed(lines[:some]):
+        pass
+    sys.setprofile(note)
+    for _ in pipeline.feed(lines[some : 2 * some]):
+        pass
+    sys.setprofile(None)
+    return calls / some
+
+
+def section(rows: Sequence[Row]) -> str:
+    """The table."""
+    head = ("packets", "µs/packet: median", "of the rounds", "calls a packet", "lines")
+    rounds = max(len(row.seconds) for row in rows)
+    return f"{count(rows[0].packets)} packets each, {rounds} rounds.\n\n{table(head, (row.cells() for row in rows))}"
