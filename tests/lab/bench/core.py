@@ -5,7 +5,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from itertools import chain, islice
@@ -18,37 +18,34 @@ from portsentry_py.config.settings import Settings
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
 from tests.lab.attacks.wire.ip import DESTINATION, Packet, behind, ethernet, experiment, options_header
-from tests.lab.attacks.wire.upper import echo, sctp, syn
+from tests.lab.attacks.wire.upper import syn
+from tests.lab.bench import costliest
+from tests.lab.bench.costliest import PROTOCOLS, TARGET6, source, source6
 from tests.lab.support.tables import count, shown, table
 from tests.support import frames
 from tests.support.frames import Link
 from tests.support.workloads import REPLAYED, TARGET, Frames
 
-_TARGET6 = "2001:db8:1::1"
 _PER_SECOND = 50_000
 _COUNTED = 10_000
 """So many packets, and as many before them, are enough to count calls."""
-_STRIDE = 40_503_001
+_COSTLIEST = 3
 
 
-def _of(make: Callable[[int], Packet]) -> Frames:
+def _of(made: Callable[[int], Packet]) -> Frames:
     def pattern(packets: int, _link: Link) -> Iterator[bytes]:
-        return (ethernet(make(number)) for number in range(packets))
+        return (ethernet(made(number)) for number in range(packets))
 
     return pattern
 
 
-def _source(number: int) -> str:
-    bits = number * _STRIDE % (1 << 24)
-    return f"12.{bits >> 16}.{bits >> 8 & 0xFF}.{bits & 0xFF}"
-
-
-def _source6(number: int) -> str:
-    return f"2001:db8:{0x4000 + (number & 0x3FFF):x}:{number >> 14:x}::5"
+def _forged(protocol: str) -> Frames:
+    """One packet from each source, to one port."""
+    return _of(lambda number: PROTOCOLS[protocol](source(number), TARGET, 0))
 
 
 def _behind_options(number: int) -> Packet:
-    probe = syn(_source6(number), _TARGET6, 600)
+    probe = syn(source6(number), TARGET6, 600)
     return behind(probe, (DESTINATION, lambda upper: options_header(upper, experiment(4))))
 
 
@@ -63,12 +60,7 @@ PATTERNS: Mapping[str, Frames] = MappingProxyType(
         **REPLAYED,
         "the four above in turn": _mixed,
         "forged, IPv6 behind an option header": _of(_behind_options),
-        "forged, SCTP": _of(lambda number: sctp(_source(number), TARGET, 40_000, 600)),
-        "forged, ICMP echo": _of(lambda number: echo(_source(number), TARGET)),
-        "forged, IP protocol 99": _of(lambda number: Packet(_source(number), TARGET, 99, bytes(20))),
-        "forged, IP in IP": _of(
-            lambda number: Packet(_source(number), TARGET, 4, syn(_source(number + 7), TARGET, 600).content)
-        ),
+        **{f"forged, {name}": _forged(name) for name in ("SCTP INIT", "echo request", "IP protocol 99", "IP in IP")},
     }
 )
 
@@ -91,16 +83,26 @@ class Row:
         return [self.name, middle, f"{least} to {most}", f"{self.calls:.1f}", count(self.lines)]
 
 
-def lines_of(kind: Frames, packets: int) -> list[str]:
+def lines_of(packets: Iterable[bytes]) -> list[str]:
     """What tshark prints of the packets."""
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-        capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
+        capture = frames.write(Path(folder) / "capture.pcap", packets, _PER_SECOND)
         return list(chain.from_iterable(replay_lines(find_tools(), capture)))
 
 
 def measure(packets: int, rounds: int, patterns: Mapping[str, Frames] = PATTERNS) -> list[Row]:
     """Let a new core read each pattern, again and again."""
-    return [shown(_row(name, lines_of(kind, packets), rounds)) for name, kind in patterns.items()]
+    return [shown(_row(name, lines_of(kind(packets, Link())), rounds)) for name, kind in patterns.items()]
+
+
+def search(packets: int, rounds: int, costliest_of: int = _COSTLIEST) -> list[Row]:
+    """The combinations that cost most, measured again one by one, the costliest first."""
+    names, lines = [name for name, _ in costliest.patterns()], lines_of(costliest.all_frames(packets))
+    parts = {name: lines[at * packets : (at + 1) * packets] for at, name in enumerate(names)}
+    cost = {name: _timed(part)[0] for name, part in parts.items()}
+    worst = sorted(names, key=lambda name: -cost[name])[:costliest_of]
+    rows = [shown(_row(name, parts[name], rounds)) for name in worst]
+    return sorted(rows, key=lambda row: -statistics.median(row.seconds))
 
 
 def _row(name: str, lines: Sequence[str], rounds: int) -> Row:
@@ -109,7 +111,7 @@ def _row(name: str, lines: Sequence[str], rounds: int) -> Row:
 
 
 def _core() -> Pipeline:
-    home = (ip_network(f"{TARGET}/32"), ip_network(f"{_TARGET6}/128"))
+    home = (ip_network(f"{TARGET}/32"), ip_network(f"{TARGET6}/128"))
     return Pipeline(Settings(), HostState(home=home, peers_known=False))
 
 
@@ -139,8 +141,12 @@ def _calls(lines: Sequence[str]) -> float:
     return calls / some
 
 
-def section(rows: Sequence[Row]) -> str:
-    """The table."""
+def section(rows: Sequence[Row], found: Sequence[Row]) -> str:
+    """The two tables."""
     head = ("packets", "µs/packet: median", "of the rounds", "calls a packet", "lines")
     rounds = max(len(row.seconds) for row in rows)
-    return f"{count(rows[0].packets)} packets each, {rounds} rounds.\n\n{table(head, (row.cells() for row in rows))}"
+    return (
+        f"{count(rows[0].packets)} packets each, {rounds} rounds.\n\n{table(head, (row.cells() for row in rows))}\n"
+        f"The costliest of {len(list(costliest.patterns()))} combinations of protocol, headers and sources, of "
+        f"{count(found[0].packets)} packets each:\n\n{table(head, (row.cells() for row in found))}"
+    )

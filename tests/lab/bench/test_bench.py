@@ -17,7 +17,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench import bulk, core, delay, entries, hidden, memory, rates, replay, state, worst
+from tests.lab.bench import bulk, core, costliest, delay, entries, hidden, memory, rates, replay, state, worst
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
 from tests.lab.bench.programs import Counts, given_peer
@@ -70,7 +70,10 @@ def test_the_cost_of_the_core() -> None:
 
     assert [row.name for row in rows] == list(core.PATTERNS)
     assert all(row.packets == 400 and row.calls > 5 and min(row.seconds) > 0 for row in rows)
-    assert core.section(rows).count("\n| ") == 2 + len(rows)
+    found = core.search(20, 1)
+    assert len(found) == 3
+    assert {row.name for row in found} <= {name for name, _ in costliest.patterns()}
+    assert core.section(rows, found).count("\n| ") == 4 + len(rows) + len(found)
 
 
 @pytest.mark.slow
