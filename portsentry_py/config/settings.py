@@ -191,9 +191,12 @@ class Limits(Section):
     max_flows: int = number(50_000, "flows in each direction", 64, 4_000_000)
     max_attempts: int = number(300_000, "distinct (source, host, port) of all sources", 64, 10_000_000)
     new_sources_per_second: int = number(
-        200, "new sources per second whose first packet is examined; others wait for their second", 1, 100_000
+        200,
+        "new sources per second whose first packets are examined; others wait until they asked for enough",
+        1,
+        100_000,
     )
-    max_held: int = number(50_000, "first packets of sources that wait", 64, 10_000_000)
+    max_held: int = number(50_000, "packets of usual size, of sources that wait", 64, 10_000_000)
     memory_hours: int = number(72, "an attempt is remembered for this time", 1, 24 * 30)
 
 

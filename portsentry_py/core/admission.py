@@ -1,26 +1,100 @@
-"""Admission: in a flood, the first packet of an unknown source waits for its second, as the line that it is.
+"""Admission: in a flood, the first packets of an unknown source wait, as the lines that they are.
 
-A forged flood has a new source in every packet, and no detector has anything to say about one packet. A
-second packet from the same source releases both, in order: a scanner in the flood loses nothing.
+A forged flood has new sources all the time, and no detector has anything to say about a few plain packets. When a
+source has asked for enough, all its lines are released in order: a scanner in the flood loses nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from zlib import crc32
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.columns import FLAGS, OPENING_FLAGS, Head, micros_of
+from portsentry_py.core.columns import (
+    ACK_NUMBER,
+    CHUNK_TYPE,
+    DEST_PORT,
+    FLAGS,
+    ICMP_TYPE,
+    OPENING_FLAGS,
+    SEQ_NUMBER,
+    Head,
+    head_of,
+    micros_of,
+)
+from portsentry_py.core.packet import ACK, CWR, ECE, SYN
 from portsentry_py.core.rate_limit import Rate, TokenBucket
 
-# The probe, our answer, and once more each: what is kept of one source.
+# No detector reports fewer plain probes than this.
+_ENOUGH = 4
+# Where too many sources asked for enough, those come first that asked for this many: a forger pays for each probe.
+_MANY = 64
+# Our answers to one source that are kept, behind a single packet as text.
+_MAX_ANSWERS = 2 * _MANY
 _MAX_KEPT = 600
+# What a line of a first packet has at most, but for few.
+_CHARACTERS = 160
+# SYN alone, as any client sends it, or with ECN (RFC 3168). Other first segments are evidence in small numbers.
+_PLAIN_FLAGS = frozenset({f"{SYN:02x}", f"{SYN | ECE | CWR:02x}"})
+_SYN_ACK = frozenset({f"{SYN | ACK:02x}", f"{SYN | ACK | ECE:02x}"})
+# An acknowledgement of so many bytes at most is proof; see `flows`.
+_USED_BYTES = 1 << 20
+_SCTP_INIT = "01"
+_ICMP_REQUESTS = frozenset({"08", "0d", "0f", "11"})
+_ICMPV6_REQUEST = "80"
+_WITH_PORTS = frozenset({"tcp", "udp", "sctp", "33", "136"})
 _BURST_SECONDS = 2
+# For each new source that is admitted at once, so many that waited are.
+_SHARE = 4
+_SLOTS = 1 << 20
+_MOST = 255
 _NOTHING: tuple[str, ...] = ()
+
+
+class _Waiting:
+    """A source that sent more than one packet, but did not ask for enough: its lines, and our answers among them."""
+
+    __slots__ = ("answers", "asked", "lines", "questions", "size")
+
+    def __init__(self, kept: str) -> None:
+        self.lines = kept.split("\n")
+        self.size = len(kept)
+        self.asked = {_asked(head_of(self.lines[0]))}
+        self.answers = len(self.lines) - 1
+        self.questions = 1
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+        self.size += len(line)
+
+
+class _Sketch:
+    """How often each source asked lately, or more: two sources may share a slot.
+
+    It remembers sources whose lines were dropped, in a megabyte for each of two generations. The hash is the same in
+    every run, so that the same packets give the same lines; a sender who makes sources collide only raises counts.
+    """
+
+    def __init__(self) -> None:
+        self._newer, self._older = bytearray(_SLOTS), bytes(_SLOTS)
+        self._added = 0
+
+    def add(self, source: str) -> int:
+        """Count one more question of the source; returns how many it asked, this one included."""
+        slot = crc32(source.encode()) % _SLOTS
+        count = self._newer[slot]
+        if count < _MOST:
+            self._newer[slot] = count + 1
+        self._added += 1
+        if self._added >= _SLOTS:
+            self._newer, self._older, self._added = bytearray(_SLOTS), bytes(self._newer), 0
+        return count + 1 + self._older[slot]
 
 
 class Admission:
     """Decides which lines are inspected now; bounded in the lines that wait.
 
     Args:
-        limits: `new_sources_per_second` are admitted at once, `max_held` lines of others are kept.
+        limits: `new_sources_per_second` are admitted at once, and as many of those that waited; `max_held` lines of
+            usual size wait.
         source_of: the source that an address belongs to.
         is_known: whether a source has a record.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
@@ -36,63 +110,160 @@ class Admission:
         is_queried: Callable[[str], bool],
         is_home: Callable[[str], bool],
     ) -> None:
-        size = _BURST_SECONDS * limits.new_sources_per_second
-        self._bucket = TokenBucket(Rate(limits.new_sources_per_second / 1e6, size), size)
-        self._closed_until = ""
+        self._new = _Tokens(limits.new_sources_per_second)
+        self._enough = _Tokens(_SHARE * limits.new_sources_per_second)
         self._source_of = source_of
         self._is_known = is_known
         self._is_queried = is_queried
         self._is_home = is_home
-        # Two generations: when the newer is full, the older goes as a whole, at no cost for each line.
+        # The first packets, in two generations: when the newer is full, the older goes as a whole, at no cost for each
+        # line. Sources that sent more have a room of their own, which single packets do not fill.
         self._newer: dict[str, str] = {}
         self._older: dict[str, str] = {}
-        self._max_newer = limits.max_held // 2
+        self._size = 0
+        self._again: dict[str, _Waiting] = {}
+        self._again_size = 0
+        self._max_size = limits.max_held * _CHARACTERS // 3  # for each of the three
+        self._sketch = _Sketch()
+        self._traps = frozenset[str]()
         self.held = 0
         """Packets that were kept back and not released since, dropped ones included."""
 
-    def admit(self, line: str, head: Head) -> tuple[str, ...]:
+    def set_traps(self, ports: Iterable[int]) -> None:
+        """Take the ports whose second touch is evidence."""
+        self._traps = frozenset(f"{port:04x}" for port in ports)
+
+    def admit(self, line: str, head: Head) -> tuple[str, ...] | list[str]:
         """The lines to inspect now: this one, with those kept before if its source had to wait; or none."""
         time, src, digits, dst, proto = head
-        newer, older = self._newer, self._older
+        newer, older, again = self._newer, self._older, self._again
         source, receiver = (src, dst) if ":" not in src else (self._source_of(src), self._source_of(dst))
-        if source in newer or source in older:
-            return self._release(source, line)
-        if receiver in newer or receiver in older:
+        if source in again or source in newer or source in older:
+            return self._wait_on(source, line, head)
+        if receiver in again or receiver in newer or receiver in older:
             return self._keep_answer(receiver, line)
         if (
             not proto
-            or (digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._is_queried(src))
+            # A look-up less for most packets of most floods.
+            or (digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._may_be_answer(head))
             or self._is_known(source)
             or not self._is_home(dst)
-            # As text while there is no token: most packets of a flood find none.
-            or (not (time < self._closed_until and len(time) == len(self._closed_until)) and self._has_token(time))
+            or self._new.take(time)
         ):
+            return (line,)
+        if self._sketch.add(source) >= _ENOUGH and self._has_token(time, _ENOUGH):
             return (line,)
         newer[source] = line
         self.held += 1
-        if len(newer) >= self._max_newer:
-            self._older, self._newer = newer, {}
+        self._size += len(line)
+        if self._size >= self._max_size:
+            self._older, self._newer, self._size = newer, {}, 0
         return _NOTHING
 
-    def _release(self, source: str, line: str) -> tuple[str, ...]:
-        kept = self._newer.pop(source, None) or self._older.pop(source)
-        lines = (*kept.split("\n"), line)
-        self.held -= len(lines) - 1
-        return lines
+    def _may_be_answer(self, head: Head) -> bool:
+        """Whether a packet other than TCP may be about what we sent. What asks for something is not."""
+        _, src, digits, _, proto = head
+        if proto == "sctp":
+            return digits[CHUNK_TYPE] != _SCTP_INIT
+        if proto == "icmp":
+            return digits[ICMP_TYPE] not in _ICMP_REQUESTS
+        if proto == "icmpv6":
+            return digits[ICMP_TYPE] != _ICMPV6_REQUEST
+        return self._is_queried(src)
+
+    def _wait_on(self, source: str, line: str, head: Head) -> tuple[str, ...] | list[str]:
+        """One more packet of a source that waits."""
+        again = self._again
+        waiting = again.pop(source, None)
+        if waiting is not None:
+            self._again_size -= waiting.size
+        elif source in self._newer:
+            waiting = _Waiting(self._newer.pop(source))
+            self._size -= waiting.size
+        else:
+            waiting = _Waiting(self._older.pop(source))
+        asked = _asked(head)
+        if asked not in waiting.asked:
+            if len(waiting.asked) < _MANY:
+                waiting.asked.add(asked)
+            waiting.questions = max(len(waiting.asked), self._sketch.add(source))
+        is_enough = waiting.questions >= _ENOUGH or not self._is_plain(head)
+        if (is_enough and self._has_token(head[0], waiting.questions)) or _proves(head, waiting):
+            self.held -= len(waiting.lines)
+            return [*waiting.lines, line]
+        self.held += 1
+        if len(waiting.lines) < 2 * _MANY + waiting.answers:
+            waiting.add(line)
+        # Among the latest: a source that goes on is not dropped before those that do not.
+        again[source] = waiting
+        self._again_size += waiting.size
+        while self._again_size > self._max_size:
+            self._again_size -= again.pop(next(iter(again))).size
+        return _NOTHING
+
+    def _is_plain(self, head: Head) -> bool:
+        """Whether a packet says little by itself: it asks for something, for no trap, as a client does."""
+        _, _, digits, _, proto = head
+        if proto == "tcp":
+            return digits[FLAGS] in _PLAIN_FLAGS and digits[DEST_PORT] not in self._traps
+        is_trap = proto == "udp" and digits[DEST_PORT] in self._traps
+        return bool(proto) and not is_trap and not self._may_be_answer(head)
 
     def _keep_answer(self, source: str, line: str) -> tuple[str, ...]:
         """A packet to a source that waits, mostly our answer: it belongs behind its probe."""
-        table = self._newer if source in self._newer else self._older
-        if len(table[source]) < _MAX_KEPT:
-            table[source] += f"\n{line}"
+        waiting = self._again.get(source)
         self.held += 1
+        if waiting is None:
+            table = self._newer if source in self._newer else self._older
+            if len(table[source]) < _MAX_KEPT:
+                table[source] += f"\n{line}"
+                self._size += len(line) if table is self._newer else 0
+        elif waiting.answers < _MAX_ANSWERS:
+            waiting.add(line)
+            waiting.answers += 1
+            self._again_size += len(line)
         return _NOTHING
 
-    def _has_token(self, time: str) -> bool:
-        """Whether one more unknown source may be admitted at once."""
+    def _has_token(self, time: str, asked: int) -> bool:
+        """Whether one more source that waited may be admitted: half of the tokens are left to those that ask a lot."""
+        return self._enough.take(time, 1 if asked >= _MANY else self._enough.size / 2)
+
+
+class _Tokens:
+    """A bucket of tokens by the time of lines. While it has too few, times are compared as text."""
+
+    def __init__(self, per_second: int) -> None:
+        self.size = _BURST_SECONDS * per_second
+        self._bucket = TokenBucket(Rate(per_second / 1e6, self.size), self.size)
+        self._closed_until: dict[float, str] = {}
+
+    def take(self, time: str, least: float = 1) -> bool:
+        """Take a token if there are at least `least`."""
+        closed_until = self._closed_until.get(least, "")
+        if time < closed_until and len(time) == len(closed_until):
+            return False
         now_us = micros_of(time)
-        if self._bucket.take(now_us):
+        if self._bucket.take(now_us, least):
             return True
-        until_us = now_us + self._bucket.wait_us
-        self._closed_until = f"{until_us / 1e6:.6f}".ljust(len(time), "0")
+        until_us = now_us + self._bucket.wait_us(least)
+        self._closed_until[least] = f"{until_us / 1e6:.6f}".ljust(len(time), "0")
         return False
+
+
+def _asked(head: Head) -> tuple[str, str, str]:
+    """What a packet asks for: a port, an IP protocol, or whether a host is there."""
+    _, _, digits, dst, proto = head
+    return proto, dst, digits[DEST_PORT] if proto in _WITH_PORTS else ""
+
+
+def _proves(head: Head, waiting: _Waiting) -> bool:
+    """Whether the segment acknowledges a SYN-ACK of ours among the lines that wait: no forger knows its number."""
+    _, _, digits, _, proto = head
+    if proto != "tcp" or not waiting.answers or digits[FLAGS] in OPENING_FLAGS:
+        return False
+    answers = [digits for _, _, digits, _, proto in map(head_of, waiting.lines) if digits[FLAGS] in _SYN_ACK]
+    try:
+        received = [int(digits[ACK_NUMBER], 16) - int(answer[SEQ_NUMBER], 16) for answer in answers]
+    except ValueError:
+        return False
+    return any(0 < one % (1 << 32) <= _USED_BYTES for one in received)

@@ -2,9 +2,10 @@
 
 from functools import lru_cache
 from operator import itemgetter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from portsentry_py.core.packet import ACK, RST
+from portsentry_py.core.tshark36 import numbers_of
 
 # Title and Wireshark column format. The data column stands between the addresses because tshark
 # prints an arrow column between adjacent ones. U asks for numbers; 3.6 prints words all the same.
@@ -68,17 +69,22 @@ _LATEST_SECONDS = 1e12
 _INTERFACE = [title for title, _ in COLUMNS].index("iface")
 # tshark prints at most 2047 bytes of a column: a longer line is not one that a table of lines may hold.
 _MAX_LINE = 2600
-Transport = Literal["tcp", "udp", ""]
 _HEAD_BYTES = 14  # of TCP, up to the flags
 _COLONED_HEAD = slice(3 * _HEAD_BYTES)
-_PROTOS: dict[str, Transport] = {"6": "tcp", "17": "udp", "TCP": "tcp", "UDP": "udp"}  # words in tshark 3.6
+_TRANSPORTS = {"6": "tcp", "17": "udp", "132": "sctp", "1": "icmp", "58": "icmpv6"}
 _WHOLE = NOT_SET | {""}
 
-Head = tuple[str, str, str, str, Transport]
-"""Time, source, layer 4 as hex digits (right up to the TCP flags), target, and `tcp`, `udp` or nothing."""
+Head = tuple[str, str, str, str, str]
+"""Time, source, layer 4 as hex digits (right up to the TCP flags), target, and the transport by name or number."""
 NO_HEAD: Head = ("", "", "", "", "")
-SRC_PORT, DEST_PORT, FLAGS = slice(0, 4), slice(4, 8), slice(26, 28)
-"""Where ports and TCP flags stand in the digits of a head."""
+SRC_PORT, DEST_PORT, SEQ_NUMBER, ACK_NUMBER, FLAGS = (
+    *(slice(0, 4), slice(4, 8), slice(8, 16), slice(16, 24), slice(26, 28)),
+)
+"""Where ports, TCP's numbers and its flags stand in the digits of a head."""
+CHUNK_TYPE, ICMP_TYPE = slice(24, 26), slice(0, 2)
+"""Where the type of SCTP's first chunk and the type of an ICMP message stand."""
+IPV6_EXTENSIONS = frozenset({"0", "43", "44", "51", "60"})
+"""Protocol numbers of headers that stand before the last protocol of a chain."""
 OPENING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))
 """The flags of a first segment, as the digits show them."""
 
@@ -138,7 +144,7 @@ def cells_of(line: str) -> tuple[str, str, str, str, str, str]:
 def head_of(line: str) -> Head:
     """What the hot path reads of a line: no cell of it is checked or converted.
 
-    The protocol is empty where a packet is neither TCP nor UDP, no whole packet, or came inside a tunnel.
+    The transport is that of the last header of a chain. It is empty where there is no whole packet, or a tunnel.
     A line that is too long to be kept, or has too few columns, has no head.
     """
     if len(line) > _MAX_LINE:
@@ -149,17 +155,23 @@ def head_of(line: str) -> Head:
         return NO_HEAD
     if data[2:3] == ":":  # as tshark 4.4 prints bytes
         data = data[_COLONED_HEAD].replace(":", "")
-    return time, src.strip(), data, dst.strip(), _plain_proto(shared)
+    return time, src.strip(), data, dst.strip(), _transport(shared)
 
 
 @lru_cache(maxsize=4096)
-def _plain_proto(shared: str) -> Transport:
+def _transport(shared: str) -> str:
     try:
         cells = shared_cells(shared)
     except ValueError:
         return ""
     is_whole = {cells.offset, cells.more} <= _WHOLE and not cells.whole
-    return _PROTOS.get(cells.proto, "") if is_whole else ""
+    protos = last_protocols(cells.proto)
+    return _TRANSPORTS.get(protos[0], protos[0]) if is_whole and len(protos) == 1 else ""
+
+
+def last_protocols(cell: str) -> list[str]:
+    """The protocols of a packet but for extension headers: one, or several if tshark looked into a tunnel."""
+    return [number for number in numbers_of(cell) if number not in IPV6_EXTENSIONS]
 
 
 def shared_cells(text: str) -> SharedCells:

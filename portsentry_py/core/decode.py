@@ -10,9 +10,8 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from portsentry_py.core.columns import NOT_SET, cells_of, innermost, payload_of, shared_cells
+from portsentry_py.core.columns import NOT_SET, cells_of, innermost, last_protocols, payload_of, shared_cells
 from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
-from portsentry_py.core.tshark36 import numbers_of
 
 
 class Discard(enum.Enum):
@@ -36,7 +35,6 @@ _MAX_CACHED = 512
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
-_IPV6_EXTENSIONS = {"0", "43", "44", "51", "60"}
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
 # Their headers begin with the ports: RFC 768, RFC 3828, RFC 4340, RFC 9260.
@@ -159,7 +157,7 @@ def _shared(text: str) -> _Shared | Discard:
         return Discard.NOT_IP
     if not cells.whole and _any_set(cells.offset):
         return Discard.FRAGMENT
-    protos = [number for number in numbers_of(cells.proto) if number not in _IPV6_EXTENSIONS]
+    protos = last_protocols(cells.proto)
     # None: extension headers with nothing behind them, which no host answers. More than one: tshark looked
     # into a tunnel, and prints addresses that anybody can put there.
     if len(protos) != 1:

@@ -21,6 +21,7 @@ _DECIMAL_POINT = slice(10, 11)
 _PORT_DIGITS = 4
 _EPHEMERAL, _SERVICE_FREE = "8000", "0400"  # datagrams to the former or from below the latter may be answers
 _REFUSALS = frozenset({"04", "14"})  # RST; RST and ACK
+_COUNTED: dict[str, Proto] = {"tcp": "tcp", "udp": "udp"}
 NEVER_US = 1 << 63
 
 Probe = tuple[str, str, str]
@@ -105,10 +106,13 @@ class SuppressedSources:
 
     def count(self, line: str, head: Head) -> bool:
         """Whether the line is a probe of a suppressed source, or our refusal of one; it is counted then."""
-        time, src, digits, dst, proto = head
+        time, src, digits, dst, transport = head
         source, receiver = (src, dst) if ":" not in src else (self._source_of(src), self._source_of(dst))
         counts = self.sources.get(source) or self.sources.get(receiver)
-        if counts is None or not proto or not counts.earliest < time < counts.until or time[_DECIMAL_POINT] != ".":
+        if counts is None or not counts.earliest < time < counts.until or time[_DECIMAL_POINT] != ".":
+            return False
+        proto = _COUNTED.get(transport)
+        if proto is None:
             return False
         if counts.source != source:
             return proto == "tcp" and counts.refuse(digits[FLAGS], digits[SRC_PORT], src)

@@ -118,6 +118,7 @@ class Pipeline:
         )
         self._traps = frozenset(port for _, port in traps)
         self._sources.set_traps(traps)
+        self._admission.set_traps(self._traps)
         self._outbound.set_window(settings.detectors.outbound.window_seconds * 1_000_000)
         self._groups.set_limits(next((one.group_limits for one in detectors if one.group_limits), None))
         self._detectors = {

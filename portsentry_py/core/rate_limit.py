@@ -50,10 +50,9 @@ class TokenBucket:
         self.tokens -= 1
         return True
 
-    @property
-    def wait_us(self) -> int:
-        """The time until there is a token, rounded down."""
-        return max(0, int((1 - self.tokens) / self.rate.per_us))
+    def wait_us(self, least: float = 1) -> int:
+        """The time until there are so many tokens, rounded down."""
+        return max(0, int((least - self.tokens) / self.rate.per_us))
 
 
 def bucket_of(per_minute: int) -> TokenBucket:

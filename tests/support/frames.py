@@ -27,7 +27,12 @@ class Link:
     source: bytes = NOWHERE
 
 
-def segment(link: Link, ends: Ends, flags: int, number: int, hops: int = _HOP_LIMIT) -> bytes:
+def sequence_of(number: int) -> int:
+    """The sequence number of the segment made from that number."""
+    return number * 2_654_435_761 & 0xFFFFFFFF
+
+
+def segment(link: Link, ends: Ends, flags: int, number: int, hops: int = _HOP_LIMIT, *, ack: int = 0) -> bytes:
     """One frame, with right checksums.
 
     Args:
@@ -36,21 +41,32 @@ def segment(link: Link, ends: Ends, flags: int, number: int, hops: int = _HOP_LI
         flags: of TCP.
         number: any number, from which those of the headers are made.
         hops: the hop limit.
+        ack: the acknowledgement.
     """
     source, source_port, target, target_port = ends
     options, options_sum = (_OPTIONS, _OPTIONS_SUM) if flags & SYN else (b"", 0)
     size = 20 + len(options)
     identification = number & 0xFFFF
-    sequence = number * 2_654_435_761 & 0xFFFFFFFF
+    sequence = sequence_of(number)
     offset = size << 2
     hosts = (source >> 16) + (source & 0xFFFF) + (target >> 16) + (target & 0xFFFF)
-    tcp = hosts + _TCP + size + source_port + target_port + (sequence >> 16) + (sequence & 0xFFFF)
+    tcp = (
+        hosts
+        + _TCP
+        + size
+        + source_port
+        + target_port
+        + (sequence >> 16)
+        + (sequence & 0xFFFF)
+        + (ack >> 16)
+        + (ack & 0xFFFF)
+    )
     return (
         _FRAME.pack(
             *(link.destination, link.source, 0x0800),
             *(0x45, 0, 20 + size, identification, _WHOLE, hops, _TCP),
             *(_checksum(0x4500 + 20 + size + identification + _WHOLE + (hops << 8 | _TCP) + hosts),),
-            *(source, target, source_port, target_port, sequence, 0, offset, flags, _WINDOW),
+            *(source, target, source_port, target_port, sequence, ack, offset, flags, _WINDOW),
             *(_checksum(tcp + (offset << 8 | flags) + _WINDOW + options_sum), 0),
         )
         + options

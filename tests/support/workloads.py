@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from random import Random
 
-from tests.support.frames import ACK, FIN, SYN, Link, segment
+from tests.support.frames import ACK, FIN, SYN, Link, segment, sequence_of
 
 TARGET = "203.0.113.1"
 _TARGET = int(IPv4Address(TARGET))
@@ -75,7 +75,9 @@ def visitors(count: int, link: Link) -> Iterator[bytes]:
             port = 20_000 + opened // _CLIENTS % 40_000
             service = _SERVED[opened & 1]
             ends = (_TARGET, service, client, port) if ours else (client, port, _TARGET, service)
-            yield segment(link, ends, flags, sent)
+            # Our number is the call's; the client has received a page when it closes the connection.
+            ack = (sequence_of(opened) + 1_000) & 0xFFFFFFFF if flags & FIN and not ours else 0
+            yield segment(link, ends, flags, opened, ack=ack)
             sent += 1
 
 

@@ -37,7 +37,6 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.events import model
 from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, SWEPT, VLANS, Sender
-from tests.support.build import cells
 
 NAMED = Served(tcp=frozenset(SERVED), udp=frozenset({SWEPT}))
 # Nobody is a scanner, no line is written, no group is made.
@@ -50,6 +49,7 @@ _PART = 8
 _DAY_US = 86_400 * SECOND_US
 # Sources that are so far apart are of unrelated networks.
 _WIDE = 0xF000
+_FEW_LINES = 1_000
 REFUSED = range(expectation._MAX_LATE_PORTS + expectation._SCAN_PORTS)
 EXCUSED = range(expectation._MAX_EXCUSED)
 
@@ -364,20 +364,28 @@ def _learned(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
 def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender, max_held=limits.max_held, new_sources_per_second=1)
     yield feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(3)))
-    yield hold(engine, sender, limits)
+    yield hold(engine, sender)
 
 
-def hold(engine: Pipeline, sender: Sender, limits: Limits) -> Pipeline:
-    """Let sources wait until there is no room, and answer them until that is not kept."""
+def hold(engine: Pipeline, sender: Sender) -> Pipeline:
+    """Let sources wait until there is no room: those that asked for two things, then those that asked for one."""
     waiting, nth = engine._admission, 1 << 20
-    while len(waiting._older) + len(waiting._newer) < 2 * (limits.max_held // 2) - 1:
+    waiting._new, waiting._enough = admission._Tokens(1), admission._Tokens(1)
+    feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(nth - 2, nth)))
+    while waiting._again_size < waiting._max_size - _FEW_LINES:
+        feed(engine, (sender.probe(sender.source(nth), what, after_us=0) for what in range(2)))
+        nth += 1
+    while not waiting._older or waiting._size < waiting._max_size - _FEW_LINES:
         feed(engine, [sender.probe(sender.source(nth), 0, after_us=0)])
         nth += 1
-    kept = (*waiting._older.values(), *waiting._newer.values())
-    addresses = [cells(one.partition("\n")[0])["src"] for one in kept]
-    for _ in range(admission._MAX_KEPT // 100):
-        feed(engine, (sender.answer(one, 0, after_us=0) for one in addresses))
     return engine
+
+
+def _held(engine: Pipeline) -> int:
+    """The lines that wait, as if they had the usual size."""
+    waiting = engine._admission
+    once = sum(map(len, (*waiting._newer.values(), *waiting._older.values())))
+    return (once + waiting._again_size) // admission._CHARACTERS
 
 
 def _told(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -695,12 +703,13 @@ TABLES = (
     ),
     _fixed("ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"),
     Table(
-        "sources that wait, and our answers to them",
+        "lines of sources that wait, of the usual size",
         "`max_held`",
         lambda limits: limits.max_held,
-        _length("_admission._newer", "_admission._older"),
+        _held,
         _waiting,
-        ("_admission._newer", "_admission._older"),
+        ("_admission._newer", "_admission._older", "_admission._again"),
+        ("_Waiting.asked",),
         version=6,
     ),
     Table(
@@ -758,5 +767,5 @@ TABLES = (
     _cached("tools", fingerprints, "_by_headers", lambda _, nth: (TCP, SYN, nth, 60, f"{nth:040d}".encode())),
     _cached("seconds as text", model, "_second", lambda _, nth: (nth,)),
     _cached("columns that many lines share", decode, "_shared", _cells),
-    _cached("plain lines", columns, "_plain_proto", _cells),
+    _cached("transports of lines", columns, "_transport", _cells),
 )

@@ -1,6 +1,7 @@
 """What would have to be sent to a sensor so that not one of its tables keeps any room."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from itertools import chain
 
@@ -38,6 +39,7 @@ _TWINS, _EACH = spoofed_twins._MAX_ROUNDS // 8, 8
 _PACE_US, _HASTE_US = 2_100, 1_000
 _HASTY = 4_000
 _PORT = 40_000
+_ALL = 100_000  # new sources a second: none waits
 
 
 class FullTables:
@@ -58,10 +60,14 @@ class FullTables:
     def pipeline(self) -> Pipeline:
         """A sensor that has seen all of it.
 
-        Its settings are the defaults, but for the limits, and for the rate of scan lines: it does not bind
-        sources that proved their address.
+        Its settings are the defaults, but for the limits, for the rate of scan lines, which does not bind sources that
+        proved their address, and for the rate of new sources, which is low again for those that wait.
         """
-        settings = Settings(served=NAMED, limits=self._limits, lines=Lines(scans_per_second=10_000))
+        settings = Settings(
+            served=NAMED,
+            limits=replace(self._limits, new_sources_per_second=_ALL),
+            lines=Lines(scans_per_second=10_000),
+        )
         own = frozenset(one.target(nth) for one in (self._four, self._six) for nth in range(HOSTS))
         engine = Pipeline(settings, HostState(own=own, home=_HOME, peers_known=False))
         feed(engine, self._old())
@@ -75,7 +81,7 @@ class FullTables:
         visit(engine, self._six, standing._MAX_NETWORKS // self._share)
         suspect(engine, self._six, bans._MAX_STACKS // self._share)
         spend(engine, self._six, rate_limit._MAX_NETWORKS // self._share)
-        return hold(engine, self._six, self._limits)
+        return hold(engine, self._six)
 
     def _new(self, count: int) -> range:
         """Numbers of sources that have not sent anything."""

@@ -163,6 +163,7 @@ def test_the_packets_that_fill_all_tables_leave_none_empty(saturated: Pipeline) 
 FEW = {
     "Pipeline._detectors",
     "Pipeline._discarded",
+    "_Tokens._closed_until",
     "HostState.protected",
     "KnownScanners._names",
     "TrapDetector.trap_ports",

@@ -1,4 +1,4 @@
-"""In a flood first packets wait, and a scanner loses nothing by it."""
+"""In a flood the first packets of a source wait, and a scanner loses nothing by it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from portsentry_py.config.settings import Limits, Settings
 from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.packet import FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
 from tests.scenarios.families import SCENARIOS
@@ -26,21 +27,28 @@ from tests.support.build import (
     evidence,
     fin_ack,
     fragments,
+    home_hosts,
     icmp_unreachable,
     in_time,
     in_tunnel,
     lines,
+    no_deadline,
+    null,
     ping,
+    records,
     refused,
     rst_ack,
+    strict,
     syn,
     syn_ack,
     udp,
     udp_reply,
     visit,
     watch,
+    with_cells,
 )
 from tests.support.printing import coloned, worded
+from tests.support.traffic import conversations
 
 # Two sources are admitted at once; then one in a second.
 LIMITS = Limits(new_sources_per_second=1, max_held=64)
@@ -61,31 +69,126 @@ def source_of(address: str) -> str:
 class Gate:
     """An admission on HOST and HOST6 that has no token left."""
 
-    def __init__(self, *known: str) -> None:
+    def __init__(self, *known: str, limits: Limits = LIMITS) -> None:
         self.admission = Admission(
-            LIMITS,
+            limits,
             source_of=source_of,
             is_known=lambda source: source in known,
             is_queried=lambda address: address == FRIEND,
-            is_home=lambda address: address in {HOST, HOST6},
+            is_home=lambda address: address in {HOST, HOST6, *home_hosts(3)},
         )
         for line in lines(*strangers(2)):
             assert self.admits(line) == (line,)
 
     def admits(self, line: str) -> tuple[str, ...]:
         """The lines to inspect now."""
-        return self.admission.admit(line, head_of(line))
+        return tuple(self.admission.admit(line, head_of(line)))
+
+    def kept(self, source: str) -> list[str]:
+        """The lines that wait for a source."""
+        admission = self.admission
+        once = admission._newer.get(source) or admission._older.get(source)
+        again = admission._again.get(source)
+        return again.lines if again else once.split("\n") if once else []
 
 
-def test_in_a_flood_a_first_packet_waits_for_the_second() -> None:
+def test_in_a_flood_the_first_packets_of_a_source_wait_for_the_fourth() -> None:
     gate = Gate()
-    first, second, third = lines(*syn(SCANNER, 1, 2, 3, every=0.001))
-    assert gate.admits(first) == ()
-    assert gate.admission.held == 1
-    assert gate.admits(second) == (first, second)
+    *waiting, fourth = lines(*syn(SCANNER, 1, 2, 3, 4, every=0.001))
+    assert [gate.admits(line) for line in waiting] == [()] * 3
+    assert gate.admission.held == 3
+    assert gate.admits(fourth) == (*waiting, fourth)
     assert gate.admission.held == 0
-    # By now the source table knows the source; this test has none.
-    assert gate.admits(third) == ()
+
+
+def test_what_was_asked_before_does_not_count_again() -> None:
+    gate = Gate()
+    probes = lines(*syn(SCANNER, 1, 1, 1, 1, 1, 1, 2, 1, 3, 4, every=0.001))
+    for probe in probes[:-1]:
+        assert gate.admits(probe) == ()
+    assert gate.admits(probes[-1]) == tuple(probes)
+
+
+def test_a_source_whose_lines_were_dropped_is_remembered_by_what_it_asked() -> None:
+    gate = Gate()
+    probes = lines(*syn(SCANNER, *range(1, 6)))
+    crowd = iter(lines(*strangers(4000, every=0.0001)))
+    for probe in probes[:3]:
+        assert gate.admits(probe) == ()
+        for _ in range(1000):
+            gate.admits(next(crowd))
+        assert gate.kept(SCANNER) == []
+    assert gate.admits(probes[3]) == (probes[3],)
+
+
+def test_sources_that_asked_for_many_things_have_half_of_the_tokens() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, max_held=100_000))
+    for crowded in range(10):
+        for line in lines(*syn(f"198.51.100.{crowded}", 1, 2, 3, 4)):
+            gate.admits(line)
+    *waiting, last = lines(*syn(SCANNER, *range(1, 65), every=0.001))
+    assert [gate.admits(line) for line in waiting] == [()] * 63
+    assert gate.admits(last) == (*waiting, last)
+
+
+@pytest.mark.parametrize(("ack", "is_admitted"), [(5001, True), (5000, False), (5001 + (1 << 20), False)])
+def test_a_visitor_that_acknowledges_our_number_needs_no_token(ack: int, is_admitted: bool) -> None:
+    gate = Gate()
+    gate.admission._enough.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    (call,) = syn(SCANNER, 80)
+    waiting = lines(call, syn_ack(call, seq=5000))
+    assert [gate.admits(line) for line in waiting] == [(), ()]
+    end = fin_ack(call, ack=ack).line
+    assert gate.admits(end) == ((*waiting, end) if is_admitted else ())
+
+
+def test_the_second_touch_of_a_trap_does_not_wait() -> None:
+    gate = Gate()
+    gate.admission.set_traps({11, 15})
+    for first, second in (syn(SCANNER, 11, 15), udp(SCANNER, 11, 15)):
+        assert gate.admits(first.line) == ()
+        assert gate.admits(second.line) == (first.line, second.line)
+
+
+def test_flags_that_no_client_sends_do_not_wait_for_more() -> None:
+    gate = Gate()
+    first, second = null(SCANNER, 1, 2)
+    assert gate.admits(first.line) == ()
+    assert gate.admits(second.line) == (first.line, second.line)
+
+
+def test_a_source_that_goes_on_is_not_dropped_before_others() -> None:
+    gate = Gate()
+    probes = lines(*syn(SCANNER, 1, 2, 3, 4))
+    crowd = iter(lines(*strangers(1000, every=0.0001)))
+    for probe in probes[:3]:
+        assert gate.admits(probe) == ()
+        for _ in range(LIMITS.max_held // 2):
+            gate.admits(next(crowd))
+    assert gate.admits(probes[3]) == tuple(probes)
+
+
+@pytest.mark.parametrize("proto", [4, 47, 99, 132])
+def test_any_protocol_waits(proto: int) -> None:
+    gate = Gate()
+    probe = dataclasses.replace(udp(SCANNER, 9)[0], proto=proto, payload=bytes(12) + b"\1" + bytes(19))
+    assert gate.admits(probe.line) == ()
+
+
+def test_an_answer_over_any_protocol_does_not_wait() -> None:
+    gate = Gate()
+    (other,) = udp(FRIEND, 9)
+    init_ack = dataclasses.replace(other, proto=132, payload=bytes(12) + b"\2" + bytes(19))
+    echo_reply = dataclasses.replace(other, proto=1, payload=bytes(8))
+    tunnel = dataclasses.replace(other, proto=4)
+    for sent in (init_ack, echo_reply, tunnel):
+        assert gate.admits(sent.line) == (sent.line,)
+
+
+def test_extension_headers_do_not_lead_past_admission() -> None:
+    gate = Gate()
+    (probe,) = syn(SCANNER6, 80)
+    assert gate.admits(with_cells(probe.line, proto="0,60,6")) == ()
 
 
 def test_our_answers_wait_behind_the_probe() -> None:
@@ -99,19 +202,20 @@ def test_our_answers_wait_behind_the_probe() -> None:
 
 def test_a_scanner_that_changes_its_address_within_a_network_is_one_source() -> None:
     gate = Gate()
-    (first,), (second,) = syn(SCANNER6, 22), syn("2001:db8:bad::77", 23)
-    assert gate.admits(first.line) == gate.admits(syn_ack(first).line) == ()
-    assert gate.admits(second.line) == (first.line, syn_ack(first).line, second.line)
+    (first,), (*others, last) = syn(SCANNER6, 22), syn("2001:db8:bad::77", 23, 24, 25)
+    waiting = lines(first, syn_ack(first), *others)
+    assert [gate.admits(line) for line in waiting] == [()] * 4
+    assert gate.admits(last.line) == (*waiting, last.line)
     known = Gate(SCANNER6_NETWORK)
     assert known.admits(first.line) == (first.line,)
 
 
 def test_an_answer_to_a_neighbour_waits_behind_the_probe_of_its_network() -> None:
     gate = Gate()
-    (probe,) = syn(SCANNER6, 22)
-    answer = syn_ack(syn("2001:db8:bad::77", 23)[0])
-    assert gate.admits(probe.line) == gate.admits(answer.line) == ()
-    assert gate.admits(probe.line) == (probe.line, answer.line, probe.line)
+    probe, *others, last = syn(SCANNER6, 22, 23, 24, 25)
+    waiting = lines(probe, syn_ack(syn("2001:db8:bad::77", 23)[0]), *others)
+    assert [gate.admits(line) for line in waiting] == [()] * 4
+    assert gate.admits(last.line) == (*waiting, last.line)
 
 
 def test_answers_without_end_are_dropped_and_yet_counted() -> None:
@@ -142,22 +246,29 @@ def test_known_sources_and_others_packets_do_not_wait() -> None:
         assert gate.admits(sent.line) == (sent.line,)
 
 
-def test_only_whole_packets_outside_tunnels_wait() -> None:
+def test_only_whole_packets_wait() -> None:
     gate = Gate()
     (probe,) = syn(SCANNER, 80)
-    pieces = fragments(probe, ip_id=7)[:-1]
-    for sent in (ping(SCANNER, HOST), in_tunnel(probe, SCANNER), *pieces):
+    for sent in fragments(probe, ip_id=7)[:-1]:
         assert gate.admits(sent.line) == (sent.line,)
     assert gate.admits(dataclasses.replace(probe, vlan=7).line) == ()
 
 
+def test_a_tunnel_waits_as_its_outer_packet_and_its_inside_never() -> None:
+    gate = Gate()
+    (probe,) = syn(FRIEND, 80)
+    inside = with_cells(probe.line, proto="4,6")  # as a tshark that looks into the tunnel prints it
+    assert gate.admits(inside) == (inside,)
+    outer = in_tunnel(probe, SCANNER)
+    assert [gate.admits(outer.line) for _ in range(4)] == [()] * 4
+
+
 def test_a_datagram_waits_too_unless_it_may_be_an_answer() -> None:
     gate = Gate()
-    first, second = udp(SCANNER, 161, 162)
-    assert gate.admits(first.line) == ()
-    refusal = icmp_unreachable(first)
-    assert gate.admits(refusal.line) == ()
-    assert gate.admits(second.line) == (first.line, refusal.line, second.line)
+    first, *others, last = udp(SCANNER, 161, 162, 163, 164)
+    waiting = lines(first, icmp_unreachable(first), *others)
+    assert [gate.admits(line) for line in waiting] == [()] * 4
+    assert gate.admits(last.line) == (*waiting, last.line)
     (answer,) = udp(FRIEND, 40000)
     assert gate.admits(answer.line) == (answer.line,)
 
@@ -190,9 +301,25 @@ def test_the_lines_that_wait_are_bounded_and_the_oldest_go() -> None:
     crowd = lines(*strangers(1000, every=0.0001))
     for line in crowd:
         gate.admits(line)
-    waiting = [line for line in reversed(crowd) if len(gate.admits(line)) > 1]
+    waiting = [line for line in crowd if gate.kept(line.split("\t")[1])]
     assert 0 < len(waiting) <= LIMITS.max_held
     assert crowd[2] not in waiting
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9), st.sampled_from(["probe", "answer", "flags"]))))
+def test_what_is_admitted_of_a_source_is_complete_and_in_order(steps: list[tuple[int, int, str]]) -> None:
+    """All lines from and to a source but for those that still wait; its network is of no other."""
+    gate, sent, admitted = Gate(), dict[int, list[str]](), dict[int, list[str]]()
+    for nth, (who, port, what) in enumerate(steps):
+        (probe,) = syn(f"198.51.100.{who}", port, at=nth / 1000, flags=FIN if what == "flags" else SYN)
+        line = syn_ack(probe).line if what == "answer" else probe.line
+        before = gate.admission.held
+        lines_now = gate.admits(line)
+        sent.setdefault(who, []).append(line)
+        admitted.setdefault(who, []).extend(lines_now)
+        assert gate.admission.held == before + 1 - len(lines_now)
+    for who, all_lines in sent.items():
+        assert [*admitted[who], *gate.kept(f"198.51.100.{who}")] == all_lines
 
 
 @given(st.text(), st.lists(st.text()))
@@ -200,6 +327,21 @@ def test_any_text_is_admitted_or_held(text: str, some: list[str]) -> None:
     for line in (text, "\t".join(some)):
         gate = Gate()
         assert gate.admits(line) in ((line,), ())
+
+
+@no_deadline
+@given(st.sampled_from([SCANNER, SCANNER6]).flatmap(lambda source: conversations((source,))))
+def test_an_admitted_source_has_the_same_lines_as_without_admission(traffic: list[Sent]) -> None:
+    """Of a source that still waits, there may be none."""
+    settings = strict()
+    with_admission, without = Pipeline(settings, US), Pipeline(settings, US)
+    with_admission._admission._new.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    found, wanted = (
+        records(evidence([*watch(pipeline, traffic), *pipeline.finish()])) for pipeline in (with_admission, without)
+    )
+    admission = with_admission._admission
+    is_waiting = bool(admission._newer or admission._again)
+    assert found == (found if is_waiting and all(one in wanted for one in found) else wanted)
 
 
 def said(settings: Settings, *traffic: Sent) -> set[tuple[str, str, str]]:
@@ -219,8 +361,11 @@ def test_a_visit_in_a_flood_counts_as_without() -> None:
     assert said(SMALL, *in_time(flood, calls, probes)) == said(Settings(), *calls, *probes)
 
 
-# A distributed scan is one packet from each source of a network, and so is a flood.
-@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"distributed_scan", "scan_in_a_flood"}))
+# A distributed scan is one packet from each source of a network, and reflection comes from many: both are floods.
+_FLOODS = {"distributed_scan", "reflection_from_any_port", "scan_in_a_flood"}
+
+
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - _FLOODS))
 def test_no_scenario_loses_a_verdict_to_admission(name: str) -> None:
     def verdicts(limits: Limits) -> set[tuple[str, str]]:
         scenario = SCENARIOS[name]
@@ -234,10 +379,10 @@ def test_no_scenario_loses_a_verdict_to_admission(name: str) -> None:
 
 @pytest.mark.parametrize("printed", [coloned, worded])
 def test_every_version_of_tshark_is_read(printed: Callable[[str], str]) -> None:
-    for first, second in (syn(SCANNER, 1, 2), udp(SCANNER, 161, 162)):
-        gate = Gate()
-        assert gate.admits(printed(first.line)) == ()
-        assert gate.admits(printed(second.line)) == (printed(first.line), printed(second.line))
+    pings = [ping(SCANNER, host) for host in (HOST, *home_hosts(3))]
+    for probes in (syn(SCANNER, 1, 2, 3, 4), udp(SCANNER, 161, 162, 163, 164), pings):
+        gate, shown = Gate(), [printed(probe.line) for probe in probes]
+        assert [gate.admits(line) for line in shown] == [(), (), (), tuple(shown)]
     gate, (probe,) = Gate(), syn(SCANNER, 80)
-    for sent in (ping(SCANNER, HOST), *fragments(probe, ip_id=7)[:-1]):
+    for sent in fragments(probe, ip_id=7)[:-1]:
         assert gate.admits(printed(sent.line)) == (printed(sent.line),)

@@ -52,14 +52,20 @@ def test_a_line_that_is_too_long_to_be_kept_has_no_head() -> None:
         ({}, "tcp"),
         ({"proto": "17"}, "udp"),
         ({"proto": "UDP", "more": "Not set"}, "udp"),
-        ({"proto": "1"}, ""),
+        ({"proto": "1"}, "icmp"),
+        ({"proto": "132"}, "sctp"),
+        ({"proto": "99"}, "99"),
+        ({"proto": "60,6"}, "tcp"),
+        ({"proto": "0,60,58"}, "icmpv6"),
+        ({"proto": "60"}, ""),
+        ({"proto": ""}, ""),
         ({"proto": "4,6"}, ""),
         ({"offset": "8"}, ""),
         ({"more": "1"}, ""),
         ({"whole": "40"}, ""),
     ],
 )
-def test_only_whole_packets_outside_tunnels_have_a_protocol(cells: dict[str, str], proto: str) -> None:
+def test_only_whole_packets_outside_tunnels_have_a_transport(cells: dict[str, str], proto: str) -> None:
     assert head_of(line(**{**WHOLE_TCP, **cells}))[4] == proto
 
 
