@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from portsentry_py.errors import PermissionDenied, RightsLost
 from portsentry_py.privsep import launcher, sandbox
 
-_ANSWER_SECONDS = 2.0
+# A busy machine is slow to start the launcher, and one that holds the right to capture is never replaced.
+_ANSWER_SECONDS = 10.0
+_END_SECONDS = 2.0
 
 
 class Launched:
@@ -138,8 +140,6 @@ class LauncherClient:
         """The answer, from another launcher if the running one has ended."""
         answer = self._exchange(request, descriptors)
         if answer is None:
-            self._process.kill()  # it may be stopped
-            self.close()
             if not self._replaceable:
                 raise RightsLost("the launcher has ended, and with it the right to capture; restart portsentry-py.")
             self._start()
@@ -149,21 +149,24 @@ class LauncherClient:
     def _exchange(
         self, request: dict[str, object], descriptors: Sequence[int]
     ) -> tuple[dict[str, int | str], list[int]] | None:
-        """Send a request and receive the answer; None if the launcher has ended."""
+        """Send a request and receive the answer; None if the launcher has ended, or is ended now."""
         if self._socket.fileno() < 0:
             return None  # closed when the launcher ended
-        try:
+        with contextlib.suppress(ConnectionError, TimeoutError):
             socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
             message, given, _, _ = socket.recv_fds(self._socket, launcher.MAX_MESSAGE, 1)
-        except (ConnectionError, TimeoutError):
-            return None
-        return (json.loads(message), given) if message else None
+            if message:
+                return json.loads(message), given
+        # A late answer would pass for the answer to the next request.
+        self._process.kill()  # it may be stopped
+        self.close()
+        return None
 
     def close(self) -> None:
         """End the launcher, and with it every dumpcap."""
         self._socket.close()
         try:
-            self._process.wait(_ANSWER_SECONDS)
+            self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:  # it is stopped, or hangs
             self._process.kill()
             self._process.wait()

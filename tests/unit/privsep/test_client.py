@@ -218,6 +218,18 @@ def test_a_launcher_that_dies_before_it_answers_is_replaced(start: Start) -> Non
     assert client.pid != first
 
 
+def test_a_late_answer_is_not_the_answer_to_the_next_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = start(GOES_ON)
+    assert launched(client).poll() is None
+    with monkeypatch.context() as patched:
+        patched.setattr("portsentry_py.privsep.client._ANSWER_SECONDS", 0.001)  # none starts so fast
+        client._socket.settimeout(0.001)
+        os.kill(client.pid, signal.SIGSTOP)
+        with pytest.raises(ProcessLookupError):
+            client.counter()
+    assert launched(client).poll() is None
+
+
 def test_close_ends_the_launcher_and_every_dumpcap(start: Start) -> None:
     client = start(GOES_ON)
     processes = [launched(client) for _ in range(3)]
