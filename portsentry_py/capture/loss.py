@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from portsentry_py.core.columns import time_of
 
 _STALL_SECONDS = 3.0
+# A capture whose first line is still to come: on a busy machine tshark takes seconds to start.
+_FIRST_LINE_SECONDS = 15.0
 # A packet arrives within half a second (dumpcap's timer and ours), and is lost if it has not arrived by then.
 # Longer than a stall takes to show, or what a stalled capture misses would pass for dropped.
 _SETTLED_SECONDS = 4.0
@@ -132,8 +134,14 @@ class LossAccounting:
         if self._base is None:
             self._base = self._counted - self.received
         self._start_time, self._pending_at_start, self._early = time, self.pending, 0
-        self._last_lines, self._pending_since, self._runs = now, None, True
+        self._last_lines, self._runs = now, True
+        self.reading_started()
         self._presumed_dropped = self._presumed_missed = 0
+
+    def reading_started(self) -> None:
+        """The capture that took over is read from now on; until now, no line of it could arrive."""
+        self._pending_since = None
+        self._patience = max(self._patience, _FIRST_LINE_SECONDS)
 
     def _settle_start(self) -> None:
         """What passed before the start of the capture and is not among its first lines was missed."""

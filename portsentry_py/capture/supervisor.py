@@ -252,6 +252,7 @@ class CaptureSupervisor:
         fresh.start_tshark()
         fresh.skip_until(self._last_lines)
         self._policy.decoding_started(time.monotonic())
+        self.loss.reading_started()  # an old capture that hung took seconds to end
         self.handovers += 1
         return lines
 

@@ -17,8 +17,8 @@ Gap = tuple[float, float]
 
 # What a child had not handed on when it died is lost with it: dumpcap's timer and ours.
 _TAKEN_ALONG_SECONDS = 1.0
-# So much earlier a capture that says nothing has fallen silent.
-_UNNOTICED_SECONDS = {"stalled": 5.0}
+# So much earlier a capture that says nothing has fallen silent: it has fifteen seconds for its first line.
+_UNNOTICED_SECONDS = {"stalled": 20.0}
 _NEVER = float("inf")
 _COUNTS = ("packets_decoded", "packets_ignored", "packets_malformed")
 _UNDECODED = ("packets_dropped", "packets_missed", "packets_pending")

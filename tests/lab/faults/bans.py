@@ -32,6 +32,7 @@ def _amid(trouble: Callable[[Fail2banServer, Callable[[], None]], None], text: s
             scene = stack.enter_context(playing(stage, log=server.log))
             first, second = stage.lab.scanner.ipv4
             _scan(scene, first)
+            scene.sensor.wait_for_line("the first scan", event_type="scan", src_ip=first, verdict="ban")
             server.wait_for_bans([first])
             scene.strike()
             trouble(server, lambda: _scan(scene, second))

@@ -4,6 +4,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import psutil
+
 from tests.lab.faults.fault import Fault, Observed, Stage
 from tests.lab.faults.scene import playing
 
@@ -56,8 +58,19 @@ def _launcher_stopped(stage: Stage) -> Observed:
 def _stopped(victim: str) -> Callable[[Stage], Observed]:
     def happens(stage: Stage) -> Observed:
         with playing(stage) as scene:
-            child = scene.sensor.child(victim)
-            child.send_signal(signal.SIGSTOP)
+            stopped: list[psutil.Process] = []
+
+            def stop_what_runs() -> bool:
+                """A fresh capture may take over just then: its process is stopped too."""
+                if scene.sensor.matching(state="interrupted"):
+                    return True
+                child = scene.sensor.children().get(victim)
+                if child is not None and child not in stopped and not any(one.is_running() for one in stopped):
+                    child.send_signal(signal.SIGSTOP)
+                    stopped.append(child)
+                return False
+
+            scene.sensor.wait_for(stop_what_runs, "interrupted")
             scene.breaks_off("stalled")
             scene.sees()
             return scene.observed()

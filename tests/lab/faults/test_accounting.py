@@ -111,7 +111,7 @@ def test_sums_that_are_wrong_are_told() -> None:
 
 def test_a_gap_begins_as_early_as_it_may_have_been_noticed_late() -> None:
     assert reported_gaps(BROKEN) == [(NOW + 4, NOW + 6)]
-    assert reported_gaps([status("interrupted", 9, reason="stalled")]) == [(NOW + 4, float("inf"))]
+    assert reported_gaps([status("interrupted", 9, reason="stalled")]) == [(NOW - 11, float("inf"))]
 
 
 @pytest.mark.parametrize(("packets", "begun"), [(7, NOW + 6), (8, NOW + 19)])

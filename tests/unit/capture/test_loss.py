@@ -527,29 +527,45 @@ def stalls(wire: Wire, seconds: int) -> list[int]:
     return found
 
 
-def test_a_stall_is_found_after_three_seconds_and_then_after_twice_the_time() -> None:
+def test_a_stall_before_the_first_line_is_found_late_and_then_after_twice_the_time() -> None:
     wire = Wire()
     found = stalls(wire, 400)
     pauses = [after - before for before, after in pairwise(found)]
-    assert found[0] == 4, "the first count with a packet, and three seconds"
-    assert pauses[:5] == [7, 13, 25, 49, 61]
-    assert set(pauses[5:]) == {61}
+    assert found[0] == 16, "the first count with a packet, and fifteen seconds"
+    assert pauses[:2] == [31, 61]
+    assert set(pauses[2:]) == {61}
     assert wire.loss.stalled
 
 
-def test_a_packet_that_arrives_ends_the_stall_and_resets_its_time() -> None:
+def test_a_packet_that_arrives_ends_the_stall_and_the_next_is_found_after_three_seconds() -> None:
     wire = Wire()
-    assert stalls(wire, 30) == [4, 11, 24]
+    assert stalls(wire, 16) == [16]
     wire.passes(1)
     wire.delivers(1)
     assert not wire.loss.stalled
     start = round(wire.now)
-    assert [moment - start for moment in stalls(wire, 20)] == [4, 11]
+    assert [moment - start for moment in stalls(wire, 30)] == [4, 20]
+
+
+def test_a_capture_that_takes_over_gets_time_for_its_first_line() -> None:
+    wire = Wire()
+    wire.passes(1)
+    wire.delivers(1)
+    for _ in range(3):
+        wire.drops(1)
+        wire.wait(1)
+    wire.loss.reading_started()
+    for _ in range(15):
+        wire.drops(1)
+        wire.wait(1)
+        assert not wire.loss.check_stall(wire.now)
+    wire.wait(1)
+    assert wire.loss.check_stall(wire.now)
 
 
 def test_a_restart_does_not_end_a_stall() -> None:
     wire = Wire()
-    stalls(wire, 4)
+    stalls(wire, 16)
     wire.settle()
     assert wire.loss.stalled
     assert not wire.loss.check_stall(wire.now), "nothing passes any more"

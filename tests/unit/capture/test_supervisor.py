@@ -278,6 +278,7 @@ def test_a_capture_that_ended_is_followed_by_another(network: Network, word: Sen
 
 def test_packets_that_pass_and_do_not_arrive_are_a_stall(network: Network) -> None:
     captures = started(network)
+    seconds(captures, network, 1, passing=1)
     network.captures[0].hangs = True
     seconds(captures, network, 3, passing=1)
     assert captures.ended is None
@@ -290,13 +291,13 @@ def test_packets_that_pass_and_do_not_arrive_are_a_stall(network: Network) -> No
     assert captures.ended is None
     network.passes(1)
     captures.read(0.25)
-    assert account(captures) == (1, 0, 4, 0)
+    assert account(captures) == (2, 0, 4, 0)
     assert not captures.loss.stalled
 
 
 def test_a_stalled_capture_is_not_handed_over_but_ended(network: Network) -> None:
     captures = started(network)
-    seconds(captures, network, 3)
+    seconds(captures, network, 3, passing=1)
     network.captures[0].hangs = True
     seconds(captures, network, 3, passing=1)
     network.tshark_mib = 1000
