@@ -6,10 +6,8 @@ about the sensor. Each program runs as a process of its own; its CPU time and it
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,6 +18,7 @@ from tests.lab.support import program
 from tests.lab.support.machine import described
 from tests.lab.support.page import put
 from tests.lab.support.tables import count, shown, table
+from tests.lab.support.whole_run import Cost, cost_of
 from tests.support.long_log import long_log
 from tests.support.needs import require_tool
 
@@ -40,34 +39,20 @@ print(json.dumps(dict(rows)))
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a program cost."""
+    """What a program answers, at which cost."""
 
     name: str
     answers: str
-    seconds: float
-    cpu_seconds: float
-    peak_bytes: int
-    output: str
+    cost: Cost
 
     def cells(self) -> list[str]:
         """The row of the table."""
-        peak = f"{self.peak_bytes / 1e6:,.0f}"
-        return [self.name, self.answers, f"{self.seconds:.1f}", f"{self.cpu_seconds:.1f}", peak]
+        return [self.name, self.answers, *self.cost.cells()]
 
 
 def measured(name: str, answers: str, *words: str | Path) -> Run:
     """Run a program to its end."""
-    begin = time.monotonic()
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(list(map(str, words)), stdout=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - begin
-        if process.returncode:
-            raise AssertionError(f"{name} ended with {process.returncode}")
-        output.seek(0)
-        text = output.read().decode()
-    return shown(Run(name, answers, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text))
+    return shown(Run(name, answers, cost_of(*words)))
 
 
 def make(path: Path, lines: int) -> None:
@@ -92,13 +77,13 @@ def measure(folder: Path, lines: int) -> tuple[str, bool]:
         measured("jq", "lines by `event_type`", require_tool("jq"), "-n", "-c", _JQ, log),
         measured("DuckDB", "the same", sys.executable, "-c", _DUCKDB, log),
     )
-    totals = json.loads(report.output)["totals"]
+    totals = json.loads(report.cost.output)["totals"]
     counts = {name: totals[f"{name}_lines"] for name in ("connection", "scan", "status")}
     page_bytes = page.stat().st_size
     ok = (
-        all(json.loads(run.output) == counts for run in by_hand)
-        and report.seconds <= _MOST_SECONDS
-        and report.peak_bytes <= _MOST_BYTES
+        all(json.loads(run.cost.output) == counts for run in by_hand)
+        and report.cost.seconds <= _MOST_SECONDS
+        and report.cost.peak_bytes <= _MOST_BYTES
         and page_bytes <= _MOST_PAGE_BYTES
     )
     head = ("program", "answers", "seconds", "CPU seconds", "peak memory, MB")
