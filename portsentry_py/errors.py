@@ -61,6 +61,12 @@ class InstallError(PortsentryError):
     exit_code = 69
 
 
+class DrillError(PortsentryError):
+    """The drill cannot be carried out on this host."""
+
+    exit_code = 69
+
+
 class OutputError(PortsentryError):
     """The log or another output cannot be written."""
 

@@ -17,6 +17,7 @@ _COMMANDS = {
     "run": ("run", "Watch live traffic and log events until SIGTERM or Ctrl-C."),
     "replay": ("replay", "Read capture files (pcap, pcapng, gzip) as if they were live."),
     "check": ("check", "Check tools, rights, interfaces, log and jail; print fixes."),
+    "drill": ("drill", "Scan this host as a stranger; look at line, ban and unban."),
     "status": ("status", "Show the sensor, its log, the bans and the latest sources."),
     "report": ("report", "Summarize logs: plain, gzip, rotated, or all of a directory."),
     "allow": ("allow", "Never ban an address or network, and lift its bans."),
@@ -62,8 +63,8 @@ def cli() -> None:
     \b
     Exit codes:
       0    done
-      1    check: a warning
-      2    check: something is broken
+      1    check: a warning; drill: a step could not be tried
+      2    check: something is broken; drill: a step failed
       64   wrong usage
       65   unreadable input
       69   unavailable: tshark, an interface, fail2ban

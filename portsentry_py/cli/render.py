@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a command waits for no more than it uses
     from pathlib import Path
 
     from portsentry_py.capture.source_packets import DissectedPacket
+    from portsentry_py.checks.drill.row import Mark, Row
     from portsentry_py.config.allowlist import Entry
     from portsentry_py.fail2ban.filter_test import ModeResult
     from portsentry_py.fail2ban.placing import Outcome
@@ -112,3 +113,26 @@ def filter_table(results: list[ModeResult]) -> Table:
         verdict = "as it must be" if result.ok else f"missed: {result.missed}; wrong: {result.wrong}"
         table.add_row(result.mode, str(len(result.matched)), str(len(result.unmatched)), verdict)
     return table
+
+
+def drill_table(rows: Iterable[Row], *, armed: bool) -> Table:
+    """How far each technique came from the packet to the ban and back."""
+    seen = ("technique", "from", "line after", "type", "verdict", "reason")
+    table = Table(*seen, *(("banned by", "after", "blocked", "unbanned", "let in") if armed else ()))
+    for row in rows:
+        reason = row.line.reason if row.line else ""
+        cells = (row.technique.name, row.source, _after(row.line_seconds), _mark(row.is_named if row.line else None))
+        blocked = f"tcp {_mark(row.tcp)}, udp {_mark(row.udp)}"
+        if row.forwarded:
+            blocked += f", forwarded {_mark(False)}"
+        ban = (row.jail or "nobody", _after(row.ban_seconds), blocked, _mark(row.unbanned), _mark(row.let_in))
+        table.add_row(*cells, row.verdict or "-", reason or "-", *(ban if armed else ()))
+    return table
+
+
+def _after(seconds: float | None) -> str:
+    return "no" if seconds is None else f"{seconds:.1f} s"
+
+
+def _mark(mark: Mark) -> str:
+    return "-" if mark is None else "yes" if mark else "NO"

@@ -43,16 +43,16 @@ def ban_and_unban(client: Fail2banClient, address: str) -> tuple[str, ...]:
     """
     address = _documentation_address(address)
     client.ask("status", JAIL)
-    if _rules_about(address):
+    if rules_about(address):
         raise Fail2banError(
             f"{address} is blocked already; run `fail2ban-client unban {address}`, or test with another."
         )
     try:
         client.ask("set", JAIL, "banip", address)
-        rules = _wait_for(lambda: _rules_about(address))
+        rules = _wait_for(lambda: rules_about(address))
     finally:
         client.ask("set", JAIL, "unbanip", address)
-    gone = _wait_for(lambda: not _rules_about(address))
+    gone = _wait_for(lambda: not rules_about(address))
     if not rules:
         raise Fail2banError(
             f"fail2ban lists {address} as banned, but the kernel has no rule about it; look for ERROR in "
@@ -74,8 +74,12 @@ def _documentation_address(text: str) -> str:
     raise UsageError(f"{text} is not a documentation address, so it can belong to somebody; use {TEST_ADDRESS}.")
 
 
-def _rules_about(address: str) -> tuple[str, ...]:
-    """The lines about an address in the kernel's firewalls and routes."""
+def rules_about(address: str) -> tuple[str, ...]:
+    """The lines about an address in the kernel's firewalls and routes.
+
+    Raises:
+        NotInstalled: no program can list them.
+    """
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     found = [(shutil.which(command, path=path), words) for command, *words in _LISTINGS]
     programs = [[program, *words] for program, words in found if program is not None]

@@ -1,6 +1,6 @@
 """Lifts the bans of an address or a network in every jail of ours."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
@@ -34,17 +34,36 @@ def unban(client: Fail2banClient, network: Network) -> Unbanned:
     Raises:
         Fail2banError, PermissionDenied: fail2ban is not installed, does not answer, or refuses.
     """
-    ask = partial(client.ask, timeout_seconds=_TIMEOUT_SECONDS)
-    jails = jail_names(ask)
-    found = [JailEntry(jail, banned) for jail in jails for banned in _hitting(network, ask("get", jail, "banip"))]
+    found = bans_of(client, [network])
     lifted = tuple(entry for entry in found if is_ours(entry.jail))
-    for entry in lifted:
-        ask("set", entry.jail, "unbanip", entry.address)
+    lift(client, lifted)
     return Unbanned(lifted, tuple(entry for entry in found if not is_ours(entry.jail)))
 
 
-def _hitting(network: Network, answer: str) -> Iterator[str]:
-    for banned in addresses(answer):
-        other = ip_network(banned)
-        if other.version == network.version and other.overlaps(network):
-            yield banned
+def bans_of(client: Fail2banClient, networks: Collection[Network]) -> tuple[JailEntry, ...]:
+    """The bans of any jail that hit an address of the networks.
+
+    Raises:
+        Fail2banError, PermissionDenied: as `unban`.
+    """
+    ask = partial(client.ask, timeout_seconds=_TIMEOUT_SECONDS)
+    return tuple(
+        JailEntry(jail, banned)
+        for jail in jail_names(ask)
+        for banned in addresses(ask("get", jail, "banip"))
+        if any(_hits(ip_network(banned), network) for network in networks)
+    )
+
+
+def _hits(banned: Network, network: Network) -> bool:
+    return banned.version == network.version and banned.overlaps(network)
+
+
+def lift(client: Fail2banClient, entries: Iterable[JailEntry]) -> None:
+    """Lifts these bans.
+
+    Raises:
+        Fail2banError, PermissionDenied: as `unban`.
+    """
+    for entry in entries:
+        client.ask("set", entry.jail, "unbanip", entry.address, timeout_seconds=_TIMEOUT_SECONDS)

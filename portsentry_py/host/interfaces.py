@@ -15,6 +15,8 @@ _ARPHRD_ETHER, _ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h
 _SIOCGIFHWADDR, _IFREQ_BYTES, _LONGEST_NAME = 0x8927, 40, 15  # linux/sockios.h, linux/if.h
 _HARDWARE_ADDRESS = struct.Struct("=H6s")
 _SYS_NET = Path("/sys/class/net")
+DRILL_LINK = "psdrill0"
+"""The end of the drill's wire that is on this host; its packets arrive on the interface where strangers come in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ def own_addresses() -> frozenset[str]:
     )
 
 
+def addresses_of(name: str) -> list[str]:
+    """The addresses of an interface, as `own_addresses`; none if there is no such interface."""
+    return [
+        canonical_address(address.address.partition("%")[0])
+        for address in psutil.net_if_addrs().get(name, [])
+        if address.family in {socket.AF_INET, socket.AF_INET6}
+    ]
+
+
 def broadcast_addresses() -> frozenset[str]:
     """The IPv4 broadcast addresses of the networks of all interfaces: they are no host's.
 
@@ -68,7 +79,7 @@ def all_interfaces() -> list[str]:
 
 
 def default_interfaces() -> list[str]:
-    """Every interface that is up, less loopback and the ports of bridges: a bridge sees what its ports see.
+    """Every interface that is up, less loopback, the drill's wire, and the ports of bridges, which a bridge sees.
 
     Raises:
         OSError: they cannot be read now.
@@ -76,7 +87,10 @@ def default_interfaces() -> list[str]:
     return sorted(
         name
         for name, stats in psutil.net_if_stats().items()
-        if stats.isup and "loopback" not in stats.flags.split(",") and not (_SYS_NET / name / "master").exists()
+        if stats.isup
+        and name != DRILL_LINK
+        and "loopback" not in stats.flags.split(",")
+        and not (_SYS_NET / name / "master").exists()
     )
 
 

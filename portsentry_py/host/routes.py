@@ -26,9 +26,9 @@ def home_elsewhere(home: Networks, root: Path = Path("/")) -> frozenset[tuple[st
     """
     if not home:
         return frozenset()
-    routes = [*_routes(root)]
-    outside = {name for name, network in routes if not network.prefixlen}
-    inside = [(name, network) for name, network in routes if network.prefixlen]
+    known = [*routes(root)]
+    outside = {name for name, network in known if not network.prefixlen}
+    inside = [(name, network) for name, network in known if network.prefixlen]
     found = set()
     for ours in home:
         for _, network in inside:
@@ -54,7 +54,8 @@ def is_on_link(address: IPv4Address | IPv6Address, root: Path = Path("/")) -> bo
     return max(found, default=(0, False))[1]
 
 
-def _routes(root: Path) -> Iterator[tuple[str, _Network]]:
+def routes(root: Path = Path("/")) -> Iterator[tuple[str, _Network]]:
+    """The routes of this host but those over loopback: the interface and the network."""
     return ((name, network) for name, network, _ in _all_routes(root) if name != _LOOPBACK)
 
 
