@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from portsentry_py.checks.drill.drill import Found, clean
+from portsentry_py.checks.drill.drill import clean
 from portsentry_py.checks.drill.drill import drill as carry_out
+from portsentry_py.checks.drill.found import Found
 from portsentry_py.checks.drill.hints import Where, hints
 from portsentry_py.checks.drill.techniques import ALL, QUICK
 from portsentry_py.checks.jail import Fail2banHost
@@ -17,8 +18,6 @@ from portsentry_py.cli.render import drill_table, print_whole, say, stderr
 from portsentry_py.config.loader import load
 from portsentry_py.errors import PermissionDenied, UsageError
 from portsentry_py.fail2ban.client import Fail2banClient
-
-_GOOD, _UNPROVED, _BROKEN = 0, 1, 2
 
 
 @command()
@@ -51,9 +50,8 @@ def drill(
         click.echo(json.dumps(_record(found, causes)))
     else:
         _show(found, causes)
-    code = _exit_code(found)
-    if code:
-        sys.exit(code)
+    if found.exit_code:
+        sys.exit(found.exit_code)
 
 
 def _progress(text: str) -> None:
@@ -61,20 +59,9 @@ def _progress(text: str) -> None:
         stderr.print(text, style="dim")
 
 
-def _exit_code(found: Found) -> int:
-    if (
-        not found.sensor.pids
-        or found.left
-        or any(fault for row in found.rows for fault in row.faults(armed=found.armed))
-    ):
-        return _BROKEN
-    tried = [row for row in found.rows if not row.why_not]
-    return _UNPROVED if not tried or any(row.is_unproved(armed=found.armed) for row in tried) else _GOOD
-
-
 def _record(found: Found, causes: list[str]) -> dict[str, object]:
     return {
-        "exit_code": _exit_code(found),
+        "exit_code": found.exit_code,
         "armed": found.armed,
         "targets": [{"address": one.address, "interface": one.interface} for one in found.targets],
         "techniques": [row.record(armed=found.armed) for row in found.rows],
@@ -84,9 +71,8 @@ def _record(found: Found, causes: list[str]) -> dict[str, object]:
 
 
 def _show(found: Found, causes: list[str]) -> None:
-    tried = [row for row in found.rows if not row.why_not]
-    if tried and found.sensor.pids:
-        print_whole(drill_table(tried, armed=found.armed))
+    if found.tried and found.sensor.pids:
+        print_whole(drill_table(found.tried, armed=found.armed))
     for why in dict.fromkeys(row.why_not for row in found.rows if row.why_not):
         names = ", ".join(row.technique.name for row in found.rows if row.why_not == why)
         say(f"not tried: {names}: {why}")

@@ -41,7 +41,7 @@ NARROW = {
     "fleet": {"errors", "text", "events.model", "config.settings", "config.values"},
 }
 # These run as programs of their own, before any other code: the standard library alone.
-PROGRAMS = {"privsep.launcher", "privsep.sandbox"}
+PROGRAMS = {"privsep.launcher", "privsep.sandbox", "checks.drill.stranger"}
 MOST_ROOMS = 20
 # Within the core, too, data goes one way. The detectors do not know each other.
 CORE = (

@@ -21,3 +21,22 @@ class FakeClient(Fail2banClient):
         if isinstance(answer, PortsentryError):
             raise answer
         return answer
+
+
+@dataclass(frozen=True)
+class JailsClient(Fail2banClient):
+    """Stands in for a client whose server has these jails; `held` has what each bans."""
+
+    held: dict[str, set[str]] = field(default_factory=dict)
+
+    def ask(self, *words: str, timeout_seconds: float = 60) -> str:
+        assert timeout_seconds > 0
+        match words:
+            case ("status",):
+                return f"Status\n`- Jail list:\t{', '.join(self.held)}"
+            case ("get", jail, "banip"):
+                return " ".join(sorted(self.held[jail]))
+            case ("set", jail, "unbanip", address):
+                self.held[jail].discard(address)
+                return "1"
+        raise AssertionError(words)

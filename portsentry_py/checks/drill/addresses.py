@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 from portsentry_py.config.settings import Network
 from portsentry_py.errors import DrillError
+from portsentry_py.fail2ban.ban_test import TEST_ADDRESS
 from portsentry_py.host.interfaces import addresses_of, default_interfaces
 from portsentry_py.host.routes import routes
 
@@ -62,6 +63,11 @@ def is_for_documentation(text: str) -> bool:
     return any(isinstance(network, type(one)) and network.subnet_of(one) for one in DOCUMENTATION)  # type: ignore[arg-type] # one type
 
 
+def network_of(address: str) -> Network:
+    """What a ban of an address holds: the address, or the /64."""
+    return ip_network(f"{address}/64" if ":" in address else address, strict=False)
+
+
 class Sources:
     """Gives out addresses for documentation that this host neither has nor routes, each once.
 
@@ -96,11 +102,11 @@ class Sources:
         return str(IPv4Address(int(network.network_address) + 1 + self._choice(network.num_addresses - 2)))
 
     def _is_taken(self, address: str) -> bool:
-        network = ip_network(f"{address}/64" if ":" in address else address, strict=False)
+        network = network_of(address)
         return any(one.version == network.version and one.overlaps(network) for one in self._taken)
 
 
 def routed(own: Collection[str]) -> Iterator[Network]:
-    """The networks that this host has or routes; the default route is for strangers."""
+    """The networks that this host has or routes, and the address of the test ban. The default route is no such one."""
     yield from (network for _, network in routes() if network.prefixlen)
-    yield from map(ip_network, own)
+    yield from map(ip_network, (*own, TEST_ADDRESS))

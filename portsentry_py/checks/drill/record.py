@@ -110,7 +110,7 @@ def _locked(path: Path) -> int:
 
 def _addresses(content: bytes) -> tuple[str, ...]:
     """Those for documentation alone, whatever the file holds: they are unbanned."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         found = json.loads(content or b"[]")
         if isinstance(found, list):
             return tuple(one for one in found if isinstance(one, str) and _is_ours(one))

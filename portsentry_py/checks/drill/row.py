@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Any
 
+from portsentry_py.checks.drill.addresses import network_of
 from portsentry_py.checks.drill.techniques import Technique
 from portsentry_py.config.settings import Network
 from portsentry_py.events.model import EvidenceEvent, TrapEvent
@@ -47,8 +47,8 @@ class Row:
 
     @property
     def network(self) -> Network:
-        """What a ban of the source holds: the address, or the /64."""
-        return ip_network(f"{self.source}/64" if ":" in self.source else self.source, strict=False)
+        """What a ban of the source holds."""
+        return network_of(self.source)
 
     @property
     def is_named(self) -> bool:

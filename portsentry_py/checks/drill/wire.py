@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,9 @@ def stranger() -> Iterator[Stranger]:
             yield Stranger(process)
         finally:
             process.kill()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):  # a request that it has not read
+                    process.stdin.close()
 
 
 def lay(pid: int, sources: Collection[str], targets: Collection[Target], *, arrive: bool) -> bool:

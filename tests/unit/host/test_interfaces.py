@@ -7,6 +7,8 @@ import psutil
 import pytest
 
 from portsentry_py.host.interfaces import (
+    DRILL_LINK,
+    addresses_of,
     all_interfaces,
     broadcast_addresses,
     default_interfaces,
@@ -35,6 +37,23 @@ def test_broadcast_addresses_are_those_of_our_networks(monkeypatch: pytest.Monke
 def test_loopback_is_not_watched_by_default() -> None:
     assert "lo" not in default_interfaces()
     assert default_interfaces() == sorted(default_interfaces())
+
+
+def test_the_wire_of_the_drill_is_not_watched_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_up = SimpleNamespace(isup=True, flags="up,broadcast,running")
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: {"eth0": is_up, DRILL_LINK: is_up})
+    assert default_interfaces() == ["eth0"]
+
+
+def test_the_addresses_of_an_interface_are_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [
+        SimpleNamespace(family=socket.AF_INET, address="192.0.2.7"),
+        SimpleNamespace(family=socket.AF_INET6, address="fe80::1%eth0"),
+        SimpleNamespace(family=psutil.AF_LINK, address="02:00:00:00:00:01"),
+    ]
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": addresses})
+    assert addresses_of("eth0") == ["192.0.2.7", "fe80::1"]
+    assert addresses_of("eth9") == []
 
 
 def test_interfaces_without_a_type_are_not_ethernet() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.host.routes import home_elsewhere, is_on_link
+from portsentry_py.host.routes import home_elsewhere, is_on_link, routes
 
 # eth0 has the default route; the LAN is on eth1 and, in part, behind a router there.
 IPV4 = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
@@ -78,3 +78,15 @@ def test_without_routes_nothing_is_elsewhere(tmp_path: Path) -> None:
 )
 def test_a_neighbour_is_reached_without_a_router(address: str, on_link: bool, root: Path) -> None:
     assert is_on_link(ip_address(address), root) == on_link
+
+
+def test_every_route_but_those_over_loopback_is_listed(root: Path) -> None:
+    assert [(name, str(network)) for name, network in routes(root)] == [
+        ("eth0", "0.0.0.0/0"),
+        ("eth0", "203.0.113.0/24"),
+        ("eth1", "10.0.0.0/24"),
+        ("eth1", "10.0.5.0/24"),
+        ("eth0", "::/0"),
+        ("eth1", "2001:db8:1::/64"),
+        ("eth1", "fe80::/64"),
+    ]

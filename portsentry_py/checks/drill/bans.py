@@ -1,0 +1,67 @@
+"""The bans of the drill's sources: which there are, and how they go."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import ip_network
+
+from portsentry_py.checks.drill.addresses import is_for_documentation, network_of
+from portsentry_py.checks.drill.row import Row
+from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.fail2ban.unban import JailEntry, bans_of, lift
+
+PAUSE_SECONDS = 0.2
+
+
+class SourceBans:
+    """The bans of some sources, in any jail.
+
+    A wider ban, which holds addresses of others too, is the operator's.
+
+    Args:
+        client: fail2ban.
+        sources: addresses for documentation.
+    """
+
+    def __init__(self, client: Fail2banClient, sources: Iterable[str]) -> None:
+        self._client = client
+        self.networks = [network_of(source) for source in sources]
+
+    def held(self) -> list[JailEntry]:
+        """Those of this moment.
+
+        Raises:
+            Fail2banError, PermissionDenied: fail2ban is not installed, or does not answer.
+        """
+        entries = bans_of(self._client, self.networks) if self.networks else ()
+        return [entry for entry in entries if is_for_documentation(entry.address)]
+
+    def by_row(self, rows: Sequence[Row]) -> Iterator[tuple[Row, JailEntry]]:
+        """Each row whose source is banned, and its ban.
+
+        Raises:
+            Fail2banError, PermissionDenied: as `held`.
+        """
+        for entry in self.held():
+            banned = ip_network(entry.address)
+            for row in rows:
+                if banned.version == row.network.version and row.network.overlaps(banned):
+                    yield row, entry
+
+    def lift(self) -> None:
+        """Lift them.
+
+        Raises:
+            Fail2banError, PermissionDenied: as `held`, or it refuses.
+        """
+        lift(self._client, self.held())
+
+    def lift_until(self, is_over: Callable[[], bool]) -> None:
+        """Lift those too that come late.
+
+        Raises:
+            Fail2banError, PermissionDenied: as `lift`.
+        """
+        self.lift()
+        while not is_over():
+            time.sleep(PAUSE_SECONDS)
+            self.lift()

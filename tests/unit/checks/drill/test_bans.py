@@ -1,0 +1,53 @@
+"""The bans of the drill's sources go, and nobody else's."""
+
+import pytest
+
+from portsentry_py.checks.drill.bans import SourceBans
+from portsentry_py.errors import Fail2banError
+from portsentry_py.fail2ban.client import NotAnswering
+from portsentry_py.fail2ban.unban import JailEntry
+from tests.support.drill_rows import SOURCE, SOURCE6, banned
+from tests.support.fake_fail2ban import FakeClient, JailsClient
+
+_HELD = {"portsentry": {SOURCE, "2001:db8:7:7::/64", "203.0.113.9"}, "sshd": {"198.0.0.0/8", "8.8.8.8"}}
+
+
+@pytest.fixture
+def client() -> JailsClient:
+    return JailsClient(held={name: set(held) for name, held in _HELD.items()})
+
+
+def test_the_bans_of_the_sources_are_lifted_and_no_others(client: JailsClient) -> None:
+    bans = SourceBans(client, [SOURCE, SOURCE6])
+    assert set(bans.held()) == {JailEntry("portsentry", SOURCE), JailEntry("portsentry", "2001:db8:7:7::/64")}
+    bans.lift()
+    assert client.held == {"portsentry": {"203.0.113.9"}, "sshd": {"198.0.0.0/8", "8.8.8.8"}}
+
+
+def test_each_row_gets_its_ban(client: JailsClient) -> None:
+    rows = [banned(SOURCE), banned(SOURCE6), banned("192.0.2.77")]
+    found = [(row.source, entry.address) for row, entry in SourceBans(client, [SOURCE, SOURCE6]).by_row(rows)]
+    assert sorted(found) == [(SOURCE, SOURCE), (SOURCE6, "2001:db8:7:7::/64")]
+
+
+def test_a_ban_that_comes_late_is_lifted_too(client: JailsClient) -> None:
+    looks = 0
+
+    def is_over() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            client.held["portsentry"].add(SOURCE)
+        return looks == 2
+
+    SourceBans(client, [SOURCE]).lift_until(is_over)
+    assert SOURCE not in client.held["portsentry"]
+
+
+def test_without_sources_fail2ban_is_not_asked() -> None:
+    SourceBans(FakeClient(answers={}), []).lift_until(lambda: True)
+
+
+def test_a_server_that_does_not_answer_is_an_error() -> None:
+    with pytest.raises(Fail2banError):
+        SourceBans(FakeClient(answers={"status": NotAnswering("no")}), [SOURCE]).lift()
