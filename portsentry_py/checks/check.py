@@ -10,6 +10,7 @@ from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
+from portsentry_py.checks.drill.record import left
 from portsentry_py.checks.jail import Fail2banHost, check_jail
 from portsentry_py.checks.live import sensor_receives, unreached
 from portsentry_py.checks.result import Result, broken, warning
@@ -71,6 +72,7 @@ class Host:
     confinement: Callable[[], Collection[str]] = available
     sensor_receives: Callable[[Path, list[str]], bool] = sensor_receives
     running_sensors: Callable[[], list[int]] = running_sensors
+    left_by_drill: Callable[[], Collection[str] | None] = left
     fail2ban: Fail2banHost = field(default_factory=Fail2banHost)
 
 
@@ -93,6 +95,7 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
     except ConfigError as error:
         yield broken("metrics", str(error))
     yield from _sensors(host)
+    yield from _drill(host)
     yield from check_jail(settings.log, host.fail2ban, time.time_ns() // 1000)
 
 
@@ -156,6 +159,14 @@ def _sensors(host: Host) -> Iterator[Result]:
     if len(found) > 1:
         numbers = ", ".join(map(str, found))
         yield warning("sensor", f"{len(found)} run on this host (pid {numbers}) and write lines; end all but one.")
+
+
+def _drill(host: Host) -> Iterator[Result]:
+    left = host.left_by_drill()
+    if left:
+        yield warning(
+            "drill", f"one was killed and left bans of {len(left)} addresses; run `portsentry-py drill --clean`."
+        )
 
 
 def _log(target: str) -> Result:

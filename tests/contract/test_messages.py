@@ -41,6 +41,12 @@ VALUE = re.compile(r"\0|%[sd]")
 # No trouble: results, table heads, words of fail2ban, reasons that are caught, forms of values.
 NO_TROUBLE = {
     "#!/{copy}/bin/python\nfrom portsentry_py.cli.main import main\nmain()\n",
+    *("addr add \0 dev \0 \0", "link add \0 \0 type veth peer name \0 \0 netns \0", "route add \0 dev \0"),
+    *("link set \0 arp off addrgenmode none up", "link set lo up"),
+    *("scans with \0 as \0", "waits for the lines in the log", " and the bans of fail2ban"),
+    *("tries whether the bans hold", "lifts the bans, and tries whether the stranger is let back in"),
+    *("removes what it made", "removed what a drill had left", "no drill has left anything"),
+    "removed: the namespace, its wire and routes, and every ban of the drill",
     "installed below \0: the service starts at the next boot, and nothing was started or reloaded",
     "let somebody back in: portsentry-py allow ADDRESS",
     "runs: \0, as the user portsentry, from \0",

@@ -177,7 +177,7 @@ def _no_block(found: Found, where: Where, rows: Sequence[Row]) -> Iterator[str]:
     for program, action in lacking.items():
         yield (
             f"[{jail}] bans with {action}, which needs {program}, and that is not installed; install it, or run "
-            "`portsentry-py fail2ban install` and `fail2ban-client reload`."
+            "`portsentry-py fail2ban install --reload`."
         )
     if lacking:
         return
@@ -199,7 +199,7 @@ def _forwarded(rows: Collection[Row]) -> Iterator[str]:
     if ports:
         yield (
             f"a banned source still reaches the forwarded ports {', '.join(map(str, ports))} (containers); run "
-            "`portsentry-py fail2ban install` for an action that covers them."
+            "`portsentry-py fail2ban install --reload` for an action that covers them."
         )
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from portsentry_py.checks.drill.addresses import Target
 from portsentry_py.errors import DrillError
@@ -28,12 +28,15 @@ class Stranger:
     """The process in the namespace.
 
     Args:
-        process: it; it has said that it is ready.
+        pid: its number.
+        requests: its input.
+        answers: its output.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self.pid = process.pid
+    def __init__(self, pid: int, requests: IO[str], answers: IO[str]) -> None:
+        self.pid = pid
+        self._requests = requests
+        self._answers = answers
 
     def probe(self, method: str, source: str, target: str, ports: Sequence[int]) -> None:
         """Send a probe to each port.
@@ -53,12 +56,10 @@ class Stranger:
         return [number in answered for number in range(len(asks))]
 
     def _ask(self, request: object) -> dict[str, Any]:
-        if self._process.stdin is None or self._process.stdout is None:
-            raise DrillError("the stranger has no pipes.")
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            found: dict[str, Any] = json.loads(self._process.stdout.readline())
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
+            found: dict[str, Any] = json.loads(self._answers.readline())
         except (OSError, ValueError) as error:
             raise DrillError("the process that scans has ended; run the drill again.") from error
         if "error" in found:
@@ -82,16 +83,18 @@ def stranger() -> Iterator[Stranger]:
         text=True,
         start_new_session=True,  # Ctrl-C is for the drill, which then ends it
     ) as process:
+        requests, answers, errors = process.stdin, process.stdout, process.stderr
+        if requests is None or answers is None or errors is None:
+            raise AssertionError("no pipes")
         try:
-            if process.stdout is None or process.stderr is None or not process.stdout.readline():
-                said = process.stderr.read().strip() if process.stderr else ""
+            if not answers.readline():
+                said = errors.read().strip()
                 raise DrillError(f"no network namespace can be made ({said}); run the drill on the host itself.")
-            yield Stranger(process)
+            yield Stranger(process.pid, requests, answers)
         finally:
             process.kill()
-            if process.stdin is not None:
-                with suppress(BrokenPipeError):  # a request that it has not read
-                    process.stdin.close()
+            with suppress(BrokenPipeError):  # a request that it has not read
+                requests.close()
 
 
 def lay(pid: int, sources: Collection[str], targets: Collection[Target], *, arrive: bool) -> bool:

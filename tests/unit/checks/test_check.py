@@ -28,6 +28,7 @@ HOST = Host(
     confinement=lambda: ["landlock", "seccomp"],
     sensor_receives=lambda _log, _names: True,
     running_sensors=list,
+    left_by_drill=lambda: None,
     fail2ban=Fail2banHost(root=Path("/nonexistent")),
 )
 
@@ -193,6 +194,13 @@ def test_more_than_one_sensor_is_a_warning() -> None:
     assert found.level == "warning"
     assert found.text.startswith("2 run on this host (pid 11, 12)")
     assert "sensor" not in results(replace(HOST, running_sensors=lambda: [11]))
+
+
+def test_what_a_killed_drill_left_is_a_warning() -> None:
+    found = results(replace(HOST, left_by_drill=lambda: ("192.0.2.7", "192.0.2.8")))["drill"]
+    assert found.level == "warning"
+    assert found.text.startswith("one was killed and left bans of 2 addresses; run `portsentry-py drill --clean`")
+    assert "drill" not in results(replace(HOST, left_by_drill=tuple))
 
 
 def test_metrics_without_their_package_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """The wire into the stranger's namespace: it is laid or refused with one sentence, and it goes with the stranger."""
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -125,7 +127,7 @@ def test_the_stranger_is_in_a_network_of_its_own_and_ends_with_the_drill() -> No
 def test_a_stranger_that_is_gone_is_told() -> None:
     require_root()
     with wire.stranger() as stranger:
-        stranger._process.kill()
+        os.kill(stranger.pid, signal.SIGKILL)
         wait_for(lambda: has_ended(stranger.pid), "the end of the stranger")
         with pytest.raises(DrillError, match="has ended"):
             stranger.reach([], 0)
