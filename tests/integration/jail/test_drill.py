@@ -4,10 +4,8 @@ Whatever happens to it, nothing is left: no rule, namespace, route, interface, f
 """
 
 import json
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,8 @@ import pytest
 
 from portsentry_py.host.interfaces import DRILL_LINK
 from tests.integration.fixtures import StartSensor
-from tests.support.fail2ban_server import NFTABLES, Fail2banServer
-from tests.support.namespaces import IFACE, Lab
-from tests.support.processes import all_ended
+from tests.support.fail2ban_server import Fail2banServer
+from tests.support.namespaces import Lab
 from tests.support.sensor import Sensor
 from tests.support.waiting import wait_for
 
