@@ -14,7 +14,8 @@ from portsentry_py.checks.drill.hints import Where, hints
 from portsentry_py.checks.drill.techniques import ALL, QUICK
 from portsentry_py.checks.jail import Fail2banHost
 from portsentry_py.cli.options import command, config_option, flag, socket_option
-from portsentry_py.cli.render import drill_table, print_whole, say, stderr
+from portsentry_py.cli.render import drill_table, print_whole, stderr
+from portsentry_py.cli.say import say
 from portsentry_py.config.loader import load
 from portsentry_py.errors import PermissionDenied, UsageError
 from portsentry_py.fail2ban.client import Fail2banClient
