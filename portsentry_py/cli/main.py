@@ -13,7 +13,7 @@ from portsentry_py.errors import OutputError, PortsentryError, ReaderGone, Usage
 from portsentry_py.text import printable_lines
 
 # In the order in which a new user needs them, each with its module and its summary: `--help` imports none of them.
-_COMMANDS = {
+COMMANDS = {
     "run": ("run", "Watch live traffic and log events until SIGTERM or Ctrl-C."),
     "replay": ("replay", "Read capture files (pcap, pcapng, gzip) as if they were live."),
     "check": ("check", "Check tools, rights, interfaces, log and jail; print fixes."),
@@ -40,17 +40,17 @@ class _Commands(click.Group):
     """Imports a command when it is used: `schema` does not wait for the capture's libraries."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"portsentry_py.cli.{_COMMANDS[cmd_name][0]}")
+        module = import_module(f"portsentry_py.cli.{COMMANDS[cmd_name][0]}")
         return next(one for one in vars(module).values() if isinstance(one, click.Command) and one.name == cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - same
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

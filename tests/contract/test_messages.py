@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from portsentry_py import errors
+from portsentry_py.cli.main import COMMANDS
 from portsentry_py.errors import PortsentryError
 from tests.support.paths import DOCS, PACKAGE
 
@@ -95,6 +96,7 @@ NO_TROUBLE = {
     "works on \0",
     "writer of \0",
     "tshark may open no socket, write no file and read no secret",
+    *(summary for _, summary in COMMANDS.values()),
 }
 
 

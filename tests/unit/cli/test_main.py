@@ -151,7 +151,7 @@ def test_a_command_imports_no_library_that_it_does_not_use(arguments: list[str],
 
 def test_the_help_shows_the_summary_of_each_command() -> None:
     context = click.Context(cli.cli)
-    for name, (_, summary) in cli._COMMANDS.items():
+    for name, (_, summary) in cli.COMMANDS.items():
         found = cli.cli.get_command(context, name)
         assert found is not None
         assert found.get_short_help_str(len(summary)) == summary
