@@ -30,6 +30,7 @@ COMMANDS = {
     "sources": ("sources", "List the sources that the log and the state know."),
     "scan": ("scan", "Scan your own hosts, with the states of nmap."),
     "fail2ban": ("fail2ban", "Install, remove or test the fail2ban filter and jails."),
+    "fleet": ("fleet", "Share bans between the hosts of one operator."),
     "import": ("import_", "Turn the files of portsentry, psad or CrowdSec into ours."),
     "schema": ("schema", "Print the JSON Schema of the log's lines."),
 }

@@ -93,6 +93,9 @@ IMPURE = {
 CLOCKS = {"now", "utcnow", "today", "fromtimestamp"}
 # Third-party package: the modules, or the room, that may import it.
 OWNERS = {
+    "cryptography": {"fleet.certificates"},
+    "nacl": {"fleet.identity"},
+    "nkeys": {"fleet.identity"},
     "pyshark": {"capture.discovery", "capture.dissection"},
     "pythonjsonlogger": {"output.json_log"},
     "yaml": {"config.document"},

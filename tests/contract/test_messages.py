@@ -34,6 +34,8 @@ OTHER_TEXTS = (
     ),
     "config/importers/written.py",
     *("report/explain.py", "report/reasons.py"),
+    "fleet/broker_config.py",
+    "cli/main.py",
 )
 # Three words in a row make a sentence of a string.
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")
@@ -72,6 +74,13 @@ NO_TROUBLE = {
     "an address and port, a port or `off`",
     "a host that is a network",
     "a list of names",
+    "credentials of \0: \0",
+    "the broker of \0: nats-server -c \0",
+    "then: portsentry-py fleet publish \0",
+    "add hosts: portsentry-py fleet add-host \0 NAME --address ADDRESS",
+    "then: nats-server --signal reload, and portsentry-py fleet publish \0",
+    "the operator did not sign it",
+    "not a seed",
     "a name that no host can have",
     "not a roster",
     "a list of ports and ranges",
