@@ -4,6 +4,8 @@ Anybody can forge a scan in anybody's name. Bans of sources that proved nothing 
 and the more probes a source sent, the sooner it has one: a forger pays for each.
 """
 
+from operator import itemgetter
+
 from portsentry_py.config.settings import Bans
 from portsentry_py.core.host_state import network_of, wide_network_of
 from portsentry_py.core.lru_table import LruTable
@@ -18,6 +20,8 @@ _WIDE_SHARE = 4
 _ONE_SENDER_NETWORKS = 32
 _ONE_SENDER_US = 600_000_000
 _MAX_STACKS = 1_024
+# Fewer attempts make no finding.
+_FEW_ATTEMPTS = 3
 
 
 class BanBudget:
@@ -35,13 +39,25 @@ class BanBudget:
             return None if self._verified.take(record.address, now_us) else "ban_budget"
         if self._is_one_sender(record, now_us):
             return "one_sender"
-        # A quarter is kept for sources that sent many probes: no scanner is hidden by others forged with less.
-        least = 1 if record.probes >= _MANY_PROBES else self._all.rate.size / 4
         network = self._networks.of(record.address)
-        if self._all.refill(now_us) < least or not network.take(now_us):
+        if self._all.refill(now_us) < self._least(record) or not network.take(now_us):
             return "ban_budget"
         self._all.take(now_us)
         return None
+
+    def is_spent(self, record: SourceRecord, now_us: int) -> bool:
+        """Whether there is no ban for an unverified source, whatever it does; quick, and not always known."""
+        if self._all.level(now_us) < self._least(record) or self._networks.is_spent(record.address, now_us):
+            return True
+        networks = self._senders.peek(_stack_of(record)) if record.stacks else None
+        if networks is None or len(networks) < _ONE_SENDER_NETWORKS:
+            return False
+        # A source that is not judged any more must not be forgotten, or its sender begins again.
+        return len(record.unserved) < _FEW_ATTEMPTS or self._is_one_sender(record, now_us)
+
+    def _least(self, record: SourceRecord) -> float:
+        """A quarter is kept for sources that sent many probes: no scanner is hidden by others forged with less."""
+        return 1 if record.probes >= _MANY_PROBES else self._all.rate.size / 4
 
     def level(self, now_us: int) -> float:
         """How many unverified sources may be banned now."""
@@ -51,7 +67,7 @@ class BanBudget:
         """Whether sources of many unrelated networks have the same stack at the same distance."""
         if not record.stacks:
             return False  # an evicted source's last answer
-        stack, _ = max(record.stacks.items(), key=lambda item: item[1])
+        stack = _stack_of(record)
         networks = self._senders.touch(stack)
         if networks is None:
             networks = {}
@@ -64,6 +80,11 @@ class BanBudget:
         ):
             del networks[oldest]
         return len(networks) >= _ONE_SENDER_NETWORKS
+
+
+def _stack_of(record: SourceRecord) -> StackFingerprint:
+    """The stack of most probes."""
+    return max(record.stacks.items(), key=itemgetter(1))[0]
 
 
 class OwnerBuckets:

@@ -199,4 +199,7 @@ def payload_of(data: str) -> bytes:
     Raises:
         ValueError: the cell holds something else than bytes.
     """
+    digits = data.rstrip(_CUT)
+    if digits.isalnum():
+        return bytes.fromhex(digits)
     return bytes.fromhex(data.strip().rsplit(",", 1)[-1].rstrip(_CUT).replace(":", ""))

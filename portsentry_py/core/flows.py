@@ -5,8 +5,9 @@ packets in our name that did not leave this host.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from ipaddress import IPv6Network
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.expectation import Expectations
@@ -20,7 +21,7 @@ from portsentry_py.core.flow import (
     quoted_key_of,
     reverse_key_of,
 )
-from portsentry_py.core.host_state import HostState, is_one_of_many_owners, is_unicast, network_of, within
+from portsentry_py.core.host_state import PLAIN_64, HostState, is_one_of_many_owners, is_unicast, network_of, within
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from portsentry_py.core.probe_types import (
@@ -88,8 +89,8 @@ class FlowTable:
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
         self._replies: LruTable[tuple[int, str, str], Packet] = LruTable(_MAX_LATEST)
         self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_ACCEPTED)  # a set with an order
-        self._near: frozenset[str] = frozenset()
         self._source_of = lru_cache(maxsize=8192)(self._uncached_source_of)
+        self._is_home = lru_cache(maxsize=4096)(lambda address: within(address, self._host.home))
 
     @property
     def evicted(self) -> int:
@@ -102,7 +103,11 @@ class FlowTable:
         self.served.set_host(host)
         self.expected.set_host(host)
         self._near = frozenset(network_of(address) for address in host.own if ":" in address)
+        self._home6 = tuple(one for one in host.home if isinstance(one, IPv6Network))
+        self._home_64s = frozenset(network_of(str(one.network_address)) for one in self._home6)
+        self._is_home6_wide = any(one.prefixlen < 64 for one in self._home6)  # noqa: PLR2004 - a source is a /64
         self._source_of.cache_clear()
+        self._is_home.cache_clear()
 
     def source_of(self, address: str) -> str:
         """The source that an address belongs to: for IPv6 its /64, which one owner has, else the address.
@@ -113,13 +118,26 @@ class FlowTable:
 
     def _uncached_source_of(self, address: str) -> str:
         network = network_of(address)
-        is_near = network in self._near or within(address, self._host.home)
+        is_near = network in self._near or (bool(self._home6) and within(address, self._home6))
         return address if is_near or is_one_of_many_owners(address) else network
+
+    def is_due(self, now_us: int) -> bool:
+        """Whether `advance` has anything to do."""
+        return _due(self._pending, now_us) or _due(self._open, now_us)
+
+    def source_of_text(self, text: str) -> str:
+        """The /64 that an IPv6 address shows by itself and that is far from here; empty where it takes a closer look.
+
+        In a flood each address is another, and its object costs ten times as much.
+        """
+        prefix = PLAIN_64.match(text)
+        if prefix is None or self._is_home6_wide:
+            return ""
+        network = f"{prefix[1]}::/64"
+        return "" if network in self._near or network in self._home_64s else network
 
     def advance(self, now_us: int) -> Iterator[Sighting]:
         """The time is `now_us`: unanswered attempts become SILENT, lasting connections contacts."""
-        if not (_due(self._pending, now_us) or _due(self._open, now_us)):
-            return
         while _due(self._open, now_us):
             deadline_us, flow = self._open.popleft()
             if not flow.is_repeated and not flow.has_ended:
@@ -137,7 +155,7 @@ class FlowTable:
         while self._pending:
             yield from self.advance(self._pending[0][0])
 
-    def observe(self, packet: Packet) -> Iterator[Sighting]:
+    def observe(self, packet: Packet) -> Sequence[Sighting]:
         """The sightings that one packet makes."""
         proto = packet.proto
         if proto == TCP:
@@ -150,7 +168,7 @@ class FlowTable:
             return self._icmp(packet)
         return self._other(packet)
 
-    def _tcp(self, packet: Packet) -> Iterator[Sighting]:
+    def _tcp(self, packet: Packet) -> Sequence[Sighting]:
         flags = packet.flags
         if flags & SYN and flags & (RST | FIN):
             return self._attempt(packet, "odd_flags")
@@ -162,13 +180,13 @@ class FlowTable:
             return self._closing(packet)
         return self._attempt(packet, tcp_type(packet))
 
-    def _udp(self, packet: Packet) -> Iterator[Sighting]:
+    def _udp(self, packet: Packet) -> Sequence[Sighting]:
         if self.is_home(packet.src):
             self.expected.send(packet)
         if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
         if self._routes.take(packet, self.source_of(packet.src)):
-            return iter(())
+            return ()
         is_ours = self._direction(packet) == "outbound" and not self.served(packet.src, "udp", packet.src_port)
         if not is_ours and looks_like_a_reply(packet, self._host.local_ports):
             self.expected.reflection.note(self.source_of(packet.src), packet)
@@ -177,21 +195,21 @@ class FlowTable:
             return self._unasked(packet)
         return self._attempt(packet, "udp")
 
-    def _unasked(self, packet: Packet) -> Iterator[Sighting]:
+    def _unasked(self, packet: Packet) -> Sequence[Sighting]:
         """What looks like a reply between clients is a sweep if many of our hosts get it, and none asked for it."""
         if packet.src_port >= self._host.local_ports.start and self._is_ours(packet.dst):
-            for counted in self.expected.unasked(packet):
-                yield from self._attempt(counted, "udp")
+            return [one for counted in self.expected.unasked(packet) for one in self._attempt(counted, "udp")]
+        return ()
 
-    def _sctp(self, packet: Packet) -> Iterator[Sighting]:
+    def _sctp(self, packet: Packet) -> Sequence[Sighting]:
         scan_type = sctp_type(packet)
         if scan_type is not None:
             return self._attempt(packet, scan_type)
         if sctp_refuses(packet):
             return self._refused(self._flow(reverse_key_of(packet)), packet.time_us)
-        return self._answered(packet) if sctp_answers(packet) else iter(())
+        return self._answered(packet) if sctp_answers(packet) else ()
 
-    def _icmp(self, packet: Packet) -> Iterator[Sighting]:
+    def _icmp(self, packet: Packet) -> Sequence[Sighting]:
         if is_icmp_request(packet):
             return self._attempt(packet._replace(src_port=0, dest_port=packet.src_port), "icmp")
         request = request_of_reply(packet)
@@ -199,10 +217,10 @@ class FlowTable:
             return self._answered(packet._replace(src_port=request, dest_port=0))
         quoted = packet.quoted
         if quoted is None or (packet.proto, packet.src_port) not in _ICMP_ERRORS:
-            return iter(())
+            return ()
         return self._icmp_error(packet, quoted)
 
-    def _icmp_error(self, packet: Packet, quoted: Quoted) -> Iterator[Sighting]:
+    def _icmp_error(self, packet: Packet, quoted: Quoted) -> Sequence[Sighting]:
         """An error is about the packet that it quotes, not about its own addresses."""
         if not quoted.dst:
             return self._portless_error(packet, quoted)
@@ -211,20 +229,20 @@ class FlowTable:
         if flow is not None:
             return self._refused(flow, packet.time_us)
         if not self._is_our_refusal(packet) or not self.is_home(quoted.dst):
-            return iter(())
+            return ()
         ports = (quoted.src_port, quoted.dest_port)
         if not has_ports:
             ports = (0, quoted.proto)
             is_asked = self._flow((quoted.proto, quoted.dst, 0, quoted.src, quoted.proto)) is not None
             if is_asked or quoted.proto in {ICMP, ICMPV6}:
-                return iter(())
+                return ()
         return self._refused_unseen(
             Packet(
                 packet.time_us, quoted.src, quoted.dst, quoted.proto, *ports, vlan=packet.vlan, in_iface=packet.in_iface
             )
         )
 
-    def _portless_error(self, packet: Packet, quoted: Quoted) -> Iterator[Sighting]:
+    def _portless_error(self, packet: Packet, quoted: Quoted) -> Sequence[Sighting]:
         """Tshark prints too little of an ICMPv6 error to know the quoted port: it is about the latest packet."""
         ends = (quoted.proto, quoted.src, packet.src)
         key, reply = self._latest.peek(ends), self._replies.peek(ends)
@@ -232,16 +250,14 @@ class FlowTable:
         if reply is None or (flow is not None and flow.probe.time_us > reply.time_us):
             return self._refused(flow, packet.time_us)
         self._replies.pop(ends)
-        return (
-            self._refused_unseen(reply._replace(time_us=packet.time_us)) if self._is_our_refusal(packet) else iter(())
-        )
+        return self._refused_unseen(reply._replace(time_us=packet.time_us)) if self._is_our_refusal(packet) else ()
 
     def _is_our_refusal(self, error: Packet) -> bool:
         is_refusal = (error.proto, error.src_port) in _UNREACHABLE
         is_too_big = error.proto == ICMP and error.dest_port == _ICMP_TOO_BIG
         return is_refusal and not is_too_big and self._is_ours(error.src)
 
-    def _other(self, packet: Packet) -> Iterator[Sighting]:
+    def _other(self, packet: Packet) -> Sequence[Sighting]:
         """Any other protocol; where it has no ports, its number takes the place of the port."""
         if packet.proto in {UDPLITE, DCCP}:
             if self._flow(reverse_key_of(packet)) is not None:
@@ -252,18 +268,17 @@ class FlowTable:
             return self._answered(packet._replace(src_port=packet.proto, dest_port=0))
         return self._attempt(packet, "ipproto")
 
-    def _attempt(self, packet: Packet, scan_type: ScanType) -> Iterator[Sighting]:
+    def _attempt(self, packet: Packet, scan_type: ScanType) -> Sequence[Sighting]:
         """A packet that opens a flow, or repeats the packet that opened it."""
         direction = self._direction(packet)
         if direction is None or not is_unicast(packet.dst) or self._flow(reverse_key_of(packet)) is not None:
-            return
+            return ()
         key = key_of(packet)
         table = self._table(direction)
         flow = table.touch(key)
         repeated = None if flow is None else self._repeats(flow, packet, scan_type)
         if repeated is not None:
-            yield from repeated
-            return
+            return repeated
         flow = Flow(packet, scan_type, direction)
         table.put(key, flow)
         if direction == "outbound":
@@ -273,31 +288,31 @@ class FlowTable:
         flow.state = self._first_state(flow)
         if flow.state is FlowState.PENDING:
             self._await(flow)
-        if flow.state is not FlowState.EXPECTED:
-            kind = Kind.SERVED if flow.state is FlowState.SERVED else Kind.PROBE
-            yield self._about(flow, kind, packet.time_us)
+        if flow.state is FlowState.EXPECTED:
+            return ()
+        return (self._about(flow, Kind.SERVED if flow.state is FlowState.SERVED else Kind.PROBE, packet.time_us),)
 
-    def _repeats(self, flow: Flow, packet: Packet, scan_type: ScanType) -> Iterator[Sighting] | None:
+    def _repeats(self, flow: Flow, packet: Packet, scan_type: ScanType) -> Sequence[Sighting] | None:
         """What a further first packet of a flow shows; None if it is a new attempt."""
         if flow.scan_type == "unseen" != scan_type and _is_same_probe(flow.probe, packet):
             # It came after our refusal: packets can be captured out of order.
             flow.probe, flow.scan_type = packet, scan_type
-            return iter((self._about(flow, Kind.REPEAT, packet.time_us),))
+            return (self._about(flow, Kind.REPEAT, packet.time_us),)
         if packet.proto == TCP and flow.probe.flags != packet.flags:
             return None
         if packet.is_whole and flow.probe.seq == packet.seq:
-            return iter(())  # its first piece was the probe
+            return ()  # its first piece was the probe
         # The same packet before an answer is a repetition; after an answer it is a new attempt.
         if flow.state not in ANSWERED_STATES:
             return self._repeated(flow, packet)
-        return None if packet.proto == TCP else iter(())
+        return None if packet.proto == TCP else ()
 
     def _first_state(self, flow: Flow) -> FlowState:
         """What is known of a flow when it begins."""
         probe = flow.probe
         if flow.direction == "outbound":
             return FlowState.PENDING
-        if self.served(probe.dst, proto_name(probe), probe.dest_port):
+        if probe.dest_port in self.served.numbers and self.served(probe.dst, proto_name(probe), probe.dest_port):
             return FlowState.SERVED
         if self._expects(probe):
             return FlowState.EXPECTED
@@ -315,18 +330,16 @@ class FlowTable:
             self._dropped += self._table(oldest.direction).peek(key_of(oldest.probe)) is oldest
         self._pending.append((flow.probe.time_us + SETTLE_US, flow))
 
-    def _repeated(self, flow: Flow, packet: Packet) -> Iterator[Sighting]:
+    def _repeated(self, flow: Flow, packet: Packet) -> Sequence[Sighting]:
         """The same probe again: a stream that begins, or one that its sender repeats."""
         if flow.state is FlowState.EXPECTED:
-            return
+            return ()
         flow.repeats += 1
         if not self._is_stream(flow, packet):
-            yield self._about(flow, Kind.REPEAT, packet.time_us)
-            return
+            return (self._about(flow, Kind.REPEAT, packet.time_us),)
         flow.state = FlowState.EXPECTED
         retracted = self._about(flow, Kind.EXPECTED, packet.time_us)
-        yield retracted
-        yield retracted._replace(port=retracted.port ^ 1)
+        return retracted, retracted._replace(port=retracted.port ^ 1)
 
     def _is_stream(self, flow: Flow, packet: Packet) -> bool:
         if packet.proto != UDP or flow.direction != "inbound" or flow.state not in UNANSWERED_STATES:
@@ -334,15 +347,15 @@ class FlowTable:
         is_long = flow.repeats >= _STREAM_REPEATS
         return self._expects(packet) or (is_long and self.expected.is_stream(packet, self.source_of(packet.src)))
 
-    def _answered(self, packet: Packet) -> Iterator[Sighting]:
+    def _answered(self, packet: Packet) -> Sequence[Sighting]:
         """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
         flow = self._flow(reverse_key_of(packet))
         if flow is None:
             self._stray(packet)
-            return
+            return ()
         if flow.direction == "outbound":
             if packet.proto == TCP and packet.ack != (flow.probe.seq + 1) % (1 << 32):
-                return  # its sender has not seen our SYN
+                return ()  # its sender has not seen our SYN
             flow.answers += 1
             self.expected.answer(packet, flow.answers)
         elif packet.proto == TCP:
@@ -350,11 +363,13 @@ class FlowTable:
         trap = flow.direction == "inbound" and self.served.is_open_trap(proto_name(packet), packet.src_port)
         if flow.direction == "inbound" and not trap:
             self.served.learn(packet.src, proto_name(packet), packet.src_port, packet.time_us)
-        if flow.state in UNANSWERED_STATES:
-            flow.state = FlowState.ANSWERED
-            yield self._about(flow, Kind.TRAPPED if trap else Kind.ANSWERED, packet.time_us)
-            if trap and self._accepted.pop(key_of(flow.probe)):
-                yield self._about(flow, Kind.PROVEN, packet.time_us)
+        if flow.state not in UNANSWERED_STATES:
+            return ()
+        flow.state = FlowState.ANSWERED
+        answered = self._about(flow, Kind.TRAPPED if trap else Kind.ANSWERED, packet.time_us)
+        if trap and self._accepted.pop(key_of(flow.probe)):
+            return answered, answered._replace(kind=Kind.PROVEN)
+        return (answered,)
 
     def _note_accepted(self, flow: Flow, packet: Packet) -> None:
         """Our SYN-ACK: what acknowledges its number is proof."""
@@ -375,7 +390,7 @@ class FlowTable:
                 self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)
             self._strays.put(key_of(packet), packet)
 
-    def _reset(self, packet: Packet) -> Iterator[Sighting]:
+    def _reset(self, packet: Packet) -> Sequence[Sighting]:
         flow = self._flow(reverse_key_of(packet))
         is_refusal = resets_first_packet(packet) and self._is_ours(packet.src)
         if flow is not None:
@@ -389,51 +404,50 @@ class FlowTable:
             return self._refused_unseen(_probe_before(packet))
         if packet.flags & (FIN | ACK) == FIN:
             return self._attempt(packet, "odd_flags")  # no stack's reset
-        return self._unknown_segment(packet) if resets_unknown(packet) else iter(())
+        return self._unknown_segment(packet) if resets_unknown(packet) else ()
 
-    def _refused(self, flow: Flow | None, now_us: int) -> Iterator[Sighting]:
+    def _refused(self, flow: Flow | None, now_us: int) -> Sequence[Sighting]:
         if flow is not None and flow.state is FlowState.PENDING:
             flow.state = FlowState.REFUSED
             if flow.direction == "outbound":
                 self.expected.decline(flow.probe)
-            yield self._about(flow, Kind.REFUSED, now_us)
+            return (self._about(flow, Kind.REFUSED, now_us),)
+        return ()
 
-    def _contradicted(self, flow: Flow, reset: Packet) -> Iterator[Sighting]:
+    def _contradicted(self, flow: Flow, reset: Packet) -> Sequence[Sighting]:
         """Our stack refuses a first packet that seemed to be answered: the port is closed, or closed by now.
 
         Where the direction of packets is not known, somebody may have answered in our name.
         """
         proto, probe = proto_name(reset), flow.probe
         if self.served.is_configured(proto, probe.dest_port):
-            return  # a full backlog, or a rule of the firewall
+            return ()  # a full backlog, or a rule of the firewall
         self.served.forget(probe.dst, proto, probe.dest_port)
         flow.state = FlowState.REFUSED
-        yield self._about(flow, Kind.PROBE, reset.time_us)
-        yield self._about(flow, Kind.REFUSED, reset.time_us)
+        return self._about(flow, Kind.PROBE, reset.time_us), self._about(flow, Kind.REFUSED, reset.time_us)
 
-    def _refused_unseen(self, probe: Packet) -> Iterator[Sighting]:
+    def _refused_unseen(self, probe: Packet) -> Sequence[Sighting]:
         """We refused something that we did not see: a probe in fragments, say, or behind headers that were cut.
 
         A scanner learns by exactly these refusals, so it cannot hide them.
         """
         if self._flow(reverse_key_of(probe)) is not None or self._routes.holds(probe, self.source_of(probe.src)):
-            return  # an answer to us that came too late, or while a ban held it off; or a probe of the route
+            return ()  # an answer to us that came too late, or while a ban held it off; or a probe of the route
         if probe.proto in {TCP, UDP} and looks_like_a_reply(probe, self._host.local_ports):
-            yield from self._refused_reply(probe, "udp" if probe.proto == UDP else "unseen")
-        else:
-            yield from self._settled_at_once(probe, "unseen")
+            return self._refused_reply(probe, "udp" if probe.proto == UDP else "unseen")
+        return self._settled_at_once(probe, "unseen")
 
-    def _refused_reply(self, probe: Packet, scan_type: ScanType) -> Iterator[Sighting]:
+    def _refused_reply(self, probe: Packet, scan_type: ScanType) -> Sequence[Sighting]:
         """We refused what looks like a reply; it is one, unless its source goes on."""
-        for counted in self.expected.refused(self.source_of(probe.src), probe):
-            yield from self._settled_at_once(counted, scan_type)
+        counted = self.expected.refused(self.source_of(probe.src), probe)
+        return [sighting for one in counted for sighting in self._settled_at_once(one, scan_type)]
 
-    def _settled_at_once(self, probe: Packet, scan_type: ScanType) -> Iterator[Sighting]:
+    def _settled_at_once(self, probe: Packet, scan_type: ScanType) -> Sequence[Sighting]:
         """A probe that is known by its refusal alone."""
-        yield from self._attempt(probe, scan_type)
-        yield from self._refused(self._flow(key_of(probe)), probe.time_us)
+        attempted = self._attempt(probe, scan_type)
+        return [*attempted, *self._refused(self._flow(key_of(probe)), probe.time_us)]
 
-    def _unknown_segment(self, reset: Packet) -> Iterator[Sighting]:
+    def _unknown_segment(self, reset: Packet) -> Sequence[Sighting]:
         """We reset a segment with ACK that belongs to no flow: an ACK or Maimon probe, or a late packet.
 
         Plain ACKs stay in the kernel, so only the RST shows them. A FIN or a SYN-ACK was seen: the former is
@@ -442,18 +456,18 @@ class FlowTable:
         seen = self._strays.touch(reverse_key_of(reset))
         stray = seen or _probe_before(reset)
         if stray.flags & SYN or not self.is_home(reset.src):
-            return iter(())
+            return ()
         if seen is None and self.expected.reflection.explains_reset(self.source_of(stray.src), reset.time_us):
-            return iter(())
+            return ()
         stray = stray._replace(time_us=reset.time_us)
         scan_type: ScanType = "maimon" if stray.flags & FIN else "ack"
         if self.expected.is_late(stray, self.source_of(stray.src)):
-            return iter(())
+            return ()
         if looks_like_a_reply(stray, self._host.local_ports):
             return self._refused_reply(stray, scan_type)
         return self._settled_at_once(stray, scan_type)
 
-    def _closing(self, packet: Packet) -> Iterator[Sighting]:
+    def _closing(self, packet: Packet) -> Sequence[Sighting]:
         """A FIN or RST with ACK by the initiator, which may prove that it received what we sent."""
         flow = self._flow(key_of(packet))
         if flow is None:
@@ -463,9 +477,9 @@ class FlowTable:
             elif queried.state in UNANSWERED_STATES:
                 # Its SYN-ACK was not captured, but it must have answered to have a connection to close.
                 queried.state = FlowState.ANSWERED
-                yield self._about(queried, Kind.ANSWERED, packet.time_us)
-            return
-        first = not flow.has_ended
+                return (self._about(queried, Kind.ANSWERED, packet.time_us),)
+            return ()
+        found, first = list[Sighting](), not flow.has_ended
         flow.has_ended = True
         if flow.direction == "outbound" and flow.state in ANSWERED_STATES:
             self.expected.contact(packet.dst, packet.time_us)
@@ -473,22 +487,23 @@ class FlowTable:
             # In a capture of one direction, a source that closes a connection had an answer that is missing.
             # Where both directions are captured, a scanner could use this to retract its probes.
             flow.state = FlowState.ANSWERED
-            yield self._about(flow, Kind.ANSWERED, packet.time_us)
+            found.append(self._about(flow, Kind.ANSWERED, packet.time_us))
         if flow.our_seq is None or not packet.flags & ACK or not first:
-            return
+            return found
         received = (packet.ack - flow.our_seq) % (1 << 32)
         if 0 < received <= _USED_BYTES and flow.direction == "inbound":
             kind = Kind.SESSION if received > _UNUSED_BYTES else Kind.PROVEN
-            yield self._about(flow, kind, packet.time_us)
+            found.append(self._about(flow, kind, packet.time_us))
+        return found
 
-    def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Sighting]:
+    def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Sequence[Sighting]:
         """The kernel completed a handshake with an open trap of ours: proof, whatever was seen of it so far."""
         key = (TCP, visitor, port, trap, trap_port)
         flow = self._inbound.peek(key)
         if flow is not None and flow.state in ANSWERED_STATES:
-            yield self._about(flow, Kind.PROVEN, now_us)
-        else:
-            self._accepted.put(key, True)  # the kernel knows before the capture does
+            return (self._about(flow, Kind.PROVEN, now_us),)
+        self._accepted.put(key, True)  # the kernel knows before the capture does
+        return ()
 
     def _flow(self, key: FlowKey) -> Flow | None:
         return self._inbound.touch(key) or self._outbound.touch(key)
@@ -499,7 +514,7 @@ class FlowTable:
     def is_home(self, address: str) -> bool:
         """Whether a canonical address is ours; in a replay without `--home`, any may be."""
         host = self._host
-        return not host.home_known or address in host.own or within(address, host.home)
+        return not host.home_known or address in host.own or (bool(host.home) and self._is_home(address))
 
     def _is_ours(self, address: str) -> bool:
         """Whether an address is known to be ours, so that a refusal from there tells of a probe that we missed."""

@@ -1,5 +1,6 @@
 """The host that the core protects: plain values, which the shell reads and refreshes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +11,10 @@ from portsentry_py.events.model import Reason
 
 Address = IPv4Address | IPv6Address
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
+_SPECIAL6 = ("::", "64:ff9b", "2001:0:", "2001::", "fe8", "fe9", "fea", "feb")
+PLAIN_64 = re.compile(r"(?!64:ff9b|fe[89ab])((?:[1-9a-f][0-9a-f]{0,3}:){3}[1-9a-f][0-9a-f]{0,3}):")
+"""The first half of an IPv6 address whose /64 is written like it, and has one owner."""
+_LONGEST_TEXT = 64  # bits: in a longer prefix, zeros may be shortened
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
@@ -62,6 +67,10 @@ def within(address: str, networks: Iterable[object]) -> bool:
 def network_of(address: str, prefix6: int = 64) -> str:
     """The network of an address and its neighbours: /24, or an IPv6 network of that length."""
     if ":" in address:
+        *prefix, _ = address.split(":", prefix6 // 16)
+        # An object costs thirty times as much as its text. With a gap, or zeros at its end, the text is another.
+        if prefix6 == 16 * len(prefix) and prefix6 <= _LONGEST_TEXT and all(prefix) and prefix[-1] != "0":
+            return f"{':'.join(prefix)}::/{prefix6}"
         return str(ip_network((address, prefix6), strict=False))
     return f"{address[: address.rindex('.')]}.0/24"
 
@@ -86,6 +95,8 @@ def is_one_of_many_owners(address: str) -> bool:
 
     Link-local (RFC 4291), IPv4-mapped, NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380).
     """
+    if not address.startswith(_SPECIAL6):
+        return False
     one = IPv6Address(address)
     return one.is_link_local or bool(one.ipv4_mapped or one.teredo) or any(one in network for network in _NAT64)
 

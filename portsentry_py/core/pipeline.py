@@ -1,14 +1,14 @@
 """The core: lines of tshark in, events out. The same lines give the same events, live or replayed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.decode import Discard, canonical_address, decode
-from portsentry_py.core.detectors.base import PROBES
+from portsentry_py.core.detectors.base import PROBES, Detector
 from portsentry_py.core.detectors.profiles import Tables, detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
 from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
@@ -18,7 +18,6 @@ from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.outbound_table import OutboundTable
-from portsentry_py.core.packet import Packet
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.probe_types import answers
 from portsentry_py.core.question import Questions
@@ -36,6 +35,7 @@ _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 # A flood of forged scanners must not make us read the socket tables for each of them.
 _HOST_READ_US = 2_000_000
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
+_GROUPED = PROBES | {Kind.ANSWERED}
 _DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 _CONNECTION_KINDS = {
     "off": frozenset[Kind](),
@@ -126,6 +126,9 @@ class Pipeline:
             for kind in Kind
             for direction in _DIRECTIONS
         }
+        self._always_asked = {
+            key: tuple(one for one in asked if one.is_always_asked) for key, asked in self._detectors.items()
+        }
         self._policy = Policy(
             settings.ignore, self._standing, self._flows.expected, self._known, settings.known_scanners
         )
@@ -153,27 +156,36 @@ class Pipeline:
             for admitted in admit(line, head):
                 yield from self._inspect(admitted)
 
-    def _inspect(self, line: str) -> Iterator[Event]:
+    # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
+    def _inspect(self, line: str) -> Sequence[Event]:
         packet = decode(line)
         if isinstance(packet, Discard):
             self._discarded[packet] += 1
-            return
-        self.last_us = packet.time_us
+            return ()
+        self.last_us = now_us = packet.time_us
         if packet.src == packet.dst and is_self_test(packet):
             self.self_tests += 1
-            return
-        yield from self.advance(packet.time_us)
-        self._suppressed.flush(packet)
-        yield from self._note_answer(packet)
+            return ()
+        events: list[Event] = []
+        if self._is_due(now_us):
+            events += self.advance(now_us)
+        if self._suppressed.sources:
+            self._suppressed.flush(packet)
+        source = self._flows.source_of(packet.dst)
+        if self._scans.is_banned(source) and answers(packet):
+            events += self._note_answer(source, now_us)
         for sighting in self._flows.observe(packet):
-            yield from self._observe(sighting)
+            events += self._observe(sighting)
+        return events
 
-    def _note_answer(self, packet: Packet) -> Iterator[Event]:
+    def _is_due(self, now_us: int) -> bool:
+        """Whether `advance` has anything to do."""
+        return self._suppressed.next_due_us <= now_us or self._flows.is_due(now_us) or self._scans.is_due(now_us)
+
+    def _note_answer(self, source: str, now_us: int) -> Iterator[Event]:
         """This host answers a banned source: the ban is not in force. What a ban itself sends is no answer."""
-        if not self._scans.is_banned(source := self._flows.source_of(packet.dst)) or not answers(packet):
-            return
-        self._scans.answer(source, packet.time_us)
-        for finding in self._scans.still_answered(source, packet.time_us):
+        self._scans.answer(source, now_us)
+        for finding in self._scans.still_answered(source, now_us):
             for report in self._scans.observe(self._policy.judge(finding)):
                 yield evidence_event(report)
 
@@ -270,29 +282,35 @@ class Pipeline:
         """How many unverified sources may be banned now."""
         return self._scans.ban_budget(now_us)
 
-    def _observe(self, sighting: Sighting) -> Iterator[Event]:
+    def _observe(self, sighting: Sighting) -> Sequence[Event]:
         record = self._sources.update(sighting)
         if sighting.kind in _PROOFS:
             self._standing.update(sighting, record)
+        events: list[Event] = []
         if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
-            yield from self._connection(sighting)
+            events += self._connection(sighting)
         self._outbound.update(sighting)
+        if sighting.kind not in _GROUPED:
+            # What a visitor does is of no interest to anybody: that is known sooner than whether a line can be written.
+            detectors = self._detectors[sighting.kind, sighting.direction]
+            if not any(one.observe(sighting, record) for one in detectors):
+                return events
         muted = self._mute(sighting, record)
         if not muted:
             self._groups.update(sighting, record)
-        for finding in self._findings(sighting, record, muted=muted):
-            for report in self._scans.observe(self._policy.judge(finding)):
-                yield self._evidence(report)
+        detectors = (self._always_asked if muted else self._detectors)[sighting.kind, sighting.direction]
+        if detectors:
+            for finding in self._findings(detectors, sighting, record):
+                events += map(self._evidence, self._scans.observe(self._policy.judge(finding)))
+        return events
 
-    def _findings(self, sighting: Sighting, record: SourceRecord, *, muted: bool) -> Iterable[Finding]:
+    def _findings(self, detectors: tuple[Detector, ...], sighting: Sighting, record: SourceRecord) -> Iterable[Finding]:
         """One finding of each series.
 
         The first detector that has one names the scan, but evidence that may only be watched hides no other.
         """
         found: dict[Series, Finding] = {}
-        for detector in self._detectors[sighting.kind, sighting.direction]:
-            if muted and not detector.is_always_asked:
-                continue
+        for detector in detectors:
             finding = detector.observe(sighting, record)
             if finding is not None and self._takes_back(finding):
                 finding = detector.observe(sighting, record)
@@ -333,7 +351,9 @@ class Pipeline:
         until_us = self._scans.suppressed_until(sighting)
         if until_us is None:
             is_spent = self._scans.is_spent(sighting, record)
-            self._unjudged += is_spent and is_probe
+            if is_spent and is_probe:
+                self._unjudged += 1
+                self._scans.touch(sighting)
             return is_spent
         if is_probe:
             self._scans.touch(sighting)
@@ -350,7 +370,7 @@ class Pipeline:
 
     def _source_of_cell(self, cell: str) -> str:
         try:
-            return self._flows.source_of(canonical_address(cell))
+            return self._flows.source_of_text(cell) or self._flows.source_of(canonical_address(cell))
         except ValueError:
             return cell
 
@@ -386,8 +406,9 @@ class Pipeline:
     def _evidence(self, report: Report) -> EvidenceEvent:
         return evidence_event(report, self._known.of(report.judgement.finding.record.address))
 
-    def _connection(self, sighting: Sighting) -> Iterator[Event]:
-        if self._connection_limit.allows(sighting.source, sighting.time_us):
-            held_back = self._connection_limit.suppressed - self._suppressed_before
-            self._suppressed_before = self._connection_limit.suppressed
-            yield connection_event(sighting, held_back)
+    def _connection(self, sighting: Sighting) -> Sequence[Event]:
+        if not self._connection_limit.allows(sighting.source, sighting.time_us):
+            return ()
+        held_back = self._connection_limit.suppressed - self._suppressed_before
+        self._suppressed_before = self._connection_limit.suppressed
+        return (connection_event(sighting, held_back),)

@@ -74,6 +74,11 @@ class NetworkBuckets:
         self._network_of = network_of
         self._buckets: LruTable[str, TokenBucket] = LruTable(_MAX_NETWORKS)
 
+    def is_spent(self, address: str, now_us: int) -> bool:
+        """Whether the bucket of the address's network has no token."""
+        bucket = self._buckets.peek(self._network_of(address))
+        return bucket is not None and bucket.level(now_us) < 1
+
     def of(self, address: str) -> TokenBucket:
         """The bucket of the address's network."""
         network = self._network_of(address)
@@ -96,16 +101,17 @@ class ScanRateLimit:
         size = _BURST_SECONDS * settings.scans_per_second
         self._bucket = TokenBucket(Rate(settings.scans_per_second / 1e6, size), size)
 
-    def is_spent(self, now_us: int, probes: int) -> bool:
+    def is_spent(self, now_us: int, probes: int, *, bans: bool) -> bool:
         """Whether there is no line now about a source that sent so many probes."""
-        return self._bucket.refill(now_us) < self._least(probes)
+        return self._bucket.refill(now_us) < self._least(probes, bans=bans)
 
     def allows(self, now_us: int, probes: int, *, bans: bool) -> bool:
         """Whether a line may be written now; takes a token if so."""
-        return self._bucket.take(now_us, self._least(probes) + (0 if bans else self._bucket.rate.size / 2))
+        return self._bucket.take(now_us, self._least(probes, bans=bans))
 
-    def _least(self, probes: int) -> float:
-        return 1 if probes >= _MANY_PROBES else self._bucket.rate.size / 4
+    def _least(self, probes: int, *, bans: bool) -> float:
+        least = 1 if probes >= _MANY_PROBES else self._bucket.rate.size / 4
+        return least if bans else least + self._bucket.rate.size / 2
 
 
 class ConnectionRateLimit:

@@ -171,7 +171,9 @@ class ScanTracker:
         Where the rate limit leaves no line, nothing is taken from the budget.
         """
         finding = judgement.finding
-        if self.is_spent(finding.sighting, finding.record):
+        if self._is_limited(finding.record) and self._limit.is_spent(
+            finding.sighting.time_us, finding.record.probes, bans=True
+        ):
             return judgement
         refusal = self._budget.refusal(finding.record, finding.sighting.time_us)
         return judgement if refusal is None else judgement._replace(verdict="watch", reason=refusal)
@@ -218,8 +220,18 @@ class ScanTracker:
 
     def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether the rate limit leaves no line for this source now, whatever it does."""
-        is_limited = not record.verified and record.direction == "inbound"
-        return is_limited and self._limit.is_spent(sighting.time_us, record.probes)
+        now_us, probes = sighting.time_us, record.probes
+        # The rate limit first: mostly it leaves lines, and to know that costs least.
+        if not self._limit.is_spent(now_us, probes, bans=False) or not self._is_limited(record):
+            return False
+        if self._limit.is_spent(now_us, probes, bans=True):
+            return True
+        # Only a ban has a line now, and to look for one costs more than all else.
+        return record.source not in self._banned and self._budget.is_spent(record, now_us)
+
+    @staticmethod
+    def _is_limited(record: SourceRecord) -> bool:
+        return record.direction == "inbound" and not record.verified
 
     def suppressed_until(self, sighting: Sighting) -> int | None:
         """The time until which the source can make no line: its scan was just reported, and the verdict is final.
@@ -266,12 +278,16 @@ class ScanTracker:
         if scan is not None:
             scan.last_probe = sighting
 
+    def is_due(self, now_us: int) -> bool:
+        """Whether `advance` has anything to do."""
+        return bool(
+            (self._fast and _due(self._fast, self._quiet_us, now_us))
+            or (self._slow and _due(self._slow, self._slow_quiet_us, now_us))
+        )
+
     def advance(self, now_us: int) -> Iterator[Report]:
         """The time is `now_us`: scans without a probe for long enough have ended."""
-        # Called for each packet, mostly in vain.
-        if not (_due(self._fast, self._quiet_us, now_us) or _due(self._slow, self._slow_quiet_us, now_us)):
-            return
-        yield from merge(
+        return merge(
             self._ended(self._fast, self._quiet_us, now_us),
             self._ended(self._slow, self._slow_quiet_us, now_us),
             key=lambda report: report.time_us,

@@ -1,10 +1,11 @@
 """What one source has tried on this host, and what follows from it."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 from portsentry_py.core.fingerprints import tool_of
@@ -30,6 +31,15 @@ _TYPE_SHARE = 9
 # ... or twice as many as all others, each of which is rare: host discovery asks for one or two ports (nmap's default is
 # a SYN to 443 and an ACK to 80), and OS detection sends one probe of each kind.
 _RARE = 2
+
+
+class Counts(dict[_T, int]):
+    """How often each of some things was seen: a Counter that costs a flood less to make."""
+
+    __slots__ = ()
+
+    def __missing__(self, _thing: _T) -> int:
+        return 0
 
 
 class Endpoint(NamedTuple):
@@ -61,12 +71,6 @@ class Attempt:
     refused: bool = False
     has_twin: bool = False
 
-    def refuse(self) -> bool:
-        """Note a refusal; whether it is the first one."""
-        first = not self.refused
-        self.settled = self.refused = True
-        return first
-
 
 @dataclass(slots=True)
 class SourceRecord:
@@ -78,6 +82,7 @@ class SourceRecord:
         unserved: the attempts, in the order of their last probe.
         targets: how many of them each address has.
         closed: how many of them were refused.
+        settled: how many of them nobody answers for sure.
         opened: endpoints that turned out to be served.
         types: probes by scan type.
         tools: probes by the tool whose fingerprint they carry.
@@ -93,13 +98,14 @@ class SourceRecord:
     last_us: int
     address: str = ""
     unserved: "OrderedDict[Endpoint, Attempt]" = field(default_factory=OrderedDict)
-    targets: Counter[str] = field(default_factory=Counter)
+    targets: Counts[str] = field(default_factory=Counts)
     closed: int = 0
+    settled: int = 0
     # Tuples, because most records never have one: an empty set would cost 216 bytes.
     opened: tuple[Endpoint, ...] = ()
-    types: Counter[ScanType] = field(default_factory=Counter)
-    tools: Counter[Tool] = field(default_factory=Counter)
-    stacks: Counter[StackFingerprint] = field(default_factory=Counter)
+    types: Counts[ScanType] = field(default_factory=Counts)
+    tools: Counts[Tool] = field(default_factory=Counts)
+    stacks: Counts[StackFingerprint] = field(default_factory=Counts)
     proven_stacks: tuple[StackFingerprint, ...] = ()
     proofs: tuple[Endpoint, ...] = ()
     checks: tuple[Endpoint, ...] = ()
@@ -155,7 +161,7 @@ class SourceRecord:
         """The tool whose fingerprint at least half of the probes carry, but for pings: few tools mark them."""
         if not self.tools:
             return None
-        name, count = self.tools.most_common(1)[0]
+        name, count = max(self.tools.items(), key=itemgetter(1))
         return name if count * 4 >= self.probes and count * 2 >= self.probes - self.types["icmp"] else None
 
     def recent(self, now_us: int, window_us: int, limit: int) -> Iterator[tuple[Endpoint, Attempt]]:
@@ -202,9 +208,22 @@ class SourceRecord:
             self.types["unseen"] -= 1
             self.stacks[_UNSEEN_STACK] -= 1
 
+    def settle(self, endpoint: Endpoint, *, refused: bool) -> None:
+        """Nobody answers the endpoint, or it was refused."""
+        attempt = self.unserved.get(endpoint)
+        if attempt is None:
+            return
+        self.settled += not attempt.settled
+        attempt.settled = True
+        if refused:
+            self.closed += not attempt.refused
+            attempt.refused = True
+
     def drop(self, endpoint: Endpoint) -> None:
         """Forget an attempt."""
-        self.closed -= self.unserved.pop(endpoint).refused
+        dropped = self.unserved.pop(endpoint)
+        self.closed -= dropped.refused
+        self.settled -= dropped.settled
         self.score -= _points(endpoint.port)
         self.targets[endpoint.target] -= 1
         if not self.targets[endpoint.target]:
@@ -236,24 +255,26 @@ class SourceRecord:
         self.evicted = True
         for content in (self.unserved, self.targets, self.types, self.tools, self.stacks):
             content.clear()
+        self.settled = 0
         self.closed, self.opened, self.proven_stacks, self.proofs, self.checks = 0, (), (), (), ()
 
     def recompute(self) -> None:
         """Derive what follows from the rest of a restored record, and keep its bounds."""
-        self.targets = Counter(endpoint.target for endpoint in self.unserved)
+        self.targets = Counts(Counter(endpoint.target for endpoint in self.unserved))
         self.closed = sum(attempt.refused for attempt in self.unserved.values())
+        self.settled = sum(attempt.settled for attempt in self.unserved.values())
         self.score = sum(_points(endpoint.port) for endpoint in self.unserved)
         self.opened = tuple(map(_shared, self.opened[:MAX_OPENED]))
-        self.stacks = Counter(dict(islice(self.stacks.items(), MAX_STACKS)))
+        self.stacks = Counts(islice(self.stacks.items(), MAX_STACKS))
         self.proven_stacks, self.proofs = self.proven_stacks[:MAX_STACKS], self.proofs[:MAX_STACKS]
         self.checks = self.checks[:MAX_STACKS]
 
 
-def prevailing(types: Counter[ScanType]) -> ScanType:
+def prevailing(types: Mapping[ScanType, int]) -> ScanType:
     """The type of nine in ten of these, or of the port probes of a scan with host discovery; else `mixed`."""
     if not types:
         return "unknown"
-    (name, count), *others = types.most_common()
+    (name, count), *others = sorted(types.items(), key=itemgetter(1), reverse=True)
     rest = sum(times for _, times in others)
     has_rare_others = all(times <= _RARE for _, times in others) and count >= max(2 * rest, _RARE + 1)
     return name if has_rare_others or count * 10 >= _TYPE_SHARE * (count + rest) else "mixed"

@@ -104,7 +104,7 @@ class SourceTable:
                 self._twins.note(sighting.packet, sighting.scan_type, record.unserved[endpoint])
             self._make_room(record, sighting.time_us, 1)
         elif kind in _TOUCHES:
-            _settle(record, endpoint, refused=kind is Kind.REFUSED)
+            record.settle(endpoint, refused=kind is Kind.REFUSED)
             record.trap_touches += self._is_touch(sighting)
         elif kind in {Kind.ANSWERED, Kind.SERVED}:
             if kind is Kind.SERVED and sighting.scan_type in STEALTH_TYPES:
@@ -133,7 +133,7 @@ class SourceTable:
         for endpoint in probes:
             self.attempts += record.attempt(endpoint, last)
         for endpoint in refused:
-            _settle(record, endpoint, refused=True)
+            record.settle(endpoint, refused=True)
         self._make_room(record, last.time_us, len(probes))
 
     def retract_served(self, record: SourceRecord, is_served: Callable[[str, Proto, int], bool]) -> bool:
@@ -164,10 +164,12 @@ class SourceTable:
 
     def _make_room(self, record: SourceRecord, now_us: int, new: int) -> None:
         """Drop old attempts of this source, at most as many as are new; then attempts beyond the bound."""
-        for endpoint, attempt in list(islice(record.unserved.items(), new)):
-            if abs(now_us - attempt.last_us) <= self._memory_us:
-                break
-            self._drop(record, endpoint)
+        oldest = next(iter(record.unserved.values()), None)
+        if oldest is not None and abs(now_us - oldest.last_us) > self._memory_us:
+            for endpoint, attempt in list(islice(record.unserved.items(), new)):
+                if abs(now_us - attempt.last_us) <= self._memory_us:
+                    break
+                self._drop(record, endpoint)
         if record.direction == "outbound":
             while len(record.unserved) > self._max_attempts // _OUTBOUND_SHARE:
                 self._drop(record, next(iter(record.unserved)))
@@ -192,14 +194,6 @@ class SourceTable:
     def _drop(self, record: SourceRecord, endpoint: Endpoint) -> None:
         record.drop(endpoint)
         self.attempts -= 1
-
-
-def _settle(record: SourceRecord, endpoint: Endpoint, *, refused: bool) -> None:
-    attempt = record.unserved.get(endpoint)
-    if attempt is not None:
-        attempt.settled = True
-        if refused:
-            record.closed += attempt.refuse()
 
 
 def _other_than(record: SourceRecord, table: LruTable[_Key, SourceRecord]) -> bool:

@@ -3,7 +3,7 @@
 The bytes are blocks, each behind its length, so that packets can be read between the making of two.
 """
 
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_network
@@ -21,7 +21,7 @@ from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import RepeatInterval, Scan
 from portsentry_py.core.served_ports import Learned
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import MAX_JUDGED, Attempt, Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.source_record import MAX_JUDGED, Attempt, Counts, Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.core.standing import Acquaintance
 from portsentry_py.state.snapshot import Block, SavedAcquaintance, SavedAttempt, SavedPort, SavedScan, SavedSource
 
@@ -230,9 +230,9 @@ class _Reader:
             "opened": tuple(map(endpoint_at, saved.opened)),
             "proofs": tuple(map(endpoint_at, saved.proofs)),
             "checks": tuple(map(endpoint_at, saved.checks)),
-            "types": Counter(saved.types),
-            "tools": Counter(saved.tools),
-            "stacks": Counter({StackFingerprint(*stack): count for stack, count in saved.stacks.items()}),
+            "types": Counts(saved.types),
+            "tools": Counts(saved.tools),
+            "stacks": Counts({StackFingerprint(*stack): count for stack, count in saved.stacks.items()}),
             "proven_stacks": tuple(StackFingerprint(*stack) for stack in saved.proven_stacks),
         }
         record = SourceRecord(unserved=OrderedDict(map(self._attempt, reversed(saved.unserved))), **copied)

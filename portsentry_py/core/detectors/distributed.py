@@ -55,7 +55,9 @@ class DistributedDetector(Detector):
 
     def _is_shared(self, group: str, sighting: Sighting) -> bool:
         ports = self._groups.ports(group, sighting.target)
-        if len(ports) < self._min_ports or look_for_services(port for _, port in ports):
+        # The first two checks tell most; they are asked after each probe.
+        if len(ports) < self._min_ports or len({source for source, _ in ports.values()}) < self._min_sources:
             return False
         counts = Counter(source for source, _ in ports.values())
-        return len(counts) >= self._min_sources and sighting.source in counts and max(counts.values()) * 2 <= len(ports)
+        is_shared = sighting.source in counts and max(counts.values()) * 2 <= len(ports)
+        return is_shared and not look_for_services(port for _, port in ports)

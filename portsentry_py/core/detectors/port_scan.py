@@ -45,6 +45,8 @@ class PortScanDetector(Detector):
         threshold = max(threshold, len(record.opened) // _OPEN_FOR_EACH)
         if sighting.proto in {"icmp", "icmpv6"} or self._asked(sighting.target, record) < threshold:
             return None
+        if sighting.proto == "udp" and not record.closed and record.settled < threshold:
+            return None  # found quickly, too: a scanner sends thousands of datagrams before the first is settled
         attempts = self._judged(sighting, record)
         if len(attempts) < threshold or len(self._questions.of(attempts)) < threshold:
             return None

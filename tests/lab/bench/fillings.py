@@ -535,7 +535,7 @@ def _cached(
 
 
 def _caches(name: str, argument: Callable[[Sender, int], str], *paths: str, inside: tuple[str, ...]) -> Table:
-    """Caches of an engine, all filled by the first."""
+    """Caches of an engine."""
 
     def infos(engine: Pipeline) -> list[Any]:
         return [attrgetter(path)(engine).cache_info() for path in paths]
@@ -545,8 +545,8 @@ def _caches(name: str, argument: Callable[[Sender, int], str], *paths: str, insi
     def fill(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
         engine = _engine(sender)
         for numbers in (range(1), range(3 * size // 2)):
-            for nth in numbers:
-                attrgetter(paths[0])(engine)(argument(sender, nth))
+            for nth, path in product(numbers, paths):
+                attrgetter(path)(engine)(argument(sender, nth))
             yield engine
 
     def held(engine: Pipeline) -> int:
@@ -748,7 +748,8 @@ TABLES = (
         "which addresses are ours",
         lambda sender, nth: sender.target(nth),
         "_is_home",
-        inside=("Pipeline._is_home", "Admission._is_home"),
+        "_flows._is_home",
+        inside=("Pipeline._is_home", "Admission._is_home", "FlowTable._is_home"),
     ),
     _caches(
         "which addresses are one host",

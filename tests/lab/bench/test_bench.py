@@ -161,6 +161,7 @@ def test_the_packets_that_fill_all_tables_leave_none_empty(saturated: Pipeline) 
 
 # Bounded by the configuration and the host, or by how many different ones there are.
 FEW = {
+    "Pipeline._always_asked",
     "Pipeline._detectors",
     "Pipeline._discarded",
     "_Tokens._closed_until",

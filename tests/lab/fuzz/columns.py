@@ -8,7 +8,7 @@ knows nothing.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
@@ -74,7 +74,7 @@ class Sensor:
         self._engine = Pipeline(settings, host)
         observe = self._engine._flows.observe
 
-        def watched(packet: Packet) -> Iterator[Sighting]:
+        def watched(packet: Packet) -> Sequence[Sighting]:
             _check_packet(packet)
             return observe(packet)
 

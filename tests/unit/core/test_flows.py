@@ -3,7 +3,7 @@
 import dataclasses
 import struct
 from collections.abc import Callable, Iterable
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 
 import pytest
 from hypothesis import given
@@ -1235,3 +1235,18 @@ def test_resets_of_syn_acks_that_were_lost_are_explained_by_those_that_were_seen
     strays = [tcp(FRIEND, HOST, 25_565, 2000 + nth, SYN | ACK, at=nth, ack=nth) for nth in range(2)]
     resets = [tcp(HOST, FRIEND, 2000 + nth, 25_565, RST, at=10 + nth, seq=nth) for nth in range(6)]
     assert kinds(flows, strays, resets) == REFUSED_PROBE * 2
+
+
+@given(
+    st.ip_addresses(v=6), st.sets(st.integers(0, 7)), st.sampled_from([(), ("2001:db8:1::/48",), ("2001:db8:1:2::3",)])
+)
+def test_a_text_shows_the_source_that_its_address_has(
+    address: IPv6Address, zeroed: set[int], home: tuple[str, ...]
+) -> None:
+    number = int(address)
+    for group in zeroed:
+        number &= ~(0xFFFF << 16 * group)
+    table = FlowTable(Limits())
+    table.set_host(HostState(own=frozenset({"2001:db8:1:7::1"}), home=tuple(map(ip_network, home))))
+    for text in (str(IPv6Address(number)), "2001:db8:1:2::77", "2001:db8:1:7::9", "fe80:1:1:1::5", "64:ff9b:1:1::5"):
+        assert table.source_of_text(text) in {"", table.source_of(text)}

@@ -1,6 +1,6 @@
 """Addresses: their networks, and whether they can belong to one host."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -69,3 +69,13 @@ def test_an_address_is_within_its_networks(address: str) -> None:
         made: IPv4Network | IPv6Network = ip_network(network)
         assert within(address, [made])
         assert str(made) == network, "the spelling is canonical"
+
+
+@given(st.ip_addresses(v=6), st.lists(st.integers(0, 7)), st.integers(16, 128))
+def test_an_ipv6_network_is_written_as_its_object_is(address: IPv6Address, zeroed: list[int], prefix: int) -> None:
+    number = int(address)
+    for group in zeroed:
+        number &= ~(0xFFFF << 16 * group)
+    text = str(IPv6Address(number))
+    for length in (32, 48, 64, prefix):
+        assert network_of(text, length) == str(ip_network((text, length), strict=False))

@@ -1,6 +1,5 @@
 """Who may be banned."""
 
-from collections import Counter
 from ipaddress import ip_network
 
 import pytest
@@ -15,7 +14,7 @@ from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.packet import UDP, Packet
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.sighting import Kind
-from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.source_record import Attempt, Counts, Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.core.standing import Acquaintance, StandingTable
 from portsentry_py.events.model import Direction, Reason, Verdict
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, START_US, US, micros, no_deadline, udp
@@ -163,7 +162,7 @@ def test_one_of_many_reflectors_is_doubted_for_what_an_answer_looks_like() -> No
             expected.reflection.note(source, datagram(source))
     assert judged(finding(udp=True), expected=expected) == ("watch", "reflection")
     mixed = finding(udp=True)._replace(scan_type="mixed")
-    mixed.record.types = Counter({"udp": 4, "unseen": 4})
+    mixed.record.types = Counts({"udp": 4, "unseen": 4})
     assert judged(mixed, expected=expected) == ("watch", "reflection")
     mixed.record.types["syn"] = 1
     assert judged(mixed, expected=expected) == BAN

@@ -125,8 +125,8 @@ def scans_allowed(one: ScanRateLimit, count: int, at: float = 0, *, probes: int 
 def test_unverified_scanners_share_a_limit_per_second() -> None:
     one = ScanRateLimit(Lines(scans_per_second=8))
     assert scans_allowed(one, 1000) == 61
-    assert one.is_spent(START_US, 8)
-    assert not one.is_spent(START_US + SECOND_US, 8)
+    assert one.is_spent(START_US, 8, bans=True)
+    assert not one.is_spent(START_US + SECOND_US, 8, bans=True)
     assert scans_allowed(one, 1000, at=2) == 16
     assert scans_allowed(one, 1000, at=3600) == 61
 
@@ -142,5 +142,5 @@ def test_lines_without_a_ban_leave_half_to_lines_with_one() -> None:
 def test_sources_of_few_probes_leave_a_quarter_to_sources_of_many() -> None:
     one = ScanRateLimit(Lines(scans_per_second=8))
     scans_allowed(one, 1000)
-    assert not one.is_spent(START_US, 64)
+    assert not one.is_spent(START_US, 64, bans=True)
     assert scans_allowed(one, 1000, probes=64) == 19

@@ -120,7 +120,7 @@ def test_a_probe_that_came_after_its_refusal_counts_once_and_by_its_own_type() -
     unseen = unseen._replace(packet=unseen.packet._replace(ttl=0, header_bytes=0))
     _, record = noted(unseen, sighting(Kind.REFUSED, 22), sighting(Kind.REPEAT, 22), sighting(Kind.REPEAT, 22))
     assert (record.probes, record.scan_type, record.types["unseen"], record.closed) == (2, "syn", 0, 1)
-    assert set(+record.stacks) == {stack_of(sighting(Kind.PROBE, 22))}
+    assert {stack for stack, times in record.stacks.items() if times} == {stack_of(sighting(Kind.PROBE, 22))}
     assert [attempt.scan_type for attempt in record.unserved.values()] == ["syn"]
 
 
@@ -252,7 +252,7 @@ def test_what_follows_from_a_restored_record_is_derived_and_bounded() -> None:
     record.closed = record.score = 0
     record.opened = tuple(Endpoint(HOST, "tcp", port) for port in range(100))
     record.proven_stacks = tuple(StackFingerprint(ttl, 24) for ttl in range(100))
-    record.stacks.update(record.proven_stacks)
+    record.stacks.update(dict.fromkeys(record.proven_stacks, 1))
     record.proofs = record.opened
     record.recompute()
     assert (dict(record.targets), record.closed, record.score) == ({HOST: 2}, 1, 4)
@@ -278,5 +278,5 @@ def test_whatever_a_source_sends_its_record_says_nothing_that_cannot_be(seen: li
     assert record.evidence_us >= 0
     assert not record.is_mimicked
     assert record.closed <= len(record.unserved) == record.ports == table.attempts
-    assert record.stacks.total() == record.probes <= record.attempts
+    assert sum(record.stacks.values()) == record.probes <= record.attempts
     assert not record.verified or record.proofs

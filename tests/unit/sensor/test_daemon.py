@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from ipaddress import ip_network
@@ -331,7 +331,7 @@ def test_a_packet_that_crashes_the_core_is_counted_and_reported_once(
 ) -> None:
     observe = FlowTable.observe
 
-    def fails(self: FlowTable, packet: Packet) -> Iterator[Sighting]:
+    def fails(self: FlowTable, packet: Packet) -> Sequence[Sighting]:
         if packet.dest_port in {6, 7}:
             raise ZeroDivisionError
         return observe(self, packet)
