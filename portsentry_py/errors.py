@@ -49,6 +49,12 @@ class LibraryMissing(PortsentryError):
         super().__init__(f"{library} is not installed; run `pip install 'portsentry-py[{extra}]'`.")
 
 
+class FleetError(PortsentryError):
+    """The broker of the fleet is unavailable."""
+
+    exit_code = 69
+
+
 class ScanError(PortsentryError):
     """A scan is unavailable: no address, no route, no sockets."""
 

@@ -1,12 +1,40 @@
 """`fleet`: bans that the hosts of one operator share."""
 
+import asyncio
+import logging
+import signal
+import time
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path, PurePosixPath
 
 import click
 
-from portsentry_py.cli.options import command, flag, networks, option
+from portsentry_py.cli.options import command, config_option, flag, networks, option, socket_option
 from portsentry_py.cli.say import say
+from portsentry_py.config.loader import load
+from portsentry_py.config.settings import Network, Settings
+from portsentry_py.config.values import OFF_WORD
+from portsentry_py.errors import ConfigError, Fail2banError, PermissionDenied
+from portsentry_py.events.model import Event, Reason
+from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.fail2ban.pack import FLEET_JAIL
 from portsentry_py.fleet import operator_folder
+from portsentry_py.fleet.agent import Agent, Host
+from portsentry_py.fleet.credentials import read as read_credentials
+from portsentry_py.fleet.credentials import refuse_plain_text
+from portsentry_py.fleet.protection import Protection
+from portsentry_py.fleet.publish import publish_roster
+from portsentry_py.fleet.withdrawn import withdrawn
+from portsentry_py.host.host_state import host_state
+from portsentry_py.output.async_writer import AsyncWriter
+from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
+from portsentry_py.output.json_log import FileSink
+from portsentry_py.report.follow import LogFollower
+from portsentry_py.report.log_reader import log_path
+from portsentry_py.sensor.allowlist import Allowlist
+from portsentry_py.sensor.systemd import SystemdNotifier
+
+_PAUSE_SECONDS = 0.5
 
 _folder = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -67,10 +95,96 @@ def allow(folder: Path, address: str) -> None:
     say(f"then: portsentry-py fleet publish {folder}")
 
 
+@command()
+@_folder
+@option("--replicas", type=click.IntRange(1, 5), default=1, help="Brokers that keep a message: 1, or 3 in a cluster.")
+def publish(folder: Path, replicas: int) -> None:
+    """Send the hosts and the allowlist of FOLDER to the broker, which keeps them for all hosts.
+
+    The first time, this makes the stream that keeps them.
+    """
+    credentials = operator_folder.operator_credentials(folder)
+    roster = operator_folder.signed_roster(folder, time.time_ns() // 1000)
+    for sentence in asyncio.run(publish_roster(credentials, roster, replicas)):
+        say(f"note: {sentence}")
+    say("published: the hosts take it at once")
+
+
+@command()
+@config_option
+def run(config: Path | None) -> None:
+    """Share the bans of this host with the others and write theirs to the log of the fleet, until SIGTERM or Ctrl-C."""
+    settings = load(config)
+    if settings.fleet.credentials == OFF_WORD:
+        raise ConfigError("fleet.credentials is off; name there the file that `fleet add-host` made for this host.")
+    credentials = read_credentials(Path(settings.fleet.credentials))
+    refuse_plain_text(credentials.servers, permitted=settings.fleet.plain_text)
+    log, allowlist = log_path(settings.log), Allowlist(settings.allowlist, _now_us)
+    with ExitStack() as opened:
+        sink = FileSink(Path(settings.fleet.log))
+        diagnostics = opened.enter_context(closing(AsyncLogHandler(standard_error())))
+        logging.basicConfig(level=logging.WARNING, handlers=[diagnostics])
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each end of a connection over TLS
+        writer = opened.enter_context(closing(AsyncWriter[Event](sink, settings.fleet.log)))
+        host = Host(log, lambda: _protection(settings, allowlist), writer.write, _now_us)
+        asyncio.run(_serve(Agent(settings.fleet, credentials, host)))
+
+
+async def _serve(agent: Agent) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    SystemdNotifier().ready()
+    await agent.run()
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _protection(settings: Settings, allowlist: Allowlist) -> Protection:
+    """Whom this host never bans, as it is now."""
+    host = host_state(settings.home)
+    never: list[tuple[Network | str, Reason]] = [(address, "own_address") for address in host.own]
+    never += host.protected.items()
+    never += [(network, "ignore_list") for network in (*settings.ignore, *allowlist.networks())]
+    never += [(network, "home_network") for network in settings.home]
+    never += [(address, "friend") for address in (*host.peers, *host.contacts)]
+    return Protection(never)
+
+
+@command()
+@config_option
+@socket_option
+def unban(config: Path | None, socket: Path | None) -> None:
+    """Lift the bans of the jail [portsentry-fleet] that no host asks for any more, until Ctrl-C.
+
+    It reads the log of the fleet and speaks with fail2ban, which answers root alone; it needs no network.
+    """
+    client, reported = Fail2banClient(socket), ""
+    with closing(LogFollower(Path(load(config).fleet.log), 0)) as follower, suppress(KeyboardInterrupt):
+        while True:
+            for source in filter(None, map(withdrawn, follower.lines())):
+                failure = _lift(client, source)
+                if failure not in {"", reported}:
+                    say(f"{source} stays banned until its time is over: {failure}", err=True)
+                reported = failure
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _lift(client: Fail2banClient, source: str) -> str:
+    """Lift a ban; why it stays, empty if it is gone."""
+    try:
+        client.ask("set", FLEET_JAIL, "unbanip", source)
+    except (Fail2banError, PermissionDenied) as error:
+        return str(error)
+    return ""
+
+
 def _say_next(folder: Path) -> None:
     say(f"then: nats-server --signal reload, and portsentry-py fleet publish {folder}")
 
 
-@click.group(commands=[init_operator, add_host, remove_host, allow])
+@click.group(commands=[init_operator, add_host, remove_host, allow, publish, run, unban])
 def fleet() -> None:
     """Share bans between the hosts of one operator."""

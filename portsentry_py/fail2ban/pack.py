@@ -7,6 +7,7 @@ from portsentry_py.shipped import shipped
 
 FILTER = "portsentry-py"
 JAIL = "portsentry"
+FLEET_JAIL = "portsentry-fleet"
 MODES = ("normal", "strict", "aggressive", "scan", "trap", "sweep", "slow", "network")
 NETWORK_MODE = "network"
 # Paths below the root of a system.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,6 +20,7 @@ from portsentry_py.fleet.subjects import OPERATOR
 
 _LIST, _OPERATOR, _SIGNING_KEY = "fleet.json", "operator.json", "signing-key"
 _BROKER = "broker"
+_PORT = 4222
 _CONTEXT = b"portsentry-py fleet roster 1\n"
 
 
@@ -58,10 +60,11 @@ def create(folder: Path, brokers: Sequence[str], place: PurePosixPath | None, *,
     Raises:
         UsageError, OutputError, PermissionDenied, ConfigError: it cannot be made.
     """
-    servers = tuple(f"{'tls' if tls else 'nats'}://{_in_url(broker)}:4222" for broker in brokers)
+    found = [_host_and_port(broker) for broker in brokers]
+    servers = tuple(f"{'tls' if tls else 'nats'}://{_in_url(host)}:{port}" for host, port in found)
     refuse_plain_text(servers, permitted=plain_text)
     seed, signing = new_seed("host"), new_seed("operator")
-    authority, broker = certify(brokers)
+    authority, broker = certify(host for host, _ in found)
     try:
         (folder / _BROKER).mkdir(mode=0o700, parents=True)
         folder.chmod(0o700)
@@ -80,7 +83,8 @@ def create(folder: Path, brokers: Sequence[str], place: PurePosixPath | None, *,
     certificate = authority.certificate.decode() if tls else ""
     credentials.write(folder / _OPERATOR, Credentials(OPERATOR, servers, seed, public_key(signing), certificate))
     where = place or PurePosixPath((folder / _BROKER).resolve())
-    listen = "0.0.0.0:4222" if tls or plain_text else "127.0.0.1:4222"
+    # A broker that every network reaches is the purpose; without TLS, only this host reaches it.
+    listen = f"{'0.0.0.0' if tls or plain_text else '127.0.0.1'}:{found[0][1]}"  # noqa: S104 - said above
     config = folder / _BROKER / broker_config.MAIN
     write_secret(config, broker_config.main_config(where, listen, tls=tls).encode())
     _save(folder, _Fleet(servers))
@@ -180,6 +184,21 @@ def read_signed(payload: bytes, operator: str) -> Roster:
     if not is_signed(operator, _CONTEXT + text, signature):
         raise ValueError("the operator did not sign it")
     return roster.read(text)
+
+
+def _host_and_port(broker: str) -> tuple[str, int]:
+    try:
+        url = urlsplit(f"//{_in_url(broker) if _is_ipv6(broker) else broker}")
+        host, port = url.hostname, url.port or _PORT
+    except ValueError as error:
+        raise UsageError(f"{broker}: no broker; give HOST, HOST:PORT, or [ADDRESS]:PORT.") from error
+    if not host or url.path or url.username is not None:
+        raise UsageError(f"{broker}: no broker; give HOST, HOST:PORT, or [ADDRESS]:PORT.")
+    return host, port
+
+
+def _is_ipv6(broker: str) -> bool:
+    return broker.count(":") > 1 and not broker.startswith("[")
 
 
 def _in_url(broker: str) -> str:

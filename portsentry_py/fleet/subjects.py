@@ -3,7 +3,8 @@
 STREAM = "PSP"
 ROSTER = "psp.roster"
 _BAN, _STATE = "psp.ban.", "psp.state."
-LISTEN = (f"{_BAN}*", f"{_STATE}*", ROSTER)
+# One subscription, because the messages of a host must stay in order.
+LISTEN = "psp.>"
 KEPT = (f"{_STATE}*", ROSTER)
 _GET = f"$JS.API.DIRECT.GET.{STREAM}."
 
@@ -37,7 +38,7 @@ def host_of(subject: str) -> tuple[str, str]:
 def host_permissions(name: str) -> tuple[list[str], list[str]]:
     """What a host may publish and what it may read: exact lists, because versions of NATS had holes in `deny`."""
     gets = [get_subject(kept) for kept in KEPT]
-    return [ban_subject(name), state_subject(name), *gets], [*LISTEN, f"{inbox(name)}.>"]
+    return [ban_subject(name), state_subject(name), *gets], [LISTEN, f"{inbox(name)}.>"]
 
 
 def operator_permissions() -> tuple[list[str], list[str]]:

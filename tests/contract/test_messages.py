@@ -77,6 +77,7 @@ NO_TROUBLE = {
     "credentials of \0: \0",
     "the broker of \0: nats-server -c \0",
     "then: portsentry-py fleet publish \0",
+    "published: the hosts take it at once",
     "add hosts: portsentry-py fleet add-host \0 NAME --address ADDRESS",
     "then: nats-server --signal reload, and portsentry-py fleet publish \0",
     "the operator did not sign it",

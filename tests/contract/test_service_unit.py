@@ -16,7 +16,7 @@ from tests.support.running import ran, run
 CONFIG = ROOT / "config"
 UNIT = CONFIG / "portsentry-py.service"
 USER, READERS, MODE = "portsentry", "adm", "0640"
-LOG = Settings().log
+LOG, FLEET_LOG = Settings().log, Settings().fleet.log
 MOST_EXPOSED = 2.0
 _OFFLINE_SINCE = 250
 
@@ -48,11 +48,12 @@ def test_the_unit_is_little_exposed() -> None:
     assert float(score[1]) <= MOST_EXPOSED, done.stdout
 
 
-def test_systemd_understands_every_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["portsentry-py", "portsentry-py-fleet", "portsentry-py-fleet-unban"])
+def test_systemd_understands_every_line(tmp_path: Path, name: str) -> None:
     """It skips what it does not know, with a warning: a typing error must not lose a restriction."""
     require_tool("systemd-analyze")
-    text = UNIT.read_text(encoding="utf-8")
-    installed = tmp_path / UNIT.name
+    text = (CONFIG / f"{name}.service").read_text(encoding="utf-8")
+    installed = tmp_path / f"{name}.service"
     installed.write_text(text.replace("/usr/bin/portsentry-py", "/bin/true"), encoding="utf-8")
     done = ran("systemd-analyze", "verify", "--man=no", installed)
     about_us = [line for line in done.stderr.splitlines() if "portsentry-py" in line]
@@ -95,7 +96,7 @@ def test_the_user_is_the_same_everywhere() -> None:
     assert (_values("User"), _values("Group")) == ([USER], [USER])
     assert (kind, log, mode, owner, group) == ("f", LOG, MODE, USER, READERS)
     rotate = _directives("portsentry-py.logrotate")
-    assert rotate[0] == [LOG, "{"]
+    assert rotate[0] == [LOG, FLEET_LOG, "{"]
     assert ["create", MODE, USER, READERS] in rotate
     assert ["su", "root", READERS] in rotate
 
@@ -115,7 +116,7 @@ def test_the_unit_may_write_the_folder_of_its_log_and_its_state_alone() -> None:
 
 def test_the_jail_reads_what_the_sensor_writes() -> None:
     named = {path for file in pack_files() for path in re.findall(r"/var/log/[\w.-]*", file.content.decode())}
-    assert named == {LOG}
+    assert named == {LOG, FLEET_LOG}
 
 
 def test_systemd_creates_the_user(tmp_path: Path) -> None:
@@ -128,6 +129,21 @@ def test_systemd_creates_the_user(tmp_path: Path) -> None:
     assert 0 < int(ours[2]) < 1000, "a system account"
     groups = {line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()}
     assert groups == {USER: "", "wireshark": USER}
+
+
+def test_the_service_of_the_fleet_is_little_exposed() -> None:
+    if _systemd_version() < _OFFLINE_SINCE:
+        pytest.skip("this systemd cannot judge a unit that is not installed")
+    unit = CONFIG / "portsentry-py-fleet.service"
+    done = ran("systemd-analyze", "security", "--offline=yes", "--no-pager", unit)
+    score = re.search(r"exposure level for portsentry-py-fleet.service: ([\d.]+)", done.stdout)
+    assert score is not None, done.stderr
+    assert float(score[1]) <= MOST_EXPOSED, done.stdout
+
+
+def test_the_log_of_the_fleet_belongs_to_the_sensors_user() -> None:
+    ((kind, log, mode, owner, group, _),) = _directives("portsentry-py-fleet.tmpfiles")
+    assert (kind, log, mode, owner, group) == ("f", FLEET_LOG, MODE, USER, READERS)
 
 
 @pytest.mark.parametrize("before", ["missing", "of_root", "open_to_all", "link"])

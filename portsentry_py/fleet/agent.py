@@ -1,0 +1,236 @@
+"""The running service: it follows the log of this host, speaks with the broker and writes what others ban.
+
+The sensor knows nothing of it. What fails here is reported, and tried again.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from portsentry_py.config.settings import Fleet
+from portsentry_py.errors import FleetError, PortsentryError
+from portsentry_py.events.model import FleetEvent
+from portsentry_py.fleet.broker import Session, session
+from portsentry_py.fleet.credentials import Credentials
+from portsentry_py.fleet.line import line
+from portsentry_py.fleet.messages import encode
+from portsentry_py.fleet.operator_folder import read_signed
+from portsentry_py.fleet.own_bans import OwnBans
+from portsentry_py.fleet.protection import Protection
+from portsentry_py.fleet.receiver import Change, Receiver
+from portsentry_py.fleet.subjects import ROSTER, ban_subject, host_of, state_subject
+from portsentry_py.fleet.versions import weakness
+from portsentry_py.report.follow import LogFollower
+from portsentry_py.report.log_reader import read_event
+
+_POLL_SECONDS = 0.05
+_TICK_SECONDS = 1.0
+_PROTECTION_SECONDS = 10.0
+_HEARTBEAT_US = 300_000_000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_START_BYTES = 1 << 20
+_MOST_ASKED = 64
+_MOST_CAUSES = 8
+_diagnostics = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the agent needs of this host.
+
+    Attributes:
+        log: the log of the sensor.
+        protection: reads whom this host never bans; it may take a while.
+        write: takes a line for the log of the fleet.
+        now_us: the time of day, in microseconds since 1970.
+    """
+
+    log: Path
+    protection: Callable[[], Protection]
+    write: Callable[[FleetEvent], None]
+    now_us: Callable[[], int]
+
+
+class Agent:
+    """One host of the fleet."""
+
+    def __init__(self, settings: Fleet, credentials: Credentials, host: Host) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._host = host
+        self._own = OwnBans(settings.ban_seconds)
+        self.receiver = Receiver(settings, credentials.name)
+        self._session: Session | None = None
+        self._stated_us = 0
+        self._reported: dict[str, set[str]] = {}
+        self._stop, self._protected = asyncio.Event(), asyncio.Event()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        jobs = [asyncio.create_task(job()) for job in (self._follow, self._tend, self._guard, self._converse)]
+        stop = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait([*jobs, stop], return_when=asyncio.FIRST_COMPLETED)
+        for job in [*jobs, stop]:
+            job.cancel()
+        await asyncio.gather(*jobs, stop, return_exceptions=True)
+        for job in done - {stop}:
+            job.result()  # raises what ended it
+
+    async def _follow(self) -> None:
+        """Send the bans of this host as they are written."""
+        follower: LogFollower | None = None
+        while True:
+            try:
+                follower = follower or LogFollower(self._host.log, _START_BYTES)
+                for text in follower.lines():
+                    await self._take_own(text)
+                self._is_well("log")
+            except PortsentryError as error:
+                self._report("log", str(error))
+                await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _take_own(self, text: bytes) -> None:
+        with suppress(ValueError, RecursionError):
+            message = self._own.take(read_event(text), self._host.now_us())
+            if message is not None and self._session is not None:
+                await self._session.publish(ban_subject(self._credentials.name), encode(message))
+
+    async def _tend(self) -> None:
+        """End what is over, tell what was refused, and send the list of this host when it changed."""
+        while True:
+            now_us = self._host.now_us()
+            self._write(self.receiver.tick(now_us))
+            for sentence in self.receiver.refusals.sentences():
+                _diagnostics.warning("%s", sentence)
+            if self._session is not None and (self._own.has_changed or now_us - self._stated_us >= _HEARTBEAT_US):
+                await self._state(self._session)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _state(self, current: Session) -> None:
+        self._stated_us = self._host.now_us()
+        failure = await current.keep(state_subject(self._credentials.name), encode(self._own.state(self._stated_us)))
+        if failure:
+            self._own.has_changed = True
+            self._report("state", f"the broker did not keep the bans of this host ({failure}); it is tried again.")
+        else:
+            self._is_well("state")
+
+    async def _guard(self) -> None:
+        while True:
+            is_read = await self._protect()
+            await asyncio.sleep(_PROTECTION_SECONDS if is_read else _TICK_SECONDS)
+
+    async def _protect(self) -> bool:
+        try:
+            protection = await asyncio.to_thread(self._host.protection)
+        except (OSError, PortsentryError) as error:
+            self._report("protection", f"cannot read whom this host never bans ({error}); the last list holds.")
+            return False
+        self._is_well("protection")
+        self._protected.set()
+        self._own.drop(protection)
+        self._write(self.receiver.set_protection(protection, self._host.now_us()))
+        return True
+
+    async def _converse(self) -> None:
+        """Keep a connection to one of the brokers."""
+        await self._protected.wait()  # nothing is believed before
+        pause = _FIRST_PAUSE
+        servers = list(self._credentials.servers)
+        while True:
+            random.shuffle(servers)
+            for server in servers:
+                if await self._try(server):
+                    pause = _FIRST_PAUSE
+            await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _try(self, server: str) -> bool:
+        """Serve one broker until the end of the connection; False if there was none."""
+        try:
+            async with session(self._credentials, server, self._fault) as current:
+                self._is_well("broker")
+                await self._serve(current)
+        except FleetError as error:
+            self._report("broker", str(error))
+            return False
+        finally:
+            self._session = None
+        self._report("broker", f"{server}: the connection to the broker has ended; it is tried again.")
+        return True
+
+    async def _serve(self, current: Session) -> None:
+        weak = weakness(current.version)
+        if weak:
+            self._report("version", weak)
+        await current.listen(self._take)
+        await self._catch_up(current)
+        self._stated_us = 0
+        self._session = current
+        await current.closed.wait()
+
+    async def _catch_up(self, current: Session) -> None:
+        """Take what the broker kept: the roster, and the list of each host in it."""
+        payload = await current.kept(ROSTER)
+        if payload is not None:
+            self._take(ROSTER, payload)
+        if not self.receiver.roster.hosts:
+            self._report("roster", "the broker has no roster; run `fleet publish` on the operator's machine.")
+        names = [name for name in self.receiver.roster.hosts if name != self._credentials.name]
+        for first in range(0, len(names), _MOST_ASKED):
+            some = names[first : first + _MOST_ASKED]
+            found = await asyncio.gather(*(current.kept(state_subject(name)) for name in some))
+            for name, kept in zip(some, found, strict=True):
+                if kept is not None:
+                    now_us = self._host.now_us()
+                    self._write(self.receiver.take("state", name, kept, now_us, replay=True))
+
+    def _take(self, subject: str, payload: bytes) -> None:
+        """Take a message: the broker enforced that the host in the subject sent it."""
+        kind, name = host_of(subject)
+        now_us = self._host.now_us()
+        if kind == "ban":
+            self._write(self.receiver.take("ban", name, payload, now_us))
+        elif kind == "state":
+            self._write(self.receiver.take("state", name, payload, now_us))
+        elif subject == ROSTER:
+            self._take_roster(payload, now_us)
+
+    def _take_roster(self, payload: bytes, now_us: int) -> None:
+        try:
+            roster = read_signed(payload, self._credentials.operator)
+        except ValueError as error:
+            self._report("roster", f"a roster was refused ({error}); the last one holds.")
+            return
+        if roster.issued_us > self.receiver.roster.issued_us:
+            self._is_well("roster")
+            self._write(self.receiver.set_roster(roster, now_us))
+
+    def _write(self, changes: list[Change]) -> None:
+        for change in changes:
+            self._host.write(line(change, self._settings.mode, self._host.now_us()))
+
+    def _fault(self, text: str) -> None:
+        """What the library complains of while a connection is there: refused rights, messages that were dropped."""
+        if self._session is not None:
+            self._report("fault", f"the broker complains ({text}); look at its log.")
+
+    def _report(self, what: str, sentence: str) -> None:
+        """Report each cause of a trouble once, until it is over."""
+        causes = self._reported.setdefault(what, set())
+        if sentence not in causes and len(causes) < _MOST_CAUSES:
+            causes.add(sentence)
+            _diagnostics.warning("%s", sentence)
+
+    def _is_well(self, what: str) -> None:
+        if self._reported.pop(what, None):
+            _diagnostics.warning("%s: all is well again.", what)
