@@ -35,6 +35,7 @@ _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 # A flood of forged scanners must not make us read the socket tables for each of them.
 _HOST_READ_US = 2_000_000
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
+_REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
 _GROUPED = PROBES | {Kind.ANSWERED}
 _DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 _CONNECTION_KINDS = {
@@ -350,7 +351,8 @@ class Pipeline:
         is_probe = sighting.kind in PROBES
         until_us = self._scans.suppressed_until(sighting)
         if until_us is None:
-            is_spent = self._scans.is_spent(sighting, record)
+            # A scanner that goes on is judged now and then, to be remembered until there is room for its line.
+            is_spent = record.probes not in _REMEMBERED_AT and self._scans.is_spent(sighting, record)
             if is_spent and is_probe:
                 self._unjudged += 1
                 self._scans.touch(sighting)

@@ -3,17 +3,20 @@
 A scan is reported when it is certain, when it is to be banned, more and more rarely while it goes on (a rotation
 may lose a line), and when it ends. A banned scanner is still seen on the wire: whatever it sends, it must not
 fill fail2ban's log with "already banned". But if this host still answers it, the ban is not in force, and a line
-comes at once.
+comes at once. A scan for which the rate limit left no line has one when it has ended, the strongest first.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import merge
+from operator import itemgetter
 from typing import NamedTuple
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.bans import BanBudget, OwnerBuckets
 from portsentry_py.core.finding import SCAN, TRAP, Finding, Series
+from portsentry_py.core.host_state import wide_network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.policy import Judgement
 from portsentry_py.core.rate_limit import ScanRateLimit
@@ -31,6 +34,12 @@ _BAN_TAKES_US = 2_000_000
 _ANSWERED_US = 5_000_000
 # With these verdicts, and about ourselves, further probes change nothing until the next line is due.
 _FINAL: frozenset[Verdict | None] = frozenset({"ban", "ignore"})
+# Scans that had no line, the strongest of which have one when there is room, each second, for an hour.
+_MAX_UNREPORTED = 1_024
+_LEAST_UNREPORTED = 16
+_ROOM_US = 1_000_000
+_UNREPORTED_US = 3_600_000_000
+_NEVER_US = 1 << 63
 # Lines about one ban: new, again while it goes on, ended.
 _LINES_PER_BAN = 4
 
@@ -118,6 +127,11 @@ class ScanTracker:
         # A slow scan is quiet between two probes, so it ends later and has a table of its own.
         self._fast: LruTable[_ScanKey, Scan] = LruTable(max_scans)
         self._slow: LruTable[_ScanKey, Scan] = LruTable(max_scans)
+        # Scans for which the rate limit left no line: the strongest stay, however many are forged with less.
+        self._unreported: LruTable[_ScanKey, Scan] = LruTable(_MAX_UNREPORTED, worth=_weight_of)
+        self._turns: Counter[str] = Counter()
+        """The lines that each network had of these."""
+        self._room_us = _NEVER_US
         self._limit = ScanRateLimit(lines)
         self._budget = BanBudget(settings.bans)
         self._verified_lines = OwnerBuckets(_LINES_PER_BAN * settings.bans.verified_per_minute)
@@ -141,13 +155,29 @@ class ScanTracker:
         if scan is not None:
             scan.last, scan.last_probe = judgement, finding.sighting
         elif state is None:
+            self._note_unreported(key, judgement)
             return
         else:
+            self._unreported.pop(key)
             scan = self._new_scan(key, judgement)
         self._put(key, scan)
         if state is not None:
             self._note_report(scan, state)
             yield Report(state, finding.sighting.time_us, scan.first_us, judgement)
+
+    def _note_unreported(self, key: _ScanKey, judgement: Judgement) -> None:
+        """There is no line for a scan that had none before: it may have one when it has ended."""
+        if judgement.finding.weight < _LEAST_UNREPORTED:
+            return
+        sighting = judgement.finding.sighting
+        scan = self._unreported.touch(key)
+        if scan is None:
+            self._unreported.put(key, self._new_scan(key, judgement))
+        else:
+            scan.last, scan.last_probe = judgement, sighting
+        # At whole seconds, so that a tick between two packets changes no line.
+        second_us = -(-(sighting.time_us + self._quiet_us) // _ROOM_US) * _ROOM_US
+        self._room_us = min(self._room_us, second_us)
 
     def _note_report(self, scan: Scan, state: State) -> None:
         """The last judgement becomes a line."""
@@ -209,9 +239,10 @@ class ScanTracker:
             self._put(key, scan)
             self._note_verdict(key[0], scan.reported_verdict == "ban")
 
-    def _takes_token(self, judgement: Judgement) -> bool:
-        """Whether the rate limits allow a line."""
-        record, now_us = judgement.finding.record, judgement.finding.sighting.time_us
+    def _takes_token(self, judgement: Judgement, now_us: int | None = None) -> bool:
+        """Whether the rate limits allow a line, at the time of the sighting if no other is given."""
+        record = judgement.finding.record
+        now_us = judgement.finding.sighting.time_us if now_us is None else now_us
         if record.direction == "outbound":
             return True
         if record.verified:
@@ -274,13 +305,13 @@ class ScanTracker:
     def touch(self, sighting: Sighting) -> None:
         """A probe of a suppressed source: its scan has not ended."""
         key = (sighting.source, sighting.direction, SCAN)
-        scan = self._fast.touch(key) or self._slow.touch(key)
+        scan = self._fast.touch(key) or self._slow.touch(key) or self._unreported.touch(key)
         if scan is not None:
             scan.last_probe = sighting
 
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do."""
-        return bool(
+        return self._room_us <= now_us or bool(
             (self._fast and _due(self._fast, self._quiet_us, now_us))
             or (self._slow and _due(self._slow, self._slow_quiet_us, now_us))
         )
@@ -290,6 +321,7 @@ class ScanTracker:
         return merge(
             self._ended(self._fast, self._quiet_us, now_us),
             self._ended(self._slow, self._slow_quiet_us, now_us),
+            self._ended_unreported(now_us),
             key=lambda report: report.time_us,
         )
 
@@ -301,6 +333,41 @@ class ScanTracker:
             # If the record was evicted, nothing is known of the source any more.
             if last.finding.series.has_end and not last.finding.record.evicted and self._takes_token(last):
                 yield Report("ended", scan.last_probe.time_us + quiet_us, scan.first_us, last)
+
+    def _ended_unreported(self, now_us: int) -> Iterator[Report]:
+        """The scans that had no line and have ended, as far as there is room for lines by now."""
+        if now_us - self._room_us > _UNREPORTED_US:
+            self._room_us = now_us // _ROOM_US * _ROOM_US
+        while self._room_us <= now_us:
+            at_us = self._room_us
+            yield from self._at(at_us)
+            self._room_us = at_us + _ROOM_US if len(self._unreported) else _NEVER_US
+        if not len(self._unreported) or len(self._turns) > _MAX_UNREPORTED:
+            self._turns.clear()
+
+    def _at(self, at_us: int) -> Iterator[Report]:
+        """The strongest of these scans, each network in turn."""
+        if self._limit.is_spent(at_us, 0, bans=False):
+            return
+        due = [(key, scan) for key, scan in self._unreported.items() if self._has_ended(scan, at_us)]
+        turns = Counter(self._turns)
+        ranked: list[tuple[int, int, _ScanKey, Scan]] = []
+        for key, scan in sorted(due, key=lambda item: -_weight_of(item[1])):
+            network = wide_network_of(scan.last.finding.record.address)
+            ranked.append((turns[network], -_weight_of(scan), key, scan))
+            turns[network] += 1
+        for _, _, key, scan in sorted(ranked, key=itemgetter(0, 1)):
+            last = _past(scan)
+            is_forgotten = last.finding.record.evicted or at_us - scan.last_probe.time_us > _UNREPORTED_US
+            if not is_forgotten and not self._takes_token(last, at_us):
+                return
+            self._unreported.pop(key)
+            if not is_forgotten:
+                self._turns[wide_network_of(last.finding.record.address)] += 1
+                yield Report("ended", at_us, scan.first_us, last)
+
+    def _has_ended(self, scan: Scan, now_us: int) -> bool:
+        return abs(now_us - scan.last_probe.time_us) >= self._quiet_us
 
     def _began_us(self, finding: Finding) -> int:
         """The time of the first probe after a pause that ends a scan."""
@@ -353,6 +420,10 @@ def _due(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_
     if oldest is None or oldest[1].last_probe.time_us + quiet_us > now_us:
         return None
     return oldest
+
+
+def _weight_of(scan: Scan) -> int:
+    return scan.last.finding.weight
 
 
 def _key(finding: Finding) -> _ScanKey:

@@ -4,15 +4,19 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from portsentry_py.config.settings import Limits
+from portsentry_py.core.host_state import wide_network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.probe_types import STEALTH_TYPES
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import MAX_JUDGED, Endpoint, SourceRecord
+from portsentry_py.core.source_record import MAX_JUDGED, Counts, Endpoint, SourceRecord
 from portsentry_py.core.spoofed_twins import SpoofedTwins
 from portsentry_py.events.model import Direction, Proto
 
 # A program of this host that asks everybody must not push out what others try here.
 _OUTBOUND_SHARE = 8
+# So large a part of the sources may be of one /16 or /32 before they count for little.
+_NETWORK_SHARE = 16
+_FEW = 16
 _Key = tuple[str, Direction]
 _PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 _ATTEMPTS = _PROBES | {Kind.SERVED}
@@ -24,12 +28,15 @@ class SourceTable:
 
     Sources that made a single attempt have a table of their own: a flood of forged sources, one packet each,
     pushes out others of its kind and not the scanner that it is meant to hide. Among the others, the sources with
-    the fewest attempts go first.
+    the fewest attempts go first, and those of a network that has very many here.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._known: LruTable[_Key, SourceRecord] = LruTable(limits.max_sources, self._evict, self._worth)
+        self._known: LruTable[_Key, SourceRecord] = LruTable(limits.max_sources, self._evict_known, self._worth)
         self._newcomers: LruTable[_Key, SourceRecord] = LruTable(limits.max_sources, self._evict)
+        # Sources with more than one attempt of each wide network: an owner of many must not push out all others.
+        self._of_network: Counts[str] = Counts()
+        self._max_of_network = max(_FEW, limits.max_sources // _NETWORK_SHARE)
         self._twins = SpoofedTwins()
         self._max_attempts = limits.max_attempts
         self._memory_us = limits.memory_hours * 3_600_000_000
@@ -43,8 +50,21 @@ class SourceTable:
         self._traps = traps
 
     def _worth(self, record: SourceRecord) -> int:
-        """The attempts that count, while they are remembered."""
+        """The attempts that count, while they are remembered; few of a network that has many sources here."""
+        if self._of_network[wide_network_of(record.address)] > self._max_of_network:
+            return min(1, len(record.unserved))
         return len(record.unserved) if abs(self._now_us - record.last_us) <= self._memory_us else 0
+
+    def _evict_known(self, key: _Key, record: SourceRecord) -> None:
+        network = wide_network_of(record.address)
+        self._of_network[network] -= 1
+        if not self._of_network[network]:
+            del self._of_network[network]
+        self._evict(key, record)
+
+    def _put_known(self, key: _Key, record: SourceRecord) -> None:
+        self._of_network[wide_network_of(record.address)] += 1
+        self._known.put(key, record)
 
     def _evict(self, _key: _Key, record: SourceRecord) -> None:
         self.attempts -= len(record.unserved)
@@ -80,11 +100,11 @@ class SourceTable:
             now_us: the time now.
         """
         self._now_us = now_us
-        for table, records in ((self._known, known), (self._newcomers, newcomers)):
+        for put, records in ((self._put_known, known), (self._newcomers.put, newcomers)):
             for record in records:
                 record.recompute()
                 self.attempts += len(record.unserved)
-                table.put((record.source, record.direction), record)
+                put((record.source, record.direction), record)
                 self._make_room(record, now_us, len(record.unserved))
 
     def update(self, sighting: Sighting) -> SourceRecord:
@@ -159,7 +179,7 @@ class SourceTable:
                 self._newcomers.put(key, record)
         elif record.attempts and sighting.kind in _ATTEMPTS:
             self._newcomers.pop(key)
-            self._known.put(key, record)
+            self._put_known(key, record)
         return record
 
     def _make_room(self, record: SourceRecord, now_us: int, new: int) -> None:

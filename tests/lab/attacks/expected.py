@@ -170,9 +170,9 @@ EXPECTED: Mapping[str, tuple[Property, ...]] = {
     "outlive-live-closed-later": (NAMED,),
     # Section 3 and bans 14, 16: tables and lines are bounded, and the least worthy goes.
     "budget-*": (BANNED,),
-    # The scanner forges thousands that look like itself: nobody can tell it from them.
-    "budget-rationed": (innocents_at_most(A_MINUTE),),
-    "budget-one-second": (innocents_at_most(A_MINUTE),),
+    # The scanner forges thousands that look like itself, so it is watched; it has a line when there is room.
+    "budget-rationed": (NAMED, innocents_at_most(A_MINUTE)),
+    "budget-one-second": (NAMED, innocents_at_most(A_MINUTE)),
     "budget-burned-by-many": (BANNED, innocents_at_most(A_MINUTE)),  # the strongest evidence first
     "budget-burned-by-strong": (NAMED, innocents_at_most(A_MINUTE)),
     "budget-first-packets": (NAMED,),

@@ -25,15 +25,19 @@ from portsentry_py.core import (
     rate_limit,
     reflection,
     route_probes,
+    scan_tracker,
     served_ports,
     source_record,
     spoofed_twins,
     standing,
 )
 from portsentry_py.core.columns import SharedCells
+from portsentry_py.core.finding import SCAN, Finding
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.packet import SYN, TCP
+from portsentry_py.core.packet import SYN, TCP, Packet
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.core.policy import Judgement
+from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.events import model
 from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, SWEPT, VLANS, Sender
@@ -49,6 +53,7 @@ _PART = 8
 _DAY_US = 86_400 * SECOND_US
 # Sources that are so far apart are of unrelated networks.
 _WIDE = 0xF000
+_ANY_PORT = 40_000
 _FEW_LINES = 1_000
 REFUSED = range(expectation._MAX_LATE_PORTS + expectation._SCAN_PORTS)
 EXCUSED = range(expectation._MAX_EXCUSED)
@@ -74,6 +79,7 @@ _SIZES = {
         (outbound_table, "_MAX_SOURCES"),
         (outbound_table, "_MAX_KNOWN"),
         (route_probes, "_MAX_RUNS"),
+        (scan_tracker, "_MAX_UNREPORTED"),
     )
 }
 """Bounds that no setting changes."""
@@ -322,6 +328,30 @@ def spend(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
     return engine
 
 
+def _unreported(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = _engine(sender)
+    for some in (1, _SIZES["_MAX_UNREPORTED"] * 3 // 2):
+        yield neglect(engine, sender, some)
+
+
+def neglect(engine: Pipeline, sender: Sender, some: int) -> Pipeline:
+    """Let scans have no line, each of which has just enough attempts to be remembered."""
+    for nth in range(some):
+        source, now_us = sender.source(nth), sender.clock[0]
+        record = SourceRecord(source, "inbound", now_us, now_us, source)
+        probes = [_sighting(sender, nth, port) for port in range(scan_tracker._LEAST_UNREPORTED)]
+        for probe in probes:
+            record.attempt(Endpoint(probe.target, "tcp", probe.port), probe)
+        finding = Finding("port_scan", probes[-1], record, "syn", True, "ports_in_window")
+        engine._scans._note_unreported((source, "inbound", SCAN), Judgement(finding, "ban", "ports_in_window"))
+    return engine
+
+
+def _sighting(sender: Sender, nth: int, port: int) -> Sighting:
+    packet = Packet(sender.clock[0], sender.source(nth), sender.target(), TCP, _ANY_PORT, port)
+    return Sighting(Kind.PROBE, packet.time_us, packet.src, packet.dst, port, "tcp", "syn", "inbound", packet)
+
+
 def _banned(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender, max_sources=limits.max_sources)
     for sources in (1, limits.max_sources * 3 // 2):
@@ -557,7 +587,7 @@ def _caches(name: str, argument: Callable[[Sender, int], str], *paths: str, insi
 
 TABLES = (
     _per_source("sources with one attempt, and it", "_sources._newcomers", _newcomers),
-    _per_source("sources with two attempts, and these", "_sources._known", _known),
+    _per_source("sources with two attempts, and these", "_sources._known", _known, "SourceTable._of_network"),
     Table(
         "further attempts",
         "`max_attempts`, less those",
@@ -594,6 +624,7 @@ TABLES = (
     ),
     _per_source("scans", "_scans._fast", _fast, "Scan.reported_types"),
     _per_source("slow scans", "_scans._slow", _slow),
+    _fixed("scans without a line", "_MAX_UNREPORTED", "_scans._unreported", _unreported, "_scans._turns"),
     _per_source("banned sources", "_scans._banned", _banned),
     Table(
         "ports that a network or a tool asked for",

@@ -17,6 +17,7 @@ from portsentry_py.core import (
     outbound_table,
     rate_limit,
     route_probes,
+    scan_tracker,
     served_ports,
     spoofed_twins,
     standing,
@@ -24,7 +25,7 @@ from portsentry_py.core import (
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench.fillings import EXCUSED, NAMED, REFUSED, accept, each, feed, hold, spend, suspect, visit
+from tests.lab.bench.fillings import EXCUSED, NAMED, REFUSED, accept, each, feed, hold, neglect, spend, suspect, visit
 from tests.lab.bench.lines import HOSTS, LOOKS, PORTS, SECOND_US, SERVED, VLANS, Sender
 
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))
@@ -81,6 +82,7 @@ class FullTables:
         visit(engine, self._six, standing._MAX_NETWORKS // self._share)
         suspect(engine, self._six, bans._MAX_STACKS // self._share)
         spend(engine, self._six, rate_limit._MAX_NETWORKS // self._share)
+        neglect(engine, self._six, scan_tracker._MAX_UNREPORTED // self._share)
         return hold(engine, self._six)
 
     def _new(self, count: int) -> range:

@@ -401,6 +401,50 @@ def test_beyond_the_rate_limit_the_end_of_a_scan_has_no_line() -> None:
     assert ended(scans, 60) == []
 
 
+def crowded(scans: ScanTracker, *late: Judgement) -> ScanTracker:
+    """The tracker after strangers took all lines, and scanners that came too late for one."""
+    states(scans, *strangers(20, at=0.5))
+    assert states(scans, *late) == [None] * len(late)
+    return scans
+
+
+def test_a_scan_without_a_line_has_one_when_it_has_ended_and_there_is_room() -> None:
+    scans = crowded(tracker(Lines(scans_per_second=1)), judged(20, at=0.5))
+    assert ended(scans, 60.9) == []
+    late = [one for one in ended(scans, 70) if source_of(one) == SCANNER]
+    assert verdicts(late) == [("ended", "watch", "ban_budget")]
+    assert late[0].time_us == micros(61)
+    assert SCANNER not in map(source_of, ended(scans, 4000))
+
+
+def test_a_scan_without_a_line_that_goes_on_has_one_at_its_next_probe() -> None:
+    scans = crowded(tracker(Lines(scans_per_second=1)), judged(20, at=0.5))
+    assert states(scans, judged(21, at=60)) == ["new"]
+    assert [state for state, _, _ in verdicts(ended(scans, 200)) if state == "ended"].count("ended") >= 1
+    assert SCANNER not in map(source_of, ended(scans, 4000))
+
+
+def test_the_strongest_of_the_scans_without_a_line_come_first_and_each_network_in_turn() -> None:
+    weights = {"198.51.100.1": 17, "198.51.100.2": 90, "198.51.100.3": 80, "192.0.2.9": 20, "192.0.2.10": 16}
+    late = [judged(weight, source=source, at=0.5) for source, weight in weights.items()]
+    scans = crowded(tracker(Lines(scans_per_second=1)), *late)
+    # Twenty strangers end first, as far as there is room.
+    order = [source_of(one) for second in range(60, 200) for one in ended(scans, second)]
+    assert [one for one in order if one in weights] == [
+        *("198.51.100.2", "192.0.2.9", "198.51.100.3", "192.0.2.10", "198.51.100.1")
+    ]
+
+
+def test_weak_scans_without_a_line_are_forgotten() -> None:
+    scans = crowded(tracker(Lines(scans_per_second=1)), judged(15, at=0.5))
+    assert SCANNER not in map(source_of, ended(scans, 4000))
+
+
+def test_a_scan_without_a_line_is_forgotten_after_an_hour() -> None:
+    scans = crowded(tracker(Lines(scans_per_second=1)), judged(20, at=0.5))
+    assert SCANNER not in map(source_of, ended(scans, 3700))
+
+
 def test_our_own_scans_have_no_rate_limit() -> None:
     scans = tracker(Lines(scans_per_second=1))
     states(scans, *strangers(20))

@@ -261,3 +261,17 @@ def test_only_the_attempts_that_are_judged_are_looked_up_again() -> None:
     table, record = noted(*probes(*range(1, 200)))
     assert table.retract_served(record, lambda *_: True)
     assert [one.port for one in record.unserved] == list(range(1, 72))
+
+
+def test_a_network_with_very_many_sources_does_not_push_out_others() -> None:
+    table = SourceTable(Limits(max_sources=64))
+
+    def seen(source: str, ports: int) -> None:
+        for port in range(ports):
+            table.update(sighting(Kind.PROBE, port, source=source))
+
+    seen(SCANNER, 4)
+    for number in range(500):
+        seen(f"198.51.{number // 250}.{number % 250}", 9)
+    assert len(table.known()) == 64
+    assert table.knows(SCANNER)

@@ -62,7 +62,7 @@ def _rationed(stage: Tape) -> None:
         stage.send(packet, every=1 / 8_000)
         if number % 60 == 0 and (probe := next(mine, None)) is not None:
             stage.scan(probe, every=0)
-    stage.pause(30)
+    stage.pause(150)
 
 
 def _one_second(stage: Tape) -> None:
@@ -74,7 +74,7 @@ def _one_second(stage: Tape) -> None:
         stage.send(packet, every=1 / 30_000)
         if number % 300 == 0 and (probe := next(mine, None)) is not None:
             stage.scan(probe, every=0)
-    stage.pause(30)
+    stage.pause(150)
 
 
 def _forgotten(rounds: int, between: int) -> Play:
