@@ -15,6 +15,7 @@ MAX_OWN = 128
 _MAX_SERVED_ADDRESSES = 16
 _MAX_RANGES = 24
 MAX_LINKS = 8
+_MAX_ELSEWHERE = 128
 _MAX_NETWORKS = 16
 
 
@@ -27,16 +28,28 @@ class FilterHost:
         served_udp: UDP ports that it serves; their packets are no evidence.
         elsewhere: pairs of an interface and a network of ours that does not live there. What comes in there from the
             network is forged.
+        twice: indexes of interfaces whose packets come from another capture too; that of all others leaves them out.
     """
 
     own: frozenset[str] = frozenset()
     served_udp: frozenset[int] = frozenset()
     elsewhere: frozenset[tuple[str, str]] = frozenset()
+    twice: frozenset[int] = frozenset()
 
     @property
     def routable(self) -> frozenset[str]:
         """The addresses that strangers can forge; each container adds a link-local one."""
         return frozenset(one for one in self.own if not _is_local(ip_address(one)))
+
+    @property
+    def plain(self) -> "FilterHost":
+        """The same host, of which nothing but the interfaces is known."""
+        return FilterHost(twice=self.twice)
+
+    @property
+    def left_out(self) -> list[int]:
+        """The interfaces that the capture of all others has room to leave out; the oldest have the lowest numbers."""
+        return sorted(self.twice)[:_MAX_ELSEWHERE]
 
     @property
     def filtered_udp(self) -> frozenset[int]:
@@ -54,6 +67,7 @@ def kernel_filter(
     vlan: bool,
     interface: str = "",
     direction: bool = False,
+    others: bool = False,
     links: Iterable[str] = (),
     worker: int = 0,
     workers: int = 1,
@@ -65,6 +79,7 @@ def kernel_filter(
         vlan: whether the link can carry VLAN tags (Ethernet); libpcap refuses the keyword on others.
         interface: its name.
         direction: whether the link tells which frames came in: every live one but loopback, where all do.
+        others: whether it is the filter for all other interfaces.
         links: on Ethernet, the link addresses of our interfaces.
         worker: number of the worker, from 0.
         workers: how many share the packets, a power of two.
@@ -87,6 +102,10 @@ def kernel_filter(
     own = from_own(host, interface)
     if own and direction:
         expression = f"not (({own}){_unless_from(links)} and inbound) and ({expression})"
+    if others:
+        # Frames with two tags have no IP header where the filter looks for it.
+        left_out = " or ".join(f"ifindex {index}" for index in host.left_out) or "ifindex 0"
+        return f"not ({left_out}) and ({expression} or ether proto 0x8100 or ether proto 0x88a8)"
     if workers > 1:
         expression = f"({expression}) and ({_share(worker, workers)})"
     if not vlan:

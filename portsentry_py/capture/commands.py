@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from portsentry_py.capture.bpf import FilterHost, kernel_filter
@@ -24,6 +23,7 @@ _CORES_FOR_TWO = 4
 RING_FILES = 16
 """How many files the packet ring has."""
 _RING_BUFFER_MIB = 2
+_SHARE_OF_OTHERS = 4  # interfaces that come and go get this part of the buffer
 
 
 def dumpcap_commands(
@@ -31,42 +31,69 @@ def dumpcap_commands(
 ) -> Iterator[list[str]]:
     """The command line of each worker's dumpcap; together they have the whole buffer.
 
+    The last one is that of all other interfaces, if they are wanted: dumpcap ends when one of its interfaces goes, and
+    a capture of all others has none that can go.
+    """
+    named = [one for one in interfaces if not one.others]
+    rest = [one for one in interfaces if one.others]
+    workers = worker_count(settings.workers)
+    for_rest = settings.buffer_mib // (_SHARE_OF_OTHERS if named else 1) if rest else 0
+    buffer_mib = (settings.buffer_mib - for_rest) // workers
+    for number in range(workers if named else 0):
+        yield _command(dumpcap, named, host, settings.snap_bytes, buffer_mib, worker=number, workers=workers)
+    if rest:
+        yield _command(dumpcap, rest, host, settings.snap_bytes, for_rest)
+
+
+def _command(
+    dumpcap: str,
+    interfaces: list[Interface],
+    host: FilterHost,
+    snap_bytes: int,
+    buffer_mib: int,
+    *,
+    worker: int = 0,
+    workers: int = 1,
+) -> list[str]:
+    """One dumpcap.
+
     The filter that most interfaces need stands before the first: dumpcap applies it to all that have no other, and
     many interfaces do not make the command line too long.
     """
-    workers = worker_count(settings.workers)
-    buffer_mib = max(1, settings.buffer_mib // workers)
-    for number in range(workers):
-        command = [dumpcap, "-q", "-s", str(settings.snap_bytes), "-B", str(buffer_mib)]
-        if len(interfaces) > 1:
-            # With several interfaces dumpcap has a queue of its own, and drops all beyond a thousand packets.
-            command += ["-C", str(buffer_mib << 20)]
-        links = link_addresses(interfaces)
-        filters = [
-            kernel_filter(
-                host,
-                vlan=interface.ethernet,
-                interface=interface.name,
-                direction=not interface.loopback,
-                links=links if interface.ethernet else (),
-                worker=number,
-                workers=workers,
-            )
-            for interface in interfaces
-        ]
-        usual = Counter(filters).most_common(1)[0][0]
-        command += ["-f", usual]
-        for interface, expression in zip(interfaces, filters, strict=True):
-            command += ["-i", interface.name, *(["-f", expression] if expression != usual else [])]
-        yield [*command, "-w", "-"]
+    # With several interfaces dumpcap has a queue of its own, and drops all beyond a thousand packets.
+    queue_mib = max(1, buffer_mib // 2) if len(interfaces) > 1 else 0
+    kernel_mib = max(1, (buffer_mib - queue_mib) // len(interfaces))  # of each
+    command = [dumpcap, "-q", "-s", str(snap_bytes), "-B", str(kernel_mib)]
+    if queue_mib:
+        command += ["-C", str(queue_mib << 20)]
+    links = link_addresses(interfaces)
+    filters = [
+        kernel_filter(
+            host,
+            vlan=interface.ethernet,
+            interface=interface.name,
+            direction=not interface.loopback,
+            others=interface.others,
+            links=links if interface.ethernet else (),
+            worker=worker,
+            workers=workers,
+        )
+        for interface in interfaces
+    ]
+    usual = Counter(filters).most_common(1)[0][0]
+    command += ["-f", usual]
+    for interface, expression in zip(interfaces, filters, strict=True):
+        command += ["-i", interface.name, *(["-f", expression] if expression != usual else [])]
+        # Only with this header, the kernel can tell the interfaces apart.
+        command += ["-y", "LINUX_SLL2"] if interface.others else []
+    return [*command, "-w", "-"]
 
 
 def ring_commands(
     dumpcap: str, interfaces: list[Interface], host: FilterHost, settings: Capture, folder: Path
 ) -> tuple[list[str], list[str]]:
     """The command lines of a capture for the packet ring, and of the dumpcap that writes its files."""
-    single = replace(settings, workers=1, buffer_mib=_RING_BUFFER_MIB)
-    (capture,) = dumpcap_commands(dumpcap, interfaces, host, single)
+    capture = _command(dumpcap, interfaces, host, settings.snap_bytes, _RING_BUFFER_MIB)
     seconds = max(1, settings.keep_minutes * 60 // (RING_FILES - 1))  # one of them is not full yet
     ring = {"duration": seconds, "files": RING_FILES, "filesize": (settings.keep_mib << 10) // RING_FILES}
     options = [word for name, number in ring.items() for word in ("-b", f"{name}:{number}")]

@@ -5,6 +5,7 @@ from portsentry_py.capture.bpf import PLAIN, FilterHost
 GROWN = "tshark has grown"
 SERVED = "UDP ports that are served now are still captured"
 MOVED = "this host has other addresses or routes"
+TWICE = "interfaces have come whose packets another one has too"
 BEHIND = "packets may have been dropped while the sensor was behind"
 
 _SETTLED_SECONDS = 2.0  # then tshark has loaded what it needs
@@ -33,6 +34,7 @@ class HandoverPolicy:
         self._filtered = filtered
         self._unfiltered: frozenset[int] = frozenset()
         self._ports_are_stale = self._addresses_are_stale = self._ports_changed = False
+        self._are_heard_twice = False
         self._is_behind = self._has_caught_up = False
 
     def decoding_started(self, now: float) -> None:
@@ -45,10 +47,9 @@ class HandoverPolicy:
         unfiltered = host.filtered_udp - self._filtered.filtered_udp
         self._ports_are_stale = bool(unfiltered & self._unfiltered)
         self._unfiltered = unfiltered
-        self._addresses_are_stale = (host.routable, host.elsewhere) != (
-            self._filtered.routable,
-            self._filtered.elsewhere,
-        )
+        filtered = self._filtered
+        self._addresses_are_stale = (host.routable, host.elsewhere) != (filtered.routable, filtered.elsewhere)
+        self._are_heard_twice = not host.twice <= filtered.twice
 
     def served_ports_changed(self) -> None:
         """The operator has named other ports as served: take over at once."""
@@ -75,6 +76,8 @@ class HandoverPolicy:
             return GROWN
         # dumpcap reports its drops only when it ends.
         reason = BEHIND if self._has_caught_up else None
+        if self._are_heard_twice:
+            reason = TWICE
         if self._ports_are_stale or self._ports_changed:
             reason = SERVED
         if self._addresses_are_stale:

@@ -13,23 +13,28 @@ from collections.abc import Callable, Iterable, Sequence
 from portsentry_py.capture.bpf import PLAIN, FilterHost
 from portsentry_py.capture.socket_filter import attach, forged_filter, passing_filter
 from portsentry_py.errors import RightsLost
-from portsentry_py.host.interfaces import Interface, describe, link_addresses
+from portsentry_py.host.interfaces import OTHERS, Interface, describe, link_addresses
 from portsentry_py.privsep.client import LauncherClient
 
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 _ETH_P_ALL = 3
+ANY = "any"
 
 
 def passing(interface: Interface, links: frozenset[str], host: FilterHost) -> bytes:
     """Count what passes the capture's filter."""
     return passing_filter(
-        host, loopback=interface.loopback, interface=interface.name, links=links if interface.ethernet else ()
+        host,
+        loopback=interface.loopback,
+        interface=interface.name,
+        links=links if interface.ethernet else (),
+        others=interface.others,
     )
 
 
 def forged(interface: Interface, _links: frozenset[str], host: FilterHost) -> bytes:
     """Count what comes in with a source of ours, which the capture's filter drops."""
-    return b"" if interface.loopback else forged_filter(host, interface.name)
+    return b"" if interface.loopback else forged_filter(host, interface.name, others=interface.others)
 
 
 class KernelCounter:
@@ -48,12 +53,13 @@ class KernelCounter:
         self._counts = Counter[str]()
         self._sockets: list[tuple[str, socket.socket]] = []
         self._counted: list[tuple[str, int, bytes]] = []
+        self._watched: Sequence[str] = ()
 
     def watch(self, names: Sequence[str], host: FilterHost = PLAIN) -> None:
         """Count on these interfaces from now on.
 
         Args:
-            names: interfaces, `any` for all.
+            names: interfaces, `any` for all, `OTHERS` for all others.
             host: as in the capture's filter.
 
         Raises:
@@ -63,7 +69,9 @@ class KernelCounter:
         fresh: list[tuple[str, socket.socket]] = []
         try:
             programs = self._programs(names, host)
-            numbers = [0 if name == "any" else socket.if_nametoindex(name) for name in names]
+            self._watched = names
+            names = [ANY if name == OTHERS else name for name in names]
+            numbers = [0 if name == ANY else socket.if_nametoindex(name) for name in names]
             counted = [one for one in zip(names, numbers, programs, strict=True) if one[2]]
             if counted == self._counted and self._is_bound():
                 return  # new sockets would miss what passes meanwhile
@@ -91,7 +99,7 @@ class KernelCounter:
 
     def _is_bound(self) -> bool:
         """Whether the sockets are still bound; once an interface went away and came back, they are not."""
-        return all(counter.getsockname()[0] == ("" if name == "any" else name) for name, counter in self._sockets)
+        return all(counter.getsockname()[0] == ("" if name == ANY else name) for name, counter in self._sockets)
 
     @property
     def is_counting(self) -> bool:
@@ -105,7 +113,7 @@ class KernelCounter:
             OSError: the kernel does not take it; the count stops.
         """
         try:
-            programs = self._programs([name for name, _ in self._sockets], host)
+            programs = [one for one in self._programs(self._watched, host) if one]
             for (_, counter), program in zip(self._sockets, programs, strict=True):
                 attach(counter, program)
             self._counted = [(*one[:2], program) for one, program in zip(self._counted, programs, strict=True)]
@@ -128,7 +136,7 @@ class KernelCounter:
         """Stop counting; the total stays."""
         self.read()
         _close(self._sockets)
-        self._sockets, self._counted = [], []
+        self._sockets, self._counted, self._watched = [], [], ()
 
 
 def _read_and_reset(counter: socket.socket) -> int:

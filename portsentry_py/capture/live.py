@@ -14,7 +14,7 @@ from portsentry_py.config.settings import Capture
 from portsentry_py.core.columns import time_text
 from portsentry_py.errors import CaptureError, PermissionDenied
 from portsentry_py.events.model import SensorReason
-from portsentry_py.host.interfaces import describe
+from portsentry_py.host.interfaces import OTHERS, describe
 from portsentry_py.privsep.client import LauncherClient
 
 _START_SECONDS = 15.0
@@ -25,8 +25,11 @@ _READ_INTERVAL_SECONDS = 0.03  # the pipes hold more than tshark prints meanwhil
 class LiveCapture:
     """One run of all workers; it ends when any of them does.
 
+    Interfaces that come and go have a worker of their own. Its tshark starts with `start_others`: most hosts have no
+    such interface, and do without its memory.
+
     Args:
-        interfaces: their names, or `any` alone.
+        interfaces: their names, or `any` alone; `OTHERS` stands for all that come and go.
         host: what stays in the kernel because of this host.
         decode: start tshark now. Otherwise packets wait in the kernel until `start_tshark`: two captures at
             once then need no more memory than one.
@@ -35,6 +38,10 @@ class LiveCapture:
         CaptureError: a process cannot be started.
         PermissionDenied: the user may not capture.
     """
+
+    _others: Worker | None = None
+    reads_others = False
+    """Whether the worker of interfaces that come and go has its tshark."""
 
     def __init__(
         self,
@@ -50,9 +57,13 @@ class LiveCapture:
         self._workers: list[Worker] = []
         self._next_read = 0.0
         try:
-            for command in dumpcap_commands(tools.dumpcap, describe(interfaces), host, settings):
-                tshark = tshark_command(tools.tshark, "-")
-                self._workers.append(Worker(command, tshark, starter=launcher.capture, decode=decode))
+            tshark = tshark_command(tools.tshark, "-")
+            commands = [*dumpcap_commands(tools.dumpcap, describe(interfaces), host, settings)]
+            others = len(commands) - 1 if OTHERS in interfaces else None
+            for position, command in enumerate(commands):
+                starts = decode and position != others
+                self._workers.append(Worker(command, tshark, starter=launcher.capture, decode=starts))
+            self._others = None if others is None else self._workers[others]
         except OSError as error:
             self.stop()
             raise _not_started(error, self._names) from error
@@ -90,7 +101,16 @@ class LiveCapture:
     def start_tshark(self) -> None:
         """Start every tshark that was not started; if one does not start, the capture has ended."""
         for worker in self._workers:
-            worker.start_tshark()
+            if worker is not self._others:
+                worker.start_tshark()
+
+    def start_others(self) -> bool:
+        """Start the tshark for interfaces that come and go; False if it was started, or there is none."""
+        if self._others is None or self.reads_others:
+            return False
+        self._others.start_tshark()
+        self.reads_others = True
+        return True
 
     def wait(self, timeout_seconds: float) -> None:
         """Wait until there is something to read, or the time is over.
@@ -110,6 +130,8 @@ class LiveCapture:
 
     def stop(self) -> list[str]:
         """Stop capturing; returns the lines of all that was captured before."""
+        if self._others is not None and not self.reads_others:
+            self._others.kill()  # nothing came
         for worker in self._workers:
             worker.terminate()
         return _in_order(worker.stop() for worker in self._workers)

@@ -118,6 +118,11 @@ class LossAccounting:
         self._note_early(lines)
         self._correct_presumed()
 
+    def leave_out(self, count: int) -> None:
+        """So many of the lines that have arrived were of packets that other lines are of too: they count nowhere."""
+        self.received -= count
+        self._base = (self._base or 0) + count
+
     def _note_early(self, lines: Sequence[str]) -> None:
         """Count the lines from before the start of the capture, until the first from after it."""
         if self._pending_at_start is None:

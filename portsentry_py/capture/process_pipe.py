@@ -115,7 +115,9 @@ class ProcessPipe:
         return self._errors[position].decode("utf-8", "replace").splitlines()
 
     def resident_bytes(self, position: int) -> int:
-        """The memory that a process occupies; 0 if it has ended, or cannot be seen now."""
+        """The memory that a process occupies; 0 if it was not started, has ended, or cannot be seen now."""
+        if position >= len(self._processes):
+            return 0
         try:
             return int(psutil.Process(self._processes[position].pid).memory_info().rss)
         except (psutil.Error, OSError):

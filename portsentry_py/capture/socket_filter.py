@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 from portsentry_py.capture.bpf import MAX_LINKS, FilterHost, from_own, kernel_filter
 
@@ -24,6 +25,7 @@ _LINK = 0xFFE00000  # the bytes from the link header on
 _LOAD, _LOAD_HALF, _LOAD_BYTE, _AND = 0x20, 0x28, 0x30, 0x54
 _IF_EQUAL, _IF_BITS, _GO, _GIVE = 0x15, 0x45, 0x05, 0x06
 _VERSION = 0xF0
+_Instruction = tuple[int, int, int, int]
 _INSTRUCTION = struct.Struct("HBBI")  # code, jump if true, jump if false, operand
 # On loopback each packet passes twice and counts once, as in libpcap.
 _ONCE = (
@@ -56,7 +58,9 @@ _IP_ONLY = (
 )
 
 
-def passing_filter(host: FilterHost, *, loopback: bool, interface: str = "", links: Iterable[str] = ()) -> bytes:
+def passing_filter(
+    host: FilterHost, *, loopback: bool, interface: str = "", links: Iterable[str] = (), others: bool = False
+) -> bytes:
     """The kernel's instructions for what passes the capture's filter.
 
     Args:
@@ -64,23 +68,36 @@ def passing_filter(host: FilterHost, *, loopback: bool, interface: str = "", lin
         loopback: whether the socket is bound to the loopback interface, where every packet comes in.
         interface: its name.
         links: as in the capture's filter.
+        others: as in the capture's filter.
 
     Raises:
         OSError: libpcap is missing, or does not understand the expression.
     """
     own = "" if loopback else from_own(host, interface)
     passing = compiled(kernel_filter(host, vlan=False, direction=False))
-    return _packed(_ONCE + _IP_ONLY) + (_unless_forged(compiled(own), links) if own else b"") + passing
+    return (
+        _packed((*_elsewhere(host, others=others), *_ONCE, *_IP_ONLY))
+        + (_unless_forged(compiled(own), links) if own else b"")
+        + passing
+    )
 
 
-def forged_filter(host: FilterHost, interface: str = "") -> bytes:
+def forged_filter(host: FilterHost, interface: str = "", *, others: bool = False) -> bytes:
     """The kernel's instructions for what comes in with a source of ours; empty for none.
 
     Raises:
         OSError: libpcap is missing, or does not understand the expression.
     """
     own = from_own(host, interface)
-    return _packed(_CAME_IN + _IP_ONLY) + compiled(own) if own else b""
+    return _packed((*_elsewhere(host, others=others), *_CAME_IN, *_IP_ONLY)) + compiled(own) if own else b""
+
+
+def _elsewhere(host: FilterHost, *, others: bool) -> list[_Instruction]:
+    """Reject what another capture receives too."""
+    if not others or not host.left_out:
+        return []
+    checks = [(_IF_EQUAL, 0, 1, index) for index in host.left_out]
+    return [(_LOAD, 0, 0, _INTERFACE), *chain.from_iterable((one, (_GIVE, 0, 0, 0)) for one in checks)]
 
 
 def _unless_forged(from_own: bytes, links: Iterable[str]) -> bytes:
@@ -106,7 +123,7 @@ def _from_link(links: Iterable[str]) -> list[tuple[int, int, int, int]]:
     return [*to_group, *found]
 
 
-def _packed(instructions: tuple[tuple[int, int, int, int], ...]) -> bytes:
+def _packed(instructions: Iterable[_Instruction]) -> bytes:
     return b"".join(_INSTRUCTION.pack(*one) for one in instructions)
 
 

@@ -9,9 +9,10 @@ from functools import partial
 
 from portsentry_py.capture.bpf import MAX_OWN, PLAIN, FilterHost
 from portsentry_py.capture.commands import worker_count
+from portsentry_py.capture.duplicates import Duplicates
 from portsentry_py.capture.forged_packets import ForgedPackets
 from portsentry_py.capture.handover import HandoverPolicy
-from portsentry_py.capture.kernel_counter import KernelCounter, forged
+from portsentry_py.capture.kernel_counter import ANY, KernelCounter, forged
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.loss import LossAccounting
 from portsentry_py.capture.packet_ring import PacketRing
@@ -19,6 +20,7 @@ from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, PortsentryError, RightsLost
 from portsentry_py.events.model import SensorReason
+from portsentry_py.host.interfaces import OTHERS
 from portsentry_py.privsep.client import LauncherClient
 
 _diagnostics = logging.getLogger(__name__)
@@ -66,6 +68,10 @@ class CaptureSupervisor:
         self._interfaces: list[str] = []
         self._host = self._filtered = PLAIN
         self._stalled = self._has_warned = False
+        self._others_before = self._others_after = (
+            0  # packets of interfaces that come and go, before the capture that is read
+        )
+        self._duplicates = Duplicates()
         self.loss = LossAccounting()
         self.tshark_version = tshark_version
         self.handovers = 0
@@ -75,7 +81,7 @@ class CaptureSupervisor:
         """Start a capture.
 
         Args:
-            interfaces: their names, or `any` alone.
+            interfaces: their names, or `any` alone; `OTHERS` for all that come and go.
             host: what the filter knows of this host.
 
         Raises:
@@ -91,6 +97,7 @@ class CaptureSupervisor:
         self.read_counter()
         self.loss.capture_started(time.monotonic(), time.time())
         self._policy.capture_started(time.monotonic(), self._filtered)
+        self._others_before = 0
         self._keep_packets()
 
     def _keep_packets(self) -> None:
@@ -115,11 +122,12 @@ class CaptureSupervisor:
         except RightsLost:
             raise
         except CaptureError as error:
-            if self._host == PLAIN:
+            plain = self._host.plain
+            if self._host == plain:
                 raise
-            capture = self._run(PLAIN)
+            capture = self._run(plain)
             _diagnostics.error(_WITHOUT_FILTER, error)
-            return capture, PLAIN
+            return capture, plain
 
     def _run(self, host: FilterHost) -> LiveCapture:
         capture = self._start_capture(self._interfaces, host, decode=True)
@@ -142,7 +150,16 @@ class CaptureSupervisor:
         else:
             # While packets come without a pause, the counter cannot tell lost ones from those on their way.
             self._policy.update_lag(time.monotonic(), capture.lag)
-        return lines
+        return self._once(lines, capture)
+
+    def _once(self, lines: list[str], capture: LiveCapture | None) -> list[str]:
+        """The lines without those of packets that another interface has seen too."""
+        named_twice = self._filtered.twice and OTHERS not in self._interfaces
+        if not (named_twice or (capture is not None and capture.reads_others)):
+            return lines
+        kept = self._duplicates.without(lines)
+        self.loss.leave_out(len(lines) - len(kept))
+        return kept
 
     def _running(self) -> LiveCapture:
         assert self._capture is not None  # noqa: S101 - `start` comes first
@@ -174,11 +191,19 @@ class CaptureSupervisor:
         """Do what is due; call it about once a second."""
         self.read_counter()
         self._forged.tick(time.monotonic())
+        self._read_others()
         self._stalled = self._stalled or self.loss.check_stall(time.monotonic())
         if self._fresh is None and not self._stalled:
             reason = self._policy.due(time.monotonic(), self._running().tshark_bytes)
             if reason is not None:
                 self._start_fresh(reason, self._host)
+
+    def _read_others(self) -> None:
+        """Decode what interfaces that come and go have seen, once there is something."""
+        capture = self._running()
+        nothing_came = self._counter.is_counting and self._counter.by_interface()[ANY] == self._others_before
+        if not nothing_came and capture.start_others():
+            self._policy.decoding_started(time.monotonic())
 
     @property
     def lag(self) -> float | None:
@@ -210,6 +235,7 @@ class CaptureSupervisor:
         """
         self._fresh_reason, self._fresh_host, self._fresh_since = reason, host, None
         self._last_lines = self._running().record_last_lines()
+        self._others_after = self._counter.by_interface()[ANY]
         try:
             self._fresh = self._start_capture(self._interfaces, host, decode=False)
         except PortsentryError as error:
@@ -220,8 +246,8 @@ class CaptureSupervisor:
     def _fresh_failed(self, error: PortsentryError) -> None:
         self._fresh = None
         _diagnostics.error("%s, and a fresh capture does not start: %s", self._fresh_reason, error)
-        if self._fresh_host != PLAIN and not isinstance(error, RightsLost):
-            self._start_fresh(self._fresh_reason, PLAIN)
+        if self._fresh_host != self._fresh_host.plain and not isinstance(error, RightsLost):
+            self._start_fresh(self._fresh_reason, self._fresh_host.plain)
 
     def _check_fresh(self, fresh: LiveCapture) -> None:
         """Once it captures, count with its filter, and remember where it takes over."""
@@ -249,6 +275,7 @@ class CaptureSupervisor:
     def _hand_over(self, fresh: LiveCapture) -> list[str]:
         lines = self._end(taken_over=True)
         self._fresh, self._capture = None, fresh
+        self._others_before = self._others_after
         fresh.start_tshark()
         fresh.skip_until(self._last_lines)
         self._policy.decoding_started(time.monotonic())
@@ -272,12 +299,13 @@ class CaptureSupervisor:
     def stop(self) -> list[str]:
         """End the capture, for another start; returns the lines that were on their way."""
         lines: list[str] = []
+        capture = self._capture
         if self._fresh is not None and self._fresh_since is not None:
             lines = self._hand_over(self._fresh)
         elif self._fresh is not None:
             self._fresh.kill()
             self._fresh = None
-        return lines + self._end()
+        return self._once(lines + self._end(), capture)
 
     def finish(self) -> list[str]:
         """End for good; returns the lines that were on their way."""

@@ -16,7 +16,8 @@ from portsentry_py.checks.live import sensor_receives, unreached
 from portsentry_py.checks.result import Result, broken, warning
 from portsentry_py.config.settings import Settings
 from portsentry_py.errors import ConfigError, PortsentryError
-from portsentry_py.host.interfaces import all_interfaces, default_interfaces, own_addresses
+from portsentry_py.host.choice import Choice, choices
+from portsentry_py.host.interfaces import all_interfaces, own_addresses
 from portsentry_py.host.sensors import running_sensors
 from portsentry_py.output.log_file import examine
 from portsentry_py.output.registry import require_metrics
@@ -60,12 +61,15 @@ def try_capture(settings: Settings, tools: Tools, names: list[str], live: bool) 
         return Trial(tuple(missed))
 
 
+_MAX_REASONS = 12
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """The host that is checked; the defaults are this one."""
 
     find_tools: Callable[[], Tools] = find_tools
-    default_interfaces: Callable[[], list[str]] = default_interfaces
+    choices: Callable[[], list[Choice]] = choices
     all_interfaces: Callable[[], list[str]] = all_interfaces
     tshark_interfaces: Callable[[Tools], list[str]] = interface_names
     try_capture: Callable[[Settings, Tools, list[str], bool], Trial] = try_capture
@@ -100,9 +104,10 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
 
 
 def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Iterator[Result]:
-    names = list(settings.interfaces) or host.default_interfaces()
+    chosen = [] if settings.interfaces else host.choices()
+    names = list(settings.interfaces) or sorted(one.name for one in chosen if one.watched == "itself")
     if not names:
-        yield warning("interfaces", "none is up but loopback; the sensor watches `any`.")
+        yield warning("interfaces", "none is up but loopback; the sensor watches what comes up.")
         names = ["any"]
     # tshark also lists programs that act as interfaces, and lists nothing to a user who may not capture.
     there = host.all_interfaces()
@@ -111,8 +116,8 @@ def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Ite
         yield broken("interfaces", f"no interface {', '.join(missing)}; choose among {', '.join(there)}.")
         return
     if names != ["any"]:
-        chosen = "as configured" if settings.interfaces else "every one that is up, less loopback"
-        yield Result("interfaces", f"{', '.join(names)} ({chosen})")
+        watched = f"{', '.join(names)} (as configured)" if settings.interfaces else _choice(chosen)
+        yield Result("interfaces", watched)
     try:
         trial = host.try_capture(settings, tools, names, live)
     except PortsentryError as error:
@@ -127,6 +132,27 @@ def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Ite
     yield _sandbox(host)
     if live:
         yield _sensor(settings.log, host, names)
+
+
+def _choice(chosen: list[Choice]) -> str:
+    """What is watched by default and why, and what is not."""
+    reasons = {
+        watched: [
+            f"{one.name} ({one.why})" for one in sorted(chosen, key=lambda one: one.name) if one.watched == watched
+        ]
+        for watched in ("itself", "others", "no")
+    }
+    parts = (
+        f"{_some(reasons['itself'])}",
+        f"and all others that come and go{', now ' if reasons['others'] else ''}{_some(reasons['others'])}",
+        f"not {_some(reasons['no'])}" if reasons["no"] else "",
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _some(reasons: list[str]) -> str:
+    more = len(reasons) - _MAX_REASONS
+    return ", ".join((*reasons[:_MAX_REASONS], *([f"{more} more"] if more > 0 else [])))
 
 
 def _counter(fault: str) -> Result:

@@ -17,7 +17,7 @@ from portsentry_py.config.settings import DEFAULT_LOG, Settings
     "-i",
     "--iface",
     multiple=True,
-    show_default="every interface that is up, without loopback",
+    show_default="every interface, as `check` lists them",
     help="Interface to watch; may be repeated. `any` watches all.",
 )
 @option("--log", show_default=f"`log` of the configuration, {DEFAULT_LOG}", help="Event log; `-` is standard output.")

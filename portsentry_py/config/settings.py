@@ -271,7 +271,9 @@ class Settings(Section):
     """The whole configuration."""
 
     interfaces: Texts = value(
-        (), "interfaces to watch; an empty list is every one that is up, less loopback", restart=True
+        (),
+        "interfaces to watch; an empty list is every one, less loopback and those that see what another one sees",
+        restart=True,
     )
     log: Text = value(DEFAULT_LOG, "the event log; `-` is standard output", restart=True)
     state: FileOrOff = value("/var/lib/portsentry-py/state", "the file of what outlives a restart", restart=True)

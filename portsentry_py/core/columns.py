@@ -66,7 +66,7 @@ NOT_SET = frozenset({"0", "False", "Not set", "No"})
 # What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
 _CUT = "….\xe2\x80\xa6"
 _LATEST_SECONDS = 1e12
-_INTERFACE = [title for title, _ in COLUMNS].index("iface")
+_VLAN, _INTERFACE = (list(dict(COLUMNS)).index(title) for title in ("vlan", "iface"))
 # tshark prints at most 2047 bytes of a column: a longer line is not one that a table of lines may hold.
 _MAX_LINE = 2600
 _HEAD_BYTES = 14  # of TCP, up to the flags
@@ -119,6 +119,12 @@ def interface_of(line: str) -> str:
 def without_time(line: str) -> str:
     """All cells of a line but the time: the same packet, seen by two captures, has two times."""
     return line.partition("\t")[2]
+
+
+def without_place(line: str) -> str:
+    """All cells of a line but time, VLAN and interface: the same packet, seen in two places."""
+    cells = line.split("\t")
+    return "\t".join((*cells[1:_VLAN], *cells[_INTERFACE + 1 :]))
 
 
 def ends_of(line: str) -> tuple[str, str]:

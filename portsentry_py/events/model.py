@@ -34,7 +34,7 @@ Reason = Literal[_Ours, _Together, _Past, _Peers, "decoy_port", _Role, _Forgeabl
 FleetState = Literal["reported", "withdrawn"]
 Outcome = Literal["refused", "unanswered", "answered", "served"]
 SensorState = Literal["started", "running", "interrupted", "restarted", "reloaded", "damaged", "stopped"]
-_CaptureEnd = Literal["dumpcap_ended", "tshark_ended", "stalled", "interfaces_changed"]
+_CaptureEnd = Literal["dumpcap_ended", "tshark_ended", "stalled"]
 SensorReason = Literal["none", _CaptureEnd, "signal", "self_test", "end_of_input", "damaged_capture"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

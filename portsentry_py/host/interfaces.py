@@ -5,7 +5,6 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -14,9 +13,10 @@ from portsentry_py.core.decode import canonical_address
 _ARPHRD_ETHER, _ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h
 _SIOCGIFHWADDR, _IFREQ_BYTES, _LONGEST_NAME = 0x8927, 40, 15  # linux/sockios.h, linux/if.h
 _HARDWARE_ADDRESS = struct.Struct("=H6s")
-_SYS_NET = Path("/sys/class/net")
 DRILL_LINK = "psdrill0"
 """The end of the drill's wire that is on this host; its packets arrive on the interface where strangers come in."""
+OTHERS = "all others"
+"""Stands for every interface that is not watched by itself; no interface has a name with a blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,14 @@ class Interface:
         ethernet: whether the link can carry VLAN tags.
         loopback: whether every frame comes in there.
         link_address: its Ethernet address; empty if it has none.
+        others: whether it stands for every interface that is not watched by itself.
     """
 
     name: str
     ethernet: bool
     loopback: bool = False
     link_address: str = ""
+    others: bool = False
 
 
 def own_addresses() -> frozenset[str]:
@@ -78,22 +80,6 @@ def all_interfaces() -> list[str]:
     return [*sorted(psutil.net_if_stats()), "any"]
 
 
-def default_interfaces() -> list[str]:
-    """Every interface that is up, less loopback, the drill's wire, and the ports of bridges, which a bridge sees.
-
-    Raises:
-        OSError: they cannot be read now.
-    """
-    return sorted(
-        name
-        for name, stats in psutil.net_if_stats().items()
-        if stats.isup
-        and name != DRILL_LINK
-        and "loopback" not in stats.flags.split(",")
-        and not (_SYS_NET / name / "master").exists()
-    )
-
-
 def links_up() -> frozenset[str]:
     """The interfaces that are up; none if they cannot be read now."""
     try:
@@ -103,12 +89,14 @@ def links_up() -> frozenset[str]:
 
 
 def describe(names: Iterable[str]) -> list[Interface]:
-    """The interfaces with these names; `any` and unknown ones are neither Ethernet nor loopback."""
+    """The interfaces with these names; `any`, `OTHERS` and unknown ones are neither Ethernet nor loopback."""
     return list(map(_describe, names))
 
 
 def _describe(name: str) -> Interface:
     """By a call of the kernel: /sys may show the interfaces of another network namespace."""
+    if name == OTHERS:
+        return Interface("any", ethernet=False, others=True)
     title = name.encode()
     if len(title) > _LONGEST_NAME:
         return Interface(name, ethernet=False)

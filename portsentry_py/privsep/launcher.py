@@ -26,6 +26,7 @@ _OPTIONS = {
     "-B": _NUMBER,
     "-C": _NUMBER,
     "-i": re.compile(r"(?!-|TCP@)[^/\s]{1,255}"),
+    "-y": re.compile(r"LINUX_SLL2"),
     "-f": re.compile(r"[ -~]*"),
 }
 _SWITCHES = {"-q"}

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
@@ -30,7 +30,7 @@ _HOST_SECONDS = 10.0
 _TICK_LAG_US = 3_000_000
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
-_STABLE_SECONDS = 60.0
+_STABLE_SECONDS = 5.0
 
 
 class Daemon:
@@ -83,7 +83,7 @@ class Daemon:
         self._faults = 0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._started = 0.0
-        self._watched: frozenset[str] = frozenset()
+        self._watched: list[str] = []
 
     def run(self) -> None:
         """Capture until a signal comes.
@@ -144,9 +144,7 @@ class Daemon:
                 self._notifier.watchdog()
         if self._host_interval.is_over():
             self._refresh_host()
-            self._captures.set_host(self._filter_host)
-            if self._new_interfaces():
-                self._restart("interfaces_changed")
+            self._captures.set_host(self._filter_host(self._watched))
         self._status.tick()
         self._checkpoint.step()
 
@@ -202,40 +200,32 @@ class Daemon:
         self._pipeline.set_settings(self._settings)
         self._refresh_host()
         if self._settings.served.udp != served_udp:
-            self._captures.set_host(self._filter_host, at_once=True)
+            self._captures.set_host(self._filter_host(self._watched), at_once=True)
         self._status.report("reloaded", "signal")
 
     def _refresh_host(self) -> None:
         if self._host.refresh(self._settings.home):
             self._pipeline.set_host(self._host.state)
 
-    @property
-    def _filter_host(self) -> FilterHost:
+    def _filter_host(self, watched: Sequence[str]) -> FilterHost:
         state = self._host.state
         served_udp = state.listening_udp | self._settings.served.udp
-        return FilterHost(state.own, served_udp, self._host.home_elsewhere(state.home))
-
-    def _new_interfaces(self) -> frozenset[str]:
-        """Interfaces that came up since the start, where every interface that is up is watched."""
-        if self._settings.interfaces or "any" in self._watched:
-            return frozenset()
-        with contextlib.suppress(OSError):
-            return frozenset(self._host.interfaces()) - self._watched
-        return frozenset()
+        twice = self._host.heard_twice(watched)
+        return FilterHost(state.own, served_udp, self._host.home_elsewhere(state.home), twice)
 
     def _start_capture(self) -> None:
         try:
-            names = list(self._settings.interfaces) or self._host.interfaces() or ["any"]
+            names = list(self._settings.interfaces) or self._host.interfaces()
         except OSError as error:
             raise CaptureError(f"cannot see the interfaces: {error.strerror}; raise the limit.") from error
-        self._captures.start(names, self._filter_host)
+        self._captures.start(names, self._filter_host(names))
         self._announce(names)
-        self._watched = frozenset(names)
+        self._watched = names
         self._started = self._clock.monotonic()
 
     def _restart(self, reason: SensorReason) -> None:
         """Start the capture again, and try until it runs or a signal comes."""
-        why = ", ".join(sorted(self._new_interfaces())) or self._captures.end_reason
+        why = self._captures.end_reason
         _diagnostics.error("%s (%s); restarting the capture.", reason.replace("_", " "), why)
         self._feed(self._captures.stop())
         self._status.report("interrupted", reason)

@@ -1,13 +1,15 @@
 """This host as the running sensor sees it, read again when it may have changed."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from portsentry_py.config.settings import Networks, Ports
 from portsentry_py.core.host_state import HostState
 from portsentry_py.errors import CaptureError
 from portsentry_py.events.model import EvidenceEvent
+from portsentry_py.host.choice import default_interfaces, heard_twice
 from portsentry_py.host.host_state import host_state
-from portsentry_py.host.interfaces import default_interfaces, links_up, own_addresses
+from portsentry_py.host.interfaces import links_up, own_addresses
 from portsentry_py.host.routes import home_elsewhere
 from portsentry_py.host.senders import senders
 from portsentry_py.sensor.allowlist import Allowlist
@@ -57,6 +59,13 @@ class HostView:
             OSError: they cannot be seen now.
         """
         return default_interfaces()
+
+    def heard_twice(self, watched: Collection[str]) -> frozenset[int]:
+        """The indexes of interfaces whose packets come from another capture too; none if they cannot be seen now."""
+        try:
+            return heard_twice(watched)
+        except OSError:
+            return frozenset()
 
     def home_elsewhere(self, home: Networks) -> frozenset[tuple[str, str]]:
         """Pairs of an interface and a home network that does not live there."""

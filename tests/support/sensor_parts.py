@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from portsentry_py.capture.bpf import FilterHost
@@ -148,6 +148,7 @@ class PlayedHost(HostView):
     def __init__(self, state: HostState = US) -> None:
         self.now: HostState | None = state
         self.names: list[str] | None = ["eth0", "eth1"]
+        self.twice = frozenset[int]()
         self.links: list[frozenset[str]] = []
         """One for each look; the last one stays."""
         super().__init__((), frozenset(), Allowlist("off", int))
@@ -164,6 +165,9 @@ class PlayedHost(HostView):
         if self.names is None:
             raise OSError(24, "Too many open files")
         return list(self.names)
+
+    def heard_twice(self, _watched: Collection[str]) -> frozenset[int]:
+        return self.twice
 
     def senders(self, _line: EvidenceEvent) -> str:
         return "somebody"

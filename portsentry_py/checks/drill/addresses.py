@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from portsentry_py.config.settings import Network
 from portsentry_py.errors import DrillError
 from portsentry_py.fail2ban.ban_test import TEST_ADDRESS
-from portsentry_py.host.interfaces import addresses_of, default_interfaces
+from portsentry_py.host.choice import default_interfaces
+from portsentry_py.host.interfaces import addresses_of
 from portsentry_py.host.routes import routes
 
 # RFC 5737, RFC 3849, RFC 9637.

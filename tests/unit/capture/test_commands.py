@@ -4,6 +4,7 @@ import dataclasses
 import os
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture, WorkerCount, Workers
 from portsentry_py.core.decode import Discard, decode
 from portsentry_py.core.packet import Packet, Quoted
-from portsentry_py.host.interfaces import Interface
+from portsentry_py.host.interfaces import OTHERS, Interface, describe
+from portsentry_py.privsep.launcher import check_options
 from tests.support import pcap
 from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, START_US, Sent, fragments, icmp_unreachable, syn, udp
 
@@ -26,20 +28,46 @@ Tunnel = Callable[[Sent, str, str], Sent]
 ETHERNET = [Interface("eth0", ethernet=True), Interface("tun0", ethernet=False)]
 
 
-def test_one_worker_has_every_packet_and_the_whole_buffer() -> None:
+def test_one_worker_has_every_packet_and_the_interfaces_share_the_buffer() -> None:
     settings = Capture(workers=1)
     (both,) = dumpcap_commands(DUMPCAP, ETHERNET, US, settings)
     assert both == [
-        *(DUMPCAP, "-q", "-s", "128", "-B", "64", "-C", str(64 << 20)),
+        *(DUMPCAP, "-q", "-s", "128", "-B", "16", "-C", str(32 << 20)),
         *("-f", kernel_filter(US, vlan=True, direction=True), "-i", "eth0"),
         *("-i", "tun0", "-f", kernel_filter(US, vlan=False, direction=True)),
         *("-w", "-"),
     ]
     (alone,) = dumpcap_commands(DUMPCAP, ETHERNET[:1], PLAIN, settings)
     assert "-C" not in alone, "one interface has no queue besides the kernel's"
+    assert alone[alone.index("-B") + 1] == "64"
 
 
-@pytest.mark.parametrize(("workers", "buffer_mib", "each_mib"), [(2, 64, 32), (4, 64, 16), (8, 5, 1)])
+@pytest.mark.parametrize(("count", "workers"), [(1, 1), (1, 8), (16, 1), (16, 4)])
+def test_the_whole_buffer_is_shared_out_and_no_more(count: int, workers: WorkerCount) -> None:
+    many = [Interface(f"eth{number}", ethernet=True) for number in range(count)]
+    settings = Capture(workers=workers, buffer_mib=256)
+    found = list(dumpcap_commands(DUMPCAP, [*many, *describe([OTHERS])], US, settings))
+    kernel = [int(one[one.index("-B") + 1]) * one.count("-i") for one in found]
+    queues = [int(one[one.index("-C") + 1]) >> 20 for one in found if "-C" in one]
+    assert 200 <= sum(kernel) + sum(queues) <= 256
+
+
+def test_all_others_have_a_worker_of_their_own_that_leaves_out_what_is_heard_twice() -> None:
+    host = replace(US, twice=frozenset({1, 7}))
+    *_, others = dumpcap_commands(DUMPCAP, [*ETHERNET, *describe([OTHERS])], host, Capture(workers=2))
+    assert others[others.index("-i") :] == ["-i", "any", "-y", "LINUX_SLL2", "-w", "-"]
+    expression = others[others.index("-f") + 1]
+    assert expression.startswith("not (ifindex 1 or ifindex 7) and (")
+    assert kernel_filter(US, vlan=False, direction=True) in expression
+    check_options(others[1:-2])
+
+
+def test_a_host_where_nothing_stays_has_the_worker_of_all_others_alone() -> None:
+    (others,) = dumpcap_commands(DUMPCAP, describe([OTHERS]), US, Capture(workers=4))
+    assert others[others.index("-B") + 1] == "64"
+
+
+@pytest.mark.parametrize(("workers", "buffer_mib", "each_mib"), [(2, 64, 8), (4, 64, 4), (8, 5, 1)])
 def test_several_workers_share_packets_and_buffer(workers: WorkerCount, buffer_mib: int, each_mib: int) -> None:
     settings = Capture(workers=workers, buffer_mib=buffer_mib)
     commands = list(dumpcap_commands(DUMPCAP, ETHERNET, US, settings))

@@ -37,7 +37,7 @@ class Network:
         self.refusal: CaptureError | None = None
         self.refuses_filter = self.is_slow = False
         self.tshark_mib = 100
-        self.passed = 0
+        self.passed = self.others = 0
 
     def passes(self, count: int = 1, *, dropped: int = 0) -> None:
         """Packets pass; every running capture receives those that it does not drop."""
@@ -87,6 +87,11 @@ class Played(LiveCapture):
     def wait_until_started(self) -> None:
         """As the test says."""
         assert self.has_started()
+
+    def start_others(self) -> bool:
+        """Interfaces that come and go are read from now on."""
+        self.reads_others, was = True, self.reads_others
+        return not was
 
     def start_tshark(self) -> None:
         """From now on it can be read."""
@@ -156,8 +161,8 @@ class Counter(KernelCounter):
             raise self.refusal
 
     def by_interface(self) -> Tally[str]:
-        """None."""
-        return Tally()
+        """As the test says."""
+        return Tally({"any": self.network.others})
 
     def read(self) -> int:
         """All packets until now."""
@@ -596,6 +601,53 @@ def test_a_stall_during_a_handover_ends_both(network: Network) -> None:
     assert captures.ended == "stalled"
     captures.stop()
     assert (old.killed, old.stopped, fresh.stopped) == (True, True, True)
+
+
+def test_interfaces_that_come_and_go_are_read_once_something_comes(network: Network) -> None:
+    captures = started(network)
+    seconds(captures, network, 3)
+    assert not network.captures[0].reads_others
+    network.others += 1
+    seconds(captures, network, 1)
+    assert network.captures[0].reads_others
+    network.tshark_mib += 100  # that of the others
+    seconds(captures, network, 5)
+    assert len(network.captures) == 1, "it has not grown"
+
+
+def test_without_a_counter_interfaces_that_come_and_go_are_read_at_once(network: Network) -> None:
+    network.counter.refusal = OSError(1, "may not")
+    captures = started(network)
+    seconds(captures, network, 1)
+    assert network.captures[0].reads_others
+
+
+def test_after_a_handover_they_are_read_once_something_comes_again(network: Network) -> None:
+    captures = started(network)
+    network.others += 1
+    seconds(captures, network, 1)
+    _, fresh = grown(captures, network)
+    seconds(captures, network, 5)
+    assert not fresh.reads_others
+    network.others += 1
+    seconds(captures, network, 1)
+    assert fresh.reads_others
+
+
+def seen_twice(time: float) -> list[str]:
+    cells = ("198.51.100.1", "aa", "192.0.2.1", "7", "6", "0", "0", "", "")
+    return ["\t".join((f"{START_US / 1e6 + time:.6f}", *cells, place, "64")) for place in ("br0", "veth1")]
+
+
+@pytest.mark.parametrize(("host", "lines"), [(US, 2), (replace(US, twice=frozenset({4})), 1)])
+def test_a_packet_on_two_named_interfaces_counts_once_where_one_sees_what_the_other_does(
+    network: Network, host: FilterHost, lines: int
+) -> None:
+    captures = started(network, host)
+    network.passed += 2
+    network.captures[0].queue += seen_twice(network.now)
+    assert len(captures.read(0.25)) == lines
+    assert account(captures) == (lines, 0, 0, 0)
 
 
 def test_the_live_supervisor_starts_live_captures() -> None:

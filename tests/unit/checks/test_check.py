@@ -12,6 +12,7 @@ from portsentry_py.checks.result import Result
 from portsentry_py.config.settings import Metrics, Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.errors import CaptureError
+from portsentry_py.host.choice import Choice
 from portsentry_py.output import registry
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.build import US, log_lines, lost, micros, strict
@@ -21,7 +22,7 @@ from tests.support.other_users import as_nobody, shared_folder
 # A host without a fault, and without fail2ban.
 HOST = Host(
     find_tools=lambda: Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17"),
-    default_interfaces=lambda: ["eth0"],
+    choices=lambda: [Choice(2, "eth0", "itself", "a device"), Choice(1, "lo", "no", "loopback")],
     all_interfaces=lambda: ["eth0", "lo", "any"],
     tshark_interfaces=lambda _tools: ["eth0", "lo"],
     try_capture=lambda *_: Trial(),
@@ -68,7 +69,7 @@ def test_an_interface_that_only_tshark_knows_can_be_watched() -> None:
 
 
 def test_a_host_with_loopback_alone_watches_any() -> None:
-    found = results(replace(HOST, default_interfaces=list, tshark_interfaces=lambda _tools: []))
+    found = results(replace(HOST, choices=list, tshark_interfaces=lambda _tools: []))
     assert found["interfaces"].level == "warning"
     assert found["capture"].text == "works on any"
 
@@ -184,8 +185,22 @@ def test_packets_in_our_name_are_a_warning(tmp_path: Path) -> None:
     assert found.text.startswith("7 packets came in with this host's own address")
 
 
+def test_what_comes_and_goes_is_listed_and_a_long_list_is_cut() -> None:
+    ports = [Choice(10 + nth, f"veth{nth:02}", "no", "a port of br0, which sees the same") for nth in range(20)]
+    chosen = [
+        Choice(2, "eth0", "itself", "a device"),
+        Choice(3, "tun0", "others", "tun, which can go at any time"),
+        *ports,
+    ]
+    text = results(replace(HOST, choices=lambda: chosen))["interfaces"].text
+    assert text.startswith(
+        "eth0 (a device); and all others that come and go, now tun0 (tun, which can go at any time);"
+    )
+    assert text.endswith("veth11 (a port of br0, which sees the same), 8 more")
+
+
 def test_the_watched_interfaces_are_listed() -> None:
-    assert results()["interfaces"].text == "eth0 (every one that is up, less loopback)"
+    assert results()["interfaces"].text == "eth0 (a device); and all others that come and go; not lo (loopback)"
     assert results(interfaces=("lo",))["interfaces"].text == "lo (as configured)"
 
 

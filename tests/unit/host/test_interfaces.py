@@ -7,11 +7,11 @@ import psutil
 import pytest
 
 from portsentry_py.host.interfaces import (
-    DRILL_LINK,
+    OTHERS,
+    Interface,
     addresses_of,
     all_interfaces,
     broadcast_addresses,
-    default_interfaces,
     describe,
     links_up,
     own_addresses,
@@ -32,17 +32,6 @@ def test_broadcast_addresses_are_those_of_our_networks(monkeypatch: pytest.Monke
     ]
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": addresses})
     assert broadcast_addresses() == {"192.0.2.255"}
-
-
-def test_loopback_is_not_watched_by_default() -> None:
-    assert "lo" not in default_interfaces()
-    assert default_interfaces() == sorted(default_interfaces())
-
-
-def test_the_wire_of_the_drill_is_not_watched_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_up = SimpleNamespace(isup=True, flags="up,broadcast,running")
-    monkeypatch.setattr(psutil, "net_if_stats", lambda: {"eth0": is_up, DRILL_LINK: is_up})
-    assert default_interfaces() == ["eth0"]
 
 
 def test_the_addresses_of_an_interface_are_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +57,12 @@ def test_loopback_is_told_from_others() -> None:
     assert not loopback.ethernet
 
 
+def test_the_one_for_all_others_is_told_from_others() -> None:
+    assert describe([OTHERS]) == [Interface("any", ethernet=False, others=True)]
+
+
 def test_all_interfaces_include_the_one_for_all() -> None:
-    assert {*default_interfaces(), "lo", "any"} <= set(all_interfaces())
+    assert {"lo", "any"} <= set(all_interfaces())
 
 
 def test_without_descriptors_no_link_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
