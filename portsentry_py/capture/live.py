@@ -59,11 +59,12 @@ class LiveCapture:
         try:
             tshark = tshark_command(tools.tshark, "-")
             commands = [*dumpcap_commands(tools.dumpcap, describe(interfaces), host, settings)]
-            others = len(commands) - 1 if OTHERS in interfaces else None
+            others = len(commands) - 1 if OTHERS in interfaces and len(commands) > 1 else None
             for position, command in enumerate(commands):
                 starts = decode and position != others
                 self._workers.append(Worker(command, tshark, starter=launcher.capture, decode=starts))
             self._others = None if others is None else self._workers[others]
+            self.reads_others = [*interfaces] == [OTHERS]
         except OSError as error:
             self.stop()
             raise _not_started(error, self._names) from error

@@ -13,6 +13,7 @@ from portsentry_py.capture.live import LiveCapture, _in_order
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, PermissionDenied
+from portsentry_py.host.interfaces import OTHERS
 from portsentry_py.privsep.client import LauncherClient
 from tests.support.needs import require_root
 from tests.support.programs import fake_capture_tools
@@ -37,11 +38,11 @@ def _launchers() -> Iterator[None]:
 LAUNCHERS: list[LauncherClient] = []
 
 
-def live(tools: Tools, interface: str = "lo", settings: Capture | None = None) -> LiveCapture:
-    """A live capture, with a launcher of its own."""
+def live(tools: Tools, *interfaces: str, settings: Capture | None = None) -> LiveCapture:
+    """A live capture, of loopback if nothing else is named, with a launcher of its own."""
     LAUNCHERS.append(LauncherClient(tools.dumpcap))
     host = FilterHost(frozenset({"192.0.2.1"}), frozenset({53}))
-    capture = LiveCapture(tools, LAUNCHERS[-1], settings or Capture(), [interface], host)
+    capture = LiveCapture(tools, LAUNCHERS[-1], settings or Capture(), interfaces or ["lo"], host)
     capture.wait_until_started()
     return capture
 
@@ -248,3 +249,27 @@ def test_the_lag_is_that_of_the_slowest_worker(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(worker_file, "_SILENT_SECONDS", 0.0)
     assert capture.lag is None
     capture.stop()
+
+
+def test_the_worker_of_interfaces_that_come_and_go_decodes_when_it_must(tmp_path: Path) -> None:
+    capture = live(fake_capture_tools(tmp_path, SHARING), "lo", OTHERS, settings=Capture(workers=1))
+    gathered(capture, 3)
+    assert (len(tsharks()), capture.reads_others) == (1, False)
+    assert capture.tshark_bytes > 0
+    assert (capture.start_others(), capture.start_others()) == (True, False)
+    assert len(gathered(capture, 3)) == 3
+    assert (len(tsharks()), capture.reads_others) == (2, True)
+    assert capture.stop() == []
+    assert not tsharks()
+
+
+def test_a_capture_ends_without_a_worker_that_received_nothing(tmp_path: Path) -> None:
+    capture = live(fake_capture_tools(tmp_path, SHARING), "lo", OTHERS, settings=Capture(workers=1))
+    assert len(capture.stop()) == 3
+
+
+def test_where_nothing_else_is_watched_all_others_decode_at_once(tmp_path: Path) -> None:
+    capture = live(fake_capture_tools(tmp_path, SHARING), OTHERS)
+    assert len(gathered(capture, 3)) == 3
+    assert (capture.reads_others, capture.start_others()) == (True, False)
+    assert capture.stop() == []
