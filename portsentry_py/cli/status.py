@@ -12,7 +12,7 @@ from portsentry_py.errors import CaptureError
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.host.interfaces import own_addresses
 from portsentry_py.host.senders import senders
-from portsentry_py.host.sensors import running_sensors
+from portsentry_py.host.sensors import memory_bytes, running_sensors
 from portsentry_py.host.service import start_command
 from portsentry_py.report.overview import look
 from portsentry_py.report.terminal import render
@@ -29,13 +29,18 @@ def status(config: Path | None, log: str | None, socket: Path | None, *, as_json
 
     Each ban is shown with its reason and the time left. The exit code is 69 if the sensor does not run.
     """
+    sensors = running_sensors()
     found = look(
-        log or load(config).log, Fail2banClient(socket), lambda line: senders(line, own_addresses()), start_command()
+        log or load(config).log,
+        Fail2banClient(socket),
+        lambda line: senders(line, own_addresses()),
+        start_command(),
+        memory_bytes(sensors),
     )
     if as_json and not quiet:
         click.echo(found.to_json())
     elif not quiet:
         for part in render(found):
             stdout.print(part)
-    if found.sensor.running is False or (found.sensor.running is None and not running_sensors()):
+    if found.sensor.running is False or (found.sensor.running is None and not sensors):
         sys.exit(CaptureError.exit_code)

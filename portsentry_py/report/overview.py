@@ -29,6 +29,7 @@ class SensorView:
     Attributes:
         running: whether it runs; None if the log does not show it.
         counts: the counts of the line, named as in the log (`packets`, `packets_dropped`, `lines_lost` …).
+        memory_bytes: what all its processes occupy together; 0 if that is unknown.
         started: the last start of the sensor, UTC; None if no line about it was read.
         note: what is wrong, one sentence; empty if nothing is.
     """
@@ -40,6 +41,7 @@ class SensorView:
     timestamp: str | None = None
     age_seconds: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    memory_bytes: int = 0
     started: str | None = None
     note: str = ""
 
@@ -97,7 +99,11 @@ def _some_process(_line: EvidenceEvent) -> str:
 
 
 def look(
-    log: str | Path, client: Fail2banClient, senders: Senders = _some_process, start: str = "portsentry-py run"
+    log: str | Path,
+    client: Fail2banClient,
+    senders: Senders = _some_process,
+    start: str = "portsentry-py run",
+    memory_bytes: int = 0,
 ) -> Overview:
     """The overview of this moment. A failure of fail2ban becomes a note; `start` is the command for a dead sensor.
 
@@ -105,7 +111,8 @@ def look(
         InputError, PermissionDenied: the log cannot be read.
     """
     now_us = time.time_ns() // 1000
-    return overview(read_tail(log_path(log)), read_jails(client, now_us), now_us, senders, start)
+    found = overview(read_tail(log_path(log)), read_jails(client, now_us), now_us, senders, start)
+    return replace(found, sensor=replace(found.sensor, memory_bytes=memory_bytes))
 
 
 def _outbound(tail: LogTail, now_us: int, senders: Senders) -> str:

@@ -62,6 +62,8 @@ def _sensor(sensor: SensorView) -> Text:
         text.append(f"; last said {sensor.state}{reason} {duration(sensor.age_seconds)} ago", style="default")
         text.append(f", version {sensor.version or 'unknown'}: ", style="default")
         text.append(_counts(sensor.counts), style="default")
+    if sensor.memory_bytes:
+        text.append(f"; {_size(sensor.memory_bytes)} of memory", style="default")
     return _with_note(text, sensor.note)
 
 

@@ -212,7 +212,7 @@ def test_the_json_has_stable_keys(log: Path) -> None:
     assert list(shown) == ["timestamp", "sensor", "log", "fail2ban", "sources", "outbound", "schema"]
     assert list(shown["sensor"]) == [
         *("running", "state", "reason", "version", "timestamp", "age_seconds"),
-        *("counts", "started", "note"),
+        *("counts", "memory_bytes", "started", "note"),
     ]
     assert list(shown["log"]) == [
         *("path", "size_bytes", "files", "bytes_read", "lines_read", "lines_unreadable"),

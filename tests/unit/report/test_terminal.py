@@ -61,6 +61,11 @@ def test_packets_that_the_kernel_dropped_are_shown() -> None:
     assert "raise it." in text
 
 
+def test_the_memory_of_all_processes_is_shown() -> None:
+    sensor = replace(OVERVIEW.sensor, memory_bytes=625 << 19)
+    assert "; 312.5 MiB of memory" in shown(replace(OVERVIEW, sensor=sensor))
+
+
 def test_all_four_parts_are_shown() -> None:
     text = shown(OVERVIEW)
     assert "running; last said running 30 s ago, version 0.1.0: 1234 packets, 5 lines lost" in text
