@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix deb accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report scan-speed faults soak fuzz image packages firewalls man site clean
+.PHONY: check test lint fix deb accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report scan-speed faults soak fuzz footprint image packages firewalls man site clean
 
 VENV := .venv/bin
 
@@ -78,6 +78,10 @@ faults: $(VENV)/python
 # Installs the service into a copy of a Debian or Ubuntu tree (debootstrap's, TREE=DIR), boots it and scans it.
 boot: $(VENV)/python
 	$(VENV)/python -m tests.lab.boot $(TREE)
+
+# Measures starts, interfaces that come and go, and memory; BEFORE=DIR is an older checkout beside it.
+footprint: $(VENV)/python
+	$(VENV)/python -m tests.lab.footprint $(if $(BEFORE),--before $(BEFORE))
 
 # Builds the container's image on a minbase tree of Debian 13, TREE=DIR, runs it with few rights and scans it.
 image: $(VENV)/python

@@ -99,7 +99,6 @@ NO_TROUBLE = {
     "the jail '([\\w.-]{1,64})' does not exist",
     "the kernel counts packets beside the capture",
     "unbanned \0 in \0",
-    "as configured",
     *("and all others that come and go\0\0", "there at the start, and nothing here is of a kind that stays"),
     *("\0 on \0, which sees the same", "a port of \0, which sees the same", "\0, which can go at any time"),
     "no file, the defaults",
