@@ -191,7 +191,7 @@ def _drill(host: Host) -> Iterator[Result]:
     left = host.left_by_drill()
     if left:
         yield warning(
-            "drill", f"one was killed and left bans of {len(left)} addresses; run `portsentry-py drill --clean`."
+            "drill", f"fail2ban may hold bans of {len(left)} addresses of one; run `portsentry-py drill --clean`."
         )
 
 

@@ -6,6 +6,8 @@ from ipaddress import ip_network
 
 from portsentry_py.checks.drill.addresses import is_for_documentation, network_of
 from portsentry_py.checks.drill.row import Row
+from portsentry_py.config.allowlist import overlap
+from portsentry_py.config.settings import Network
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.unban import JailEntry, bans_of, lift
 
@@ -25,6 +27,7 @@ class SourceBans:
     def __init__(self, client: Fail2banClient, sources: Iterable[str]) -> None:
         self._client = client
         self.networks = [network_of(source) for source in sources]
+        self._lifted: set[Network] = set()
 
     def held(self) -> list[JailEntry]:
         """Those of this moment.
@@ -42,10 +45,7 @@ class SourceBans:
             Fail2banError, PermissionDenied: as `held`.
         """
         for entry in self.held():
-            banned = ip_network(entry.address)
-            for row in rows:
-                if banned.version == row.network.version and row.network.overlaps(banned):
-                    yield row, entry
+            yield from ((row, entry) for row in rows if overlap(row.network, ip_network(entry.address)))
 
     def lift(self) -> None:
         """Lift them.
@@ -53,7 +53,13 @@ class SourceBans:
         Raises:
             Fail2banError, PermissionDenied: as `held`, or it refuses.
         """
-        lift(self._client, self.held())
+        held = self.held()
+        lift(self._client, held)
+        self._lifted.update(ip_network(entry.address) for entry in held)
+
+    def was_lifted(self, row: Row) -> bool:
+        """Whether a ban of the source was lifted."""
+        return any(overlap(row.network, network) for network in self._lifted)
 
     def lift_until(self, is_over: Callable[[], bool]) -> None:
         """Lift those too that come late.

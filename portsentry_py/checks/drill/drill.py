@@ -1,7 +1,7 @@
 """The drill: scans as a stranger, looks for line, ban and block, unbans, and removes all that it made."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _LINE_SECONDS = 10.0
 _SECOND_LINE_SECONDS = 3.0
 _BAN_SECONDS = 15.0
 # fail2ban looks once a second; a line of the last moment becomes a ban this much later at most.
-_SETTLE_SECONDS, _LATE_SECONDS, _LONGEST_SETTLE_SECONDS = 1.0, 5.0, 20.0
+_SETTLE_SECONDS, _LATE_SECONDS = 1.0, 5.0
 
 Say = Callable[[str], None]
 
@@ -218,24 +218,36 @@ class _Drill:
         """Lift every ban of our addresses, those that come late too. The stranger is gone, so no line follows them."""
         self._say("removes what it made")
         wire.clear()
-        now = time.monotonic()
-        tried = self._found.tried
-        missing = any(row.begun and not row.jail for row in tried) and not self._found.fail2ban
-        known, end = lines.bans, now + (_LATE_SECONDS if missing else _SETTLE_SECONDS)
-        latest = now + _LONGEST_SETTLE_SECONDS
+        seen, last = lines.bans, time.monotonic()
+        lags = [row.ban_seconds - row.line_seconds for row in self._found.tried if row.ban_seconds and row.line_seconds]
+        settle = _SETTLE_SECONDS + max(lags, default=_LATE_SECONDS if lines.bans else 0)
 
         def is_over() -> bool:
-            nonlocal known, end
+            nonlocal seen, last
             lines.poll()
-            if lines.bans > known:
-                known, end = lines.bans, time.monotonic() + _LATE_SECONDS
-            return time.monotonic() > min(end, latest)
+            now = time.monotonic()
+            if lines.bans > seen:
+                seen, last = lines.bans, now
+            return now > last + settle and not any(_comes_late(row, now) for row in self._pending())
 
         try:
             self._bans.lift_until(is_over)
         except (Fail2banError, PermissionDenied) as error:
             self._found.fail2ban = self._found.fail2ban or str(error)
-            if any(row.jail for row in tried):
+            if any(row.jail for row in self._found.tried):
                 self._found.left = tuple(map(str, self._bans.networks))
                 return
         self._kept.forget()
+        # A jail that is off now bans by these lines when it is switched on; the next drill lifts that.
+        pending = [row.source for row in self._pending()]
+        if pending and self._found.armed:
+            self._kept.write(pending)
+
+    def _pending(self) -> Iterator[Row]:
+        """The rows whose line asks for a ban that was not seen."""
+        return (row for row in self._found.tried if row.verdict == "ban" and not self._bans.was_lifted(row))
+
+
+def _comes_late(row: Row, now: float) -> bool:
+    """Whether the ban of a line can still come."""
+    return now < row.begun + (row.line_seconds or 0) + _BAN_SECONDS + _LATE_SECONDS

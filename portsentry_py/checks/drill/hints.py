@@ -44,7 +44,7 @@ class Where:
 
 
 def hints(found: Found, where: Where) -> list[str]:
-    """The causes, those of the first step that failed first; none after a drill without a fault."""
+    """The causes, those of the first step that failed first."""
     failed: dict[str, list[Row]] = {}
     for row in found.rows:
         for fault in row.faults(armed=found.armed):
@@ -59,6 +59,7 @@ def hints(found: Found, where: Where) -> list[str]:
         *_forwarded(failed.get("forwarded", ())),
         *(_no_unban(found, failed["unban"]) if "unban" in failed else ()),
         *_unreached(found),
+        *(_strange(where.settings.log) if found.strange else ()),
     ]
     return list(dict.fromkeys(said))
 
@@ -82,8 +83,6 @@ def _no_line(found: Found, where: Where, rows: Sequence[Row]) -> Iterator[str]:
             f"the sensor writes to {written}, and the configuration says {log}; restart the sensor, or give the drill "
             "its configuration with -c."
         )
-    elif found.strange:
-        yield f"another program writes about scans into {log}; let each sensor write a log of its own."
     elif not found.arrived and not sensor.watches_all:
         yield (
             "this kernel cannot hand the drill's packets to the interface that the sensor watches; load the modules "
@@ -93,6 +92,10 @@ def _no_line(found: Found, where: Where, rows: Sequence[Row]) -> Iterator[str]:
         yield f"{_names(rows)}: the profile {where.settings.profile} has other rules; see docs/detection.md."
     else:
         yield f"{_names(rows)}: the sensor runs and writes no line; run `portsentry-py check --live`."
+
+
+def _strange(log: str) -> Iterator[str]:
+    yield f"another program writes about scans into {log}; let each sensor write a log of its own."
 
 
 def _type(rows: Collection[Row]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from portsentry_py.checks.drill.bans import PAUSE_SECONDS
 from portsentry_py.checks.drill.responder import Ports
@@ -9,6 +10,7 @@ from portsentry_py.checks.drill.row import Row
 from portsentry_py.checks.drill.wire import Stranger
 
 _REACH_SECONDS = 1.5
+_RULE_SECONDS = 10.0
 _MOST_PORTS = 16
 _TRANSPORTS = ("tcp", "udp")
 
@@ -46,11 +48,16 @@ class BanTrial:
                     self.reached.add((version, "tcp"))
 
     def block(self, banned: Sequence[Row]) -> None:
-        """Note for each row and transport whether its packets get no answer."""
+        """Note for each row and transport whether its packets get no answer. The rule can follow fail2ban's list."""
         for transport in _TRANSPORTS:
             rows = self._reached(banned, transport)
-            for row, answered in zip(rows, self._as_banned(rows, transport), strict=True):
-                setattr(row, transport, not answered)
+            wait(partial(self._are_refused, rows, transport), _RULE_SECONDS)
+
+    def _are_refused(self, rows: Sequence[Row], transport: str) -> bool:
+        answers = self._as_banned(rows, transport)
+        for row, answered in zip(rows, answers, strict=True):
+            setattr(row, transport, not answered)
+        return not any(answers)
 
     def forwarded(self, banned: Sequence[Row], ports: Iterable[int]) -> None:
         """Note which forwarded ports a banned source still reaches, one for each IP version."""
@@ -70,7 +77,7 @@ class BanTrial:
                 row.let_in = answered
             return all(row.let_in for row in rows)
 
-        wait(are_in, _REACH_SECONDS)
+        wait(are_in, _RULE_SECONDS)
 
     def _reached(self, rows: Sequence[Row], transport: str) -> list[Row]:
         return [row for row in rows if (row.technique.version, transport) in self.reached]

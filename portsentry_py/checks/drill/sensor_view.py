@@ -10,6 +10,8 @@ from pathlib import Path
 
 from portsentry_py.host.sensors import running_sensors
 
+_DIAGNOSTICS = "2"
+
 
 @dataclass(frozen=True, slots=True)
 class SensorView:
@@ -93,7 +95,7 @@ def _words(folder: Path) -> list[str]:
 def _appended(folder: Path) -> Iterator[Path]:
     """The regular files that a process has open to append to."""
     with suppress(OSError):
-        for link in (folder / "fd").iterdir():
+        for link in [one for one in (folder / "fd").iterdir() if one.name != _DIAGNOSTICS]:
             with suppress(OSError, ValueError, IndexError):
                 flags = int((folder / "fdinfo" / link.name).read_text().split("flags:")[1].split()[0], 8)
                 if flags & os.O_APPEND and stat.S_ISREG(link.stat().st_mode):

@@ -211,10 +211,10 @@ def test_more_than_one_sensor_is_a_warning() -> None:
     assert "sensor" not in results(replace(HOST, running_sensors=lambda: [11]))
 
 
-def test_what_a_killed_drill_left_is_a_warning() -> None:
+def test_what_a_drill_could_not_remove_is_a_warning() -> None:
     found = results(replace(HOST, left_by_drill=lambda: ("192.0.2.7", "192.0.2.8")))["drill"]
     assert found.level == "warning"
-    assert found.text.startswith("one was killed and left bans of 2 addresses; run `portsentry-py drill --clean`")
+    assert found.text.startswith("fail2ban may hold bans of 2 addresses of one; run `portsentry-py drill --clean`")
     assert "drill" not in results(replace(HOST, left_by_drill=tuple))
 
 

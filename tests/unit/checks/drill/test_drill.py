@@ -125,7 +125,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     for name in ("_LINE_SECONDS", "_SECOND_LINE_SECONDS", "_BAN_SECONDS", "_SETTLE_SECONDS", "_LATE_SECONDS"):
         monkeypatch.setattr(module, name, 0.05)
     monkeypatch.setattr(bans, "PAUSE_SECONDS", 0.001)
-    for name in ("PAUSE_SECONDS", "_REACH_SECONDS"):
+    for name in ("PAUSE_SECONDS", "_REACH_SECONDS", "_RULE_SECONDS"):
         monkeypatch.setattr(holding, name, 0.001)
     return made
 
@@ -203,6 +203,11 @@ def test_a_ban_that_does_not_come_is_a_fault(world: World) -> None:
     world.bans = False
     (row,) = world.drill(_SYN).rows
     assert list(row.faults(armed=True)) == ["ban"]
+    # A jail that is switched on later bans by the line.
+    assert record.left() == (row.source,)
+    world.client.held["portsentry"].add(row.source)
+    world.bans = True
+    world.drill(_SYN)
     assert nothing_is_left(world)
 
 
@@ -242,7 +247,8 @@ def test_without_fail2ban_the_lines_are_still_looked_at(world: World, error: Fai
     (row,) = found.rows
     assert found.fail2ban == str(error)
     assert list(row.faults(armed=True)) == ["ban"]
-    assert not record.PATH.exists(), "nobody was banned"
+    assert world.drill_with(FakeClient(answers={"status": NotInstalled()}), _SYN, armed=False).exit_code == 0
+    assert not record.PATH.exists(), "without a jail nobody is banned"
 
 
 def test_a_fail2ban_that_ends_meanwhile_leaves_the_bans_on_record(world: World) -> None:

@@ -77,7 +77,6 @@ def test_a_sensor_that_does_not_run_is_the_only_hint() -> None:
             "",
             "the sensor writes to /x/log, and the configuration",
         ),
-        ({"strange": True}, "", "another program writes about scans into /nonexistent/log"),
         ({"arrived": False}, "", "load the modules act_mirred and cls_u32"),
         ({}, "profile: psad\n", "syn IPv4: the profile psad has other rules"),
         ({}, "", "syn IPv4: the sensor runs and writes no line; run `portsentry-py check --live`"),
@@ -201,3 +200,9 @@ def test_a_family_in_which_nothing_answers_is_no_proof() -> None:
     assert "rp_filter of eth0 is 1" in hint
     made.armed = False
     assert hints(made, where()) == []
+
+
+def test_another_program_in_the_log_is_named_besides() -> None:
+    assert hints(found(banned(), strange=True), where()) == [
+        "another program writes about scans into /nonexistent/log; let each sensor write a log of its own."
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
+from portsentry_py.checks.drill import holding as module
 from portsentry_py.checks.drill.holding import BanTrial, wait
 from portsentry_py.checks.drill.row import Row
 from portsentry_py.checks.drill.wire import Stranger
@@ -13,6 +14,12 @@ _CONTROLS = {4: "198.51.100.8", 6: "2001:db8:8:8::77"}
 _TARGETS = {4: "203.0.113.1", 6: "2001:db8:113::1"}
 _OWN = {(4, "tcp"): 4001, (4, "udp"): 4002, (6, "tcp"): 6001, (6, "udp"): 6002}
 _FORWARDED = 8080
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_RULE_SECONDS", "PAUSE_SECONDS"):
+        monkeypatch.setattr(module, name, 0.001)
 
 
 class Host(Stranger):
@@ -55,6 +62,21 @@ def test_only_a_difference_to_a_stranger_is_a_block(
     row = fresh()
     trial(Host(*refused)).block([row])
     assert (row.tcp, row.udp) == (tcp, udp)
+
+
+def test_a_rule_that_comes_after_the_list_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Host):
+        def reach(self, asks: Sequence[tuple[str, str, str, int]], seconds: float) -> list[bool]:
+            answers = super().reach(asks, seconds)
+            self.refused.add((SOURCE,))
+            return answers
+
+    monkeypatch.setattr(module, "_RULE_SECONDS", 60)
+    made = trial(Slow())
+    made._stranger = Slow()
+    row = fresh()
+    made.block([row])
+    assert row.tcp is True
 
 
 def test_behind_a_firewall_a_port_that_is_served_is_asked() -> None:
