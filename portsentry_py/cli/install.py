@@ -57,6 +57,8 @@ def install(root: Path, ban_action: str, *, dry_run: bool, no_jail: bool) -> Non
         say(f"bans: {f'the jail {JAIL}, from the next start of fail2ban' if action else 'nobody'}")
     say(f"log: {DEFAULT_LOG}")
     say("let somebody back in: portsentry-py allow ADDRESS")
+    if target.running:
+        say("see it work: portsentry-py drill --quick")
 
 
 def need_root(*, dry_run: bool) -> None:

@@ -52,6 +52,7 @@ NO_TROUBLE = {
     "removed: the namespace, its wire and routes, and every ban of the drill",
     "installed below \0: the service starts at the next boot, and nothing was started or reloaded",
     "let somebody back in: portsentry-py allow ADDRESS",
+    "see it work: portsentry-py drill --quick",
     "runs: \0, as the user portsentry, from \0",
     "the jail \0, from the next start of fail2ban",
     "the jail \0, with \0",

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,6 +59,7 @@ def hints(found: Found, where: Where) -> list[str]:
         *_forwarded(failed.get("forwarded", ())),
         *(_no_unban(found, failed["unban"]) if "unban" in failed else ()),
         *_unreached(found),
+        *_clock(found, where),
         *(_strange(where.settings.log) if found.strange else ()),
     ]
     return list(dict.fromkeys(said))
@@ -143,12 +144,7 @@ def _no_ban(found: Found, where: Where, rows: Sequence[Row]) -> Iterator[str]:
     if broken:
         yield from broken
         return
-    late = next((row.line.timestamp for row in rows if row.line and _is_off(row.line.timestamp, where.now_us)), None)
-    if late is not None:
-        yield (
-            f"a line of this moment is dated {late}, and fail2ban takes no line that is older than its findtime; "
-            "correct the clock, and restart the sensor."
-        )
+    if _wrong_date(rows, where.now_us):
         return
     ignored = _ignored(where, rows)
     if ignored:
@@ -158,9 +154,24 @@ def _no_ban(found: Found, where: Where, rows: Sequence[Row]) -> Iterator[str]:
     yield f"{_names(rows)}: fail2ban does not ban what the log says; look for {source} in /var/log/fail2ban.log."
 
 
-def _is_off(timestamp: str, now_us: int) -> bool:
-    moment = datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
-    return abs(moment.timestamp() - now_us / 1_000_000) > _CLOCK_SECONDS
+def _wrong_date(rows: Iterable[Row], now_us: int) -> str:
+    """The date of a line that is not of this moment; empty if all are."""
+    for row in rows:
+        if row.line is not None:
+            moment = datetime.fromisoformat(row.line.timestamp.replace("Z", "+00:00")).timestamp()
+            if abs(moment - now_us / 1_000_000) > _CLOCK_SECONDS:
+                return row.line.timestamp
+    return ""
+
+
+def _clock(found: Found, where: Where) -> Iterator[str]:
+    """Some versions of fail2ban ban by such a line, others do not."""
+    date = _wrong_date(found.rows, where.now_us)
+    if date:
+        yield (
+            f"a line of this moment is dated {date}, and fail2ban can take it for an old one; correct the clock, and "
+            "restart the sensor."
+        )
 
 
 def _ignored(where: Where, rows: Sequence[Row]) -> Network | None:

@@ -1,6 +1,7 @@
 """The service on a booted machine from the installation to the removal: afterwards all is as before."""
 
 import difflib
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,8 +106,9 @@ def _one_command_installs(machine: Machine, life: Life) -> str:
     done = machine.run(PROGRAM, "install")
     seconds = time.time() - begun
     assert done.returncode == 0, done.stdout + done.stderr + machine.evidence()
-    lines = done.stdout.splitlines()[-4:]
-    assert [line.partition(":")[0] for line in lines] == ["runs", "bans", "log", "let somebody back in"], done.stdout
+    lines = done.stdout.splitlines()[-5:]
+    heads = ["runs", "bans", "log", "let somebody back in", "see it work"]
+    assert [line.partition(":")[0] for line in lines] == heads, done.stdout
     started = (_seconds(line["timestamp"]) for line in machine.matching(event_type="status", state="started"))
     first = min(moment for moment in started if moment > begun) - begun
     jails = machine.told("fail2ban-client", "status")
@@ -115,6 +117,21 @@ def _one_command_installs(machine: Machine, life: Life) -> str:
         f"first line in the log after {first:.0f} s, {life.making:.0f} s more for the environment with pip; "
         f"{seconds:.0f} s with its proofs; {lines[1]}"
     )
+
+
+def _the_drill_that_the_install_offers_is_green(machine: Machine, _: Life) -> str:
+    networks = machine.told("sh", "-c", "ip -o link; ip -4 route; ip -6 route")
+    done = machine.run(PROGRAM, "drill", "--quick", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr + machine.evidence()
+    found = json.loads(done.stdout)
+    assert (found["hints"], found["left_behind"]) == ([], [])
+    assert machine.told("sh", "-c", "ip -o link; ip -4 route; ip -6 route") == networks
+    assert not (machine.tree / "run/portsentry-py.drill").exists()
+    blocked = machine.blocked()
+    assert not [row["source"] for row in found["techniques"] if row["source"] in blocked]
+    names = ", ".join(row["technique"] for row in found["techniques"])
+    slowest = max(row["ban_seconds"] for row in found["techniques"])
+    return f"{names}: seen, banned after {slowest:.1f} s at most, blocked, unbanned and let in; nothing is left"
 
 
 def _a_scan_is_banned(machine: Machine, _: Life) -> str:
@@ -152,6 +169,7 @@ _FIRST_BOOT: tuple[Step, ...] = (
     _a_failed_install_changes_nothing,
     _an_install_that_takes_the_name_of_a_jail_is_refused,
     _one_command_installs,
+    _the_drill_that_the_install_offers_is_green,
     _a_scan_is_banned,
 )
 _SECOND_BOOT: tuple[Step, ...] = (

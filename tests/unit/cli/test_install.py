@@ -1,4 +1,4 @@
-"""`install`: the steps are printed, done, and end with four lines."""
+"""`install`: the steps are printed, done, and end with what the operator has to know."""
 
 from pathlib import Path
 
@@ -62,18 +62,19 @@ def test_a_kept_configuration_is_named(command: Command, tree: Tree) -> None:
     assert f"kept: {config} (changed by the operator)" in done.out
 
 
-def test_the_four_lines_of_a_running_service(command: Command, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_lines_of_a_running_service(command: Command, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
     monkeypatch.setattr(module, "find_tools", lambda: None)
     monkeypatch.setattr("portsentry_py.deploy.proof.sees", lambda _: None)
     monkeypatch.setattr("portsentry_py.deploy.proof.bans", lambda: ())
     done = command("install", "--root", tree.root)
     assert done.err == ""
-    assert [line.split(":")[0] for line in done.out.splitlines()[-4:]] == [
+    assert [line.split(":")[0] for line in done.out.splitlines()[-5:]] == [
         "runs",
         "bans",
         "log",
         "let somebody back in",
+        "see it work",
     ]
 
 

@@ -138,9 +138,10 @@ def test_a_fail2ban_that_does_not_answer_is_told_once(healthy_jail: list[Result]
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
+@pytest.mark.parametrize("row", [_NOT_BANNED, banned()], ids=["not banned", "banned"])
 @pytest.mark.usefixtures("healthy_jail")
-def test_a_clock_that_is_wrong_is_seen_in_the_line(seconds: int) -> None:
-    (hint,) = hints(found(_NOT_BANNED), where(now_us=_NOW_US + seconds * 1_000_000))
+def test_a_clock_that_is_wrong_is_seen_in_the_line(row: Row, seconds: int) -> None:
+    (hint,) = hints(found(row), where(now_us=_NOW_US + seconds * 1_000_000))
     assert "a line of this moment is dated 2026-11-20T08:41:57.408980Z" in hint
     assert "correct the clock" in hint
 
