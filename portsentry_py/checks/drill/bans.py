@@ -9,6 +9,7 @@ from portsentry_py.checks.drill.row import Row
 from portsentry_py.config.allowlist import overlap
 from portsentry_py.config.settings import Network
 from portsentry_py.fail2ban.client import Fail2banClient
+from portsentry_py.fail2ban.jails import is_ours, jail_names
 from portsentry_py.fail2ban.unban import JailEntry, bans_of, lift
 
 PAUSE_SECONDS = 0.2
@@ -56,6 +57,14 @@ class SourceBans:
         held = self.held()
         lift(self._client, held)
         self._lifted.update(ip_network(entry.address) for entry in held)
+
+    def can_come(self) -> bool:
+        """Whether a jail of ours runs, so that a line can still become a ban.
+
+        Raises:
+            Fail2banError, PermissionDenied: as `held`.
+        """
+        return any(map(is_ours, jail_names(self._client.ask)))
 
     def was_lifted(self, row: Row) -> bool:
         """Whether a ban of the source was lifted."""

@@ -228,9 +228,10 @@ class _Drill:
             now = time.monotonic()
             if lines.bans > seen:
                 seen, last = lines.bans, now
-            return now > last + settle and not any(_comes_late(row, now) for row in self._pending())
+            return now > last + settle and not (can_come and any(_comes_late(row, now) for row in self._pending()))
 
         try:
+            can_come = self._bans.can_come()
             self._bans.lift_until(is_over)
         except (Fail2banError, PermissionDenied) as error:
             self._found.fail2ban = self._found.fail2ban or str(error)

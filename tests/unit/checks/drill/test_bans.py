@@ -44,6 +44,19 @@ def test_a_ban_that_comes_late_is_lifted_too(client: JailsClient) -> None:
     assert SOURCE not in client.held["portsentry"]
 
 
+def test_a_ban_can_come_where_a_jail_of_ours_runs(client: JailsClient) -> None:
+    assert SourceBans(client, [SOURCE]).can_come()
+    assert not SourceBans(JailsClient(held={"sshd": set()}), [SOURCE]).can_come()
+
+
+def test_a_lifted_ban_is_remembered(client: JailsClient) -> None:
+    bans = SourceBans(client, [SOURCE, SOURCE6])
+    assert not bans.was_lifted(banned(SOURCE6))
+    bans.lift()
+    assert bans.was_lifted(banned(SOURCE6))
+    assert not bans.was_lifted(banned("192.0.2.77"))
+
+
 def test_without_sources_fail2ban_is_not_asked() -> None:
     SourceBans(FakeClient(answers={}), []).lift_until(lambda: True)
 
