@@ -228,7 +228,7 @@ class _Drill:
             now = time.monotonic()
             if lines.bans > seen:
                 seen, last = lines.bans, now
-            return now > last + settle and not (can_come and any(_comes_late(row, now) for row in self._pending()))
+            return now > last + settle and not (can_come and any(_comes_late(row, now) for row in self._not_lifted()))
 
         try:
             can_come = self._bans.can_come()
@@ -240,15 +240,16 @@ class _Drill:
                 return
         self._kept.forget()
         # A jail that is off now bans by these lines when it is switched on; the next drill lifts that.
-        pending = [row.source for row in self._pending()]
+        pending = [row.source for row in self._not_lifted() if row.verdict == "ban"]
         if pending and self._found.armed:
             self._kept.write(pending)
 
-    def _pending(self) -> Iterator[Row]:
-        """The rows whose line asks for a ban that was not seen."""
-        return (row for row in self._found.tried if row.verdict == "ban" and not self._bans.was_lifted(row))
+    def _not_lifted(self) -> Iterator[Row]:
+        return (row for row in self._found.tried if not self._bans.was_lifted(row))
 
 
 def _comes_late(row: Row, now: float) -> bool:
-    """Whether the ban of a line can still come."""
-    return now < row.begun + (row.line_seconds or 0) + _BAN_SECONDS + _LATE_SECONDS
+    """Whether a ban can still come: its line, after a drill that was interrupted, or the ban of a line."""
+    if row.line_seconds is None:
+        return bool(row.begun) and now < row.begun + _LINE_SECONDS
+    return row.verdict == "ban" and now < row.begun + row.line_seconds + _BAN_SECONDS + _LATE_SECONDS

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,14 @@ _FORWARDED = 8080
 _SOURCES = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]
 # The drill sees the files of this test as those of the host.
 _INSIDE = 'mount --bind "$1" /run; mount --bind "$2" /etc/fail2ban; shift 2; exec "$@"'
-# The command with one technique, and with this many seconds for what does not come.
+# The command with one technique, and with this many seconds for a line and for a ban.
 _BRIEF = """\
 import sys
 from portsentry_py.checks.drill import drill as engine
 from portsentry_py.checks.drill.techniques import QUICK
 from portsentry_py.cli import drill as cli
 from portsentry_py.cli.main import main
-engine._LINE_SECONDS = engine._BAN_SECONDS = float(sys.argv.pop(1))
+engine._LINE_SECONDS, engine._BAN_SECONDS = float(sys.argv.pop(1)), float(sys.argv.pop(1))
 cli.QUICK = QUICK[1:2]
 main()
 """
@@ -68,21 +68,23 @@ class Drill:
         self.strangers: list[psutil.Process] = []
         self._before = self._traces()
 
-    def carry_out(self, *, config: Path | None = None, patience: int = 60, prepare: str = ":") -> dict[str, Any]:
+    def carry_out(
+        self, *, config: Path | None = None, line_seconds: int = 60, ban_seconds: int = 60, prepare: str = ":"
+    ) -> dict[str, Any]:
         """What the quick drill finds with one technique; afterwards nothing is left.
 
         Args:
             config: another configuration.
-            patience: seconds for a line, and for a ban.
+            line_seconds, ban_seconds: how long it waits for either.
             prepare: a command that is run before, with the drill's mounts.
         """
-        program = ("-c", _BRIEF, str(patience))
-        done = self.target.run(*self._words("--quick", config=config, program=program, prepare=prepare), seconds=300)
+        program = ("-c", _BRIEF, str(line_seconds), str(ban_seconds))
+        done = self.target.run(*self.words("--quick", config=config, program=program, prepare=prepare), seconds=300)
         return self._found(done)
 
     def carry_out_in_full(self, *options: str) -> dict[str, Any]:
         """What every technique finds."""
-        return self._found(self.target.run(*self._words(*options), seconds=300))
+        return self._found(self.target.run(*self.words(*options), seconds=300))
 
     def _found(self, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         assert done.stdout, done.stderr
@@ -100,25 +102,18 @@ class Drill:
         (hint,) = found["hints"]
         return str(hint)
 
-    def _words(
+    def words(
         self, *options: str, config: Path | None = None, program: tuple[str, ...] = RUN, prepare: str = ":"
     ) -> list[str | Path]:
+        """The command line of the drill."""
         inside = f"{prepare}; {_INSIDE}"
         where: list[str | Path] = ["unshare", "--mount", "sh", "-euc", inside, "sh", self.run, self.server.config]
-        drill: list[str | Path] = [
-            "drill",
-            "--json",
-            "-c",
-            config or self.config,
-            "--socket",
-            self.server.socket,
-            *options,
-        ]
-        return [*where, sys.executable, *program, *drill]
+        files: list[str | Path] = ["-c", config or self.config, "--socket", self.server.socket]
+        return [*where, sys.executable, *program, "drill", "--json", *files, *options]
 
     def start(self) -> subprocess.Popen[str]:
         """Begin a drill, and return when its wire is there."""
-        process = self.target.start(*self._words("--quick"), stdout=subprocess.PIPE)
+        process = self.target.start(*self.words("--quick"), stdout=subprocess.PIPE)
         wait_for(lambda: DRILL_LINK in self._traces()[0], "the wire of the drill")
         self.strangers += psutil.Process(process.pid).children(recursive=True)
         return process
@@ -178,34 +173,28 @@ def test_a_sensor_on_all_interfaces_sees_what_is_known_by_answers_too(
 @pytest.mark.usefixtures("sensor")
 def test_what_is_wrong_with_the_jail_is_named(drill: Drill, jail: Fail2banServer, tmp_path: Path) -> None:
     jail.client("stop", "portsentry")
-    assert "nobody is banned: fail2ban has no jail portsentry" in drill.fault(patience=5)
+    assert "nobody is banned: fail2ban has no jail portsentry" in drill.fault(ban_seconds=5)
     jail.client("reload")
     wait_for(lambda: "File list" in jail.client("status", "portsentry"), "the jail")
     other = tmp_path / "other.log"
     other.touch()
     jail.client("set", "portsentry", "addlogpath", str(other))
     jail.client("set", "portsentry", "dellogpath", str(jail.log))
-    assert f"nobody is banned: it reads {other}, and the log is {jail.log}" in drill.fault(patience=5)
-    jail.client("reload", "--restart", "portsentry")
-    wait_for(lambda: str(jail.log) in jail.client("status", "portsentry"), "the jail")
-    for network in _SOURCES:
-        jail.client("set", "portsentry", "addignoreip", network)
-    assert "fail2ban's ignoreip has " in drill.fault(patience=5)
+    assert f"nobody is banned: it reads {other}, and the log is {jail.log}" in drill.fault(ban_seconds=5)
 
 
-@pytest.mark.parametrize(
-    ("action", "words"),
-    [
+@pytest.mark.usefixtures("sensor")
+def test_a_ban_that_changes_nothing_is_named(drill: Drill, jail: Fail2banServer) -> None:
+    for action, words in (
         ("firewallcmd-allports", "which needs firewall-cmd, and that is not installed"),
         ("dummy", "as banned, but the kernel has no rule about it: [portsentry] bans with dummy"),
-    ],
-)
-@pytest.mark.usefixtures("sensor")
-def test_a_ban_without_a_rule_is_named(drill: Drill, jail: Fail2banServer, action: str, words: str) -> None:
-    (jail.config / "jail.d/zz-test.local").write_text(f"[portsentry]\nbanaction = {action}\n")
-    jail.client("reload", "--restart", "portsentry")
-    wait_for(lambda: action.split("-", maxsplit=1)[0] in jail.client("get", "portsentry", "actions"), "the action")
-    assert words in drill.fault()
+    ):
+        (jail.config / "jail.d/zz-test.local").write_text(f"[portsentry]\nbanaction = {action}\n")
+        jail.client("reload", "--restart", "portsentry")
+        assert words in drill.fault()
+    for network in _SOURCES:
+        jail.client("set", "portsentry", "addignoreip", network)
+    assert "fail2ban's ignoreip has " in drill.fault(ban_seconds=5)
 
 
 @contextmanager
@@ -248,11 +237,11 @@ def test_what_is_wrong_with_the_sensor_is_named(
     config, other = tmp_path / "other.yaml", tmp_path / "other.log"
     config.write_text(f"log: {other}\n")
     other.touch()
-    lab_writer = drill.target.start("sh", "-c", _OTHER_PROGRAM, "sh", jail.log, other)
-    found = drill.carry_out(config=config, patience=5)
+    writer = drill.target.start("sh", "-c", _OTHER_PROGRAM, "sh", jail.log, other)
+    found = drill.carry_out(config=config, line_seconds=15)
     assert f"the sensor writes to {jail.log}, and the configuration says {other}" in found["hints"][0]
     assert f"another program writes about scans into {other}" in found["hints"][1]
-    lab_writer.kill()
+    writer.kill()
     sensor.stop()
     assert "no sensor runs in this network" in drill.fault()
 
@@ -261,7 +250,7 @@ def test_a_sensor_that_watches_another_interface_is_named(
     drill: Drill, start_sensor: StartSensor, jail: Fail2banServer
 ) -> None:
     start_sensor(iface="lo", log=str(jail.log))
-    assert f"the sensor watches lo, and strangers come in on {IFACE}" in drill.fault(patience=5)
+    assert f"the sensor watches lo, and strangers come in on {IFACE}" in drill.fault(line_seconds=5)
 
 
 def test_lines_with_a_wrong_date_are_named(
@@ -276,8 +265,11 @@ def test_lines_with_a_wrong_date_are_named(
 
 
 @pytest.mark.usefixtures("sensor")
-def test_where_no_answer_comes_through_the_ban_is_not_proved(drill: Drill, lab: Lab) -> None:
+def test_what_the_kernel_does_not_let_through_is_named(drill: Drill, lab: Lab) -> None:
     """A strict reverse path filter drops what comes in where no answer would go out."""
+    hidden = 'mount --bind /dev/null "$(readlink -f "$(command -v tc)")"'
+    fault = drill.fault(line_seconds=5, prepare=hidden)
+    assert "this kernel cannot hand the drill's packets to the interface" in fault
     lab.target.set_kernel(f"echo 1 >/proc/sys/net/ipv4/conf/{IFACE}/rp_filter")
     found = drill.carry_out()
     assert found["exit_code"] == 1, found
@@ -285,20 +277,18 @@ def test_where_no_answer_comes_through_the_ban_is_not_proved(drill: Drill, lab: 
     assert found["techniques"][0]["jail"] == "portsentry"
 
 
-@pytest.mark.usefixtures("sensor")
-def test_a_host_that_cannot_redirect_packets_is_named(drill: Drill) -> None:
-    hidden = 'mount --bind /dev/null "$(readlink -f "$(command -v tc)")"'
-    assert "this kernel cannot hand the drill's packets to the interface" in drill.fault(patience=5, prepare=hidden)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
-@pytest.mark.usefixtures("sensor")
-def test_an_interrupted_drill_leaves_nothing(drill: Drill, number: signal.Signals) -> None:
-    process = drill.start()
-    process.send_signal(number)
-    assert process.wait(60) == 130
-    drill.nothing_is_left()
-    assert not drill.record.exists()
+def test_an_interrupted_drill_leaves_nothing(drill: Drill, sensor: Sensor, jail: Fail2banServer) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = drill.start()
+        second = drill.target.run(*drill.words("--quick"))
+        assert (second.returncode, second.stdout) == (69, "")
+        assert "another drill runs on this host" in second.stderr
+        process.send_signal(number)
+        assert process.wait(60) == 130
+        sensor.settle()
+        drill.nothing_is_left()
+        assert jail.banned() == set()
+        assert not drill.record.exists()
 
 
 def test_what_a_killed_drill_left_is_told_and_removed_by_the_next(
@@ -313,16 +303,3 @@ def test_what_a_killed_drill_left_is_told_and_removed_by_the_next(
     assert drill.carry_out()["exit_code"] == 0
     assert jail.banned() == set()
     assert drill.results_of_check() == "[]\n"
-
-
-@pytest.mark.usefixtures("sensor")
-def test_two_drills_at_once_are_refused(drill: Drill) -> None:
-    with ExitStack() as stack:
-        first = drill.start()
-        stack.callback(first.kill)
-        second = drill.target.run(*drill._words("--quick"))
-        assert (second.returncode, second.stdout) == (69, "")
-        assert "another drill runs on this host" in second.stderr
-        first.send_signal(signal.SIGINT)
-        first.wait(60)
-    drill.nothing_is_left()
