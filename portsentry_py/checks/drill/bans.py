@@ -48,8 +48,8 @@ class SourceBans:
         for entry in self.held():
             yield from ((row, entry) for row in rows if overlap(row.network, ip_network(entry.address)))
 
-    def lift(self) -> None:
-        """Lift them.
+    def lift(self) -> list[JailEntry]:
+        """Lift them; those that were lifted.
 
         Raises:
             Fail2banError, PermissionDenied: as `held`, or it refuses.
@@ -57,6 +57,7 @@ class SourceBans:
         held = self.held()
         lift(self._client, held)
         self._lifted.update(ip_network(entry.address) for entry in held)
+        return held
 
     def can_come(self) -> bool:
         """Whether a jail of ours runs, so that a line can still become a ban.
@@ -71,12 +72,10 @@ class SourceBans:
         return any(overlap(row.network, network) for network in self._lifted)
 
     def lift_until(self, is_over: Callable[[], bool]) -> None:
-        """Lift those too that come late.
+        """Lift those too that come late: until it is over, and no ban is held.
 
         Raises:
             Fail2banError, PermissionDenied: as `lift`.
         """
-        self.lift()
-        while not is_over():
+        while self.lift() or not is_over():
             time.sleep(PAUSE_SECONDS)
-            self.lift()

@@ -230,6 +230,7 @@ class _Drill:
                 seen, last = lines.bans, now
             return now > last + settle and not (can_come and any(_comes_late(row, now) for row in self._not_lifted()))
 
+        can_come = False
         try:
             can_come = self._bans.can_come()
             self._bans.lift_until(is_over)
@@ -241,7 +242,7 @@ class _Drill:
         self._kept.forget()
         # A jail that is off now bans by these lines when it is switched on; the next drill lifts that.
         pending = [row.source for row in self._not_lifted() if row.verdict == "ban"]
-        if pending and self._found.armed:
+        if pending and (can_come or self._found.armed):
             self._kept.write(pending)
 
     def _not_lifted(self) -> Iterator[Row]:

@@ -75,7 +75,8 @@ class Drill:
 
         Args:
             config: another configuration.
-            line_seconds, ban_seconds: how long it waits for either.
+            line_seconds: how long it waits for a line.
+            ban_seconds: how long it waits for a ban.
             prepare: a command that is run before, with the drill's mounts.
         """
         program = ("-c", _BRIEF, str(line_seconds), str(ban_seconds))
@@ -164,6 +165,7 @@ def test_every_technique_is_seen_banned_blocked_and_let_in_again(drill: Drill) -
 def test_a_sensor_on_all_interfaces_sees_what_is_known_by_answers_too(
     drill: Drill, start_sensor: StartSensor, jail: Fail2banServer
 ) -> None:
+    jail.client("stop", "portsentry")
     start_sensor(iface="any", log=str(jail.log))
     found = drill.carry_out_in_full("--unarmed")
     assert (found["exit_code"], found["hints"]) == (0, []), found

@@ -42,7 +42,7 @@ class World(Stranger):
         self.pid = 7
         self.log = folder / "log"
         self.log.touch()
-        self.client = JailsClient(held={"portsentry": set(), "sshd": {"203.0.113.9"}})
+        self.client = JailsClient(held={"portsentry": set(), "sshd": {"8.8.8.8"}})
         self.targets: tuple[Target, ...] = (Target("203.0.113.1", "eth0"), Target("2001:db8:113::1", "eth0"))
         self.sensor = SensorView((5,), frozenset({"eth0"}), (self.log,))
         self.verdict, self.bans, self.blocks, self.unblocks = "ban", True, True, True
@@ -131,7 +131,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def nothing_is_left(world: World) -> bool:
-    assert world.client.held == {"portsentry": set(), "sshd": {"203.0.113.9"}}
+    assert world.client.held == {"portsentry": set(), "sshd": {"8.8.8.8"}}
     assert world.events[-1] == "clear" or "clear" in world.events[world.events.index("no stranger") :]
     return not record.PATH.exists()
 
