@@ -6,25 +6,21 @@ fill fail2ban's log with "already banned". But if this host still answers it, th
 comes at once. A scan for which the rate limit left no line has one when it has ended, the strongest first.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import merge
-from operator import itemgetter
 from typing import NamedTuple
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.bans import BanBudget, OwnerBuckets
-from portsentry_py.core.finding import SCAN, TRAP, Finding, Series
-from portsentry_py.core.host_state import wide_network_of
+from portsentry_py.core.finding import SCAN, TRAP, Finding
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.policy import Judgement
 from portsentry_py.core.rate_limit import ScanRateLimit
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.core.source_record import SourceRecord
-from portsentry_py.events.model import Direction, ScanType, State, Verdict
-
-_ScanKey = tuple[str, Direction, Series]
+from portsentry_py.core.unreported_scans import ScanKey, UnreportedScan, UnreportedScans
+from portsentry_py.events.model import ScanType, State, Verdict
 
 # The interval doubles up to this many times the first: still well within usual ban times.
 _LONGEST_INTERVAL = 4
@@ -34,12 +30,6 @@ _BAN_TAKES_US = 2_000_000
 _ANSWERED_US = 5_000_000
 # With these verdicts, and about ourselves, further probes change nothing until the next line is due.
 _FINAL: frozenset[Verdict | None] = frozenset({"ban", "ignore"})
-# Scans that had no line, the strongest of which have one when there is room, each second, for an hour.
-_MAX_UNREPORTED = 1_024
-_LEAST_UNREPORTED = 16
-_ROOM_US = 1_000_000
-_UNREPORTED_US = 3_600_000_000
-_NEVER_US = 1 << 63
 # Lines about one ban: new, again while it goes on, ended.
 _LINES_PER_BAN = 4
 
@@ -125,13 +115,9 @@ class ScanTracker:
         self._quiet_us = lines.quiet_seconds * 1_000_000
         self._slow_quiet_us = lines.slow_quiet_seconds * 1_000_000
         # A slow scan is quiet between two probes, so it ends later and has a table of its own.
-        self._fast: LruTable[_ScanKey, Scan] = LruTable(max_scans)
-        self._slow: LruTable[_ScanKey, Scan] = LruTable(max_scans)
-        # Scans for which the rate limit left no line: the strongest stay, however many are forged with less.
-        self._unreported: LruTable[_ScanKey, Scan] = LruTable(_MAX_UNREPORTED, worth=_weight_of)
-        self._turns: Counter[str] = Counter()
-        """The lines that each network had of these."""
-        self._room_us = _NEVER_US
+        self._fast: LruTable[ScanKey, Scan] = LruTable(max_scans)
+        self._slow: LruTable[ScanKey, Scan] = LruTable(max_scans)
+        self._unreported = UnreportedScans(self._quiet_us)
         self._limit = ScanRateLimit(lines)
         self._budget = BanBudget(settings.bans)
         self._verified_lines = OwnerBuckets(_LINES_PER_BAN * settings.bans.verified_per_minute)
@@ -155,29 +141,15 @@ class ScanTracker:
         if scan is not None:
             scan.last, scan.last_probe = judgement, finding.sighting
         elif state is None:
-            self._note_unreported(key, judgement)
+            self._unreported.note(key, judgement, self._began_us(finding))
             return
         else:
-            self._unreported.pop(key)
+            self._unreported.drop(key)
             scan = self._new_scan(key, judgement)
         self._put(key, scan)
         if state is not None:
             self._note_report(scan, state)
             yield Report(state, finding.sighting.time_us, scan.first_us, judgement)
-
-    def _note_unreported(self, key: _ScanKey, judgement: Judgement) -> None:
-        """There is no line for a scan that had none before: it may have one when it has ended."""
-        if judgement.finding.weight < _LEAST_UNREPORTED:
-            return
-        sighting = judgement.finding.sighting
-        scan = self._unreported.touch(key)
-        if scan is None:
-            self._unreported.put(key, self._new_scan(key, judgement))
-        else:
-            scan.last, scan.last_probe = judgement, sighting
-        # At whole seconds, so that a tick between two packets changes no line.
-        second_us = -(-(sighting.time_us + self._quiet_us) // _ROOM_US) * _ROOM_US
-        self._room_us = min(self._room_us, second_us)
 
     def _note_report(self, scan: Scan, state: State) -> None:
         """The last judgement becomes a line."""
@@ -208,7 +180,7 @@ class ScanTracker:
         refusal = self._budget.refusal(finding.record, finding.sighting.time_us)
         return judgement if refusal is None else judgement._replace(verdict="watch", reason=refusal)
 
-    def _new_scan(self, key: _ScanKey, judgement: Judgement) -> Scan:
+    def _new_scan(self, key: ScanKey, judgement: Judgement) -> Scan:
         finding = judgement.finding
         return Scan(
             first_us=self._began_us(finding),
@@ -221,7 +193,7 @@ class ScanTracker:
             next_weight=0,
         )
 
-    def _put(self, key: _ScanKey, scan: Scan) -> None:
+    def _put(self, key: ScanKey, scan: Scan) -> None:
         (self._slow if scan.last.finding.technique == "slow" else self._fast).put(key, scan)
 
     def open_scans(self) -> Iterator[Scan]:
@@ -305,13 +277,15 @@ class ScanTracker:
     def touch(self, sighting: Sighting) -> None:
         """A probe of a suppressed source: its scan has not ended."""
         key = (sighting.source, sighting.direction, SCAN)
-        scan = self._fast.touch(key) or self._slow.touch(key) or self._unreported.touch(key)
+        scan = self._fast.touch(key) or self._slow.touch(key)
         if scan is not None:
             scan.last_probe = sighting
+        else:
+            self._unreported.touch(key, sighting)
 
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do."""
-        return self._room_us <= now_us or bool(
+        return self._unreported.next_us <= now_us or bool(
             (self._fast and _due(self._fast, self._quiet_us, now_us))
             or (self._slow and _due(self._slow, self._slow_quiet_us, now_us))
         )
@@ -325,7 +299,7 @@ class ScanTracker:
             key=lambda report: report.time_us,
         )
 
-    def _ended(self, scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
+    def _ended(self, scans: LruTable[ScanKey, Scan], quiet_us: int, now_us: int) -> Iterator[Report]:
         while (due := _due(scans, quiet_us, now_us)) is not None:
             key, scan = due
             scans.pop(key)
@@ -336,38 +310,16 @@ class ScanTracker:
 
     def _ended_unreported(self, now_us: int) -> Iterator[Report]:
         """The scans that had no line and have ended, as far as there is room for lines by now."""
-        if now_us - self._room_us > _UNREPORTED_US:
-            self._room_us = now_us // _ROOM_US * _ROOM_US
-        while self._room_us <= now_us:
-            at_us = self._room_us
-            yield from self._at(at_us)
-            self._room_us = at_us + _ROOM_US if len(self._unreported) else _NEVER_US
-        if not len(self._unreported) or len(self._turns) > _MAX_UNREPORTED:
-            self._turns.clear()
-
-    def _at(self, at_us: int) -> Iterator[Report]:
-        """The strongest of these scans, each network in turn."""
-        if self._limit.is_spent(at_us, 0, bans=False):
-            return
-        due = [(key, scan) for key, scan in self._unreported.items() if self._has_ended(scan, at_us)]
-        turns = Counter(self._turns)
-        ranked: list[tuple[int, int, _ScanKey, Scan]] = []
-        for key, scan in sorted(due, key=lambda item: -_weight_of(item[1])):
-            network = wide_network_of(scan.last.finding.record.address)
-            ranked.append((turns[network], -_weight_of(scan), key, scan))
-            turns[network] += 1
-        for _, _, key, scan in sorted(ranked, key=itemgetter(0, 1)):
-            last = _past(scan)
-            is_forgotten = last.finding.record.evicted or at_us - scan.last_probe.time_us > _UNREPORTED_US
-            if not is_forgotten and not self._takes_token(last, at_us):
-                return
-            self._unreported.pop(key)
-            if not is_forgotten:
-                self._turns[wide_network_of(last.finding.record.address)] += 1
+        for at_us in self._unreported.times(now_us):
+            # First what is quick: while the flood goes on, there is no room.
+            if self._limit.is_spent(at_us, 0, bans=False):
+                continue
+            for key, scan in self._unreported.ended(at_us):
+                last = _past(scan)
+                if not self._takes_token(last, at_us):
+                    break
+                self._unreported.report(key, scan)
                 yield Report("ended", at_us, scan.first_us, last)
-
-    def _has_ended(self, scan: Scan, now_us: int) -> bool:
-        return abs(now_us - scan.last_probe.time_us) >= self._quiet_us
 
     def _began_us(self, finding: Finding) -> int:
         """The time of the first probe after a pause that ends a scan."""
@@ -379,7 +331,7 @@ class ScanTracker:
             began_us = attempt.last_us
         return finding.record.first_us
 
-    def _interval(self, key: _ScanKey, now_us: int) -> RepeatInterval:
+    def _interval(self, key: ScanKey, now_us: int) -> RepeatInterval:
         """The interval of the source: its series share one."""
         source, direction, series = key
         other = (source, direction, SCAN if series is TRAP else TRAP)
@@ -404,7 +356,7 @@ def _state(scan: Scan | None, judgement: Judgement) -> State | None:
     return "grown" if finding.weight >= scan.next_weight else "ongoing"
 
 
-def _past(scan: Scan) -> Judgement:
+def _past(scan: Scan | UnreportedScan) -> Judgement:
     """The last judgement as one about the past, which never bans."""
     finding = scan.last.finding._replace(sighting=scan.last_probe)
     if scan.last.verdict != "ignore" and finding.weight < scan.first_weight:
@@ -414,7 +366,7 @@ def _past(scan: Scan) -> Judgement:
     return scan.last._replace(finding=finding)
 
 
-def _due(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_ScanKey, Scan] | None:
+def _due(scans: LruTable[ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[ScanKey, Scan] | None:
     """The scan without a probe for the longest time, if that is long enough."""
     oldest = scans.oldest()
     if oldest is None or oldest[1].last_probe.time_us + quiet_us > now_us:
@@ -422,11 +374,7 @@ def _due(scans: LruTable[_ScanKey, Scan], quiet_us: int, now_us: int) -> tuple[_
     return oldest
 
 
-def _weight_of(scan: Scan) -> int:
-    return scan.last.finding.weight
-
-
-def _key(finding: Finding) -> _ScanKey:
+def _key(finding: Finding) -> ScanKey:
     return (finding.record.source, finding.record.direction, finding.series)
 
 

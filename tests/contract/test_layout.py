@@ -81,6 +81,7 @@ CORE = (
     "known_scanners",
     "policy",
     "bans",
+    "unreported_scans",
     "scan_tracker",
     "saved_state",
     "event_builder",

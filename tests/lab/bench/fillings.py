@@ -25,11 +25,11 @@ from portsentry_py.core import (
     rate_limit,
     reflection,
     route_probes,
-    scan_tracker,
     served_ports,
     source_record,
     spoofed_twins,
     standing,
+    unreported_scans,
 )
 from portsentry_py.core.columns import SharedCells
 from portsentry_py.core.finding import SCAN, Finding
@@ -79,7 +79,7 @@ _SIZES = {
         (outbound_table, "_MAX_SOURCES"),
         (outbound_table, "_MAX_KNOWN"),
         (route_probes, "_MAX_RUNS"),
-        (scan_tracker, "_MAX_UNREPORTED"),
+        (unreported_scans, "MAX_SCANS"),
     )
 }
 """Bounds that no setting changes."""
@@ -330,7 +330,7 @@ def spend(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
 
 def _unreported(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = _engine(sender)
-    for some in (1, _SIZES["_MAX_UNREPORTED"] * 3 // 2):
+    for some in (1, _SIZES["MAX_SCANS"] * 3 // 2):
         yield neglect(engine, sender, some)
 
 
@@ -339,11 +339,12 @@ def neglect(engine: Pipeline, sender: Sender, some: int) -> Pipeline:
     for nth in range(some):
         source, now_us = sender.source(nth), sender.clock[0]
         record = SourceRecord(source, "inbound", now_us, now_us, source)
-        probes = [_sighting(sender, nth, port) for port in range(scan_tracker._LEAST_UNREPORTED)]
+        probes = [_sighting(sender, nth, port) for port in range(unreported_scans.LEAST_WEIGHT)]
         for probe in probes:
             record.attempt(Endpoint(probe.target, "tcp", probe.port), probe)
         finding = Finding("port_scan", probes[-1], record, "syn", True, "ports_in_window")
-        engine._scans._note_unreported((source, "inbound", SCAN), Judgement(finding, "ban", "ports_in_window"))
+        judgement = Judgement(finding, "ban", "ports_in_window")
+        engine._scans._unreported.note((source, "inbound", SCAN), judgement, now_us)
     return engine
 
 
@@ -624,7 +625,7 @@ TABLES = (
     ),
     _per_source("scans", "_scans._fast", _fast, "Scan.reported_types"),
     _per_source("slow scans", "_scans._slow", _slow),
-    _fixed("scans without a line", "_MAX_UNREPORTED", "_scans._unreported", _unreported, "_scans._turns"),
+    _fixed("scans without a line", "MAX_SCANS", "_scans._unreported._scans", _unreported, "_scans._unreported._lines"),
     _per_source("banned sources", "_scans._banned", _banned),
     Table(
         "ports that a network or a tool asked for",

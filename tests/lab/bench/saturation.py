@@ -17,10 +17,10 @@ from portsentry_py.core import (
     outbound_table,
     rate_limit,
     route_probes,
-    scan_tracker,
     served_ports,
     spoofed_twins,
     standing,
+    unreported_scans,
 )
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
@@ -82,7 +82,7 @@ class FullTables:
         visit(engine, self._six, standing._MAX_NETWORKS // self._share)
         suspect(engine, self._six, bans._MAX_STACKS // self._share)
         spend(engine, self._six, rate_limit._MAX_NETWORKS // self._share)
-        neglect(engine, self._six, scan_tracker._MAX_UNREPORTED // self._share)
+        neglect(engine, self._six, unreported_scans.MAX_SCANS // self._share)
         return hold(engine, self._six)
 
     def _new(self, count: int) -> range:

@@ -424,17 +424,6 @@ def test_a_scan_without_a_line_that_goes_on_has_one_at_its_next_probe() -> None:
     assert SCANNER not in map(source_of, ended(scans, 4000))
 
 
-def test_the_strongest_of_the_scans_without_a_line_come_first_and_each_network_in_turn() -> None:
-    weights = {"198.51.100.1": 17, "198.51.100.2": 90, "198.51.100.3": 80, "192.0.2.9": 20, "192.0.2.10": 16}
-    late = [judged(weight, source=source, at=0.5) for source, weight in weights.items()]
-    scans = crowded(tracker(Lines(scans_per_second=1)), *late)
-    # Twenty strangers end first, as far as there is room.
-    order = [source_of(one) for second in range(60, 200) for one in ended(scans, second)]
-    assert [one for one in order if one in weights] == [
-        *("198.51.100.2", "192.0.2.9", "198.51.100.3", "192.0.2.10", "198.51.100.1")
-    ]
-
-
 def test_weak_scans_without_a_line_are_forgotten() -> None:
     scans = crowded(tracker(Lines(scans_per_second=1)), judged(15, at=0.5))
     assert SCANNER not in map(source_of, ended(scans, 4000))
