@@ -31,6 +31,7 @@ _WITHOUT_FILTER = (
     "%s The capture runs with a filter that knows nothing of this host: packets that come in with our own source "
     "address are believed; look with: portsentry-py check"
 )
+_WITHOUT_OTHERS = "%s Interfaces that come later are not watched; name them in `interfaces`."
 
 
 class CaptureSupervisor:
@@ -92,8 +93,8 @@ class CaptureSupervisor:
         self._capture, self._filtered = self._first_capture()
         # Where we may not count, the drops that dumpcap reports must do.
         with contextlib.suppress(OSError):
-            self._counter.watch(interfaces, self._filtered)
-        self._forged.watch(interfaces, self._filtered)
+            self._counter.watch(self._interfaces, self._filtered)
+        self._forged.watch(self._interfaces, self._filtered)
         self.read_counter()
         self.loss.capture_started(time.monotonic(), time.time())
         self._policy.capture_started(time.monotonic(), self._filtered)
@@ -125,8 +126,16 @@ class CaptureSupervisor:
             plain = self._host.plain
             if self._host == plain:
                 raise
-            capture = self._run(plain)
-            _diagnostics.error(_WITHOUT_FILTER, error)
+            try:
+                capture = self._run(plain)
+            except CaptureError:
+                if OTHERS not in self._interfaces or len(self._interfaces) == 1:
+                    raise
+                self._interfaces = [name for name in self._interfaces if name != OTHERS]
+                capture, plain = self._run(self._host), self._host
+                _diagnostics.error(_WITHOUT_OTHERS, error)
+            else:
+                _diagnostics.error(_WITHOUT_FILTER, error)
             return capture, plain
 
     def _run(self, host: FilterHost) -> LiveCapture:

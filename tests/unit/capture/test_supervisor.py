@@ -19,6 +19,7 @@ from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture
 from portsentry_py.errors import CaptureError, RightsLost
 from portsentry_py.events.model import SensorReason
+from portsentry_py.host.interfaces import OTHERS
 from portsentry_py.privsep.client import LauncherClient
 from tests.support.build import START_US
 
@@ -35,7 +36,7 @@ class Network:
         self.counter = Counter(self)
         self.forged = Counter(self)
         self.refusal: CaptureError | None = None
-        self.refuses_filter = self.is_slow = False
+        self.refuses_filter = self.refuses_others = self.is_slow = False
         self.tshark_mib = 100
         self.passed = self.others = 0
 
@@ -79,6 +80,9 @@ class Played(LiveCapture):
 
     def has_started(self) -> bool:
         """As the test says."""
+        if self.network.refuses_others and OTHERS in self.names:
+            self.stopped = True
+            raise CaptureError("no such header.")
         if self.refused:
             self.stopped = True
             raise CaptureError("the filter is odd.")
@@ -434,6 +438,19 @@ def test_a_capture_whose_filter_is_refused_runs_with_a_plain_one(
     network.refuses_filter = False
     seconds(captures, network, 3, passing=1)
     assert network.captures[-1].host == US, "it is tried again"
+
+
+def test_where_dumpcap_cannot_hear_all_others_the_named_ones_are_watched(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    network.refuses_others = True
+    captures = supervisor(network)
+    captures.start(["eth0", OTHERS], US)
+    assert [one.names for one in network.captures] == [["eth0", OTHERS], ["eth0", OTHERS], ["eth0"]]
+    assert network.counter.watched == [(["eth0"], US)]
+    assert "no such header. Interfaces that come later are not watched; name them in `interfaces`." in caplog.text
+    seconds(captures, network, 3, passing=1)
+    assert account(captures) == (3, 0, 0, 0)
 
 
 def test_a_fresh_capture_whose_filter_is_refused_takes_over_with_a_plain_one(
