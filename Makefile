@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix deb accuracy attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report scan-speed faults soak fuzz footprint image packages firewalls man site clean
+.PHONY: check test lint fix deb accuracy fleet attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report scan-speed faults soak fuzz footprint image packages firewalls man site clean
 
 VENV := .venv/bin
 
@@ -65,6 +65,10 @@ bench: $(VENV)/python
 # Reads a log of ten million lines, beside jq and DuckDB by hand. Takes ten minutes and 8 GB of /var/tmp.
 report: $(VENV)/python
 	$(VENV)/python -m tests.lab.report
+
+# Tries what the thief of one host's key can do to a fleet; BROKER=FILE is another nats-server.
+fleet: $(VENV)/python
+	$(VENV)/python -m tests.lab.fleet $(if $(BROKER),--broker $(BROKER))
 
 # Scans all ports of a host, beside nmap.
 scan-speed: $(VENV)/python

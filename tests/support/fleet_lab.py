@@ -82,12 +82,24 @@ class FleetLab:
         self._broker.kill()
         self._broker.wait()
 
+    def allow(self, network: str) -> None:
+        fleet("allow", self.operator, network)
+
     def publish(self) -> None:
         fleet("publish", self.operator)
 
-    def host(self, name: str, **settings: Any) -> "FleetHost":
-        """Start a host."""
-        self.hosts[name] = FleetHost(self, name, settings)
+    def host(
+        self,
+        name: str,
+        *,
+        ignore: Iterable[str] = (),
+        home: Iterable[str] = (),
+        allowed: Iterable[str] = (),
+        **settings: Any,
+    ) -> "FleetHost":
+        """Start a host; `allowed` is its allowlist, and the settings are those of the fleet."""
+        whole = {"ignore": list(ignore), "home": list(home), "fleet": settings}
+        self.hosts[name] = FleetHost(self, name, whole, "".join(f"{one}\n" for one in allowed))
         return self.hosts[name]
 
     def close(self) -> None:
@@ -101,7 +113,7 @@ class FleetLab:
 class FleetHost:
     """One host: the log that its sensor writes, and its `fleet run`."""
 
-    def __init__(self, lab: FleetLab, name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, lab: FleetLab, name: str, settings: dict[str, Any], allowlist: str) -> None:
         self.folder = lab.folder / name
         self.folder.mkdir(exist_ok=True)
         self.name = name
@@ -113,11 +125,11 @@ class FleetHost:
             "log": str(self.fleet_log),
             "state": str(self.folder / "state.json"),
             "mode": "ban",
-            **settings,
+            **settings["fleet"],
         }
-        (self.folder / "config.yaml").write_text(
-            json.dumps({"log": str(self.own_log), "allowlist": str(self.folder / "allowlist"), "fleet": section})
-        )
+        (self.folder / "allowlist").write_text(allowlist)
+        files = {"log": str(self.own_log), "allowlist": str(self.folder / "allowlist")}
+        (self.folder / "config.yaml").write_text(json.dumps({**settings, **files, "fleet": section}))
         self.start()
 
     def start(self) -> None:
