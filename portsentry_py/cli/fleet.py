@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from contextlib import ExitStack, closing, suppress
+from ipaddress import ip_network
 from pathlib import Path, PurePosixPath
 
 import click
@@ -15,20 +17,24 @@ from portsentry_py.config.loader import load
 from portsentry_py.config.settings import Network, Settings
 from portsentry_py.config.values import OFF_WORD
 from portsentry_py.errors import ConfigError, Fail2banError, PermissionDenied
-from portsentry_py.events.model import Event, Reason
+from portsentry_py.events.model import Event, Reason, utc
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.pack import FLEET_JAIL
 from portsentry_py.fleet import operator_folder
 from portsentry_py.fleet.agent import Agent, Host
 from portsentry_py.fleet.credentials import read as read_credentials
 from portsentry_py.fleet.credentials import refuse_plain_text
+from portsentry_py.fleet.formats import FORMATS, Format, listed
 from portsentry_py.fleet.protection import Protection
 from portsentry_py.fleet.publish import publish_roster
+from portsentry_py.fleet.snapshot import Snapshot
+from portsentry_py.fleet.snapshot import read as read_snapshot
 from portsentry_py.fleet.withdrawn import withdrawn
 from portsentry_py.host.host_state import host_state
 from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
 from portsentry_py.output.json_log import FileSink
+from portsentry_py.output.log_file import replacing
 from portsentry_py.report.follow import LogFollower
 from portsentry_py.report.log_reader import log_path
 from portsentry_py.sensor.allowlist import Allowlist
@@ -181,10 +187,71 @@ def _lift(client: Fail2banClient, source: str) -> str:
     return ""
 
 
+@command()
+@config_option
+def status(config: Path | None) -> None:
+    """Show the hosts: when each was heard, how its clock differs, what it reports and what was refused."""
+    found = _snapshot(config)
+    broker = found.broker or "no connection"
+    accepted = sum(source.until_us > 0 for source in found.sources.values())
+    say(f"{found.name}: {broker}, mode {found.mode}, as of {utc(found.written_us)}; {accepted} bans accepted")
+    for name, peer in sorted(found.peers.items()):
+        heard = f"heard {utc(peer.heard_us)}, clock {peer.offset_us / 1e6:+.1f} s" if peer.heard_us else "not heard"
+        refused = ", ".join(f"{count} {why}" for why, count in sorted(peer.refused.items())) or "nothing"
+        say(f"{name}: {heard}; {peer.active} bans active; refused: {refused}")
+
+
+@command("list")
+@config_option
+@option("--format", "form", type=click.Choice(FORMATS), default="plain", help="Form of the list.")
+@option(
+    "--output",
+    type=click.Path(path_type=Path),
+    show_default="standard output",
+    help="File to replace, at once or not at all, for a web server.",
+)
+def list_(config: Path | None, form: Format, output: Path | None) -> None:
+    """List the sources that this host accepted: for pull lists (EDL, URL tables), nftables, MikroTik, Juniper."""
+    now_us = _now_us()
+    text = listed((name for name, source in _snapshot(config).sources.items() if source.until_us > now_us), form)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with replacing(output) as descriptor, os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@command()
+@click.argument("address")
+@config_option
+def why(address: str, config: Path | None) -> None:
+    """Explain who reports ADDRESS, with which evidence, and whether this host accepts it."""
+    (network,) = networks("ADDRESS", [address])
+    found = {
+        name: source
+        for name, source in _snapshot(config).sources.items()
+        if (one := ip_network(name)).version == network.version and one.overlaps(network)
+    }
+    if not found:
+        say(f"{address}: no host reports it")
+    for name, source in found.items():
+        say(f"{name}: {f'banned until {utc(source.until_us)}' if source.until_us else 'not accepted'}")
+        for report in source.reports:
+            proof = "verified" if report.verified else "unverified"
+            say(f"  {report.host}: {proof} {report.evidence}, until {utc(report.until_us)}")
+
+
+def _snapshot(config: Path | None) -> Snapshot:
+    target = load(config).fleet.state
+    if target == OFF_WORD:
+        raise ConfigError("fleet.state is off; name a file there and start `fleet run` again.")
+    return read_snapshot(Path(target))
+
+
 def _say_next(folder: Path) -> None:
     say(f"then: nats-server --signal reload, and portsentry-py fleet publish {folder}")
 
 
-@click.group(commands=[init_operator, add_host, remove_host, allow, publish, run, unban])
+@click.group(commands=[init_operator, add_host, remove_host, allow, publish, run, unban, status, list_, why])
 def fleet() -> None:
     """Share bans between the hosts of one operator."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from portsentry_py.config.settings import Fleet
+from portsentry_py.config.settings import OFF_WORD, Fleet
 from portsentry_py.errors import FleetError, PortsentryError
 from portsentry_py.events.model import FleetEvent
 from portsentry_py.fleet.broker import Session, session
@@ -22,6 +22,7 @@ from portsentry_py.fleet.operator_folder import read_signed
 from portsentry_py.fleet.own_bans import OwnBans
 from portsentry_py.fleet.protection import Protection
 from portsentry_py.fleet.receiver import Change, Receiver
+from portsentry_py.fleet.snapshot import snapshot, write
 from portsentry_py.fleet.subjects import ROSTER, ban_subject, host_of, state_subject
 from portsentry_py.fleet.versions import weakness
 from portsentry_py.report.follow import LogFollower
@@ -35,6 +36,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _START_BYTES = 1 << 20
 _MOST_ASKED = 64
 _MOST_CAUSES = 8
+_SNAPSHOT_US = 5_000_000
 _diagnostics = logging.getLogger(__name__)
 
 
@@ -65,7 +67,8 @@ class Agent:
         self._own = OwnBans(settings.ban_seconds)
         self.receiver = Receiver(settings, credentials.name)
         self._session: Session | None = None
-        self._stated_us = 0
+        self._stated_us = self._written_us = 0
+        self._broker = ""
         self._reported: dict[str, set[str]] = {}
         self._stop, self._protected = asyncio.Event(), asyncio.Event()
 
@@ -113,7 +116,20 @@ class Agent:
                 _diagnostics.warning("%s", sentence)
             if self._session is not None and (self._own.has_changed or now_us - self._stated_us >= _HEARTBEAT_US):
                 await self._state(self._session)
+            if now_us - self._written_us >= _SNAPSHOT_US:
+                self._written_us = now_us
+                await self._save(now_us)
             await asyncio.sleep(_TICK_SECONDS)
+
+    async def _save(self, now_us: int) -> None:
+        """Write the file for those who look."""
+        found = snapshot(self.receiver, self._credentials.name, self._broker, self._settings.mode, now_us)
+        try:
+            if self._settings.state != OFF_WORD:
+                await asyncio.to_thread(write, Path(self._settings.state), found)
+            self._is_well("snapshot")
+        except PortsentryError as error:
+            self._report("snapshot", str(error))
 
     async def _state(self, current: Session) -> None:
         self._stated_us = self._host.now_us()
@@ -159,12 +175,13 @@ class Agent:
         try:
             async with session(self._credentials, server, self._fault) as current:
                 self._is_well("broker")
+                self._broker = server
                 await self._serve(current)
         except FleetError as error:
             self._report("broker", str(error))
             return False
         finally:
-            self._session = None
+            self._session, self._broker = None, ""
         self._report("broker", f"{server}: the connection to the broker has ended; it is tried again.")
         return True
 

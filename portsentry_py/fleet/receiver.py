@@ -236,6 +236,10 @@ class Receiver:
         """Who reports a source."""
         return dict(self._reports(source))
 
+    def sources(self) -> list[str]:
+        """Every source that a host reports."""
+        return list(self._hosts)
+
     def trusts(self, name: str) -> bool:
         """Whether verified evidence of a host is enough alone."""
         return not self._trusted or name in self._trusted

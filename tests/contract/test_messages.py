@@ -34,7 +34,7 @@ OTHER_TEXTS = (
     ),
     "config/importers/written.py",
     *("report/explain.py", "report/reasons.py"),
-    "fleet/broker_config.py",
+    *("fleet/broker_config.py", "fleet/formats.py"),
     "cli/main.py",
 )
 # Three words in a row make a sentence of a string.
@@ -79,6 +79,9 @@ NO_TROUBLE = {
     "the broker of \0: nats-server -c \0",
     "then: portsentry-py fleet publish \0",
     "published: the hosts take it at once",
+    "\0: \0, mode \0, as of \0; \0 bans accepted",
+    "\0: \0; \0 bans active; refused: \0",
+    "\0: no host reports it",
     "add hosts: portsentry-py fleet add-host \0 NAME --address ADDRESS",
     "then: nats-server --signal reload, and portsentry-py fleet publish \0",
     "the operator did not sign it",

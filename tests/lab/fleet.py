@@ -1,7 +1,7 @@
 """Tries what the thief of one host's key can do to the others, with a real broker; writes docs/measurements/fleet.md.
 
-Three hosts share bans over loopback. The thief has the key of the third, whom all trust. After each attack an honest host reports a
-scanner, and when the victim has that line, what the thief achieved there is counted.
+Three hosts share bans over loopback. The thief has the key of the third, whom all trust. After each attack an honest
+host reports a scanner, and when the victim has that line, what the thief achieved there is counted.
 """
 
 import asyncio

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from portsentry_py.fleet import credentials
+from portsentry_py.fleet.snapshot import Source, snapshot, write
 from tests.support.command import Command, fails
+from tests.support.fleet import NOW_US, SCANNER, ban, ban_payload, receiver
+
+_LATE_US = 4_000_000_000_000_000
 
 
 @pytest.fixture
@@ -37,3 +42,26 @@ def test_a_wrong_option_is_one_sentence(command: Command, folder: Path, tmp_path
         (("init-operator", tmp_path / "b", "--broker", "192.0.2.1", "--no-tls"), 78, "everybody on the way"),
     ):
         fails(command("fleet", *words), code, text)
+
+
+def test_status_list_and_why_read_the_state(command: Command, tmp_path: Path) -> None:
+    known = receiver()
+    known.take("ban", "web1", ban_payload(ban(until_us=_LATE_US)), NOW_US)
+    state = tmp_path / "state.json"
+    accepted = snapshot(known, "db1", "tls://x", "ban", NOW_US)
+    sources = {name: Source(_LATE_US, one.reports) for name, one in accepted.sources.items()}
+    write(state, replace(accepted, sources=sources))
+    config = tmp_path / "config.yaml"
+    config.write_text(f"fleet: {{state: {state}}}\n")
+    shown = command("fleet", "status", "-c", config)
+    assert "1 bans accepted" in shown.out
+    assert "web3: not heard" in shown.out
+    assert command("fleet", "list", "-c", config).out == f"{SCANNER}\n"
+    out = tmp_path / "list.txt"
+    assert command("fleet", "list", "-c", config, "--format", "cidr", "--output", out).out == ""
+    assert out.read_text() == f"{SCANNER}/32\n"
+    assert "web1: verified port_scan" in command("fleet", "why", SCANNER, "-c", config).out
+    assert "no host reports it" in command("fleet", "why", "45.9.9.9", "-c", config).out
+    config.write_text("fleet: {state: off}\n")
+    fails(command("fleet", "status", "-c", config), 78, "fleet.state is off")
+    fails(command("fleet", "run", "-c", config), 78, "fleet.credentials is off")
