@@ -329,7 +329,7 @@ def spend(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
 
 
 def _unreported(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender)
+    engine = _engine(sender, but="MAX_SCANS")
     for some in (1, _SIZES["MAX_SCANS"] * 3 // 2):
         yield neglect(engine, sender, some)
 
