@@ -23,7 +23,7 @@ PYTHON = "/usr/bin/python3"  # fail2ban's own
 # The frozen keys, written without fail2ban's own words. fail2ban is
 # generous about times: without any, a line was written now.
 _HEAD = re.compile(
-    r'\{"timestamp":"[0-9T:.Z-]{0,40}","event_type":"(?P<event_type>scan|trap)",'
+    r'\{"timestamp":"[0-9T:.Z-]{0,40}","event_type":"(?P<event_type>scan|trap|fleet)",'
     r'"verdict":"(?P<verdict>ban|watch)","src_ip":"(?P<address>[0-9a-f:.]+)","source_verified":(?:true|false),'
     r'"scan_type":"\w+","technique":"(?P<technique>\w+)"[,}]',
     re.ASCII,
@@ -107,7 +107,8 @@ def _must_be_seen(line: str, mode: str) -> set[str]:
     if not _is_ours(line):
         return set()
     record = json.loads(line)
-    if record.get("direction") != "inbound" or _NOBODY.match(record["src_ip"]):
+    is_inbound = record["event_type"] == "fleet" or record.get("direction") == "inbound"
+    if not is_inbound or _NOBODY.match(record["src_ip"]):
         return set()
     words = (record[key] for key in ("event_type", "verdict", "source_verified", "technique"))
     if mode not in modes_for(*words):
