@@ -86,7 +86,7 @@ def reported_gaps(statuses: Iterable[Line]) -> list[Gap]:
     """
     found: list[Gap] = []
     begun: float | None = None
-    again = (0.0, -1)
+    again = (0.0, 0)
     for status in statuses:
         now = time_of(status)
         if status["state"] == "interrupted" and begun is None:

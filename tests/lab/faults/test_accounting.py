@@ -55,7 +55,8 @@ def test_where_all_have_lines_nothing_is_lost() -> None:
     assert found.blind_seconds(NOW + 3, SYNS) == pytest.approx(0.1)
 
 
-BROKEN = tuple(status(state, at, reason="dumpcap_ended") for state, at in (("interrupted", 5), ("restarted", 6)))
+SOME = {"packets": 7, "packets_decoded": 7, "packets_seen": 7}
+BROKEN = tuple(status(state, at, SOME, reason="dumpcap_ended") for state, at in (("interrupted", 5), ("restarted", 6)))
 
 
 def test_what_is_lost_in_a_gap_and_counted_was_told() -> None:
@@ -111,7 +112,8 @@ def test_sums_that_are_wrong_are_told() -> None:
 
 def test_a_gap_begins_as_early_as_it_may_have_been_noticed_late() -> None:
     assert reported_gaps(BROKEN) == [(NOW + 4, NOW + 6)]
-    assert reported_gaps([status("interrupted", 9, reason="stalled")]) == [(NOW - 11, float("inf"))]
+    assert reported_gaps([status("interrupted", 9, SOME, reason="stalled")]) == [(NOW - 11, float("inf"))]
+    assert reported_gaps([status("interrupted", 9, reason="stalled")]) == [(0.0, float("inf"))], "none had come before"
 
 
 @pytest.mark.parametrize(("packets", "begun"), [(7, NOW + 6), (8, NOW + 19)])
