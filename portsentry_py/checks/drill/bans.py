@@ -1,7 +1,7 @@
 """The bans of the drill's sources: which there are, and how they go."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import ip_network
 
 from portsentry_py.checks.drill.addresses import is_for_documentation, network_of
@@ -13,6 +13,7 @@ from portsentry_py.fail2ban.jails import is_ours, jail_names
 from portsentry_py.fail2ban.unban import JailEntry, bans_of, lift
 
 PAUSE_SECONDS = 0.2
+CARRIED_OUT_SECONDS = 3.0
 
 
 class SourceBans:
@@ -48,16 +49,15 @@ class SourceBans:
         for entry in self.held():
             yield from ((row, entry) for row in rows if overlap(row.network, ip_network(entry.address)))
 
-    def lift(self) -> list[JailEntry]:
-        """Lift them; those that were lifted.
+    def lift(self, entries: Collection[JailEntry] | None = None) -> None:
+        """Lift these, or those of this moment.
 
         Raises:
             Fail2banError, PermissionDenied: as `held`, or it refuses.
         """
-        held = self.held()
-        lift(self._client, held)
-        self._lifted.update(ip_network(entry.address) for entry in held)
-        return held
+        entries = self.held() if entries is None else entries
+        lift(self._client, entries)
+        self._lifted.update(ip_network(entry.address) for entry in entries)
 
     def can_come(self) -> bool:
         """Whether a jail of ours runs, so that a line can still become a ban.
@@ -74,8 +74,16 @@ class SourceBans:
     def lift_until(self, is_over: Callable[[], bool]) -> None:
         """Lift those too that come late: until it is over, and no ban is held.
 
+        fail2ban lists a ban before it has carried it out; one that is lifted meanwhile leaves its rule in the kernel.
+
         Raises:
             Fail2banError, PermissionDenied: as `lift`.
         """
-        while self.lift() or not is_over():
+        since: dict[JailEntry, float] = {}
+        while True:
+            ends, held, now = is_over(), self.held(), time.monotonic()
+            if ends and not held:
+                return
+            since = {entry: since.get(entry, now) for entry in held}
+            self.lift([entry for entry, seen in since.items() if now - seen >= CARRIED_OUT_SECONDS])
             time.sleep(PAUSE_SECONDS)

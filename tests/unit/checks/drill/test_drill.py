@@ -124,7 +124,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "responding", _ports)
     for name in ("_LINE_SECONDS", "_SECOND_LINE_SECONDS", "_BAN_SECONDS", "_SETTLE_SECONDS", "_LATE_SECONDS"):
         monkeypatch.setattr(module, name, 0.05)
-    monkeypatch.setattr(bans, "PAUSE_SECONDS", 0.001)
+    for name in ("PAUSE_SECONDS", "CARRIED_OUT_SECONDS"):
+        monkeypatch.setattr(bans, name, 0.001)
     for name in ("PAUSE_SECONDS", "_REACH_SECONDS", "_RULE_SECONDS"):
         monkeypatch.setattr(holding, name, 0.001)
     return made
