@@ -50,8 +50,9 @@ def drill(
         PortsentryError: the drill cannot begin. What it made is removed.
     """
     with record.recording() as kept:
-        _clear(kept, client)
-        return _Drill(settings, techniques, client, kept, armed=armed, say=say).run()
+        left = kept.left
+        _clear(kept, client, _LATE_SECONDS)
+        return _Drill(settings, techniques, client, kept, left, armed=armed, say=say).run()
 
 
 def clean(client: Fail2banClient) -> bool:
@@ -62,14 +63,14 @@ def clean(client: Fail2banClient) -> bool:
     """
     with record.recording() as kept:
         found = bool(kept.left) or wire.remains()
-        _clear(kept, client)
+        _clear(kept, client, _LINE_SECONDS + _LATE_SECONDS)
         return found
 
 
-def _clear(kept: record.Record, client: Fail2banClient) -> None:
+def _clear(kept: record.Record, client: Fail2banClient, seconds: float) -> None:
+    """Remove what is left; for so long, the packets of a killed drill can still bring a line and a ban."""
     wire.clear()
-    # A line that the killed drill caused can become a ban once more.
-    deadline = time.monotonic() + (_LATE_SECONDS if kept.left else 0)
+    deadline = time.monotonic() + (seconds if kept.left else 0)
     with suppress(NotInstalled):  # nothing bans
         SourceBans(client, kept.left).lift_until(lambda: time.monotonic() > deadline)
     kept.forget()
@@ -84,6 +85,7 @@ class _Drill:
         techniques: Sequence[Technique],
         client: Fail2banClient,
         kept: record.Record,
+        left: Sequence[str],
         *,
         armed: bool,
         say: Say,
@@ -98,7 +100,9 @@ class _Drill:
         rows = [self._row(technique, sources) for technique in techniques]
         self._found = Found(rows, armed, view_sensor(), tuple(self._targets.values()))
         self._addresses = [*self._controls.values(), *(row.source for row in self._found.tried)]
-        self._bans = SourceBans(client, self._addresses)
+        # The bans of a killed drill that come late go at the end of this one.
+        self._sources = [*self._addresses, *left]
+        self._bans = SourceBans(client, self._sources)
 
     def _row(self, technique: Technique, sources: Sources) -> Row:
         target = self._targets.get(technique.version)
@@ -119,7 +123,7 @@ class _Drill:
             return self._found
         lines = DrillLines(Path(self._settings.log), self._found.tried)
         with ended_by_signals():
-            self._kept.write(self._addresses)
+            self._kept.write(self._sources)
             try:
                 with wire.stranger() as stranger:
                     self._scan(stranger, lines)

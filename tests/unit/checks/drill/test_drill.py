@@ -36,6 +36,7 @@ class World(Stranger):
         blocks: whether the kernel does.
         unblocks: whether it also does so when a ban is lifted.
         bans_late: whether fail2ban bans after the stranger has gone.
+        left_late: a source of an earlier drill that it bans then.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,6 +48,7 @@ class World(Stranger):
         self.sensor = SensorView((5,), frozenset({"eth0"}), (self.log,))
         self.verdict, self.bans, self.blocks, self.unblocks = "ban", True, True, True
         self.arrives, self.bans_late = True, False
+        self.left_late = ""
         self.refusals: list[str] = []
         self.laid: list[str] = []
         self.events: list[str] = []
@@ -84,7 +86,8 @@ class World(Stranger):
         self.events.append("stranger")
         yield self
         if self.bans_late:
-            self.client.held["portsentry"].update(source for source in self.laid if "." in source)
+            late = [*self.laid, *self.left_late.split()]
+            self.client.held["portsentry"].update(source for source in late if "." in source)
         self.events.append("no stranger")
 
     def lay(self, _pid: int, sources: Sequence[str], targets: Sequence[Target], *, arrive: bool) -> bool:
@@ -293,6 +296,15 @@ def test_the_next_drill_removes_what_a_killed_one_left(world: World) -> None:
     with record.recording() as kept:
         kept.write(["198.51.100.7", "2001:db8:7:7::77"])
     world.client.held["portsentry"] |= {"198.51.100.7", "2001:db8:7:7::/64"}
+    assert world.drill(_SYN).exit_code == 0
+    assert nothing_is_left(world)
+
+
+def test_a_ban_of_a_killed_drill_that_comes_late_is_lifted_at_the_end(world: World) -> None:
+    """Its packets can bring a line some seconds after its end."""
+    with record.recording() as kept:
+        kept.write(["192.0.2.77"])
+    world.bans_late, world.left_late = True, "192.0.2.77"
     assert world.drill(_SYN).exit_code == 0
     assert nothing_is_left(world)
 
