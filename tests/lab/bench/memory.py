@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,9 +61,11 @@ def measure(packets: int) -> Growth:
                 peaks.append(meter.peak_of)
                 meter.weigh_anew()
                 print(len(peaks), mebibytes(sum(peaks[-1].values())), "MiB", flush=True)
+        log = folder / "log"
+        wait_for(lambda: _arrived(process, log) >= packets, "the last packets", evidence=evidence)
         process.terminate()
         process.wait(60)
-        last = json.loads((folder / "log").read_text(encoding="ascii").splitlines()[-1])
+        last = _last_line(log)
     if last["state"] != "stopped":
         raise AssertionError(f"the sensor did not say that it stopped: {last}")
     return Growth(packets, busy - begun, peaks, last)
@@ -99,6 +102,17 @@ def sensor(folder: Path, stand_in: Sequence[object]) -> Iterator[subprocess.Pope
 def is_stand_in(process: psutil.Process) -> bool:
     """Its memory is its own affair."""
     return any(word.endswith(".stream") for word in process.cmdline())
+
+
+def _arrived(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Ask for a status line; returns the number of packets in the latest one."""
+    process.send_signal(signal.SIGHUP)
+    return int(_last_line(log).get("packets", 0))
+
+
+def _last_line(log: Path) -> dict[str, Any]:
+    whole, _, _ = log.read_text(encoding="ascii").rpartition("\n")
+    return dict(json.loads(whole.splitlines()[-1]))
 
 
 def _wait_for(progress: Path, packets: int) -> None:

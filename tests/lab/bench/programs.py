@@ -66,7 +66,8 @@ class RunningSensor:
         return Counts(last["packets"], last["packets_dropped"])
 
     def last_status(self) -> dict[str, Any]:
-        """End the sensor; returns its last line."""
+        """End the sensor when it has read everything; returns its last line."""
+        self.sensor.settle()
         self.sensor.stop(seconds=120)
         last = self.sensor.lines()[-1]
         if last.get("state") != "stopped":
