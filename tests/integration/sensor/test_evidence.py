@@ -152,16 +152,3 @@ def test_os_detection_alone_is_watched(lab: Lab, start_sensor: StartSensor) -> N
 
     line = sensor.wait_for_line("the scan", src_ip=lab.scanner.ipv4[0], event_type="scan")
     assert (line["verdict"], line["technique"], line["tool"]) == ("watch", "stealth", "nmap")
-
-
-def test_an_interface_that_comes_up_later_is_watched_too(lab: Lab, start_sensor: StartSensor) -> None:
-    sensor = start_sensor(iface="")  # every one that is up
-    lab.target.run("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
-    lab.target.run("ip", "link", "set", "late0", "up")
-    lab.target.run("ip", "link", "set", "late1", "up")
-
-    sensor.wait_for_line("the other capture", event_type="status", state="restarted")
-
-    assert "late0" in sensor.diagnostics.read_text()
-    nmap(lab.scanner, "-sS", "-p", PORTS, lab.target.ipv4[0])
-    sensor.wait_for_line("the scan", src_ip=lab.scanner.ipv4[0], event_type="scan", verdict="ban")
