@@ -203,7 +203,14 @@ def status(config: Path | None) -> None:
 
 @command("list")
 @config_option
-@option("--format", "form", type=click.Choice(FORMATS), default="plain", help="Form of the list.")
+@option(
+    "--format",
+    "form",
+    envvar="PORTSENTRY_FORMAT",
+    type=click.Choice(FORMATS),
+    default="plain",
+    help="Form of the list.",
+)
 @option(
     "--output",
     type=click.Path(path_type=Path),
