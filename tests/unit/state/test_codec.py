@@ -438,7 +438,7 @@ def test_a_source_that_is_written_by_hand_is_read() -> None:
         (b"\0\0\0", "truncated"),
         (b"\0\0\0\5abcd", "end is missing"),
         (b"\0\0\0\5\xdd\xff\xff\xff\xff", "truncated"),
-        (framed(with_acquaintance(0, "?")).replace(b"\xa1?", b"\xa1\xff"), "utf-8"),
+        (framed(with_acquaintance(0, "?")).replace(b"\xa1?", b"\xa1\xff"), "(?i)utf-8"),
         (framed(with_source(source="192.0.2.300")), "an address is not canonical"),
         (framed(with_source(source="fe80::1%eth0")), "an address is not canonical"),
         (framed(with_source(source="2001:DB8::1")), "an address is not canonical"),
