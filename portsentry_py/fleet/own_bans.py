@@ -1,21 +1,14 @@
 """The bans of this host, as its own log has them: what it tells the others."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from portsentry_py.events.model import Event, EvidenceEvent, FleetEvidence
 from portsentry_py.fleet.messages import MOST_BANS, Ban, BanMessage, StateMessage
 from portsentry_py.fleet.protection import Protection
 
 _SECOND_US = 1_000_000
-_EVIDENCE: dict[str, FleetEvidence] = {
-    "port_scan": "port_scan",
-    "sweep": "sweep",
-    "slow": "slow",
-    "distributed": "distributed",
-    "stealth": "stealth",
-    "trap": "trap",
-}
+_EVIDENCE: dict[str, FleetEvidence] = {word: word for word in get_args(FleetEvidence)}
 
 
 def time_us(text: str) -> int:
