@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 from portsentry_py.capture.commands import tshark_command
 from portsentry_py.capture.process_pipe import ProcessPipe
@@ -84,17 +85,22 @@ def size_and_head(path: Path) -> tuple[int, bytes]:
     """The size of a capture file and its first bytes.
 
     Raises:
-        InputError: it is missing, empty, or cannot be read.
+        InputError: it is missing, empty, too short or no file, or cannot be read.
     """
     try:
+        found = path.stat()
+        # Opening a named pipe would wait for its writer.
+        if not S_ISREG(found.st_mode):
+            raise InputError(f"{path}: this is no file; give a pcap or pcapng file.")
         with path.open("rb") as file:
-            if not (head := file.read(4)):
-                raise InputError(f"{path}: the file is empty; give a pcap or pcapng file.")
-            return path.stat().st_size, head
+            head = file.read(len(_MAGIC[0]))
     except PermissionError as error:
         raise InputError(f"{path}: you may not read it; fix its mode or run as its owner.") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; check the path.") from error
+    if len(head) < len(_MAGIC[0]):
+        raise InputError(f"{path}: the file is {'too short' if head else 'empty'}; give a pcap or pcapng file.")
+    return found.st_size, head
 
 
 def _without_name(reason: str) -> str:

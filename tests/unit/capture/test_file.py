@@ -1,6 +1,7 @@
 """The real tshark over capture files of our own."""
 
 import gzip
+import os
 import subprocess
 from pathlib import Path
 
@@ -117,6 +118,7 @@ def test_a_capture_without_packets_is_fine(tools: Tools, tmp_path: Path) -> None
     ("content", "words"),
     [
         (b"", "the file is empty"),
+        (b"\x0a\x0d", "the file is too short"),
         (b"hello, this is text\n" * 50, "pcap"),
         (bytes(range(1, 250)), "give a pcap or pcapng file"),
     ],
@@ -136,8 +138,15 @@ def test_a_missing_capture_is_told(tools: Tools, tmp_path: Path) -> None:
 
 
 def test_a_directory_is_no_capture(tools: Tools, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="this is no file"):
         list(replay_lines(tools, tmp_path))
+
+
+def test_a_named_pipe_is_refused_at_once(tools: Tools, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="this is no file"):
+        list(replay_lines(tools, pipe))
 
 
 def test_a_name_with_control_characters_is_shown_without_them(tools: Tools, tmp_path: Path) -> None:
