@@ -6,9 +6,10 @@ The sensor knows nothing of it. What fails here is reported, and tried again.
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from portsentry_py.config.settings import OFF_WORD, Fleet
@@ -17,7 +18,7 @@ from portsentry_py.events.model import FleetEvent
 from portsentry_py.fleet.broker import Session, session
 from portsentry_py.fleet.credentials import Credentials
 from portsentry_py.fleet.line import line
-from portsentry_py.fleet.messages import encode
+from portsentry_py.fleet.messages import BanMessage, encode
 from portsentry_py.fleet.operator_folder import read_signed
 from portsentry_py.fleet.own_bans import OwnBans
 from portsentry_py.fleet.protection import Protection
@@ -28,11 +29,14 @@ from portsentry_py.fleet.versions import weakness
 from portsentry_py.report.follow import LogFollower
 from portsentry_py.report.log_reader import read_event
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.01
 _TICK_SECONDS = 1.0
 _PROTECTION_SECONDS = 10.0
-_HEARTBEAT_US = 300_000_000
+_REPEAT_SECONDS = 0.3
+# A list goes to every host even where nothing changed: at most so many lists of others come in a second.
+_HEARTBEAT_SECONDS, _HEARTBEATS_PER_SECOND = 300, 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_REPAIR_SECONDS = 10.0
 _START_BYTES = 1 << 20
 _MOST_ASKED = 64
 _MOST_CAUSES = 8
@@ -67,8 +71,13 @@ class Agent:
         self._own = OwnBans(settings.ban_seconds)
         self.receiver = Receiver(settings, credentials.name)
         self._session: Session | None = None
-        self._stated_us = self._written_us = 0
+        self._connected = asyncio.Event()
+        self._stated, self._next_list_us, self._written_us = b"", 0, 0
         self._broker = ""
+        self._ended: dict[str, float] = {}
+        self._unread: set[str] = set()
+        self._has_unread = asyncio.Event()
+        self._repair: asyncio.TimerHandle | None = None
         self._reported: dict[str, set[str]] = {}
         self._stop, self._protected = asyncio.Event(), asyncio.Event()
 
@@ -78,7 +87,8 @@ class Agent:
 
     async def run(self) -> None:
         """Work until `stop`."""
-        jobs = [asyncio.create_task(job()) for job in (self._follow, self._tend, self._guard, self._converse)]
+        loops = (self._follow, self._repeat, self._tend, self._send_list, self._guard, self._converse)
+        jobs = [asyncio.create_task(loop()) for loop in loops]
         stop = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([*jobs, stop], return_when=asyncio.FIRST_COMPLETED)
         for job in [*jobs, stop]:
@@ -104,18 +114,33 @@ class Agent:
     async def _take_own(self, text: bytes) -> None:
         with suppress(ValueError, RecursionError):
             message = self._own.take(read_event(text), self._host.now_us())
-            if message is not None and self._session is not None:
+            if message is not None:
+                await self._publish([message])
+
+    async def _repeat(self) -> None:
+        """Send the latest bans again: a connection on their way may have been breaking."""
+        while True:
+            await self._sleep_or_connect(_REPEAT_SECONDS)
+            if self._session is not None:
+                await self._publish(self._own.repeated(self._host.now_us()))
+
+    async def _publish(self, messages: Iterable[BanMessage]) -> None:
+        for message in messages:
+            if self._session is not None:
                 await self._session.publish(ban_subject(self._credentials.name), encode(message))
 
+    async def _sleep_or_connect(self, seconds: float) -> None:
+        """Sleep, and wake up early when a connection is made."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._connected.wait(), seconds)
+
     async def _tend(self) -> None:
-        """End what is over, tell what was refused, and send the list of this host when it changed."""
+        """End what is over, and report what was refused."""
         while True:
             now_us = self._host.now_us()
             self._write(self.receiver.tick(now_us))
             for sentence in self.receiver.refusals.sentences():
                 _diagnostics.warning("%s", sentence)
-            if self._session is not None and (self._own.has_changed or now_us - self._stated_us >= _HEARTBEAT_US):
-                await self._state(self._session)
             if now_us - self._written_us >= _SNAPSHOT_US:
                 self._written_us = now_us
                 await self._save(now_us)
@@ -131,14 +156,30 @@ class Agent:
         except PortsentryError as error:
             self._report("snapshot", str(error))
 
+    async def _send_list(self) -> None:
+        """Send the list of this host when it changed, at most once a second, and now and then as a sign of life."""
+        while True:
+            if self._session is not None and (self._own.has_changed or self._host.now_us() >= self._next_list_us):
+                await self._state(self._session)
+            await self._sleep_or_connect(_TICK_SECONDS)
+
     async def _state(self, current: Session) -> None:
-        self._stated_us = self._host.now_us()
-        failure = await current.keep(state_subject(self._credentials.name), encode(self._own.state(self._stated_us)))
-        if failure:
-            self._own.has_changed = True
-            self._report("state", f"the broker did not keep the bans of this host ({failure}); it is tried again.")
-        else:
+        now_us = self._host.now_us()
+        self._next_list_us = now_us + self._heartbeat_us()
+        payload = encode(self._own.state(now_us))
+        failure = await current.keep(state_subject(self._credentials.name), payload)
+        if not failure:
+            self._stated = payload
             self._is_well("state")
+            return
+        self._own.has_changed = True
+        if not current.closed.is_set():
+            self._report("state", f"the broker did not keep the bans of this host ({failure}); it is tried again.")
+
+    def _heartbeat_us(self) -> int:
+        """A while that differs, so that hosts which connected together do not send together forever."""
+        longest = max(_HEARTBEAT_SECONDS, len(self.receiver.roster.hosts) / _HEARTBEATS_PER_SECOND)
+        return int(longest * (0.5 + random.random() / 2) * 1_000_000)  # noqa: S311 - no secret
 
     async def _guard(self) -> None:
         while True:
@@ -161,10 +202,9 @@ class Agent:
         """Keep a connection to one of the brokers."""
         await self._protected.wait()  # nothing is believed before
         pause = _FIRST_PAUSE
-        servers = list(self._credentials.servers)
         while True:
-            random.shuffle(servers)
-            for server in servers:
+            # The broker that failed last is tried last.
+            for server in sorted(self._credentials.servers, key=lambda one: (self._ended.get(one, 0), random.random())):  # noqa: S311 - no secret
                 if await self._try(server):
                     pause = _FIRST_PAUSE
             await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret
@@ -182,6 +222,7 @@ class Agent:
             return False
         finally:
             self._session, self._broker = None, ""
+            self._ended[server] = asyncio.get_running_loop().time()
         self._report("broker", f"{server}: the connection to the broker has ended; it is tried again.")
         return True
 
@@ -190,26 +231,62 @@ class Agent:
         if weak:
             self._report("version", weak)
         await current.listen(self._take)
-        await self._catch_up(current)
-        self._stated_us = 0
         self._session = current
-        await current.closed.wait()
+        self._connected.set()
+        self._connected = asyncio.Event()
+        catch_up = asyncio.create_task(self._catch_up(current))
+        closed = asyncio.create_task(current.closed.wait())
+        try:
+            await asyncio.wait((closed, catch_up), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closed.cancel()
+            catch_up.cancel()
+        with suppress(asyncio.CancelledError):
+            await catch_up
 
     async def _catch_up(self, current: Session) -> None:
-        """Take what the broker kept: the roster, and the list of each host in it."""
-        payload = await current.kept(ROSTER)
-        if payload is not None:
-            self._take(ROSTER, payload)
-        if not self.receiver.roster.hosts:
-            self._report("roster", "the broker has no roster; run `fleet publish` on the operator's machine.")
-        names = [name for name in self.receiver.roster.hosts if name != self._credentials.name]
-        for first in range(0, len(names), _MOST_ASKED):
-            some = names[first : first + _MOST_ASKED]
-            found = await asyncio.gather(*(current.kept(state_subject(name)) for name in some))
-            for name, kept in zip(some, found, strict=True):
-                if kept is not None:
-                    now_us = self._host.now_us()
-                    self._write(self.receiver.take("state", name, kept, now_us, replay=True))
+        """Take what the broker kept: the roster, and the list of each host in it. Ask again for what has no answer."""
+        self._ask_again()
+        pause = _FIRST_PAUSE
+        while True:
+            self._has_unread.clear()
+            if await self._read_kept(current):
+                await self._has_unread.wait()
+                pause = _FIRST_PAUSE
+            else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _ask_again(self) -> None:
+        self._repair = None
+        self._unread = {ROSTER, *map(state_subject, self.receiver.roster.hosts)}
+        self._has_unread.set()
+
+    async def _read_kept(self, current: Session) -> bool:
+        """Ask for all that was not read yet; False if something had no answer."""
+        while self._unread:
+            some = [ROSTER] if ROSTER in self._unread else [*islice(self._unread, _MOST_ASKED)]
+            found = await asyncio.gather(*map(current.kept, some))
+            for subject, payload in zip(some, found, strict=True):
+                if payload is not None:
+                    self._unread.discard(subject)
+                    self._take_kept(subject, payload)
+            if not self.receiver.roster.hosts:
+                self._report("roster", "the broker has no roster; run `fleet publish` on the operator's machine.")
+            if None in found:
+                return False
+        return True
+
+    def _take_kept(self, subject: str, payload: bytes) -> None:
+        """Take what the broker kept of a subject; nothing if it is empty."""
+        name = host_of(subject)[1]
+        if name == self._credentials.name:
+            self._own.has_changed |= payload != self._stated
+        elif name and payload:
+            now_us = self._host.now_us()
+            self._write(self.receiver.take("state", name, payload, now_us, replay=True))
+        elif payload:
+            self._take(subject, payload)
 
     def _take(self, subject: str, payload: bytes) -> None:
         """Take a message: the broker enforced that the host in the subject sent it."""
@@ -230,6 +307,8 @@ class Agent:
             return
         if roster.issued_us > self.receiver.roster.issued_us:
             self._is_well("roster")
+            self._unread.update(map(state_subject, roster.hosts.keys() - self.receiver.roster.hosts.keys()))
+            self._has_unread.set()
             self._write(self.receiver.set_roster(roster, now_us))
 
     def _write(self, changes: list[Change]) -> None:
@@ -240,6 +319,8 @@ class Agent:
         """What the library complains of while a connection is there: refused rights, messages that were dropped."""
         if self._session is not None:
             self._report("fault", f"the broker complains ({text}); look at its log.")
+            if "slow consumer" in text and self._repair is None:
+                self._repair = asyncio.get_running_loop().call_later(_REPAIR_SECONDS, self._ask_again)
 
     def _report(self, what: str, sentence: str) -> None:
         """Report each cause of a trouble once, until it is over."""

@@ -11,7 +11,9 @@ from portsentry_py.errors import FleetError, LibraryMissing
 from portsentry_py.fleet.credentials import Credentials
 from portsentry_py.fleet.subjects import KEPT, LISTEN, STREAM, get_subject, inbox
 
-_CONNECT_SECONDS, _ANSWER_SECONDS = 5, 5.0
+# A broker that dies with a question gives no answer: it is soon asked again.
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5, 2.0
+_ADMINISTRATION_SECONDS = 5.0
 # A broker that is cut off is noticed after the second ping that has no answer.
 _PING_SECONDS, _MOST_PINGS = 5, 2
 # What waits for us while we are behind; beyond it, messages are dropped and counted.
@@ -50,11 +52,10 @@ class Session:
         return str(error.get("description")) if error else ""
 
     async def kept(self, subject: str) -> bytes | None:
-        """The message that the stream has of a subject; None if it has none, or does not answer."""
-        with suppress(Exception):  # asked again after the next connection
+        """The message that the stream has of a subject, empty if it has none; None if nobody answers."""
+        with suppress(Exception):  # the caller asks again
             found = await self._client.request(get_subject(subject), b"", timeout=_ANSWER_SECONDS)
-            if "Status" not in (found.headers or {}):
-                return bytes(found.data)
+            return b"" if "Status" in (found.headers or {}) else bytes(found.data)
         return None
 
     async def make_stream(self, replicas: int) -> None:
@@ -78,7 +79,7 @@ class Session:
             deny_delete=True,
             deny_purge=True,
         )
-        streams = self._client.jetstream(timeout=_ANSWER_SECONDS)
+        streams = self._client.jetstream(timeout=_ADMINISTRATION_SECONDS)
         try:
             try:
                 await streams.add_stream(config)

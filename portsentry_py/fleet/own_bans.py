@@ -8,6 +8,8 @@ from portsentry_py.fleet.messages import MOST_BANS, Ban, BanMessage, StateMessag
 from portsentry_py.fleet.protection import Protection
 
 _SECOND_US = 1_000_000
+# While the brokers elect a leader, they keep no list: a live ban has to reach a host that changes its broker then.
+_REPEATS, _MOST_REPEATED = 3, 100
 _EVIDENCE: dict[str, FleetEvidence] = {word: word for word in get_args(FleetEvidence)}
 
 
@@ -27,6 +29,7 @@ class OwnBans:
     def __init__(self, ban_seconds: int) -> None:
         self._ban_us = ban_seconds * _SECOND_US
         self._bans: dict[str, Ban] = {}
+        self._repeats: dict[str, int] = {}
         self._issued_us = 0
         self.has_changed = True
         """Whether the list differs from the one that `state` gave."""
@@ -52,7 +55,17 @@ class OwnBans:
             self._bans[ban.source] = before
             return None
         self.has_changed = True
+        self._repeats.pop(ban.source, None)
+        self._repeats[ban.source] = _REPEATS
+        if len(self._repeats) > _MOST_REPEATED:
+            del self._repeats[next(iter(self._repeats))]
         return BanMessage(1, self._stamp(now_us), ban)
+
+    def repeated(self, now_us: int) -> list[BanMessage]:
+        """The latest bans once more, each some times."""
+        self._repeats = {source: left - 1 for source, left in self._repeats.items() if left}
+        found = (self._bans.get(source) for source in self._repeats)
+        return [BanMessage(1, self._stamp(now_us), ban) for ban in found if ban is not None and ban.until_us > now_us]
 
     def _ban(self, event: EvidenceEvent) -> Ban | None:
         evidence = _EVIDENCE.get(event.technique)

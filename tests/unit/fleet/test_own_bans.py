@@ -33,6 +33,31 @@ def test_a_ban_is_sent_at_once_and_listed() -> None:
     assert len(bans) == 1
 
 
+def test_the_latest_bans_are_sent_again_some_times_each_with_a_new_time() -> None:
+    bans = OwnBans(600)
+    first = bans.take(event(src_ip="45.33.32.156"), NOW_US)
+    assert first is not None
+    rounds = [bans.repeated(NOW_US) for _ in range(4)]
+    assert [[message.ban for message in one] for one in rounds] == [[first.ban]] * 3 + [[]]
+    times = [message.issued_us for one in rounds for message in one]
+    assert first.issued_us < times[0] < times[1] < times[2]
+
+
+def test_what_is_lifted_or_over_is_not_sent_again() -> None:
+    bans = OwnBans(600)
+    bans.take(event(src_ip="45.33.32.156"), NOW_US)
+    assert bans.repeated(NOW_US + 10 * MINUTE_US) == []
+    bans.take(event(src_ip="45.33.32.156", verdict="watch", reason="withdrawn"), NOW_US)
+    assert bans.repeated(NOW_US) == []
+
+
+def test_of_many_bans_the_latest_are_sent_again() -> None:
+    bans = OwnBans(600)
+    for number in range(150):
+        bans.take(event(src_ip=f"45.33.32.{number}"), NOW_US)
+    assert [message.ban.address for message in bans.repeated(NOW_US)] == [f"45.33.32.{n}" for n in range(50, 150)]
+
+
 def test_an_ipv6_source_is_a_network_unless_it_is_a_neighbour() -> None:
     bans = OwnBans(600)
     for network, prefix in (("2a00:1450::/64", 64), ("2a00:1450::9/128", 128)):
