@@ -64,7 +64,8 @@ def init_operator(
     FOLDER holds secrets: keep it on the operator's own machine, and a copy of it.
     """
     made = operator_folder.create(folder, broker, place, tls=not no_tls, plain_text=plain_text)
-    say(f"the broker of {', '.join(made.servers)}: nats-server -c {made.config}")
+    name = "BROKER=NAME " if len(made.servers) > 1 else ""  # a name for each
+    say(f"the broker of {', '.join(made.servers)}: {name}nats-server -c {made.config}")
     say(f"add hosts: portsentry-py fleet add-host {folder} NAME --address ADDRESS")
 
 

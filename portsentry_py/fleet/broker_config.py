@@ -1,18 +1,26 @@
 """The configuration of the broker, as nats-server reads it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from portsentry_py.fleet.subjects import host_permissions, operator_permissions
 
 MAIN = "nats.conf"
 ACCOUNTS = "accounts.conf"
-CERTIFICATE, KEY = "broker.pem", "broker-key.pem"
+CERTIFICATE, KEY, AUTHORITY = "broker.pem", "broker-key.pem", "authority.pem"
+_CLUSTER_PORT = 6222
 
 
-def main_config(place: PurePosixPath, listen: str, *, tls: bool) -> str:
-    """The main file, which the operator may change: `place` is the folder of all files on the broker."""
+def main_config(place: PurePosixPath, listen: str, *, tls: bool, brokers: Sequence[str] = ()) -> str:
+    """The main file, which the operator may change.
+
+    Args:
+        place: the folder of all files on the broker.
+        listen: its address and port.
+        tls: without it, everybody on the way could read and write.
+        brokers: all brokers, as they stand in URLs; several of them form a cluster, over TLS.
+    """
     lines = [
         "# The broker of a fleet of portsentry-py. This file is yours; accounts.conf is written again by each command.",
         f"listen: {_quoted(listen)}",
@@ -26,8 +34,21 @@ def main_config(place: PurePosixPath, listen: str, *, tls: bool) -> str:
         # The client begins with TLS, so that nobody between can talk it out of it.
         files = f"cert_file: {_quoted(str(place / CERTIFICATE))}, key_file: {_quoted(str(place / KEY))}"
         lines.append(f"tls {{ {files}, handshake_first: true }}")
+        if len(brokers) > 1:
+            lines += _cluster(brokers, f"{files}, ca_file: {_quoted(str(place / AUTHORITY))}")
     lines.append(f"include {ACCOUNTS}")
     return "\n".join(lines) + "\n"
+
+
+def _cluster(brokers: Iterable[str], files: str) -> list[str]:
+    """Who the other brokers are; what has no certificate of the fleet's authority is none of them."""
+    routes = [f"nats-route://{broker}:{_CLUSTER_PORT}" for broker in brokers]
+    return [
+        "# Start each broker with a name of its own: BROKER=NAME nats-server -c FILE (option -n prevents a reload).",
+        "server_name: $BROKER",
+        f'cluster {{ name: fleet, listen: "0.0.0.0:{_CLUSTER_PORT}", routes: {json.dumps(routes)},',
+        f"  tls {{ {files}, verify: true }} }}",
+    ]
 
 
 def accounts(operator: str, hosts: Mapping[str, str]) -> str:

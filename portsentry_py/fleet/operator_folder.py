@@ -63,6 +63,8 @@ def create(folder: Path, brokers: Sequence[str], place: PurePosixPath | None, *,
     found = [_host_and_port(broker) for broker in brokers]
     servers = tuple(f"{'tls' if tls else 'nats'}://{_in_url(host)}:{port}" for host, port in found)
     refuse_plain_text(servers, permitted=plain_text)
+    if len(servers) > 1 and not tls:
+        raise UsageError("several brokers speak with each other over TLS alone; omit --no-tls.")
     seed, signing = new_seed("host"), new_seed("operator")
     authority, broker = certify(host for host, _ in found)
     try:
@@ -80,13 +82,15 @@ def create(folder: Path, brokers: Sequence[str], place: PurePosixPath | None, *,
         write_secret(folder / "authority-key.pem", authority.key)
         write_secret(folder / _BROKER / broker_config.KEY, broker.key)
         write_secret(folder / _BROKER / broker_config.CERTIFICATE, broker.certificate)
+        write_secret(folder / _BROKER / broker_config.AUTHORITY, authority.certificate)
     certificate = authority.certificate.decode() if tls else ""
     credentials.write(folder / _OPERATOR, Credentials(OPERATOR, servers, seed, public_key(signing), certificate))
     where = place or PurePosixPath((folder / _BROKER).resolve())
     # A broker that every network reaches is the purpose; without TLS, only this host reaches it.
     listen = f"{'0.0.0.0' if tls or plain_text else '127.0.0.1'}:{found[0][1]}"  # noqa: S104 - said above
     config = folder / _BROKER / broker_config.MAIN
-    write_secret(config, broker_config.main_config(where, listen, tls=tls).encode())
+    names = [_in_url(host) for host, _ in found]
+    write_secret(config, broker_config.main_config(where, listen, tls=tls, brokers=names).encode())
     _save(folder, _Fleet(servers))
     return Made(config, servers)
 

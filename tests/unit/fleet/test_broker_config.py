@@ -26,3 +26,11 @@ def test_each_user_has_allow_lists_and_no_deny() -> None:
 
 def test_with_tls_a_client_has_to_begin_with_it() -> None:
     assert "handshake_first: true" in main_config(PurePosixPath("/etc/nats"), "0.0.0.0:4222", tls=True)
+
+
+def test_several_brokers_form_a_cluster_in_which_each_has_a_certificate() -> None:
+    text = main_config(PurePosixPath("/etc/nats"), "0.0.0.0:4222", tls=True, brokers=("b1", "[2001:db8::2]"))
+    assert '"nats-route://b1:6222", "nats-route://[2001:db8::2]:6222"' in text
+    assert "verify: true" in text
+    assert "server_name: $BROKER" in text
+    assert "cluster" not in main_config(PurePosixPath("/etc/nats"), "0.0.0.0:4222", tls=True, brokers=("b1",))

@@ -50,6 +50,12 @@ def test_without_tls_the_broker_is_on_this_host(tmp_path: Path) -> None:
     assert '"/etc/nats/store"' in made.config.read_text()
 
 
+def test_several_brokers_need_tls(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="omit --no-tls"):
+        create(tmp_path / "fleet", ["127.0.0.1", "127.0.0.2"], None, tls=False, plain_text=False)
+    assert not (tmp_path / "fleet").exists()
+
+
 def test_a_host_gets_a_key_of_its_own(folder: Path) -> None:
     found = [credentials.read(add_host(folder, name, f"192.0.2.{number}")) for number, name in enumerate(("a", "b"))]
     accounts = (folder / "broker/accounts.conf").read_text()
