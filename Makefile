@@ -66,7 +66,7 @@ bench: $(VENV)/python
 report: $(VENV)/python
 	$(VENV)/python -m tests.lab.report
 
-# Tries what the thief of one host's key can do to a fleet; BROKER=FILE is another nats-server.
+# Measures what a fleet does, and what the thief of one host's key can do to it; BROKER=FILE is another nats-server.
 fleet: $(VENV)/python
 	$(VENV)/python -m tests.lab.fleet $(if $(BROKER),--broker $(BROKER))
 

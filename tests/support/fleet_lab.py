@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -12,23 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from portsentry_py.events.model import utc
+from tests.support.fleet_brokers import Broker, free_port
 from tests.support.log_lines import line
 from tests.support.waiting import wait_for
 
 COMMAND = (sys.executable, "-m", "portsentry_py", "fleet")
 BROKER = Path(sys.executable).with_name("nats-server")
 # Public addresses: hosts of other networks, as the others see them.
-ADDRESSES = ("45.33.1.1", "45.33.2.2", "45.33.3.3")
+ADDRESSES = tuple(f"45.33.{number}.{number}" for number in range(1, 11))
 
 
 def now_us() -> int:
     return int(datetime.now(timezone.utc).timestamp() * 1_000_000)
 
 
-def free_port() -> int:
-    with socket.socket() as anything:
-        anything.bind(("127.0.0.1", 0))
-        return int(anything.getsockname()[1])
+def attempt(*words: object) -> str:
+    """Run a command of the operator's; what it said if it failed."""
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False)
+    return done.stderr if done.returncode else ""
+
+
+def own_loopback(number: int) -> str:
+    """An address of this process on loopback: test runs beside each other never meet."""
+    pid = os.getpid()
+    return f"127.{1 + pid // 250 % 250}.{1 + pid % 250}.{number}"
 
 
 def fleet(*words: object) -> str:
@@ -39,54 +44,49 @@ def fleet(*words: object) -> str:
 
 
 class FleetLab:
-    """An operator's folder and the broker of a fleet.
+    """An operator's folder and the brokers of a fleet.
 
     Args:
         folder: gets all files.
-        program: the nats-server.
         names: the hosts.
+        program: the nats-server.
+        brokers: how many; several are a cluster.
     """
 
-    def __init__(self, folder: Path, names: Iterable[str], program: Path = BROKER) -> None:
+    def __init__(self, folder: Path, names: Iterable[str], program: Path = BROKER, *, brokers: int = 1) -> None:
         self.folder = folder
         self.operator = folder / "operator"
         self.program = program
-        self.port = free_port()
-        self._broker: subprocess.Popen[bytes] | None = None
         self.hosts: dict[str, FleetHost] = {}
-        fleet("init-operator", self.operator, "--broker", f"127.0.0.1:{self.port}")
+        addresses = [own_loopback(number) for number in range(1, brokers + 1)]
+        port = free_port()
+        fleet("init-operator", self.operator, *(word for one in addresses for word in ("--broker", f"{one}:{port}")))
         for name, address in zip(names, ADDRESSES, strict=False):
             fleet("add-host", self.operator, name, "--address", address)
+        self.brokers = [
+            Broker(folder / f"b{number}", self.operator / "broker", address, program)
+            for number, address in enumerate(addresses, 1)
+        ]
 
     def start_broker(self) -> None:
-        config = self.operator / "broker/nats.conf"
-        with (self.folder / "broker.log").open("ab") as log:
-            self._broker = subprocess.Popen([self.program, "-c", config], stdout=log, stderr=log)
-        wait_for(self._listens, "the broker", evidence=self.broker_log)
-
-    def _listens(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def broker_log(self) -> str:
-        return (self.folder / "broker.log").read_text(errors="replace")[-3000:]
+        for broker in self.brokers:
+            broker.start()
 
     def reload_broker(self) -> None:
-        assert self._broker is not None
-        before = self.broker_log().count("Reloaded server configuration")
-        self._broker.send_signal(signal.SIGHUP)
-        wait_for(lambda: self.broker_log().count("Reloaded server configuration") > before, "the reload")
+        for broker in self.brokers:
+            broker.reload()
 
     def kill_broker(self) -> None:
-        assert self._broker is not None
-        self._broker.kill()
-        self._broker.wait()
+        for broker in self.brokers:
+            broker.kill()
 
     def allow(self, network: str) -> None:
         fleet("allow", self.operator, network)
 
     def publish(self) -> None:
-        fleet("publish", self.operator)
+        """Publish the roster; brokers that have just started must elect a leader first."""
+        words = ("publish", self.operator, "--replicas", len(self.brokers))
+        wait_for(lambda: not attempt(*words), "the stream", evidence=lambda: attempt(*words))
 
     def host(
         self,
@@ -105,9 +105,7 @@ class FleetLab:
     def close(self) -> None:
         for host in self.hosts.values():
             host.stop()
-        if self._broker is not None:
-            self._broker.kill()
-            self._broker.wait()
+        self.kill_broker()
 
 
 class FleetHost:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.fleet import ATTACKS, Suite, make_lab
+from tests.lab.fleet.stolen_key import ATTACKS, Suite, make_lab
 
 pytestmark = pytest.mark.slow
 
