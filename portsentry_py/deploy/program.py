@@ -30,8 +30,10 @@ _SCRIPT = """\
 from portsentry_py.cli.main import main
 main()
 """
-_EXTRA = re.compile("extra ==")
-_FOR_DEVELOPERS = re.compile(r"extra == .(test|fuzz)")
+_EXTRA = re.compile(r"extra == .([\w.-]+)")
+_FOR_DEVELOPERS = {"test", "fuzz"}
+# A package and the extras of it that are asked for: `nats-py[nkeys]>=2.9`.
+_REQUIREMENT = re.compile(r"^([\w.-]+)(?:\[([\w,.-]*)\])?")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -157,9 +159,10 @@ def _is_copied(file: PackagePath) -> bool:
 
 def _needed() -> Iterator[Distribution]:
     """The installed distributions that ours needs; ours can be a checkout, and is copied from where it is."""
-    names, seen = [NAME], set[str]()
+    names, seen = [(NAME, "")], set[str]()
     while names:
-        name = re.sub(r"[-_.]+", "-", names.pop()).lower()
+        name, extras = names.pop()
+        name = re.sub(r"[-_.]+", "-", name).lower()
         if name in seen:
             continue
         seen.add(name)
@@ -169,6 +172,7 @@ def _needed() -> Iterator[Distribution]:
             continue
         if name != NAME:
             yield found
-        unwanted = _FOR_DEVELOPERS if name == NAME else _EXTRA
-        wanted = (line for line in found.requires or () if not unwanted.search(line))
-        names.extend(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted)
+        for line in found.requires or ():
+            extra = _EXTRA.search(line)
+            if not extra or (extra[1] not in _FOR_DEVELOPERS if name == NAME else extra[1] in extras.split(",")):
+                names += _REQUIREMENT.findall(line)

@@ -90,3 +90,9 @@ def test_the_command_is_linked_unless_there_is_another(tree: Tree) -> None:
     (tree.root / LINK).write_text("mine")
     link(system, Program(Path("/opt/portsentry-py/bin/portsentry-py")), ExitStack())
     assert (tree.root / LINK).read_text() == "mine"
+
+
+def test_the_extras_of_a_package_that_ours_asks_for_are_copied() -> None:
+    names = {found.metadata["Name"].lower() for found in program._needed()}
+    assert {"nats-py", "nkeys", "pynacl", "cryptography"} <= names
+    assert names.isdisjoint({"pytest", "hypothesis", "aiohttp"})
