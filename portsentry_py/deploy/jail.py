@@ -11,7 +11,7 @@ from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.conflicts import taken
 from portsentry_py.fail2ban.firewall import firewall_file
 from portsentry_py.fail2ban.jail_config import jail_files
-from portsentry_py.fail2ban.pack import ETC, FILTER, LOG, pack_files
+from portsentry_py.fail2ban.pack import ETC, FILTER, FLEET_FILE, LOG, pack_files
 from portsentry_py.fail2ban.placing import Outcome
 from portsentry_py.fail2ban.reload import reload
 
@@ -41,8 +41,8 @@ def answers() -> None:
         raise Fail2banError(f"{error} {_OTHER_WAY}") from error
 
 
-def place(system: System, ban_action: str, undo: ExitStack) -> list[Outcome]:
-    """Writes the pack; fail2ban reads it and bans.
+def place(system: System, ban_action: str, undo: ExitStack, *, fleet: bool = False) -> list[Outcome]:
+    """Writes the pack; fail2ban reads it and bans, what the fleet reports too if this host is in one.
 
     Raises:
         Fail2banError: fail2ban refuses the configuration.
@@ -51,9 +51,9 @@ def place(system: System, ban_action: str, undo: ExitStack) -> list[Outcome]:
     if system.running:
         undo.callback(reload)
     restore_owner_later(undo, system.root / LOG)
-    files = [*pack_files(), firewall_file(ban_action)]
+    files = [*pack_files(), firewall_file(ban_action), FLEET_FILE]
     restore_later(undo, system.root / installer.MANIFEST, *(system.root / ETC / file.target for file in files))
-    outcomes = installer.install(system.root, ban_action)
+    outcomes = installer.install(system.root, ban_action, fleet=fleet)
     if system.running:
         reload()
     return outcomes

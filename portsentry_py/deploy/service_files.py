@@ -1,4 +1,4 @@
-"""The files of the service: unit, user, log, rotation and configuration."""
+"""The files of the services: units, user, logs, rotation and configuration."""
 
 import os
 from contextlib import ExitStack, suppress
@@ -13,10 +13,12 @@ from portsentry_py.shipped import shipped
 
 RECORDS = "var/lib/portsentry-py-install"
 CONFIG = "etc/portsentry-py/portsentry.yaml"
-# The file of `portsentry-py allow`.
-_ALLOWLIST = "etc/portsentry-py/allowlist"
+# The file of `portsentry-py allow`, and where docs/fleet.md puts the secret of this host.
+_OPERATORS = ("etc/portsentry-py/allowlist", "etc/portsentry-py/fleet.json")
 SYSUSERS = "etc/sysusers.d/portsentry-py.conf"
 TMPFILES = "etc/tmpfiles.d/portsentry-py.conf"
+FLEET_TMPFILES = "etc/tmpfiles.d/portsentry-py-fleet.conf"
+FLEET_UNITS = ("portsentry-py-fleet.service", "portsentry-py-fleet-unban.service")
 _MANIFEST = f"{RECORDS}/files.sha256"
 # Folders that a small system lacks, such as /etc/sysusers.d.
 _FOLDERS = f"{RECORDS}/folders"
@@ -27,12 +29,25 @@ _TARGETS = {
     "portsentry-py.service": "etc/systemd/system/portsentry-py.service",
     "portsentry.yaml": CONFIG,
 }
+_FLEET_TARGETS = {
+    "portsentry-py-fleet.tmpfiles": FLEET_TMPFILES,
+    **{unit: f"etc/systemd/system/{unit}" for unit in FLEET_UNITS},
+}
 _SHIPPED_PROGRAM = b"/usr/bin/portsentry-py"
 
 
 def service_files(program: Path) -> list[PackFile]:
-    """The shipped files; the unit runs this program."""
-    files = [PackFile(target, (shipped("config") / name).read_bytes()) for name, target in _TARGETS.items()]
+    """The shipped files of the sensor; the unit runs this program."""
+    return _shipped(_TARGETS, program)
+
+
+def fleet_files(program: Path) -> list[PackFile]:
+    """The same of the fleet."""
+    return _shipped(_FLEET_TARGETS, program)
+
+
+def _shipped(targets: dict[str, str], program: Path) -> list[PackFile]:
+    files = [PackFile(target, (shipped("config") / name).read_bytes()) for name, target in targets.items()]
     return [
         PackFile(file.target, file.content.replace(_SHIPPED_PROGRAM, str(program).encode()))
         if file.target.endswith(".service")
@@ -62,9 +77,33 @@ def take_away(system: System, *, purge: bool) -> list[Outcome]:
     Raises:
         OutputError, PermissionDenied: one cannot be removed.
     """
+    outcomes = _remove(system, service_files(Path("/")), purge=purge) + take_fleet_away(system, purge=purge)
+    for path in (system.root / name for name in _OPERATORS):
+        if purge:
+            remove(path)
+        elif path.exists():
+            os.chown(path, 0, 0)  # its user goes, and another one may get the number
+            outcomes.append(Outcome(path, "kept", note="your file"))
+    record = system.root / _FOLDERS
+    for folder in record.read_text("utf-8").splitlines() if record.exists() else ():
+        with suppress(OSError):  # a folder with other files stays
+            (system.root / folder).rmdir()
+    return outcomes
+
+
+def take_fleet_away(system: System, *, purge: bool = False) -> list[Outcome]:
+    """Removes the files of the fleet alone, as `take_away`.
+
+    Raises:
+        OutputError, PermissionDenied: one cannot be removed.
+    """
+    return _remove(system, fleet_files(Path("/")), purge=purge)
+
+
+def _remove(system: System, files: list[PackFile], *, purge: bool) -> list[Outcome]:
     known = placing.read_manifest(system.root / _MANIFEST)
     outcomes: list[Outcome] = []
-    for file in service_files(Path("/")):
+    for file in files:
         path = system.root / file.target
         if not os.path.lexists(path):
             continue
@@ -74,13 +113,4 @@ def take_away(system: System, *, purge: bool) -> list[Outcome]:
             outcomes.append(Outcome(path, "removed"))
         else:
             outcomes.append(placing.remove(path, file, known))
-    allowlist = system.root / _ALLOWLIST
-    if purge:
-        remove(allowlist)
-    elif allowlist.exists():
-        outcomes.append(Outcome(allowlist, "kept", note="your file"))
-    record = system.root / _FOLDERS
-    for folder in record.read_text("utf-8").splitlines() if record.exists() else ():
-        with suppress(OSError):  # a folder with other files stays
-            (system.root / folder).rmdir()
     return outcomes

@@ -51,9 +51,9 @@ class System:
         """Changes or asks the files of the units, whether systemd runs or not."""
         return run("systemctl", f"--root={self.root}", *words)
 
-    def enabled(self) -> bool:
-        """Whether the service starts at boot."""
-        return succeeds("systemctl", f"--root={self.root}", "--quiet", "is-enabled", UNIT)
+    def enabled(self, unit: str = UNIT) -> bool:
+        """Whether a service starts at boot."""
+        return succeeds("systemctl", f"--root={self.root}", "--quiet", "is-enabled", unit)
 
 
 def system(root: Path) -> System:

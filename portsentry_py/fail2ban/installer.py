@@ -12,17 +12,20 @@ from pathlib import Path
 from portsentry_py.fail2ban.client import NotInstalled
 from portsentry_py.fail2ban.firewall import firewall_file
 from portsentry_py.fail2ban.jail_config import jail_files
-from portsentry_py.fail2ban.pack import ETC, LOG, pack_files
+from portsentry_py.fail2ban.pack import ETC, FLEET_FILE, LOG, pack_files
 from portsentry_py.fail2ban.placing import Outcome, place, read_manifest, record, remove, writing
 
 # Every version that was ever installed, so that an upgrade knows our files from the operator's.
 MANIFEST = "var/lib/portsentry-py/fail2ban.sha256"
 
 
-def install(root: Path, ban_action: str = "") -> list[Outcome]:
+def install(root: Path, ban_action: str = "", *, fleet: bool | None = None) -> list[Outcome]:
     """Installs or upgrades the pack below `root`; one outcome for the log and for each file.
 
-    `ban_action` is the banaction of the jails; empty for the one of fail2ban's own configuration.
+    Args:
+        root: the tree.
+        ban_action: the banaction of the jails; empty for the one of fail2ban's own configuration.
+        fleet: whether the jail of the fleet is enabled; None leaves it as it is.
 
     Raises:
         NotInstalled: there is no fail2ban in that tree.
@@ -31,15 +34,16 @@ def install(root: Path, ban_action: str = "") -> list[Outcome]:
     etc = root / ETC
     if not etc.is_dir():
         raise NotInstalled(root=root)
-    files = pack_files() + ([firewall_file(ban_action)] if ban_action else [])
+    optional = [(firewall_file(ban_action), bool(ban_action))]
+    if fleet is not None:
+        optional.append((FLEET_FILE, fleet))
+    files = pack_files() + [file for file, is_wanted in optional if is_wanted]
     # The log comes first: fail2ban does not start while the log of an enabled jail is missing.
     outcomes = [_create_log(root / LOG)]
     known = record(root / MANIFEST, files)
     outcomes += [place(etc / file.target, file, known) for file in files]
-    unused = firewall_file("")
-    if not ban_action and os.path.lexists(etc / unused.target):
-        outcomes.append(remove(etc / unused.target, unused, known))
-    return outcomes
+    unused = [(etc / file.target, file) for file, is_wanted in optional if not is_wanted]
+    return outcomes + [remove(path, file, known) for path, file in unused if os.path.lexists(path)]
 
 
 def uninstall(root: Path) -> list[Outcome]:
@@ -52,7 +56,7 @@ def uninstall(root: Path) -> list[Outcome]:
     """
     etc = root / ETC
     known = read_manifest(root / MANIFEST)
-    found = [(etc / file.target, file) for file in reversed([*pack_files(), firewall_file("")])]
+    found = [(etc / file.target, file) for file in reversed([*pack_files(), firewall_file(""), FLEET_FILE])]
     outcomes = [remove(path, file, known, _user_of(path, etc)) for path, file in found if os.path.lexists(path)]
     if not any(outcome.action == "kept" for outcome in outcomes):
         _remove_manifest(root / MANIFEST)

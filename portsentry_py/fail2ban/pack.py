@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from portsentry_py.config.settings import DEFAULT_LOG
+from portsentry_py.config.settings import DEFAULT_FLEET_LOG, DEFAULT_LOG
 from portsentry_py.shipped import shipped
 
 FILTER = "portsentry-py"
@@ -13,6 +13,7 @@ NETWORK_MODE = "network"
 # Paths below the root of a system.
 ETC = "etc/fail2ban"
 LOG = DEFAULT_LOG.lstrip("/")
+FLEET_LOG = DEFAULT_FLEET_LOG.lstrip("/")
 # In the order of installation: fail2ban does not start with a jail whose filter is missing.
 FOLDERS = ("action.d", "filter.d", "jail.d")
 
@@ -23,6 +24,13 @@ class PackFile:
 
     target: str
     content: bytes
+
+
+# fail2ban reads it after the shipped jails and before jail.local, so the operator's own setting wins.
+FLEET_FILE = PackFile(
+    "jail.d/portsentry-py.fleet.conf",
+    f"# From portsentry-py: a fleet is configured.  Override: jail.local\n\n[{FLEET_JAIL}]\nenabled = true\n".encode(),
+)
 
 
 def pack_files() -> list[PackFile]:

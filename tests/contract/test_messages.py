@@ -34,7 +34,7 @@ OTHER_TEXTS = (
     ),
     "config/importers/written.py",
     *("report/explain.py", "report/reasons.py"),
-    *("fleet/broker_config.py", "fleet/formats.py"),
+    *("fleet/broker_config.py", "fleet/formats.py", "fail2ban/pack.py"),
     "cli/main.py",
 )
 # Three words in a row make a sentence of a string.
@@ -53,6 +53,7 @@ NO_TROUBLE = {
     "installed below \0: the service starts at the next boot, and nothing was started or reloaded",
     "let somebody back in: portsentry-py allow ADDRESS",
     "see it work: portsentry-py drill --quick",
+    *("fleet: what other hosts ban is in \0", "this host is \0 (\0)", "connected to \0, mode \0"),
     "runs: \0, as the user portsentry, from \0",
     "the jail \0, from the next start of fail2ban",
     "the jail \0, with \0",

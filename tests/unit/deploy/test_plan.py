@@ -7,7 +7,7 @@ import pytest
 
 from portsentry_py.deploy import plan, proof
 from portsentry_py.deploy.program import Program
-from portsentry_py.deploy.service_files import CONFIG
+from portsentry_py.deploy.service_files import CONFIG, FLEET_TMPFILES, FLEET_UNITS
 from portsentry_py.deploy.step import Step, carry_out
 from portsentry_py.deploy.system import UNIT, System
 from portsentry_py.errors import InstallError
@@ -16,11 +16,22 @@ from tests.support.deploy_tree import Tree
 
 ACTION = BanAction(NFTABLES, "nftables")
 STEPS = 14
+FLEET_STEPS = STEPS + 7
+CREDENTIALS = Path("/etc/portsentry-py/fleet.json")
+FLEET_LOG = "var/log/portsentry-fleet.log"
 
 
-def installing(tree: Tree, *, running: bool = True) -> plan.Plan:
+def installing(tree: Tree, *, running: bool = True, credentials: Path | None = None) -> plan.Plan:
     program = Program(tree.root / "usr/bin/portsentry-py")
-    return plan.install(System(tree.root, running), program, ACTION)
+    return plan.install(System(tree.root, running), program, ACTION, credentials)
+
+
+def secret(tree: Tree) -> Path:
+    """The credentials that the operator has put there as root."""
+    path = tree.root / CREDENTIALS.relative_to("/")
+    path.parent.mkdir()
+    path.touch(0o600)
+    return path
 
 
 def do(made: plan.Plan) -> None:
@@ -74,6 +85,82 @@ def test_a_failed_upgrade_leaves_the_old_installation(tree: Tree, number: int) -
     assert tree.content() == before
 
 
+@pytest.mark.parametrize("number", range(FLEET_STEPS))
+def test_a_failure_at_any_step_with_a_fleet_changes_nothing(tree: Tree, number: int) -> None:
+    secret(tree)
+    before = tree.content()
+    made = installing(tree, credentials=CREDENTIALS)
+    assert len(made.steps) == FLEET_STEPS
+    made.steps[number] = failing(made.steps[number], tree.root / "var/lib/portsentry-py/state")
+    with pytest.raises(InstallError, match="seeded"):
+        do(made)
+    assert tree.content() == before
+
+
+def test_the_fleet_comes_when_it_is_configured_and_goes_without_a_trace_but_its_log(tree: Tree) -> None:
+    path = secret(tree)
+    do(installing(tree))
+    alone = tree.content()
+    do(installing(tree, credentials=CREDENTIALS))
+    together = tree.content()
+    assert path.stat().st_uid == (tree.root / FLEET_LOG).stat().st_uid != 0
+    assert "enabled = true" in (tree.root / "etc/fail2ban/jail.d/portsentry-py.fleet.conf").read_text()
+    wants = tree.root / "etc/systemd/system/multi-user.target.wants/portsentry-py-fleet.service"
+    assert wants.is_symlink()
+    do(installing(tree, credentials=CREDENTIALS))
+    assert tree.content() == together, "a second time changes nothing"
+    state = tree.root / "var/lib/portsentry-py-fleet"
+    state.mkdir()
+    (state / "state.json").touch()
+    tree.calls()
+    done = installing(tree)
+    assert done.steps[-1].text == "remove the services of the fleet, which is off in the configuration"
+    do(done)
+    calls = tree.calls()
+    assert {f"systemctl stop {unit}" for unit in FLEET_UNITS} < set(calls)
+    left = set(tree.content()) - set(alone)
+    assert left == {FLEET_LOG}
+    do(installing(tree))
+    assert set(tree.content()) - set(alone) == {FLEET_LOG}
+
+
+def test_uninstall_takes_the_fleet_too(tree: Tree) -> None:
+    before = tree.content()
+    folder = secret(tree).parent
+    do(installing(tree, credentials=CREDENTIALS))
+    (tree.root / "var/lib/portsentry-py-fleet").mkdir()
+    removed(tree, purge=True)
+    folder.rmdir()  # the operator made it
+    assert tree.content() == before
+
+
+def test_credentials_that_outlast_the_service_belong_to_root(tree: Tree) -> None:
+    path = secret(tree)
+    do(installing(tree, credentials=CREDENTIALS))
+    removed(tree, purge=False)
+    for kept in (path, tree.root / FLEET_LOG):
+        assert kept.stat().st_uid == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_package_lacks_the_entry_that_makes_the_log_of_the_fleet_alone(tree: Tree) -> None:
+    folder = tree.root / "usr/lib/systemd/system"
+    folder.mkdir(parents=True)
+    for name in (UNIT, *FLEET_UNITS):
+        (folder / name).write_text("[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
+    for line in ("passwd:portsentry:x:990:990::/:/bin/false", "group:portsentry:x:990:"):
+        name, _, text = line.partition(":")
+        with (tree.root / "etc" / name).open("a") as file:
+            file.write(f"{text}\n")
+    secret(tree)
+    before = tree.content()
+    do(installing(tree, credentials=CREDENTIALS))
+    assert (tree.root / FLEET_TMPFILES).exists()
+    assert not (tree.root / "etc/systemd/system" / FLEET_UNITS[0]).exists()
+    do(installing(tree))
+    assert not [name for name in set(tree.content()) - set(before) if "fleet" in name and name != FLEET_LOG]
+
+
 def test_a_second_install_changes_no_file(tree: Tree) -> None:
     do(installing(tree))
     before = tree.content()
@@ -107,8 +194,10 @@ def test_a_log_that_the_jail_of_another_program_reads_outlasts_a_purge(tree: Tre
         "[portsentry2]\nlogpath = /var/log/portsentry.log\n"
     )
     do(installing(tree))
+    (tree.root / FLEET_LOG).touch()
     removed(tree, purge=True)
     assert (tree.root / "var/log/portsentry.log").exists()
+    assert not (tree.root / FLEET_LOG).exists()
 
 
 def test_jail_files_that_stay_keep_their_log_and_manifest(tree: Tree) -> None:

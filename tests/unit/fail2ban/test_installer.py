@@ -207,3 +207,23 @@ def test_a_write_that_is_not_permitted_is_an_error_with_the_fix(root: Path, monk
         PermissionDenied, match=r"portsentry\.log: cannot write it \(permission denied\); run this as root"
     ):
         install(root)
+
+
+def test_the_jail_of_the_fleet_comes_and_goes_with_it(root: Path) -> None:
+    path = root / "etc/fail2ban/jail.d/portsentry-py.fleet.conf"
+    install(root)
+    assert not path.exists()
+    assert install(root, fleet=True)[-1] == Outcome(path, "installed")
+    install(root)
+    assert path.exists(), "nothing was said about it"
+    assert install(root, fleet=False)[-1] == Outcome(path, "removed")
+    install(root, fleet=True)
+    uninstall(root)
+    assert not path.exists()
+
+
+def test_a_jail_of_the_fleet_that_the_operator_changed_is_kept(root: Path) -> None:
+    path = root / "etc/fail2ban/jail.d/portsentry-py.fleet.conf"
+    install(root, fleet=True)
+    path.write_text("[portsentry-fleet]\nenabled = true\nbantime = 1h\n")
+    assert install(root, fleet=False)[-1].action == "kept"
