@@ -11,6 +11,7 @@ from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
 from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
 from portsentry_py.checks.drill.record import left
+from portsentry_py.checks.fleet import FleetHost, check_fleet
 from portsentry_py.checks.jail import Fail2banHost, check_jail
 from portsentry_py.checks.live import sensor_receives, unreached
 from portsentry_py.checks.result import Result, broken, warning
@@ -78,10 +79,11 @@ class Host:
     running_sensors: Callable[[], list[int]] = running_sensors
     left_by_drill: Callable[[], Collection[str] | None] = left
     fail2ban: Fail2banHost = field(default_factory=Fail2banHost)
+    fleet: FleetHost = field(default_factory=FleetHost)
 
 
 def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Result]:
-    """Findings about tools, interfaces, rights, log and jail, in the order in which the sensor needs them.
+    """Findings about tools, interfaces, rights, log, jail and fleet, in the order in which the sensor needs them.
 
     `live` sends a test packet, which a capture and the running sensor must receive.
     """
@@ -101,6 +103,7 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
     yield from _sensors(host)
     yield from _drill(host)
     yield from check_jail(settings.log, host.fail2ban, time.time_ns() // 1000)
+    yield from check_fleet(settings.fleet, host.fleet)
 
 
 def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Iterator[Result]:

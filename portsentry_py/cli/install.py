@@ -7,11 +7,15 @@ from pathlib import Path
 import click
 
 from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.checks.fleet import require_library, usable
 from portsentry_py.cli.options import ban_action_option, command, flag, option
 from portsentry_py.cli.render import show_outcomes
 from portsentry_py.cli.say import say
-from portsentry_py.config.settings import DEFAULT_LOG
-from portsentry_py.deploy import jail, plan, program
+from portsentry_py.config.loader import load
+from portsentry_py.config.settings import DEFAULT_FLEET_LOG, DEFAULT_LOG
+from portsentry_py.config.values import OFF_WORD
+from portsentry_py.deploy import fleet, jail, plan, program
+from portsentry_py.deploy.service_files import CONFIG
 from portsentry_py.deploy.step import carry_out
 from portsentry_py.deploy.system import UNIT, System, system
 from portsentry_py.errors import InstallError, PermissionDenied
@@ -35,13 +39,15 @@ dry_run_flag = flag("--dry-run", help="Print the steps, and do none.")
 def install(root: Path, ban_action: str, *, dry_run: bool, no_jail: bool) -> None:
     """Install the service, the jails, and prove both.
 
-    Nothing is asked. Files that you changed are kept. If a step fails, it and those before it are undone.
+    Nothing is asked. Files that you changed are kept. If a step fails, it and those before it are undone. If the
+    configuration names `fleet.credentials`, the services and the jail of the fleet come too; else they go.
     """
     target = system(root)
     _need_tools(target, dry_run=dry_run)
     action = None if no_jail else _ban_action(target, ban_action, dry_run=dry_run)
     found = program.find(target)
-    steps = plan.install(target, found, action)
+    credentials = _credentials(target, dry_run=dry_run)
+    steps = plan.install(target, found, action, credentials)
     if dry_run:
         for step in steps.steps:
             say(f"would {step.text}")
@@ -56,6 +62,8 @@ def install(root: Path, ban_action: str, *, dry_run: bool, no_jail: bool) -> Non
         say(f"installed below {root}: the service starts at the next boot, and nothing was started or reloaded")
         say(f"bans: {f'the jail {JAIL}, from the next start of fail2ban' if action else 'nobody'}")
     say(f"log: {DEFAULT_LOG}")
+    if credentials is not None:
+        say(f"fleet: what other hosts ban is in {DEFAULT_FLEET_LOG}")
     say("let somebody back in: portsentry-py allow ADDRESS")
     if target.running:
         say("see it work: portsentry-py drill --quick")
@@ -77,6 +85,20 @@ def _need_tools(target: System, *, dry_run: bool) -> None:
         raise InstallError("there is no systemd here; run portsentry-py run from a supervisor of your own.")
     if target.running:
         find_tools()
+
+
+def _credentials(target: System, *, dry_run: bool) -> Path | None:
+    """The secret of this host, if its configuration names a fleet; it can come later to a tree that does not run."""
+    config = target.root / CONFIG
+    settings = load(config).fleet if config.exists() else None
+    if settings is None or settings.credentials == OFF_WORD:
+        return None
+    path = Path(settings.credentials)
+    fleet.must_be_visible(path)
+    if target.running and not dry_run:
+        require_library()
+        usable(settings, path)
+    return path
 
 
 def _ban_action(target: System, wanted: str, *, dry_run: bool) -> BanAction | None:

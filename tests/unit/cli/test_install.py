@@ -62,6 +62,48 @@ def test_a_kept_configuration_is_named(command: Command, tree: Tree) -> None:
     assert f"kept: {config} (changed by the operator)" in done.out
 
 
+def configured(tree: Tree, credentials: Path) -> None:
+    folder = tree.root / "etc/portsentry-py"
+    folder.mkdir()
+    (folder / "portsentry.yaml").write_text(f"fleet: {{credentials: {credentials}}}\n")
+    (folder / "fleet.json").touch(0o600)
+
+
+def test_a_configured_fleet_is_installed(command: Command, tree: Tree) -> None:
+    configured(tree, Path("/etc/portsentry-py/fleet.json"))
+    done = command("install", "--dry-run", "--root", tree.root)
+    assert "would write /etc/systemd/system/portsentry-py-fleet.service" in done.out
+    assert "would give /etc/portsentry-py/fleet.json to the user portsentry" in done.out
+    done = command("install", "--root", tree.root)
+    assert (done.code, done.err) == (0, "")
+    assert "fleet: what other hosts ban is in /var/log/portsentry-fleet.log" in done.out
+    (tree.root / "etc/portsentry-py/portsentry.yaml").write_text("")
+    done = command("install", "--root", tree.root)
+    assert "remove the services of the fleet, which is off in the configuration" in done.out
+    assert not (tree.root / "etc/systemd/system/portsentry-py-fleet.service").exists()
+
+
+def test_credentials_that_the_services_cannot_see_are_refused(command: Command, tree: Tree) -> None:
+    configured(tree, Path("/root/fleet.json"))
+    before = tree.content()
+    fails(command("install", "--root", tree.root), 69, "/root/fleet.json: hidden from services; move it to")
+    assert tree.content() == before
+
+
+def test_credentials_that_are_none_are_refused_before_anything_is_changed(
+    command: Command, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
+    monkeypatch.setattr(module, "find_tools", lambda: None)
+    monkeypatch.setattr("portsentry_py.deploy.fleet.must_be_visible", lambda _: None)
+    configured(tree, tmp_path / "fleet.json")
+    before = tree.content()
+    fails(command("install", "--root", tree.root), 78, "cannot read the credentials")
+    (tmp_path / "fleet.json").touch(0o600)
+    fails(command("install", "--root", tree.root), 78, "these are no credentials")
+    assert tree.content() == before
+
+
 def test_the_last_lines_of_a_running_service(command: Command, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
     monkeypatch.setattr(module, "find_tools", lambda: None)
