@@ -66,6 +66,10 @@ def test_it_has_the_files_of_the_service_and_the_operator_keeps_the_changes(pack
     assert set(kept) == set(places.values())
     places |= {
         ROOT / "config/portsentry-py.service": "/usr/lib/systemd/system/portsentry-py.service",
+        **{
+            ROOT / f"config/{name}": f"/usr/lib/systemd/system/{name}"
+            for name in ("portsentry-py-fleet.service", "portsentry-py-fleet-unban.service")
+        },
         ROOT / "config/portsentry-py.sysusers": "/usr/lib/sysusers.d/portsentry-py.conf",
         ROOT / "config/portsentry-py.tmpfiles": "/usr/lib/tmpfiles.d/portsentry-py.conf",
     }
@@ -79,6 +83,6 @@ def test_its_list_of_parts_names_what_it_carries(package: Path, tmp_path: Path) 
     run("dpkg-deb", "-x", package, tmp_path)
     document = json.loads((tmp_path / "usr/share/doc/portsentry-py/sbom.cdx.json").read_text(encoding="utf-8"))
     assert document["bomFormat"] == "CycloneDX"
-    assert {part["name"] for part in document["components"]} >= {"pyshark", "appdirs"}
+    assert {part["name"] for part in document["components"]} >= {"pyshark", "appdirs", "nats-py", "nkeys"}
     folders = {path.name.split("-")[0] for path in (tmp_path / "usr/lib/portsentry-py").glob("*.dist-info")}
-    assert folders == {"portsentry_py", "pyshark", "appdirs"}
+    assert folders == {"portsentry_py", "pyshark", "appdirs", "nats_py", "nkeys"}
