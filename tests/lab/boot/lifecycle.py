@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from tests.lab.boot import neighbours
+from tests.lab.boot import fleet, neighbours
 from tests.lab.boot import tree as trees
 from tests.lab.boot.machine import SCANNERS, Machine, booted
 from tests.support.waiting import wait_for
@@ -39,11 +39,13 @@ class Life:
     Attributes:
         before: files, accounts and units.
         jails: the jails of others.
+        alone: what is there before the fleet.
         making: seconds for the environment of the program.
     """
 
     before: str = ""
     jails: str = ""
+    alone: str = ""
     making: float = 0.0
 
 
@@ -73,7 +75,7 @@ def _change(tree: Path) -> None:
     trees.obey(
         tree,
         "sed -i 's/rotate 14/rotate 15/' config/portsentry-py.logrotate",
-        "/opt/portsentry-py/bin/pip install --quiet .",
+        f"/opt/portsentry-py/bin/pip install --quiet --no-cache-dir {fleet.PACKAGES}",
     )
     config = tree / CONFIG
     config.write_text(config.read_text() + "# by the operator\n")
@@ -157,6 +159,34 @@ def _an_upgrade_keeps_what_the_operator_changed(machine: Machine, _: Life) -> st
     return "the new rotation is there, the changed configuration too, and the ban lasts"
 
 
+def _a_configured_fleet_is_installed(machine: Machine, life: Life) -> str:
+    life.alone = _inventory(machine)
+    fleet.make(machine)
+    fleet.configure(machine.tree / CONFIG, on=True)
+    done = machine.run("portsentry-py", "install")
+    assert done.returncode == 0, done.stdout + done.stderr + machine.evidence()
+    return fleet.look(machine)
+
+
+def _what_another_host_bans_and_lifts_is_banned_and_let_in(machine: Machine, _: Life) -> str:
+    banned, lifted = (does(machine, fleet.SOURCES[0]) for does in (fleet.ban, fleet.lift))
+    return f"the kernel has the rule {banned:.1f} s after the other host's line, and lost it after {lifted:.1f} s"
+
+
+def _a_fleet_that_is_configured_no_more_leaves_its_log_alone(machine: Machine, life: Life) -> str:
+    fleet.ban(machine, fleet.SOURCES[1])
+    fleet.configure(machine.tree / CONFIG, on=False)
+    done = machine.run("portsentry-py", "install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not machine.blocked() & set(fleet.SOURCES)
+    for unit in fleet.UNITS:
+        assert machine.run("systemctl", "cat", unit).returncode
+    fleet.unmake(machine)
+    before, after = (set(text.splitlines()) for text in (life.alone, _inventory(machine)))
+    assert after ^ before == {f"/{fleet.LOG}"}, after ^ before
+    return "no unit, no state, no jail, no rule in the kernel: the inventory of before, and the log"
+
+
 def _a_removal_leaves_nothing(machine: Machine, life: Life) -> str:
     done = machine.run(PROGRAM, "uninstall", "--purge")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -175,6 +205,9 @@ _FIRST_BOOT: tuple[Step, ...] = (
 _SECOND_BOOT: tuple[Step, ...] = (
     _it_is_banned_after_the_reboot,
     _an_upgrade_keeps_what_the_operator_changed,
+    _a_configured_fleet_is_installed,
+    _what_another_host_bans_and_lifts_is_banned_and_let_in,
+    _a_fleet_that_is_configured_no_more_leaves_its_log_alone,
     _a_removal_leaves_nothing,
 )
 
