@@ -77,7 +77,7 @@ NO_TROUBLE = {
     "a host that is a network",
     "a list of names",
     "credentials of \0: \0",
-    "the broker of \0: nats-server -c \0",
+    "the broker of \0: \0nats-server -c \0",
     "then: portsentry-py fleet publish \0",
     "published: the hosts take it at once",
     "\0: \0, mode \0, as of \0; \0 bans accepted",
