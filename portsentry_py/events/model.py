@@ -18,7 +18,7 @@ _OtherScan = Literal["udp", "sctp_init", "sctp_cookie", "ipproto", "icmp", "odd_
 ScanType = Literal[_TcpScan, _OtherScan]
 # What another host can have seen; `outbound` is no evidence against a stranger.
 FleetEvidence = Literal["port_scan", "sweep", "slow", "distributed", "stealth", "trap"]
-Technique = Literal[FleetEvidence, "outbound", "fleet", "none"]
+Technique = Literal[FleetEvidence, "outbound", "fleet", "fleet_sweep", "none"]
 Tool = Literal["mirai", "zmap", "masscan", "nmap", "unicornscan", "hping3"]
 Direction = Literal["inbound", "outbound"]
 Proto = Literal["tcp", "udp", "udplite", "dccp", "icmp", "icmpv6", "sctp", "ip"]
@@ -140,10 +140,11 @@ class TrapEvent(EvidenceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetEvent(SourceEvent):
-    """Other hosts of the operator ban a source, or no longer: a line of the fleet's own log."""
+    """What hosts of the operator know of a source together: they ban it or no longer, or it asked many of them."""
 
     event_type: ClassVar[str] = "fleet"
     state: FleetState = _key("why the line is written now")
+    dest_port: int | None = _key("port that a source which swept the fleet asked for last", unit="port", optional=True)
     src_net: str = _key("network of the source: /24, of IPv6 /64, or /128 for the address alone", unit="CIDR")
     reporters: tuple[str, ...] = _key("the hosts that report it, at most 16, sorted", unit="host name")
     evidence: FleetEvidence = _key("the technique that they saw")

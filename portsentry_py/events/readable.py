@@ -36,7 +36,9 @@ def _evidence(event: EvidenceEvent) -> str:
 
 def _fleet(event: FleetEvent) -> str:
     hosts = ", ".join(event.reporters)
-    return f"{event.src_ip} {event.event_type} {event.scan_type} {event.evidence} ({event.state}): of {hosts}"
+    evidence = event.evidence if event.technique == "fleet" else event.technique
+    port = f" of port {event.dest_port}" if event.dest_port is not None else ""
+    return f"{event.src_ip} {event.event_type} {event.scan_type} {evidence}{port} ({event.state}): of {hosts}"
 
 
 def _connection(event: ConnectionEvent) -> str:

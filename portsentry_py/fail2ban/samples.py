@@ -10,7 +10,8 @@ from portsentry_py.events.model import Technique
 from portsentry_py.fail2ban.pack import NETWORK_MODE
 
 _PARTS = ("trap", "sweep", "slow")
-_TECHNIQUES = tuple(word for word in get_args(Technique) if word not in {"trap", "fleet", "none"})
+_OF_OTHERS = ("fleet", "fleet_sweep")
+_TECHNIQUES = tuple(word for word in get_args(Technique) if word not in {"trap", *_OF_OTHERS, "none"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +129,18 @@ def _classes(address_format: str, network_format: str) -> Iterator[Sample]:
 
 
 def _of_others() -> Iterator[Sample]:
-    """What other hosts of the operator ban, in the log of the fleet."""
-    for number, (verdict, verified) in enumerate(product(("ban", "watch", "none"), (False, True)), start=200):
+    """What hosts of the operator know together, in the log of the fleet."""
+    classes = product(("ban", "watch", "none"), (False, True), _OF_OTHERS)
+    for number, (verdict, verified, technique) in enumerate(classes, start=200):
         for address, network in ((f"198.18.{number}.9", f"198.18.{number}.0/24"), (f"2001:db8:0:{number:x}::9", "")):
             net = network or address.replace("::9", "::/64")
-            line = event_line(address, "fleet", verdict, verified=verified, technique="fleet", network=net)
+            line = event_line(address, "fleet", verdict, verified=verified, technique=technique, network=net)
             source = "" if network else net
             yield Sample(
-                f"of others, {verdict}, {address}",
+                f"of others, {technique}, {verdict}, {address}",
                 address,
                 line,
-                modes_for("fleet", verdict, verified, "fleet"),
+                modes_for("fleet", verdict, verified, technique),
                 net,
                 source,
             )
