@@ -125,6 +125,8 @@ def run(config: Path | None) -> None:
     if settings.fleet.credentials == OFF_WORD:
         raise ConfigError("fleet.credentials is off; name there the file that `fleet add-host` made for this host.")
     credentials = read_credentials(Path(settings.fleet.credentials))
+    if settings.fleet.hash_sources and not credentials.source_key:
+        raise ConfigError("fleet.hash_sources: the credentials have no key for it; remove this host and add it again.")
     refuse_plain_text(credentials.servers, permitted=settings.fleet.plain_text)
     log, allowlist = log_path(settings.log), Allowlist(settings.allowlist, _now_us)
     with ExitStack() as opened:

@@ -262,6 +262,11 @@ class Fleet(Section):
     max_ban_seconds: int = number(3600, "the longest that another host can ban here", 60, 604_800)
     new_per_minute: int = number(20, "new bans of one host; ten times as many at once", 1, 10_000)
     max_active: int = number(500, "bans of one host at a time", 1, 100_000)
+    sweep_hosts: int = number(5, "hosts that a source asks in vain before it is a `fleet_sweep`; 0 is never", 0, 100)
+    sweep_unverified: Literal["watch", "ban"] = value(
+        "watch", "the verdict on a `fleet_sweep` of a source that proved its address to no trusted host"
+    )
+    hash_sources: bool = value(False, "publish who asked in vain as a hash, with the key in the credentials")
     site: Networks = value((), "networks of private addresses in which others can ban too")
     plain_text: bool = value(False, "speak with a broker beyond loopback without TLS")
 

@@ -16,15 +16,17 @@ from portsentry_py.config.settings import OFF_WORD, Fleet
 from portsentry_py.errors import FleetError, PortsentryError
 from portsentry_py.events.model import FleetEvent
 from portsentry_py.fleet.broker import Session, session
+from portsentry_py.fleet.change import Change
+from portsentry_py.fleet.contacts import Contacts, contact_of
 from portsentry_py.fleet.credentials import Credentials
 from portsentry_py.fleet.line import line
 from portsentry_py.fleet.messages import BanMessage, encode
 from portsentry_py.fleet.operator_folder import read_signed
 from portsentry_py.fleet.own_bans import OwnBans
 from portsentry_py.fleet.protection import Protection
-from portsentry_py.fleet.receiver import Change, Receiver
+from portsentry_py.fleet.receiver import Receiver
 from portsentry_py.fleet.snapshot import snapshot, write
-from portsentry_py.fleet.subjects import ROSTER, ban_subject, host_of, state_subject
+from portsentry_py.fleet.subjects import ROSTER, ban_subject, host_of, seen_subject, state_subject
 from portsentry_py.fleet.versions import weakness
 from portsentry_py.report.follow import LogFollower
 from portsentry_py.report.log_reader import read_event
@@ -69,7 +71,9 @@ class Agent:
         self._credentials = credentials
         self._host = host
         self._own = OwnBans(settings.ban_seconds)
-        self.receiver = Receiver(settings, credentials.name)
+        key = bytes.fromhex(credentials.source_key)
+        self._contacts = Contacts(key if settings.hash_sources else b"", random.randrange)
+        self.receiver = Receiver(settings, credentials.name, key)
         self._session: Session | None = None
         self._connected = asyncio.Event()
         self._stated, self._next_list_us, self._written_us = b"", 0, 0
@@ -113,7 +117,12 @@ class Agent:
 
     async def _take_own(self, text: bytes) -> None:
         with suppress(ValueError, RecursionError):
-            message = self._own.take(read_event(text), self._host.now_us())
+            event, now_us = read_event(text), self._host.now_us()
+            contact = contact_of(event, now_us)
+            if contact is not None and self.receiver.counts(contact):
+                self._contacts.take(contact, now_us)
+                self._write(self.receiver.take_own(contact, now_us))
+            message = self._own.take(event, now_us)
             if message is not None:
                 await self._publish([message])
 
@@ -141,10 +150,17 @@ class Agent:
             self._write(self.receiver.tick(now_us))
             for sentence in self.receiver.refusals.sentences():
                 _diagnostics.warning("%s", sentence)
+            await self._send_contacts(now_us)
             if now_us - self._written_us >= _SNAPSHOT_US:
                 self._written_us = now_us
                 await self._save(now_us)
             await asyncio.sleep(_TICK_SECONDS)
+
+    async def _send_contacts(self, now_us: int) -> None:
+        if self._session is not None:
+            batch = self._contacts.batch(now_us, len(self.receiver.roster.hosts), self.receiver.is_known)
+            if batch is not None:
+                await self._session.publish(seen_subject(self._credentials.name), encode(batch))
 
     async def _save(self, now_us: int) -> None:
         """Write the file for those who look."""
@@ -296,6 +312,8 @@ class Agent:
             self._write(self.receiver.take("ban", name, payload, now_us))
         elif kind == "state":
             self._write(self.receiver.take("state", name, payload, now_us))
+        elif kind == "seen":
+            self._write(self.receiver.take("seen", name, payload, now_us))
         elif subject == ROSTER:
             self._take_roster(payload, now_us)
 

@@ -1,6 +1,7 @@
 """The file by which a host, or the operator, speaks with the broker: a secret."""
 
 import os
+import re
 import stat
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +13,7 @@ from portsentry_py.errors import ConfigError, OutputError, PermissionDenied
 from portsentry_py.fleet.roster import NAME
 
 _MOST_BYTES = 1 << 16
+_HEX = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -24,6 +26,7 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seed: the secret key.
         operator: the public key that signs the roster.
         authority: the certificate that the brokers are certified by; empty without TLS.
+        source_key: hides the addresses of sources from the broker, in hex digits; all hosts have the same.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: str
     operator: str
     authority: str = ""
+    source_key: str = ""
 
     def __repr__(self) -> str:
         return f"Credentials(name={self.name!r})"  # never the seed, not even in a traceback
@@ -90,7 +94,7 @@ def read(path: Path) -> Credentials:
     except msgspec.MsgspecError as error:
         # Without the cause: its text can have a part of the secret.
         raise ConfigError(f"{path}: these are no credentials; run `fleet add-host` again.") from error
-    if not NAME.fullmatch(found.name) or not found.servers:
+    if not NAME.fullmatch(found.name) or not found.servers or not _HEX.fullmatch(found.source_key):
         raise ConfigError(f"{path}: these are no credentials; run `fleet add-host` again.")
     return found
 

@@ -1,10 +1,10 @@
-"""A change of what others ban, as a line of the log."""
+"""A change of what others report, as a line of the log."""
 
 from typing import Literal
 
-from portsentry_py.events.model import FleetEvent, utc
+from portsentry_py.events.model import FleetEvent, Verdict, utc
+from portsentry_py.fleet.change import Change
 from portsentry_py.fleet.messages import network64
-from portsentry_py.fleet.receiver import Change
 
 _MOST_REPORTERS = 16
 
@@ -18,14 +18,16 @@ def line(change: Change, mode: Literal["ban", "watch"], now_us: int) -> FleetEve
         network = f"{ban.address.rpartition('.')[0]}.0/24"
     else:
         network = f"{ban.address}/128"
+    verdict: Verdict = "watch" if change.is_doubtful else mode
     return FleetEvent(
         timestamp=utc(now_us),
-        verdict=mode if change.bans else "none",
+        verdict=verdict if change.bans else "none",
         src_ip=ban.address,
         source_verified=ban.verified,
         scan_type=ban.scan_type,
-        technique="fleet",
+        technique="fleet" if change.port is None else "fleet_sweep",
         state="reported" if change.bans else "withdrawn",
+        dest_port=change.port,
         src_net=network,
         reporters=change.hosts[:_MOST_REPORTERS],
         evidence=ban.evidence,

@@ -1,5 +1,6 @@
-"""What one host tells the others: a ban, or all its bans. Strict JSON within bounds."""
+"""What one host tells the others: a ban, all its bans, or who asked it in vain. Strict JSON within bounds."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated, Literal, TypeVar
@@ -9,9 +10,12 @@ import msgspec
 from portsentry_py.events.model import FleetEvidence, ScanType
 
 MOST_BANS = 500
-MOST_BYTES = {"ban": 512, "state": 128 * 1024}
+MOST_CONTACTS = 100
+MOST_BYTES = {"ban": 512, "state": 128 * 1024, "seen": 16 * 1024}
 _LATEST_US = 253_402_300_799_999_999  # the last time that the log can write
 _Time = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)]
+_Address = Annotated[str, msgspec.Meta(max_length=45)]
+_HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class Ban(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,7 +29,7 @@ class Ban(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         until_us: when the ban ends, in microseconds since 1970.
     """
 
-    address: Annotated[str, msgspec.Meta(max_length=45)]
+    address: _Address
     prefix: Literal[32, 64, 128]
     verified: bool
     evidence: FleetEvidence
@@ -33,10 +37,7 @@ class Ban(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until_us: _Time
 
     def __post_init__(self) -> None:
-        parsed = ip_address(self.address)
-        if str(parsed) != self.address or (parsed.version == 4) != (self.prefix == 32):  # noqa: PLR2004 - lengths
-            raise ValueError(self.address)
-        if isinstance(parsed, IPv6Address) and (parsed.scope_id or parsed.ipv4_mapped):
+        if _version(self.address) != (4 if self.prefix == 32 else 6):  # noqa: PLR2004 - a length
             raise ValueError(self.address)
 
     @property
@@ -61,7 +62,44 @@ class StateMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bans: Annotated[tuple[Ban, ...], msgspec.Meta(max_length=MOST_BANS)]
 
 
-Message = BanMessage | StateMessage
+class Contact(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A source that asked a host for what nobody serves there.
+
+    Attributes:
+        address: canonical, or 32 hex digits: the hash of the source.
+        verified: the source proved to that host that it receives its packets.
+    """
+
+    address: _Address
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+    scan_type: ScanType
+    verified: bool
+
+    def __post_init__(self) -> None:
+        if not self.is_hash:
+            _version(self.address)
+
+    @property
+    def is_hash(self) -> bool:
+        """Whether the address is hidden."""
+        return _HASH.fullmatch(self.address) is not None
+
+    @property
+    def source(self) -> str:
+        """Who is counted: an address, an IPv6 /64, or a hash of either."""
+        return network64(self.address) if ":" in self.address else self.address
+
+
+class SeenMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """First contacts of an hour with a host; `left_out` is the number of those that had no room since the last one."""
+
+    version: Literal[1]
+    issued_us: _Time
+    left_out: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
+    contacts: Annotated[tuple[Contact, ...], msgspec.Meta(max_length=MOST_CONTACTS)]
+
+
+Message = BanMessage | StateMessage | SeenMessage
 _Message = TypeVar("_Message", bound=Message)
 
 
@@ -91,6 +129,28 @@ def read_state(payload: bytes) -> StateMessage:
         ValueError: it is none; the word is `too_large` or `malformed`.
     """
     return _read(StateMessage, payload, MOST_BYTES["state"])
+
+
+def read_seen(payload: bytes) -> SeenMessage:
+    """The message of a payload.
+
+    Raises:
+        ValueError: it is none; the word is `too_large` or `malformed`.
+    """
+    return _read(SeenMessage, payload, MOST_BYTES["seen"])
+
+
+def _version(address: str) -> int:
+    """The IP version of a canonical address of one host.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parsed = ip_address(address)
+    is_no_host = isinstance(parsed, IPv6Address) and (parsed.scope_id or parsed.ipv4_mapped)
+    if str(parsed) != address or is_no_host:
+        raise ValueError(address)
+    return parsed.version
 
 
 def _read(kind: type[_Message], payload: bytes, most: int) -> _Message:

@@ -16,9 +16,10 @@ from portsentry_py.fleet.certificates import certify
 from portsentry_py.fleet.credentials import Credentials, refuse_plain_text, write_secret
 from portsentry_py.fleet.identity import is_signed, new_seed, public_key, sign
 from portsentry_py.fleet.roster import NAME, Roster
+from portsentry_py.fleet.source_hash import new_key
 from portsentry_py.fleet.subjects import OPERATOR
 
-_LIST, _OPERATOR, _SIGNING_KEY = "fleet.json", "operator.json", "signing-key"
+_LIST, _OPERATOR, _SIGNING_KEY, _SOURCE_KEY = "fleet.json", "operator.json", "signing-key", "source-key"
 _BROKER = "broker"
 _PORT = 4222
 _CONTEXT = b"portsentry-py fleet roster 1\n"
@@ -120,7 +121,10 @@ def add_host(folder: Path, name: str, address: str) -> Path:
     operator = credentials.read(folder / _OPERATOR)
     seed = new_seed("host")
     path = folder / "hosts" / f"{name}.json"
-    credentials.write(path, Credentials(name, fleet.servers, seed, operator.operator, operator.authority))
+    if not (folder / _SOURCE_KEY).exists():
+        write_secret(folder / _SOURCE_KEY, new_key().encode() + b"\n")
+    key = _text(folder / _SOURCE_KEY).decode().strip()
+    credentials.write(path, Credentials(name, fleet.servers, seed, operator.operator, operator.authority, key))
     fleet.hosts[name] = _Host(str(network.network_address), public_key(seed))
     _save(folder, fleet)
     return path

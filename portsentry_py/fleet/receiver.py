@@ -5,33 +5,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portsentry_py.config.settings import Fleet
-from portsentry_py.fleet.messages import Ban, is_public, read_ban, read_state
+from portsentry_py.events.model import Reason
+from portsentry_py.fleet.change import Change
+from portsentry_py.fleet.contact_table import Witness
+from portsentry_py.fleet.contacts import contact_bucket
+from portsentry_py.fleet.messages import Ban, Contact, is_public, read_ban, read_seen, read_state
 from portsentry_py.fleet.protection import Protection
-from portsentry_py.fleet.refusals import UNKNOWN, Refusals
+from portsentry_py.fleet.refusals import UNKNOWN, Refusal, Refusals
 from portsentry_py.fleet.reporter import Report, Reporter, new_reporter
 from portsentry_py.fleet.roster import Roster
+from portsentry_py.fleet.sweeps import Sweeps
 
 TOLERANCE_US = 120_000_000
 _MOST_SOURCES = 100_000
 _SECOND_US = 1_000_000
 
-Kind = Literal["ban", "state"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A source that is to be banned, or no longer: what becomes a line.
-
-    Attributes:
-        bans: False if it was banned and nobody asks for that any more.
-        hosts: the hosts that report it, sorted.
-        ban: the strongest of their reports.
-    """
-
-    bans: bool
-    ban: Ban
-    hosts: tuple[str, ...]
-    until_us: int
+Kind = Literal["ban", "state", "seen"]
 
 
 @dataclass(slots=True)
@@ -48,9 +37,10 @@ class Receiver:
     Args:
         settings: the section `fleet`.
         name: this host, whose own messages come back.
+        key: of the fleet, for hashes of sources; empty if there is none.
     """
 
-    def __init__(self, settings: Fleet, name: str) -> None:
+    def __init__(self, settings: Fleet, name: str, key: bytes = b"") -> None:
         self._settings = settings
         self._name = name
         self._trusted = frozenset(settings.trusted)
@@ -61,27 +51,33 @@ class Receiver:
         self.refusals = Refusals()
         self.accepted: dict[str, Accepted] = {}
         self._hosts: dict[str, set[str]] = {}
+        self._witnesses: dict[str, Witness] = {}
+        self.sweeps = Sweeps(settings, key, self._why_not, self.refusals)
 
     def set_roster(self, roster: Roster, now_us: int) -> list[Change]:
         """Take a roster that the operator signed; what hosts reported that are gone goes with them."""
         self.roster = roster
         never = [*roster.allow, *roster.hosts.values()]
         self._fleet_protection = Protection((network, "ignore_list") for network in never)
-        for name in self.reporters.keys() - roster.hosts.keys():
+        gone = self.reporters.keys() - roster.hosts.keys()
+        for name in gone:
             for source in self.reporters.pop(name).reports:
                 self._forget(name, source)
-        return self.recheck(now_us)
+        for reporter in self.reporters.values():
+            reporter.contacts = None
+        self._witnesses = {name: (name, str(roster.network_of(name))) for name in roster.hosts}
+        return [*self.recheck(now_us), *self.sweeps.recheck(gone)]
 
     def set_protection(self, protection: Protection, now_us: int) -> list[Change]:
         """Take whom this host never bans, as it is now."""
         self._protection = protection
-        return self.recheck(now_us)
+        return [*self.recheck(now_us), *self.sweeps.recheck(set())]
 
     def take(self, kind: Kind, name: str, payload: bytes, now_us: int, *, replay: bool = False) -> list[Change]:
         """Take a message; hostile ones are counted.
 
         Args:
-            kind: `ban` for a live message, `state` for the list of a host.
+            kind: `ban` for a live message, `state` for the list of a host, `seen` for its contacts.
             name: the host, as the broker enforced it in the subject.
             payload: the message.
             now_us: the time of day, in microseconds since 1970.
@@ -99,6 +95,8 @@ class Receiver:
         try:
             if kind == "ban":
                 return self._take_ban(name, reporter, payload, now_us)
+            if kind == "seen":
+                return self._take_seen(name, reporter, payload, now_us)
             return self._take_state(name, reporter, payload, now_us, replay=replay)
         except ValueError as error:
             self.refusals.add(name, "too_large" if str(error) == "too_large" else "malformed", now_us)
@@ -110,7 +108,20 @@ class Receiver:
             for source in [source for source, report in reporter.reports.items() if report.until_us <= now_us]:
                 del reporter.reports[source]
                 self._forget(name, source)
+        self.sweeps.tick(now_us)
         return self._judge_all([*self.accepted], now_us)
+
+    def counts(self, contact: Contact) -> bool:
+        """Whether a contact of this host itself is counted, and published: not of a source that nobody may ban."""
+        return self._settings.sweep_hosts > 0 and self._why_not(contact) is None
+
+    def take_own(self, contact: Contact, now_us: int) -> list[Change]:
+        """Take a contact of this host itself."""
+        return self._count(self._name, contact, now_us)
+
+    def is_known(self, contact: Contact) -> bool:
+        """Whether the others learn nothing by a contact of this host."""
+        return self.sweeps.has_enough(contact, self._name)
 
     def recheck(self, now_us: int) -> list[Change]:
         """Judge everything again."""
@@ -152,6 +163,35 @@ class Receiver:
             self._note(name, reporter, ban, message.issued_us, now_us, replay=replay)
         return self._judge_all([*gone, *listed], now_us)
 
+    def _take_seen(self, name: str, reporter: Reporter, payload: bytes, now_us: int) -> list[Change]:
+        if not self._settings.sweep_hosts:
+            return []
+        message = read_seen(payload)
+        if not self._is_timely(name, reporter, message.issued_us, now_us):
+            return []
+        if message.issued_us <= reporter.seen_us:
+            self.refusals.add(name, "replayed", now_us)
+            return []
+        if message.issued_us < now_us - TOLERANCE_US:
+            self.refusals.add(name, "old", now_us)
+            return []
+        reporter.seen_us = message.issued_us
+        reporter.left_out += message.left_out
+        # Twice what it sends: a clock that was set, or a roster that came late, mutes nobody.
+        reporter.contacts = reporter.contacts or contact_bucket(len(self.roster.hosts), times=2)
+        changes = []
+        for contact in message.contacts:
+            if not reporter.contacts.take(now_us):
+                self.refusals.add(name, "contacts", now_us)
+                break
+            changes += self._count(name, contact, now_us)
+        return changes
+
+    def _count(self, name: str, contact: Contact, now_us: int) -> list[Change]:
+        witness = self._witnesses.get(name)
+        change = witness and self.sweeps.add(witness, contact, now_us, trusts=name == self._name or self.trusts(name))
+        return [change] if change else []
+
     def _is_timely(self, name: str, reporter: Reporter, issued_us: int, now_us: int, *, is_live: bool = True) -> bool:
         if is_live:
             reporter.heard_us, reporter.offset_us = now_us, issued_us - now_us
@@ -164,13 +204,9 @@ class Receiver:
         """Remember a report, unless something forbids it."""
         source, most_us = ban.source, issued_us + self._settings.max_ban_seconds * _SECOND_US
         until_us = min(ban.until_us, most_us)
-        why = self._protection.reason(source)
+        why = self._why_not(ban)
         if why is not None:
             self.refusals.add(name, why, now_us, source)
-        elif self._fleet_protection.reason(source) is not None:
-            self.refusals.add(name, "fleet_allowlist", now_us, source)
-        elif not is_public(ban.address, self._settings.site):
-            self.refusals.add(name, "not_public", now_us, source)
         elif until_us <= now_us:
             self.refusals.add(name, "expired", now_us, source)
         elif not reporter.admits(source, now_us, replay=replay):
@@ -183,6 +219,15 @@ class Receiver:
                 self.refusals.add(name, "capped", now_us, source)
             reporter.reports[source] = Report(ban, issued_us, until_us)
             self._hosts.setdefault(source, set()).add(name)
+
+    def _why_not(self, found: Ban | Contact) -> Reason | Refusal | None:
+        """Why a source must not be banned here, whoever asks for it."""
+        why = self._protection.reason(found.source)
+        if why is not None:
+            return why
+        if self._fleet_protection.reason(found.source) is not None:
+            return "fleet_allowlist"
+        return None if is_public(found.address, self._settings.site) else "not_public"
 
     def _forget(self, name: str, source: str) -> None:
         hosts = self._hosts.get(source)

@@ -6,16 +6,19 @@ from typing import Literal
 
 from portsentry_py.events.model import Reason
 
-_Message = Literal["too_large", "malformed", "unknown_host", "flood", "future", "old", "replayed"]
+_Message = Literal["too_large", "malformed", "unknown_host", "flood", "contacts", "future", "old", "replayed"]
 _Ban = Literal["expired", "not_public", "fleet_allowlist", "quota_new", "quota_active", "capped", "full"]
 Refusal = Literal[_Message, _Ban]
 _QUIET_US = 3_600_000_000
 UNKNOWN = "?"
+FLEET = "*"
+"""What several hosts report together is no host's own fault."""
 _WORDS: dict[Refusal | Reason, str] = {
     "too_large": "a message that is too long",
     "malformed": "a message that is none of ours",
     "unknown_host": "a message of a host that is not in the roster",
     "flood": "more messages than a host can have to send; some are not read",
+    "contacts": "more contacts than a host of a fleet of this size reports; some are not counted",
     "future": "a message from the future: compare the clocks",
     "old": "a live message that is old: compare the clocks",
     "replayed": "a message that is older than another one of this host",

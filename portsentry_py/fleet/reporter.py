@@ -49,7 +49,9 @@ class Reporter:
 
     Attributes:
         reports: its active bans, by source.
-        ban_us, state_us: the time of its latest live message and of its latest list: an older one is replayed.
+        ban_us, state_us, seen_us: the time of its latest live message, list and contacts: an older one is replayed.
+        left_out: first contacts that it had no room for.
+        contacts: the rate limit of its contacts; None until the first.
         heard_us: when this host last heard it, by the clock of this host; 0 for never.
         offset_us: how far its clock is ahead of ours, the delay of the message included.
     """
@@ -60,6 +62,9 @@ class Reporter:
     reports: dict[str, Report] = field(default_factory=dict)
     ban_us: int = 0
     state_us: int = 0
+    seen_us: int = 0
+    left_out: int = 0
+    contacts: Bucket | None = None
     heard_us: int = 0
     offset_us: int = 0
 
@@ -70,9 +75,11 @@ class Reporter:
         return len(self.reports) < self.most and (replay or self.new.take(now_us))
 
 
+def quota_bucket(settings: Fleet) -> Bucket:
+    """The quota of new bans."""
+    return Bucket(settings.new_per_minute * _BURST_MINUTES, settings.new_per_minute)
+
+
 def new_reporter(settings: Fleet) -> Reporter:
     """A host of which nothing was heard."""
-    rate = settings.new_per_minute
-    return Reporter(
-        Bucket(rate * _BURST_MINUTES, rate), Bucket(_MESSAGES_AT_ONCE, _MESSAGES_PER_MINUTE), settings.max_active
-    )
+    return Reporter(quota_bucket(settings), Bucket(_MESSAGES_AT_ONCE, _MESSAGES_PER_MINUTE), settings.max_active)

@@ -2,7 +2,7 @@
 
 STREAM = "PSP"
 ROSTER = "psp.roster"
-_BAN, _STATE = "psp.ban.", "psp.state."
+_BAN, _STATE, _SEEN = "psp.ban.", "psp.state.", "psp.seen."
 # One subscription, because the messages of a host must stay in order.
 LISTEN = "psp.>"
 KEPT = (f"{_STATE}*", ROSTER)
@@ -19,6 +19,11 @@ def state_subject(name: str) -> str:
     return _STATE + name
 
 
+def seen_subject(name: str) -> str:
+    """Where a host publishes who asked it in vain."""
+    return _SEEN + name
+
+
 def get_subject(kept: str) -> str:
     """Where a host asks for the message that the stream kept of a subject."""
     return _GET + kept
@@ -30,7 +35,7 @@ def inbox(name: str) -> str:
 
 
 def host_of(subject: str) -> tuple[str, str]:
-    """Kind and host of a subject: `ban` or `state`, or `roster` and nobody."""
+    """Kind and host of a subject: `ban`, `state` or `seen`, or `roster` and nobody."""
     _, kind, *names = subject.split(".")
     return kind, names[0] if names else ""
 
@@ -38,7 +43,7 @@ def host_of(subject: str) -> tuple[str, str]:
 def host_permissions(name: str) -> tuple[list[str], list[str]]:
     """What a host may publish and what it may read: exact lists, because versions of NATS had holes in `deny`."""
     gets = [get_subject(kept) for kept in KEPT]
-    return [ban_subject(name), state_subject(name), *gets], [LISTEN, f"{inbox(name)}.>"]
+    return [ban_subject(name), state_subject(name), seen_subject(name), *gets], [LISTEN, f"{inbox(name)}.>"]
 
 
 def operator_permissions() -> tuple[list[str], list[str]]:

@@ -23,9 +23,9 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.question import Questions
 from portsentry_py.events import schema
 from portsentry_py.events.model import EVENT_CLASSES, SCHEMA_VERSION, Event, SourceEvent, to_record
+from portsentry_py.fleet.change import Change
 from portsentry_py.fleet.line import line as fleet_line
 from portsentry_py.fleet.messages import Ban
-from portsentry_py.fleet.receiver import Change
 from portsentry_py.sensor.replay import Replay
 from portsentry_py.sensor.status_reporter import status_event
 from tests.support.any_event import INTERFACE, events_of

@@ -3,9 +3,10 @@
 from ipaddress import ip_network
 
 from portsentry_py.config.settings import Fleet
-from portsentry_py.fleet.messages import Ban, BanMessage, StateMessage, encode
+from portsentry_py.fleet.change import Change
+from portsentry_py.fleet.messages import Ban, BanMessage, Contact, SeenMessage, StateMessage, encode
 from portsentry_py.fleet.protection import Protection
-from portsentry_py.fleet.receiver import Change, Receiver
+from portsentry_py.fleet.receiver import Receiver
 from portsentry_py.fleet.roster import Roster
 
 NOW_US = 1_795_000_000_000_000
@@ -34,6 +35,14 @@ def ban_payload(one: Ban, issued_us: int = NOW_US) -> bytes:
 
 def state_payload(*bans: Ban, issued_us: int = NOW_US) -> bytes:
     return encode(StateMessage(1, issued_us, bans))
+
+
+def contact(address: str = SCANNER, port: int = 22, *, verified: bool = False) -> Contact:
+    return Contact(address, port, "syn", verified)
+
+
+def seen_payload(*contacts: Contact, issued_us: int = NOW_US, left_out: int = 0) -> bytes:
+    return encode(SeenMessage(1, issued_us, left_out, contacts))
 
 
 def receiver(settings: Fleet | None = None, protection: Protection | None = None) -> Receiver:

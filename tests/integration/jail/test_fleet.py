@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.fail2ban.pack import FLEET_JAIL
+from portsentry_py.fleet.change import Change
 from portsentry_py.fleet.line import line
 from portsentry_py.fleet.messages import Ban
-from portsentry_py.fleet.receiver import Change
 from portsentry_py.output.json_log import json_line
 from tests.integration.fixtures import StartServer
 from tests.support.fail2ban_server import NFTABLES, Fail2banServer

@@ -44,6 +44,13 @@ def test_a_wrong_option_is_one_sentence(command: Command, folder: Path, tmp_path
         fails(command("fleet", *words), code, text)
 
 
+def test_a_host_without_the_key_of_sources_cannot_hide_them(command: Command, tmp_path: Path) -> None:
+    credentials.write(tmp_path / "web1.json", credentials.Credentials("web1", ("tls://127.0.0.1:1",), "", ""))
+    config = tmp_path / "config.yaml"
+    config.write_text(f"fleet: {{credentials: {tmp_path / 'web1.json'}, hash_sources: true}}\n")
+    fails(command("fleet", "run", "-c", config), 78, "have no key for it")
+
+
 def test_status_list_and_why_read_the_state(command: Command, tmp_path: Path) -> None:
     known = receiver()
     known.take("ban", "web1", ban_payload(ban(until_us=_LATE_US)), NOW_US)

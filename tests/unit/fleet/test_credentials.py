@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from portsentry_py.errors import ConfigError, OutputError
 from portsentry_py.fleet.credentials import Credentials, read, refuse_plain_text, write
 
-GOOD = Credentials("web1", ("tls://broker.example:4222",), "SUSECRET", "OPUBLIC", "PEM")
+GOOD = Credentials("web1", ("tls://broker.example:4222",), "SUSECRET", "OPUBLIC", "PEM", "5ec2e7" + "0" * 58)
 
 
 def test_credentials_come_back_and_nobody_else_can_read_them(tmp_path: Path) -> None:
@@ -27,6 +28,7 @@ def test_credentials_come_back_and_nobody_else_can_read_them(tmp_path: Path) -> 
 
 def test_the_secret_is_in_no_text() -> None:
     assert "SECRET" not in f"{GOOD!r} {GOOD}"
+    assert "5ec2e7" not in f"{GOOD!r} {GOOD}"
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"seed":"SUSECRET"}', "[" * 9000, '{"seed":SUSECRET}'])
@@ -37,6 +39,15 @@ def test_what_is_damaged_is_refused_without_the_secret(tmp_path: Path, text: str
     with pytest.raises(ConfigError, match="no credentials") as caught:
         read(path)
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_file_of_an_older_version_has_no_key_of_sources(tmp_path: Path) -> None:
+    write(tmp_path / "x", replace(GOOD, source_key=""))
+    assert read(tmp_path / "x").source_key == ""
+    write(tmp_path / "x", replace(GOOD, source_key="5ec2e7"))
+    with pytest.raises(ConfigError, match="no credentials") as caught:
+        read(tmp_path / "x")
+    assert "5ec2e7" not in str(caught.value)
 
 
 def test_a_name_that_no_host_can_have_is_refused(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from portsentry_py.fleet.change import Change
 from portsentry_py.fleet.line import line
-from portsentry_py.fleet.receiver import Change
 from portsentry_py.output.json_log import json_line
 from tests.support.fleet import MINUTE_US, NOW_US, ban
 from tests.support.schema import validate
@@ -30,3 +30,18 @@ def test_the_line_has_the_network_of_the_source(address: str, network: str) -> N
     record = json.loads(json_line(line(change, "ban", NOW_US)))
     assert record["src_net"] == network
     assert len(record["reporters"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("bans", "is_doubtful", "mode", "verdict"),
+    [
+        (True, False, "ban", "ban"),
+        (True, True, "ban", "watch"),
+        (True, False, "watch", "watch"),
+        (False, False, "ban", "none"),
+    ],
+)
+def test_a_sweep_names_its_port_and_a_doubt_bans_nobody(bans: bool, is_doubtful: bool, mode: str, verdict: str) -> None:
+    change = Change(bans, ban(), ("web1", "web2"), NOW_US + MINUTE_US, 2222, is_doubtful)
+    record = validate(json_line(line(change, "ban" if mode == "ban" else "watch", NOW_US)))
+    assert (record["verdict"], record["technique"], record["dest_port"]) == (verdict, "fleet_sweep", 2222)

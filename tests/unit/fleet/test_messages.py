@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.fleet.messages import MOST_BANS, MOST_BYTES, BanMessage, encode, is_public, read_ban, read_state
-from tests.support.fleet import NOW_US, ban, ban_payload, state_payload
+from portsentry_py.fleet.messages import (
+    MOST_BANS,
+    MOST_BYTES,
+    MOST_CONTACTS,
+    BanMessage,
+    encode,
+    is_public,
+    read_ban,
+    read_seen,
+    read_state,
+)
+from tests.support.fleet import NOW_US, ban, ban_payload, contact, seen_payload, state_payload
 
 WHOLE = json.loads(ban_payload(ban()))
 
@@ -67,8 +77,47 @@ def test_a_hostile_ban_is_malformed(payload: bytes) -> None:
         read_ban(payload)
 
 
+def test_contacts_come_back_as_they_were() -> None:
+    contacts = contact(), contact("2a00:1450::9", verified=True), contact("0" * 32)
+    message = read_seen(seen_payload(*contacts, left_out=7))
+    assert (message.contacts, message.left_out) == (contacts, 7)
+    assert [one.source for one in message.contacts] == [contacts[0].address, "2a00:1450::/64", "0" * 32]
+    assert [one.is_hash for one in message.contacts] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "contacts",
+    [
+        [["45.33.32.156", 22, "syn", False, "more"]],
+        [["45.33.32.156", 22, "syn"]],
+        [{"address": "45.33.32.156"}],
+        [["45.33.32.156/8", 22, "syn", False]],
+        [["2a00:1450::/64", 22, "syn", False]],
+        [["fe80::1%eth0", 22, "syn", False]],
+        [["::ffff:45.33.32.156", 22, "syn", False]],
+        [["0" * 31, 22, "syn", False]],
+        [["A" * 32, 22, "syn", False]],
+        [["0" * 33, 22, "syn", False]],
+        [["45.33.32.156\n", 22, "syn", False]],
+        [["45.33.32.156", 65_536, "syn", False]],
+        [["45.33.32.156", -1, "syn", False]],
+        [["45.33.32.156", 22.5, "syn", False]],
+        [["45.33.32.156", 22, "x", False]],
+        [["45.33.32.156", 22, "syn", 1]],
+        [["45.33.32.156", 22, "syn", False]] * (MOST_CONTACTS + 1),
+        "45.33.32.156",
+        None,
+    ],
+)
+def test_hostile_contacts_are_malformed(contacts: object) -> None:
+    whole = {"version": 1, "issued_us": NOW_US, "left_out": 0, "contacts": contacts}
+    with pytest.raises(ValueError, match=r"^malformed$"):
+        read_seen(json.dumps(whole).encode())
+
+
 def test_a_long_message_is_not_even_decoded() -> None:
-    for read, most in ((read_ban, MOST_BYTES["ban"]), (read_state, MOST_BYTES["state"])):
+    for read, kind in ((read_ban, "ban"), (read_state, "state"), (read_seen, "seen")):
+        most = MOST_BYTES[kind]
         with pytest.raises(ValueError, match=r"^too_large$"):
             read(b" " * (most + 1))
 
@@ -77,7 +126,7 @@ def test_a_long_message_is_not_even_decoded() -> None:
     st.binary(max_size=400) | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(repr).map(str.encode)
 )
 def test_any_payload_is_a_message_or_a_value_error(payload: bytes) -> None:
-    for read in (read_ban, read_state):
+    for read in (read_ban, read_state, read_seen):
         with suppress(ValueError):
             read(payload)
 

@@ -68,6 +68,13 @@ def test_a_host_gets_a_key_of_its_own(folder: Path) -> None:
     assert operator_credentials(folder).operator == found[0].operator
 
 
+def test_all_hosts_have_one_key_of_sources_also_in_a_folder_of_an_older_version(folder: Path) -> None:
+    one, other = (credentials.read(add_host(folder, f"web{number}", f"192.0.2.{number}")) for number in range(2))
+    assert one.source_key == other.source_key != ""
+    (folder / "source-key").unlink()
+    assert len(credentials.read(add_host(folder, "web3", "192.0.2.9")).source_key) == 64
+
+
 def test_a_host_that_is_removed_is_in_no_list(folder: Path) -> None:
     key = public_key(credentials.read(add_host(folder, "web1", "192.0.2.1")).seed)
     remove_host(folder, "web1")

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.config.settings import Fleet
+from portsentry_py.fleet.change import Change
 from portsentry_py.fleet.messages import MOST_BANS
 from portsentry_py.fleet.protection import Protection
-from portsentry_py.fleet.receiver import TOLERANCE_US, Change, Kind, Receiver
+from portsentry_py.fleet.receiver import TOLERANCE_US, Kind, Receiver
 from tests.support.fleet import (
     MINUTE_US,
     NOW_US,
@@ -19,8 +20,10 @@ from tests.support.fleet import (
     ban,
     ban_payload,
     banned,
+    contact,
     receiver,
     refused,
+    seen_payload,
     state_payload,
 )
 
@@ -235,8 +238,103 @@ def test_the_offset_of_a_clock_is_known() -> None:
     assert found.reporters["web1"].offset_us == HOUR_US
 
 
+def test_hosts_that_were_asked_in_vain_make_a_sweep_together() -> None:
+    found = receiver(Fleet(sweep_hosts=3))
+    assert found.take_own(contact(), NOW_US) == []
+    assert found.take("seen", "web1", seen_payload(contact()), NOW_US) == []
+    (change,) = found.take("seen", "web2", seen_payload(contact("45.1.1.1"), contact(port=80)), NOW_US)
+    assert (change.ban.address, change.hosts, change.port, change.is_doubtful) == (
+        SCANNER,
+        ("db1", "web1", "web2"),
+        80,
+        True,
+    )
+    assert found.tick(NOW_US + 11 * MINUTE_US) == []
+    assert found.sweeps.active == {}
+
+
+def test_a_proof_counts_of_this_host_and_of_trusted_ones() -> None:
+    found = receiver(Fleet(sweep_hosts=2, trusted=("web2",)))
+    for host, source in (("web1", "45.1.1.1"), ("web2", "45.2.2.2"), ("db1", "45.3.3.3")):
+        proof = contact(source, verified=True)
+        if host == "db1":
+            found.take_own(proof, NOW_US)
+        else:
+            found.take("seen", host, seen_payload(proof), NOW_US)
+    others = seen_payload(*(contact(source) for source in ("45.1.1.1", "45.2.2.2", "45.3.3.3")))
+    changes = found.take("seen", "web3", others, NOW_US)
+    assert {change.ban.address: change.ban.verified for change in changes} == {
+        "45.1.1.1": False,
+        "45.2.2.2": True,
+        "45.3.3.3": True,
+    }
+
+
+def test_whom_nobody_may_ban_is_no_contact_and_no_sweep() -> None:
+    found = receiver(Fleet(sweep_hosts=2), Protection([("45.9.9.9", "ssh_session")]))
+    for address in ("45.9.9.9", "9.9.9.9", "10.0.0.1", "198.51.100.1"):
+        assert not found.counts(contact(address))
+        found.take("seen", "web1", seen_payload(contact(address), issued_us=NOW_US), NOW_US)
+    assert found.counts(contact())
+    sources = [contact(address) for address in ("45.9.9.9", "9.9.9.9", "10.0.0.1", "198.51.100.1")]
+    for number, host in enumerate(("web1", "web2")):
+        assert found.take("seen", host, seen_payload(*sources, issued_us=NOW_US + 1 + number), NOW_US) == []
+    assert {why for host, why in refused(found) if host == "*"} == {"ssh_session", "fleet_allowlist", "not_public"}
+
+
+def test_without_sweeps_nothing_is_counted_and_nothing_read() -> None:
+    found = receiver(Fleet(sweep_hosts=0))
+    assert not found.counts(contact())
+    assert found.take("seen", "web1", b"junk", NOW_US) == []
+    assert refused(found) == {}
+
+
+@pytest.mark.parametrize(
+    ("issued_us", "why"),
+    [(NOW_US + TOLERANCE_US + 1, "future"), (NOW_US - TOLERANCE_US - 1, "old"), (NOW_US - 9, "replayed")],
+)
+def test_contacts_of_another_time_are_refused(issued_us: int, why: str) -> None:
+    found = receiver()
+    if why == "replayed":
+        found.take("seen", "web1", seen_payload(contact()), NOW_US)
+    assert found.take("seen", "web1", seen_payload(contact(), issued_us=issued_us), NOW_US) == []
+    assert refused(found) == {("web1", why): 1}
+
+
+def test_a_host_that_reports_more_contacts_than_its_share_is_cut_off() -> None:
+    found = receiver()
+    for number in range(30):
+        payload = seen_payload(
+            *(contact(f"45.{number}.1.{one}") for one in range(100)), issued_us=NOW_US + number, left_out=3
+        )
+        found.take("seen", "web1", payload, NOW_US + number)
+    assert len(found.sweeps.table) == 1200
+    assert refused(found) == {("web1", "contacts"): 18}
+    assert found.reporters["web1"].left_out == 90
+    assert found.is_known(contact("45.1.1.1")) is False
+
+
+def test_what_a_removed_host_reported_makes_no_sweep() -> None:
+    found = receiver(Fleet(sweep_hosts=3, sweep_unverified="ban"))
+    found.take_own(contact(), NOW_US)
+    for host in ("web1", "web2"):
+        found.take("seen", host, seen_payload(contact()), NOW_US)
+    hosts = {name: address for name, address in ROSTER.hosts.items() if name != "web1"}
+    (change,) = found.set_roster(replace(ROSTER, hosts=hosts), NOW_US + 1)
+    assert not change.bans
+    assert found.sweeps.active == {}
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode), st.booleans())
+def test_no_payload_of_contacts_breaks_anything(payload: bytes, is_list: bool) -> None:
+    found = receiver(Fleet(sweep_hosts=2))
+    whole = b'{"version":1,"issued_us":%d,"left_out":0,"contacts":[%s]}' % (NOW_US, payload) if is_list else payload
+    assert found.take("seen", "web1", whole, NOW_US) == []
+    assert found.sweeps.active == {}
+
+
 steps = st.tuples(
-    st.sampled_from(["ban", "state"]),
+    st.sampled_from(["ban", "state", "seen"]),
     st.sampled_from(["web1", "web2", "web3", "db1", "stranger"]),
     st.lists(
         st.sampled_from([SCANNER, "45.1.1.1", "9.9.9.9", "10.0.0.1", "2a00:1450::9"]),
@@ -256,14 +354,17 @@ steps = st.tuples(
 def test_no_sequence_of_messages_breaks_a_rule(
     sequence: list[tuple[Kind, str, list[str], bool, int, int, int, bool | bytes]],
 ) -> None:
-    settings = Fleet(max_active=2)
+    settings = Fleet(max_active=2, sweep_hosts=2)
     found, now_us = receiver(settings), NOW_US
     for kind, host, addresses, verified, issued, length, pause, extra in sequence:
         now_us += pause
         bans = [ban(address, verified=verified, until_us=now_us + length) for address in addresses]
-        payload = (
-            ban_payload(bans[0], now_us + issued) if kind == "ban" else state_payload(*bans, issued_us=now_us + issued)
-        )
+        contacts = [contact(address, verified=verified) for address in addresses]
+        payload = {
+            "ban": ban_payload(bans[0], now_us + issued),
+            "state": state_payload(*bans, issued_us=now_us + issued),
+            "seen": seen_payload(*contacts, issued_us=now_us + issued),
+        }[kind]
         if isinstance(extra, bytes):
             payload = extra
         changes = [*found.take(kind, host, payload, now_us, replay=extra is True), *found.tick(now_us)]

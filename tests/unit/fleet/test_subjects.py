@@ -1,4 +1,4 @@
-"""A host may write two subjects of its own and ask for what is kept; it reads its own answers alone."""
+"""A host may write three subjects of its own and ask for what is kept; it reads its own answers alone."""
 
 from portsentry_py.fleet.subjects import (
     OPERATOR,
@@ -13,8 +13,8 @@ from portsentry_py.fleet.subjects import (
 
 def test_a_host_writes_its_own_subjects() -> None:
     publish, subscribe = host_permissions("web1")
-    assert publish[:2] == ["psp.ban.web1", "psp.state.web1"]
-    assert all(subject.startswith("$JS.API.DIRECT.GET.PSP.psp.") for subject in publish[2:])
+    assert publish[:3] == ["psp.ban.web1", "psp.state.web1", "psp.seen.web1"]
+    assert all(subject.startswith("$JS.API.DIRECT.GET.PSP.psp.") for subject in publish[3:])
     assert "_INBOX_web1.>" in subscribe
 
 

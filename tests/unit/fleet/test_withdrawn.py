@@ -2,8 +2,8 @@
 
 import pytest
 
+from portsentry_py.fleet.change import Change
 from portsentry_py.fleet.line import line
-from portsentry_py.fleet.receiver import Change
 from portsentry_py.fleet.withdrawn import withdrawn
 from portsentry_py.output.json_log import json_line
 from tests.support.fleet import NOW_US, ban
