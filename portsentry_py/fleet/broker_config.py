@@ -28,6 +28,8 @@ def main_config(place: PurePosixPath, listen: str, *, tls: bool, brokers: Sequen
         "# A host has one connection.",
         "max_subscriptions: 64",
         "write_deadline: 5s",
+        "# Every host reads every subject: the cache would cost minutes when thousands of hosts connect at once.",
+        "disable_sublist_cache: true",
         f"jetstream {{ store_dir: {_quoted(str(place / 'store'))}, max_memory_store: 1MB, max_file_store: 2GB }}",
     ]
     if tls:

@@ -34,3 +34,8 @@ def test_several_brokers_form_a_cluster_in_which_each_has_a_certificate() -> Non
     assert "verify: true" in text
     assert "server_name: $BROKER" in text
     assert "cluster" not in main_config(PurePosixPath("/etc/nats"), "0.0.0.0:4222", tls=True, brokers=("b1",))
+
+
+def test_thousands_of_hosts_may_connect_at_once() -> None:
+    """With the cache of nats-server, each subscription changes a thousand lists of all hosts."""
+    assert "disable_sublist_cache: true" in main_config(PurePosixPath("/etc/nats"), "0.0.0.0:4222", tls=True)
