@@ -29,17 +29,18 @@ class Broker:
         text = (made / "nats.conf").read_text()
         listen = next(line for line in text.splitlines() if line.startswith("listen:"))
         self.port = int(listen.rpartition(":")[2].strip('"'))
-        text = text.replace(str(made), str(folder)).replace("0.0.0.0", address)
-        for file in made.iterdir():
-            if file.is_file():
-                shutil.copy(file, folder)
-        (folder / "nats.conf").write_text(text)
+        self._text = text.replace(str(made), str(folder)).replace("0.0.0.0", address)
         self._command = (*inside, str(program), "-c", str(folder / "nats.conf"))
-        self._inside = inside
+        self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, with what it has stored."""
+        """Start it, with the accounts as they are and with what it has stored."""
+        for file in self._made.iterdir():
+            if file.is_file():
+                shutil.copy(file, self.folder)
+        (self.folder / "nats.conf").write_text(self._text)
+        self._starts += 1
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, env={**os.environ, "BROKER": self.folder.name}
@@ -48,10 +49,7 @@ class Broker:
 
     def listens(self) -> bool:
         """Whether a client could connect, by its log: it may be in another namespace."""
-        return self.runs() and self.log().count("Server is ready") > self._starts()
-
-    def _starts(self) -> int:
-        return self.log().count("Starting nats-server") - 1
+        return self.runs() and self.log().count("Server is ready") >= self._starts
 
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ def now_us() -> int:
     return int(datetime.now(timezone.utc).timestamp() * 1_000_000)
 
 
-def attempt(*words: object) -> str:
+def attempt(inside: Sequence[str], *words: object) -> str:
     """Run a command of the operator's; what it said if it failed."""
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*inside, *COMMAND, *map(str, words)], capture_output=True, text=True, check=False)
     return done.stderr if done.returncode else ""
 
 
@@ -51,20 +51,35 @@ class FleetLab:
         names: the hosts.
         program: the nats-server.
         brokers: how many; several are a cluster.
+        addresses: theirs, where they are not on loopback.
+        inside: words before each command, which may lead into the network of the brokers.
+        plain: without TLS.
     """
 
-    def __init__(self, folder: Path, names: Iterable[str], program: Path = BROKER, *, brokers: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Iterable[str],
+        program: Path = BROKER,
+        *,
+        brokers: int = 1,
+        addresses: Sequence[str] = (),
+        inside: Sequence[str] = (),
+        plain: bool = False,
+    ) -> None:
         self.folder = folder
         self.operator = folder / "operator"
         self.program = program
+        self.inside = inside
         self.hosts: dict[str, FleetHost] = {}
-        addresses = [own_loopback(number) for number in range(1, brokers + 1)]
+        addresses = addresses or [own_loopback(number) for number in range(1, brokers + 1)]
         port = free_port()
-        fleet("init-operator", self.operator, *(word for one in addresses for word in ("--broker", f"{one}:{port}")))
+        words = [word for one in addresses for word in ("--broker", f"{one}:{port}")]
+        fleet("init-operator", self.operator, *words, *(("--no-tls",) if plain else ()))
         for name, address in zip(names, ADDRESSES, strict=False):
             fleet("add-host", self.operator, name, "--address", address)
         self.brokers = [
-            Broker(folder / f"b{number}", self.operator / "broker", address, program)
+            Broker(folder / f"b{number}", self.operator / "broker", address, program, inside)
             for number, address in enumerate(addresses, 1)
         ]
 
@@ -86,7 +101,7 @@ class FleetLab:
     def publish(self) -> None:
         """Publish the roster; brokers that have just started must elect a leader first."""
         words = ("publish", self.operator, "--replicas", len(self.brokers))
-        wait_for(lambda: not attempt(*words), "the stream", evidence=lambda: attempt(*words))
+        wait_for(lambda: not attempt(self.inside, *words), "the stream", evidence=lambda: attempt(self.inside, *words))
 
     def host(
         self,
@@ -95,11 +110,12 @@ class FleetLab:
         ignore: Iterable[str] = (),
         home: Iterable[str] = (),
         allowed: Iterable[str] = (),
+        inside: Sequence[str] = (),
         **settings: Any,
     ) -> "FleetHost":
         """Start a host; `allowed` is its allowlist, and the settings are those of the fleet."""
         whole = {"ignore": list(ignore), "home": list(home), "fleet": settings}
-        self.hosts[name] = FleetHost(self, name, whole, "".join(f"{one}\n" for one in allowed))
+        self.hosts[name] = FleetHost(self, name, whole, "".join(f"{one}\n" for one in allowed), inside)
         return self.hosts[name]
 
     def close(self) -> None:
@@ -109,15 +125,18 @@ class FleetLab:
 
 
 class FleetHost:
-    """One host: the log that its sensor writes, and its `fleet run`."""
+    """One host: the log that its sensor writes, and its `fleet run`, which may be in a network of its own."""
 
-    def __init__(self, lab: FleetLab, name: str, settings: dict[str, Any], allowlist: str) -> None:
+    def __init__(
+        self, lab: FleetLab, name: str, settings: dict[str, Any], allowlist: str, inside: Sequence[str]
+    ) -> None:
         self.folder = lab.folder / name
         self.folder.mkdir(exist_ok=True)
         self.name = name
         self.credentials = lab.operator / "hosts" / f"{name}.json"
         self.own_log, self.fleet_log = self.folder / "portsentry.log", self.folder / "fleet.log"
         self.own_log.touch()
+        self._inside = inside
         section = {
             "credentials": str(self.credentials),
             "log": str(self.fleet_log),
@@ -131,7 +150,7 @@ class FleetHost:
         self.start()
 
     def start(self) -> None:
-        words = [*COMMAND, "run", "-c", str(self.folder / "config.yaml")]
+        words = [*self._inside, *COMMAND, "run", "-c", str(self.folder / "config.yaml")]
         environment = {name: text for name, text in os.environ.items() if not name.startswith("PORTSENTRY_")}
         with (self.folder / "run.err").open("ab") as errors:
             self._process = subprocess.Popen(words, stderr=errors, env=environment)
@@ -145,8 +164,17 @@ class FleetHost:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
     def runs(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def said(self) -> str:
         """What it wrote to stderr."""

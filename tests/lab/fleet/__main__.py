@@ -10,14 +10,19 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.fleet import stolen_key
+from tests.lab.fleet import brokers, stolen_key, subscribers, wire
 from tests.lab.fleet.measured import Measured
 from tests.lab.support import program
 from tests.lab.support.page import put
 from tests.support.fleet_lab import BROKER
 
 PAGE = "fleet.md"
-PARTS: dict[str, Callable[[Path, Path], Measured]] = {"stolen key": stolen_key.measure}
+PARTS: dict[str, Callable[[Path, Path], Measured]] = {
+    "stolen key": stolen_key.measure,
+    "brokers": brokers.measure,
+    "wire": wire.measure,
+    "subscribers": subscribers.measure,
+}
 
 
 def main(words: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ from tests.support.waiting import wait_for
 VICTIM, HONEST, THIEF = "web1", "web2", "web3"
 IGNORED, ALLOWED, HOME = "45.90.1.1", "45.90.2.2", "45.90.3.3"
 HELD = "45.91.1.1"
-QUOTA = {"new_per_minute": 20, "max_active": 500}
+QUOTA: dict[str, Any] = {"new_per_minute": 20, "max_active": 500}
 _BURST = 10 * 20
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
