@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.support import frames
 from tests.support.frames import Link
-from tests.support.namespaces import IFACE, Host
+from tests.support.namespaces import IFACE, Host, Lab, ip
 from tests.support.needs import require_tool
+from tests.support.running import run
 from tests.support.workloads import Frames
 
 _ACTUAL = re.compile(r"Actual: (\d+) packets \(\d+ bytes\) sent in ([\d.]+) seconds")
@@ -17,6 +18,7 @@ _FAILED = re.compile(r"Failed packets: +(\d+)")
 _ADDRESS = re.compile(r"link/ether ([0-9a-f:]{17})")
 _ANY_SPEED = 10_000
 _SEND_SECONDS = 600
+_FEED = "feed0"
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,40 @@ def start(
     host: Host, capture: Path, per_second: int | None, packets: int | None = None, iface: str = IFACE
 ) -> subprocess.Popen[str]:
     """Start sending the capture, or its first packets, at a rate or at full speed."""
+    return _start(host, per_second, packets, "--intf1", iface, capture)
+
+
+def _start(host: Host, per_second: int | None, packets: int | None, *words: str | Path) -> subprocess.Popen[str]:
     # A timer that sleeps: the default one takes a whole core, which belongs to who is measured.
     speed = ["--topspeed"] if per_second is None else [f"--pps={per_second}", "--timer=nano"]
     limit = [] if packets is None else [f"--limit={packets}"]
     with Path(os.devnull).open("w", encoding="utf-8") as noise:
         return host.start(
             *(require_tool("tcpreplay"), "--preload-pcap", "--no-flow-stats", *speed, *limit),
-            *("--intf1", iface, capture),
+            *words,
             stdout=subprocess.PIPE,
             stderr=noise,
         )
+
+
+def connect_feed(lab: Lab) -> None:
+    """Give the target a second interface to its switch, over which it can send to itself (see `start_both`)."""
+    ends = ("link", "add", "to-feed", "type", "veth", "peer", "name", _FEED, "netns", lab.target.namespace)
+    ip("-n", lab.switch.namespace, *ends)
+    ip("-n", lab.switch.namespace, "link", "set", "to-feed", "master", "br0", "up")
+    # Without ARP: what others send to the target comes over its first interface.
+    ip("-n", lab.target.namespace, "link", "set", _FEED, "arp", "off", "up")
+
+
+def start_both(lab: Lab, capture: Path, per_second: int | None, packets: int | None = None) -> subprocess.Popen[str]:
+    """Start sending the capture of a dialogue: what others send comes in, and what the target sends goes out.
+
+    One program sends both, so that the order holds; the target's sensor drops what comes in from its own address.
+    """
+    sides = capture.with_suffix(".sides")
+    # tcpprep's servers are sent out of the second interface.
+    run(require_tool("tcpprep"), f"--cidr={lab.target.ipv4[0]}/32", f"--pcap={capture}", f"--cachefile={sides}")
+    return _start(lab.target, per_second, packets, "--cachefile", sides, "--intf1", IFACE, "--intf2", _FEED, capture)
 
 
 def finish(sending: subprocess.Popen[str]) -> Sent:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
+from itertools import chain, islice
 from random import Random
 
 from tests.support.frames import ACK, FIN, SYN, Link, segment, sequence_of
@@ -59,6 +60,7 @@ def pool(count: int, link: Link) -> Iterator[bytes]:
 def visitors(count: int, link: Link) -> Iterator[bytes]:
     """Let many clients open and close connections to served ports; what the kernel's filter lets through."""
     base = int(IPv4Address("100.64.0.0"))
+    back = Link(link.source, link.destination)
     sent = 0
     for now in range(count):
         for opened, flags, ours in (
@@ -77,8 +79,14 @@ def visitors(count: int, link: Link) -> Iterator[bytes]:
             ends = (_TARGET, service, client, port) if ours else (client, port, _TARGET, service)
             # Our number is the call's; the client has received a page when it closes the connection.
             ack = (sequence_of(opened) + 1_000) & 0xFFFFFFFF if flags & FIN and not ours else 0
-            yield segment(link, ends, flags, opened, ack=ack)
+            yield segment(back if ours else link, ends, flags, opened, ack=ack)
             sent += 1
+
+
+def mixed(count: int, link: Link) -> Iterator[bytes]:
+    """One packet of each of the four above in turn, so that none has the caches for itself."""
+    kinds = [kind(count, link) for kind in REPLAYED.values()]
+    return islice(chain.from_iterable(zip(*kinds, strict=True)), count)
 
 
 def strangers(count: int, link: Link, first: int = 0) -> Iterator[bytes]:

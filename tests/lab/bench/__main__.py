@@ -1,7 +1,7 @@
 """Measures the sensor beside other programs, all in one run, and writes the tables of performance.md.
 
-    python -m tests.lab.bench [--only core,replay,rates,memory,entries,state,delay,bulk,flood,worst] [--quick] [-o DIR]
-        [--portsentry BINARY] [--peer NAME=CMD]...
+    python -m tests.lab.bench [--only core,replay,rates,memory,entries,state,delay,bulk,flood,banned,worst] [--quick]
+        [-o DIR] [--portsentry BINARY] [--peer NAME=CMD]...
 
 A time alone says little on somebody else's machine: compare within one run. Needs root, but for `core`,
 `replay`, `memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.bench import bulk, core, delay, entries, hidden, memory, rates, replay, state, worst
+from tests.lab.bench import banned, bulk, core, delay, entries, hidden, memory, rates, replay, state, worst
 from tests.lab.bench.programs import Program, given_peer, given_portsentry
 from tests.lab.support import machine, page, program
 
@@ -31,7 +31,7 @@ def _core(quick: bool, _peers: Sequence[Program]) -> str:
 
 def _replay(quick: bool, _peers: Sequence[Program]) -> str:
     rows = replay.measure(100_000, 1) if quick else replay.measure(1_000_000, 3)
-    return replay.section(rows, replay.pyshark(500 if quick else 3_000))
+    return replay.section(rows, replay.pyshark(200 if quick else 2_000))
 
 
 def _rates(quick: bool, peers: Sequence[Program]) -> str:
@@ -62,6 +62,10 @@ def _flood(quick: bool, _peers: Sequence[Program]) -> str:
     return hidden.section(hidden.measure(50_000, 5 if quick else 30))
 
 
+def _banned(quick: bool, _peers: Sequence[Program]) -> str:
+    return banned.section(banned.measure(4 if quick else 20, 1 if quick else 5))
+
+
 def _worst(quick: bool, _peers: Sequence[Program]) -> str:
     return worst.section(worst.measure(10_000, 4 if quick else 60))
 
@@ -76,6 +80,7 @@ PARTS: dict[str, Part] = {
     "delay": _delay,
     "bulk": _bulk,
     "flood": _flood,
+    "banned": _banned,
     "worst": _worst,
 }
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,7 +24,7 @@ from tests.lab.bench.costliest import PROTOCOLS, TARGET6, source, source6
 from tests.lab.support.tables import count, shown, table
 from tests.support import frames
 from tests.support.frames import Link
-from tests.support.workloads import REPLAYED, TARGET, Frames
+from tests.support.workloads import REPLAYED, TARGET, Frames, mixed
 
 _PER_SECOND = 50_000
 _COUNTED = 10_000
@@ -49,16 +49,10 @@ def _behind_options(number: int) -> Packet:
     return behind(probe, (DESTINATION, lambda upper: options_header(upper, experiment(4))))
 
 
-def _mixed(packets: int, link: Link) -> Iterator[bytes]:
-    """One packet of each of the others in turn, so that none has the caches for itself."""
-    kinds = [kind(packets, link) for kind in REPLAYED.values()]
-    return islice(chain.from_iterable(zip(*kinds, strict=True)), packets)
-
-
 PATTERNS: Mapping[str, Frames] = MappingProxyType(
     {
         **REPLAYED,
-        "the four above in turn": _mixed,
+        "the four above in turn": mixed,
         "forged, IPv6 behind an option header": _of(_behind_options),
         **{f"forged, {name}": _forged(name) for name in ("SCTP INIT", "echo request", "IP protocol 99", "IP in IP")},
     }

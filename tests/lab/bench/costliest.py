@@ -9,7 +9,7 @@ from tests.lab.attacks.wire.upper import ACK, FIN, RST, SYN, echo, mixed, sctp, 
 from tests.support.frames import Link
 from tests.support.workloads import TARGET, Frames
 
-TARGET6 = "2001:db8:1::1"
+TARGET6 = "2001:db8:113::1"
 _STRIDE = 40_503_001
 _POOL = 2_000
 _PORTS = 5_000

@@ -20,7 +20,8 @@ from tests.support.workloads import flood
 
 _PATIENCE_SECONDS = 120.0
 _SYN_ONLY = 0x02
-_FLAGS = 0x17
+# Of these, the sensor's filter drops segments with this one alone.
+FLAGS, ACK_ONLY = 0x17, 0x10
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def measure(per_second: int, seconds: int) -> Outcome:
         stack.callback(running.sensor.stop)
         meter = stack.enter_context(metered(lab.target.pids() - before))
         # What the sensor's filter lets through of what the scanner sends and gets.
-        what = f"host {lab.scanner.ipv4[0]} and tcp and tcp[13] & {_FLAGS} != 0x10"
+        what = f"host {lab.scanner.ipv4[0]} and tcp and tcp[13] & {FLAGS} != {ACK_ONLY}"
         stack.enter_context(tapped(lab.scanner, tap, what))
         lines = stack.enter_context(first_bans(running.sensor.log))
         flooding = tcpreplay.start(lab.visitor, capture, per_second)

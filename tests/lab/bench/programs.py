@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.lab.bench.live import SETTINGS
 from tests.lab.compare.kernel_log import kernel_log
 from tests.lab.compare.portsentry import Portsentry
 from tests.lab.compare.psad import Psad
@@ -85,7 +86,7 @@ class _Peer:
 
 @contextmanager
 def _sensor(host: Host, folder: Path) -> Iterator[Running]:
-    running = RunningSensor(host, folder, {})
+    running = RunningSensor(host, folder, dict(SETTINGS))
     try:
         yield running
     finally:

@@ -6,19 +6,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from portsentry_py.capture.commands import environment, tshark_command
 from portsentry_py.capture.toolchain import find_tools
+from tests.lab.bench.costliest import TARGET6
+from tests.lab.bench.live import KINDS, WORST, note
 from tests.lab.support.cost import metered
 from tests.lab.support.tables import count, mebibytes, shown, table
 from tests.support import frames
 from tests.support.frames import Link
 from tests.support.running import run
-from tests.support.workloads import REPLAYED, TARGET, Frames
+from tests.support.workloads import REPLAYED, TARGET, Frames, mixed
 
+CAPTURES: Mapping[str, Frames] = MappingProxyType({**REPLAYED, "the four above in turn": mixed, WORST: KINDS[WORST]})
 _PER_SECOND = 10_000
 # After this long no further round is needed: chance is small against it.
 _ENOUGH_SECONDS = 90.0
@@ -118,7 +122,7 @@ def bare(capture: Path) -> Run:
 def sensor(capture: Path) -> Run:
     settings = capture.with_name("defaults.yaml")
     settings.write_text("{}\n", encoding="utf-8")
-    words = ("replay", str(capture), "--home", TARGET, "-c", str(settings))
+    words = ("replay", str(capture), "--home", TARGET, "--home", TARGET6, "-c", str(settings))
     return timed([sys.executable, "-m", "portsentry_py", *words])
 
 
@@ -133,30 +137,37 @@ def compare(name: str, kind: Frames, packets: int, rounds: int) -> Row:
     return Row(name, packets, [first for first, _ in pairs], [second for _, second in pairs])
 
 
-def pyshark(packets: int) -> Pyshark:
-    """Let pyshark iterate over the beginning of the first capture."""
-    with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-        kind = next(iter(REPLAYED.values()))
-        capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
-        read, seconds = run(sys.executable, "-c", _PYSHARK, capture, seconds=600).split()
-    return Pyshark(int(read), float(seconds))
+def pyshark(packets: int, captures: Mapping[str, Frames] = CAPTURES) -> dict[str, Pyshark]:
+    """Let pyshark iterate over the beginning of each capture."""
+    found = {}
+    for name, kind in captures.items():
+        with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
+            capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
+            read, seconds = run(sys.executable, "-c", _PYSHARK, capture, seconds=600).split()
+        found[name] = Pyshark(int(read), float(seconds))
+    return found
 
 
-def measure(packets: int, rounds: int, captures: dict[str, Frames] | None = None) -> list[Row]:
-    return [shown(compare(name, kind, packets, rounds)) for name, kind in (captures or REPLAYED).items()]
+def measure(packets: int, rounds: int, captures: Mapping[str, Frames] = CAPTURES) -> list[Row]:
+    return [shown(compare(name, kind, packets, rounds)) for name, kind in captures.items()]
 
 
-def section(rows: Sequence[Row], other: Pyshark) -> str:
+def section(rows: Sequence[Row], others: Mapping[str, Pyshark]) -> str:
     head = (
         *("capture", "tshark alone, s", "sensor, s", "ratio", "sensor, packets/s"),
         *("µs/packet: tshark alone", "the sensor's tshark", "the sensor itself"),
         *("memory, MiB: tshark alone", "sensor with tshark"),
     )
-    first = rows[0]
     rounds = max(len(row.bare) for row in rows)
+    costliest = f"{note()}\n" if WORST in others else ""
+    beside = [
+        [row.name, count(others[row.name].rate), count(row.rate), f"{row.rate / others[row.name].rate:,.0f}"]
+        for row in rows
+    ]
+    some = count(others[rows[0].name].packets)
     return (
-        f"{count(first.packets)} packets each, up to {rounds} times in turn, the median of each.\n\n"
-        f"{table(head, (row.cells() for row in rows))}\n"
-        f"pyshark reads {count(other.rate)} packets a second ({count(other.packets)} packets, nothing else "
-        f"done with them); the sensor reads the {first.name} {first.rate / other.rate:,.0f} times as fast.\n"
+        f"{count(rows[0].packets)} packets each, up to {rounds} times in turn, the median of each.\n\n"
+        f"{table(head, (row.cells() for row in rows))}\n{costliest}"
+        f"pyshark reads the first {some} packets of the same captures, and does nothing else with them:\n\n"
+        f"{table(('capture', 'pyshark, packets/s', 'sensor, packets/s', 'ratio'), beside)}"
     )

@@ -17,7 +17,21 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench import bulk, core, costliest, delay, entries, hidden, memory, rates, replay, state, worst
+from tests.lab.bench import (
+    banned,
+    bulk,
+    core,
+    costliest,
+    delay,
+    entries,
+    hidden,
+    live,
+    memory,
+    rates,
+    replay,
+    state,
+    worst,
+)
 from tests.lab.bench.fillings import TABLES, Table
 from tests.lab.bench.lines import Sender
 from tests.lab.bench.programs import Counts, given_peer
@@ -55,11 +69,11 @@ def test_replay() -> None:
     wire()
     name, kind = next(iter(workloads.REPLAYED.items()))
     rows = replay.measure(PACKETS, 1, {name: kind})
-    other = replay.pyshark(20)
+    others = replay.pyshark(20, {name: kind})
 
-    assert other.packets == 20
+    assert others[name].packets == 20
     assert all(run.cpu_seconds > 0 and run.peak_bytes > 0 for row in rows for run in (*row.bare, *row.sensor))
-    assert "pyshark reads" in replay.section(rows, other)
+    assert replay.section(rows, others).count(f"\n| {name} |") == 2
 
 
 @pytest.mark.slow
@@ -299,6 +313,24 @@ def test_a_scan_inside_a_flood() -> None:
     assert outcome.accounted == outcome.attempts
     assert outcome.named_seconds is not None
     assert "was named" in hidden.section(outcome)
+
+
+@pytest.mark.slow
+@pytest.mark.wire
+def test_a_ban_inside_a_flood() -> None:
+    wire("nmap", "tcpreplay", "fail2ban-server", "nft")
+    rows = banned.measure(3, 1, [("all four in turn", 1_000)])
+
+    assert [(row.sent.packets, row.lost, len(row.bans)) for row in rows] == [(3_000, 0, 1)]
+    assert "| all four in turn |" in banned.section(rows)
+
+
+def test_the_costliest_packets_are_for_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "worst_name", lambda: "SYN, IPv4, from one source")
+    link = Link(b"target", b"source")
+
+    assert {frame[:12] for frame in live.KINDS[live.WORST](5, link)} == {b"targetsource"}
+    assert live.note() == "The costliest packets that the search found: SYN, IPv4, from one source.\n"
 
 
 def test_a_peer_has_a_name_and_a_command() -> None:

@@ -23,6 +23,7 @@ def measure(seconds: int) -> tuple[list[Quarter], dict[str, Any]]:
     """Run for this time; returns the quarters and the last status line."""
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name, ExitStack() as stack:
         folder = Path(name)
+        tcpreplay.connect_feed(lab)
         lab.silence()
         packets = _PER_SECOND * min(_ROUND_SECONDS, seconds // QUARTERS)
         ordinary = tcpreplay.recorded(folder / "visitors.pcap", lab.visitor, lab.target, visitors, packets)
@@ -47,7 +48,7 @@ def measure(seconds: int) -> tuple[list[Quarter], dict[str, Any]]:
 
 
 def _round(lab: Lab, ordinary: Path, flood: Path, number: int) -> None:
-    sender = tcpreplay.start(lab.visitor, ordinary, _PER_SECOND)
+    sender = tcpreplay.start_both(lab, ordinary, _PER_SECOND)
     if number % _SCAN_EVERY == 0:
         lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-F", "--max-retries", "0", lab.target.ipv4[0])
     if number % _FLOOD_EVERY == 1:

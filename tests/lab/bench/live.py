@@ -1,0 +1,59 @@
+"""What is sent and replayed: floods, a scanner, visitors, all of them in turn, and what costs the core most."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tests.lab.bench import core, costliest
+from tests.support import tcpreplay
+from tests.support.frames import Link
+from tests.support.namespaces import Lab
+from tests.support.workloads import TARGET, Frames, flood, mixed, pool, scanner, visitors
+
+WORST = "costliest packets"
+# The kernel of a silent lab has no IPv6 address, but the packets are for the sensor's host.
+SETTINGS: Mapping[str, Any] = MappingProxyType({"home": [TARGET, costliest.TARGET6]})
+_SEARCHED_PACKETS = 1_000
+
+
+@cache
+def worst_name() -> str:
+    """The costliest of all combinations of protocol, headers and sources, on this machine."""
+    return core.search(_SEARCHED_PACKETS, 1, 1)[0].name
+
+
+def _worst(count: int, link: Link) -> Iterator[bytes]:
+    addresses = link.destination + link.source
+    for frame in dict(costliest.patterns())[worst_name()](count, link):
+        yield addresses + frame[len(addresses) :]
+
+
+KINDS: Mapping[str, Frames] = MappingProxyType(
+    {
+        "forged flood": flood,
+        "one scanner": scanner,
+        "forged pool": pool,
+        "visitors": visitors,
+        "all four in turn": mixed,
+        WORST: _worst,
+    }
+)
+
+
+# The target takes part in these; the others are sent to it alone.
+_DIALOGUES = frozenset({"visitors", "all four in turn"})
+
+
+def start(lab: Lab, capture: Path, per_second: int | None, packets: int | None = None) -> subprocess.Popen[str]:
+    """Start sending a capture that is named after its kind, in a lab with a feed."""
+    if capture.stem in _DIALOGUES:
+        return tcpreplay.start_both(lab, capture, per_second, packets)
+    return tcpreplay.start(lab.visitor, capture, per_second, packets)
+
+
+def note() -> str:
+    """What the costliest packets are, as a sentence."""
+    return f"The costliest packets that the search found: {worst_name()}.\n"
