@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, closing, suppress
 from ipaddress import ip_network
 from pathlib import Path, PurePosixPath
@@ -27,7 +28,7 @@ from portsentry_py.fleet.credentials import refuse_plain_text
 from portsentry_py.fleet.formats import FORMATS, Format, listed
 from portsentry_py.fleet.protection import Protection
 from portsentry_py.fleet.publish import publish_roster
-from portsentry_py.fleet.snapshot import Snapshot
+from portsentry_py.fleet.snapshot import Peer, Snapshot, Source, Swept
 from portsentry_py.fleet.snapshot import read as read_snapshot
 from portsentry_py.fleet.withdrawn import withdrawn
 from portsentry_py.host.host_state import host_state
@@ -35,6 +36,7 @@ from portsentry_py.output.async_writer import AsyncWriter
 from portsentry_py.output.diagnostics import AsyncLogHandler, standard_error
 from portsentry_py.output.json_log import FileSink
 from portsentry_py.output.log_file import replacing
+from portsentry_py.output.registry import require_prometheus
 from portsentry_py.report.follow import LogFollower
 from portsentry_py.report.log_reader import log_path
 from portsentry_py.sensor.allowlist import Allowlist
@@ -127,6 +129,8 @@ def run(config: Path | None) -> None:
     credentials = read_credentials(Path(settings.fleet.credentials))
     if settings.fleet.hash_sources and not credentials.source_key:
         raise ConfigError("fleet.hash_sources: the credentials have no key for it; remove this host and add it again.")
+    if settings.fleet.textfile != OFF_WORD:
+        require_prometheus("fleet.textfile")
     refuse_plain_text(credentials.servers, permitted=settings.fleet.plain_text)
     log, allowlist = log_path(settings.log), Allowlist(settings.allowlist, _now_us)
     with ExitStack() as opened:
@@ -193,15 +197,28 @@ def _lift(client: Fail2banClient, source: str) -> str:
 @command()
 @config_option
 def status(config: Path | None) -> None:
-    """Show the hosts: when each was heard, how its clock differs, what it reports and what was refused."""
+    """Show the hosts: when each was heard, its clock and lag, its quotas, and what was accepted and refused."""
     found = _snapshot(config)
     broker = found.broker or "no connection"
-    accepted = sum(source.until_us > 0 for source in found.sources.values())
-    say(f"{found.name}: {broker}, mode {found.mode}, as of {utc(found.written_us)}; {accepted} bans accepted")
+    say(f"{found.name}: {broker}, mode {found.mode}, as of {utc(found.written_us)}; {found.accepted} bans accepted")
+    banned = sum(not one.is_doubtful for one in found.sweeps.values())
+    say(f"sweeps: {banned} to ban, {len(found.sweeps) - banned} to watch; {found.counted} sources counted")
     for name, peer in sorted(found.peers.items()):
-        heard = f"heard {utc(peer.heard_us)}, clock {peer.offset_us / 1e6:+.1f} s" if peer.heard_us else "not heard"
-        refused = ", ".join(f"{count} {why}" for why, count in sorted(peer.refused.items())) or "nothing"
-        say(f"{name}: {heard}; {peer.active} bans active; refused: {refused}")
+        say(f"{name}: {_heard(peer)}; refused: {_counts(peer.refused)}")
+    for name, refused in sorted(found.refused.items()):
+        say(f"{name}: refused: {_counts(refused)}")
+
+
+def _heard(peer: Peer) -> str:
+    if not peer.heard_us:
+        return f"not heard; {peer.active} bans"
+    times = f"heard {utc(peer.heard_us)}, clock {peer.offset_us / 1e6:+.1f} s, lag {peer.lag_us / 1e6:.1f} s"
+    left_out = f"; {peer.left_out} contacts left out" if peer.left_out else ""
+    return f"{times}; {peer.active} of {peer.most} bans, {peer.accepted} accepted, room for {peer.new} new{left_out}"
+
+
+def _counts(refused: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {why}" for why, count in sorted(refused.items())) or "nothing"
 
 
 @command("list")
@@ -222,8 +239,7 @@ def status(config: Path | None) -> None:
 )
 def list_(config: Path | None, form: Format, output: Path | None) -> None:
     """List the sources that this host accepted: for pull lists (EDL, URL tables), nftables, MikroTik, Juniper."""
-    now_us = _now_us()
-    text = listed((name for name, source in _snapshot(config).sources.items() if source.until_us > now_us), form)
+    text = listed(_snapshot(config).banned(_now_us()), form)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -237,18 +253,35 @@ def list_(config: Path | None, form: Format, output: Path | None) -> None:
 def why(address: str, config: Path | None) -> None:
     """Explain who reports ADDRESS, with which evidence, and whether this host accepts it."""
     (network,) = networks("ADDRESS", [address])
+    known = _snapshot(config)
     found = {
-        name: source
-        for name, source in _snapshot(config).sources.items()
+        name
+        for name in {**known.sources, **known.sweeps}
         if (one := ip_network(name)).version == network.version and one.overlaps(network)
     }
     if not found:
         say(f"{address}: no host reports it")
-    for name, source in found.items():
-        say(f"{name}: {f'banned until {utc(source.until_us)}' if source.until_us else 'not accepted'}")
-        for report in source.reports:
-            proof = "verified" if report.verified else "unverified"
-            say(f"  {report.host}: {proof} {report.evidence}, until {utc(report.until_us)}")
+    for name in sorted(found):
+        if name in known.sources:
+            _explain(name, known.sources[name])
+        if name in known.sweeps:
+            _explain_sweep(name, known.sweeps[name])
+
+
+def _explain(name: str, source: Source) -> None:
+    say(f"{name}: {f'banned until {utc(source.until_us)}' if source.until_us else 'not accepted'}")
+    for report in source.reports:
+        say(f"  {report.host}: {_proof(report.verified)} {report.evidence}, until {utc(report.until_us)}")
+
+
+def _explain_sweep(name: str, sweep: Swept) -> None:
+    verdict = "watched" if sweep.is_doubtful else "banned"
+    say(f"{name}: fleet_sweep, {_proof(sweep.verified)}, {verdict} until {utc(sweep.until_us)}")
+    say(f"  asked in vain, last for port {sweep.port}: {', '.join(sweep.hosts)}")
+
+
+def _proof(is_verified: bool) -> str:
+    return "verified" if is_verified else "unverified"
 
 
 def _snapshot(config: Path | None) -> Snapshot:

@@ -255,6 +255,7 @@ class Fleet(Section):
     credentials: FileOrOff = value(OFF_WORD, "this host's file of `fleet add-host`; `off` is no fleet")
     log: Text = value(DEFAULT_FLEET_LOG, "the log of what others ban")
     state: FileOrOff = value("/var/lib/portsentry-py-fleet/state.json", "the file for `fleet status`, `list` and `why`")
+    textfile: FileOrOff = value(OFF_WORD, "the file of the metrics for node_exporter, replaced every five seconds")
     mode: Literal["watch", "ban"] = value("watch", "the verdict on what others ban; the shipped jail bans only `ban`")
     trusted: Texts = value((), "hosts whose verified evidence is enough alone; an empty list is every one")
     min_reporters: int = number(2, "hosts of different networks that it takes else", 1, 100)

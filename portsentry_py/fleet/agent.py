@@ -168,6 +168,10 @@ class Agent:
         try:
             if self._settings.state != OFF_WORD:
                 await asyncio.to_thread(write, Path(self._settings.state), found)
+            if self._settings.textfile != OFF_WORD:
+                from portsentry_py.fleet.metrics import write_textfile  # noqa: PLC0415 - an extra
+
+                await asyncio.to_thread(write_textfile, Path(self._settings.textfile), found)
             self._is_well("snapshot")
         except PortsentryError as error:
             self._report("snapshot", str(error))

@@ -194,7 +194,7 @@ class Receiver:
 
     def _is_timely(self, name: str, reporter: Reporter, issued_us: int, now_us: int, *, is_live: bool = True) -> bool:
         if is_live:
-            reporter.heard_us, reporter.offset_us = now_us, issued_us - now_us
+            reporter.hear(issued_us, now_us)
         if issued_us > now_us + TOLERANCE_US:
             self.refusals.add(name, "future", now_us)
             return False

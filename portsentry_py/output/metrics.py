@@ -107,22 +107,22 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, as they are now."""
-        hears = _gauge("capture_hears", "1 while the capture runs and packets arrive or none pass, else 0")
+        hears = gauge("capture_hears", "1 while the capture runs and packets arrive or none pass, else 0")
         hears.add_metric((), self.hears)
         yield hears
         with self._lock:
             events, reasons, scans = dict(self._events), dict(self._reasons), dict(self._scans)
             delays, delay_sum = list(self._delays), self._delay_sum
-        yield _counter("events", "lines, by type and verdict", ("event_type", "verdict"), events)
-        yield _counter("evidence", "scan and trap lines, by the rule of their verdict", ("reason",), reasons)
-        yield _counter("scans", "scans that began, by the detector that found them", ("technique",), scans)
+        yield counter("events", "lines, by type and verdict", ("event_type", "verdict"), events)
+        yield counter("evidence", "scan and trap lines, by the rule of their verdict", ("reason",), reasons)
+        yield counter("scans", "scans that began, by the detector that found them", ("technique",), scans)
         yield _histogram(delays, delay_sum)
         if self._reading is not None:
             yield from self._of_reading(self._reading)
 
     def _of_reading(self, reading: Reading) -> Iterator[Metric]:
         status = reading.status
-        build = _gauge("build_info", "always 1; the versions are labels", ("version", "tshark_version"))
+        build = gauge("build_info", "always 1; the versions are labels", ("version", "tshark_version"))
         build.add_metric((status.version, reading.tshark_version), 1)
         yield build
         fates = {fate: getattr(status, f"packets_{fate}") for fate in _FATES}
@@ -133,12 +133,12 @@ class Metrics(Collector):
         yield self._rising("lines_written", "lines, by the output that wrote them", "output", written)
         yield self._rising("lines_lost", "lines, by the output that could not write them", "output", lost)
         for key in _GAUGES:
-            yield _value(key, _DOCS[key], getattr(status, key))
-        yield _value("sources", "sources in the source table", reading.sources)
-        yield _value("capture_lag_seconds", "how far the capture is behind", reading.lag_seconds)
-        yield _value("tshark_resident_memory_bytes", "memory of all tsharks", reading.tshark_bytes)
-        yield _value("ban_budget_remaining", "unverified sources that may be banned now", reading.ban_budget)
-        yield _value("ban_budget_size", "the same when nobody was banned for ten minutes", self._ban_budget)
+            yield value(key, _DOCS[key], getattr(status, key))
+        yield value("sources", "sources in the source table", reading.sources)
+        yield value("capture_lag_seconds", "how far the capture is behind", reading.lag_seconds)
+        yield value("tshark_resident_memory_bytes", "memory of all tsharks", reading.tshark_bytes)
+        yield value("ban_budget_remaining", "unverified sources that may be banned now", reading.ban_budget)
+        yield value("ban_budget_size", "the same when nobody was banned for ten minutes", self._ban_budget)
 
     def _rising(self, name: str, doc: str, label: str, values: Mapping[str, int]) -> Metric:
         """A counter. A loss that turns out to be none does not lower it: Prometheus would see a restart."""
@@ -148,7 +148,7 @@ class Metrics(Collector):
             highest: dict[tuple[str, ...], int] = {
                 (word,) if label else (): self._highest[name, word] for word in values
             }
-        return _counter(name, doc, (label,) if label else (), highest)
+        return counter(name, doc, (label,) if label else (), highest)
 
 
 class TimedSink:
@@ -176,19 +176,22 @@ def _sentence(doc: str) -> str:
     return f"{doc[0].upper()}{doc[1:]}."
 
 
-def _counter(name: str, doc: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], int]) -> Metric:
+def counter(name: str, doc: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], int]) -> Metric:
+    """A counter of the project with one series for each tuple of label values."""
     family = CounterMetricFamily(_PREFIX + name, _sentence(doc), labels=labels)
     for label, count in values.items():
         family.add_metric(label, count)
     return family
 
 
-def _gauge(name: str, doc: str, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
+def gauge(name: str, doc: str, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
+    """A gauge of the project, without a series."""
     return GaugeMetricFamily(_PREFIX + name, _sentence(doc), labels=labels)
 
 
-def _value(name: str, doc: str, number: float) -> Metric:
-    family = _gauge(name, doc)
+def value(name: str, doc: str, number: float) -> Metric:
+    """A gauge of the project with one series."""
+    family = gauge(name, doc)
     family.add_metric((), number)
     return family
 

@@ -67,9 +67,19 @@ def require_metrics(settings: Settings) -> None:
     Raises:
         ConfigError: it is not.
     """
-    if settings.metrics.is_on and find_spec("prometheus_client") is None:
+    if settings.metrics.is_on:
+        require_prometheus("metrics")
+
+
+def require_prometheus(key: str) -> None:
+    """Check that the client of Prometheus is installed, for a key of the configuration.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if find_spec("prometheus_client") is None:
         raise ConfigError(
-            "metrics: the package prometheus_client is not installed; install python3-prometheus-client, or run: "
+            f"{key}: the package prometheus_client is not installed; install python3-prometheus-client, or run: "
             "pip install portsentry-py[metrics]"
         )
 

@@ -107,7 +107,7 @@ OWNERS = {
     "nats": {"fleet.broker"},
     "maxminddb": {"output.geo"},
     "psutil": {"host.interfaces", "host.sockets", "capture.process_pipe"},
-    "prometheus_client": {"output.metrics", "output.metrics_file", "output.metrics_server"},
+    "prometheus_client": {"fleet.metrics", "output.metrics", "output.metrics_file", "output.metrics_server"},
     "duckdb": {"report.database"},
     "scapy": {"checks.scan.probes"},
     "rich": {

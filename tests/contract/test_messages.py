@@ -34,7 +34,7 @@ OTHER_TEXTS = (
     ),
     "config/importers/written.py",
     *("report/explain.py", "report/reasons.py"),
-    *("fleet/broker_config.py", "fleet/formats.py", "fail2ban/pack.py"),
+    *("fleet/broker_config.py", "fleet/formats.py", "fleet/metrics.py", "fail2ban/pack.py"),
     "cli/main.py",
 )
 # Three words in a row make a sentence of a string.
@@ -81,7 +81,11 @@ NO_TROUBLE = {
     "then: portsentry-py fleet publish \0",
     "published: the hosts take it at once",
     "\0: \0, mode \0, as of \0; \0 bans accepted",
-    "\0: \0; \0 bans active; refused: \0",
+    "\0; \0 of \0 bans, \0 accepted, room for \0 new\0",
+    "; \0 contacts left out",
+    "sweeps: \0 to ban, \0 to watch; \0 sources counted",
+    "\0: fleet_sweep, \0, \0 until \0",
+    "  asked in vain, last for port \0: \0",
     "\0: no host reports it",
     "add hosts: portsentry-py fleet add-host \0 NAME --address ADDRESS",
     "then: nats-server --signal reload, and portsentry-py fleet publish \0",

@@ -1,17 +1,21 @@
-"""The metrics of the sensor, out of the code: a table for the docs, and the names for dashboards and rules."""
+"""The metrics out of the code: a table for the docs, and the names for dashboards and rules."""
 
 from prometheus_client import Metric
 
+from portsentry_py.fleet.metrics import families
+from portsentry_py.fleet.snapshot import Snapshot
 from portsentry_py.output.metrics import Metrics
 from tests.support.readings import reading
 
+EXAMPLE = Snapshot("web1", 0, "", "watch", {}, {})
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 
 
 def _families() -> list[Metric]:
     metrics = Metrics(200)
     metrics.observe(reading())
-    return [family for family in metrics.registry.collect() if "_process_" not in family.name]
+    sensor = [family for family in metrics.registry.collect() if "_process_" not in family.name]
+    return [*sensor, *families(EXAMPLE)]
 
 
 def labels() -> dict[str, set[str]]:

@@ -6,10 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from portsentry_py.fleet import credentials
-from portsentry_py.fleet.snapshot import Source, snapshot, write
+from portsentry_py.fleet.snapshot import Source, Swept, snapshot, write
 from tests.support.command import Command, fails
 from tests.support.fleet import NOW_US, SCANNER, ban, ban_payload, receiver
 
+HOSTS = ("web1", "web2")
 _LATE_US = 4_000_000_000_000_000
 
 
@@ -55,18 +56,27 @@ def test_status_list_and_why_read_the_state(command: Command, tmp_path: Path) ->
     known = receiver()
     known.take("ban", "web1", ban_payload(ban(until_us=_LATE_US)), NOW_US)
     state = tmp_path / "state.json"
+    known.take("seen", "stranger", b"x", NOW_US)
     accepted = snapshot(known, "db1", "tls://x", "ban", NOW_US)
     sources = {name: Source(_LATE_US, one.reports) for name, one in accepted.sources.items()}
-    write(state, replace(accepted, sources=sources))
+    sweeps = {"45.7.7.7": Swept(_LATE_US, True, False, 22, HOSTS), "45.8.8.8": Swept(_LATE_US, False, True, 80, HOSTS)}
+    write(state, replace(accepted, sources=sources, sweeps=sweeps, counted=4))
     config = tmp_path / "config.yaml"
     config.write_text(f"fleet: {{state: {state}}}\n")
     shown = command("fleet", "status", "-c", config)
     assert "1 bans accepted" in shown.out
+    assert "sweeps: 1 to ban, 1 to watch; 4 sources counted" in shown.out
+    assert "clock +0.0 s, lag 0.0 s; 1 of 500 bans, 1 accepted, room for 199 new" in shown.out.replace("\n", " ")
+    assert "?: refused: 1 unknown_host" in shown.out
     assert "web3: not heard" in shown.out
-    assert command("fleet", "list", "-c", config).out == f"{SCANNER}\n"
+    assert command("fleet", "list", "-c", config).out == f"45.7.7.7\n{SCANNER}\n"
     out = tmp_path / "list.txt"
     assert command("fleet", "list", "-c", config, "--format", "cidr", "--output", out).out == ""
-    assert out.read_text() == f"{SCANNER}/32\n"
+    assert out.read_text() == f"45.7.7.7/32\n{SCANNER}/32\n"
+    swept = command("fleet", "why", "45.8.8.0/24", "-c", config).out
+    assert "45.8.8.8: fleet_sweep, unverified, watched until" in swept
+    assert "asked in vain, last for port 80: web1, web2" in swept
+    assert "fleet_sweep, verified, banned until" in command("fleet", "why", "45.7.7.7", "-c", config).out
     assert "web1: verified port_scan" in command("fleet", "why", SCANNER, "-c", config).out
     assert "no host reports it" in command("fleet", "why", "45.9.9.9", "-c", config).out
     config.write_text("fleet: {state: off}\n")

@@ -29,3 +29,27 @@ def test_a_known_source_needs_no_quota_and_a_retained_one_counts_as_active_alone
     assert reporter.admits("45.1.1.1", NOW_US, replay=True)
     reporter.reports["45.1.1.1"] = Report(ban("45.1.1.1"), NOW_US, NOW_US)
     assert not reporter.admits("45.1.1.2", NOW_US, replay=True)
+
+
+def test_the_fastest_message_is_the_measure_of_the_others() -> None:
+    reporter = new_reporter(Fleet())
+    reporter.hear(NOW_US - 90_000_000, NOW_US)
+    assert (reporter.offset_us, reporter.lag_us) == (-90_000_000, 0), "its clock, for all that is known"
+    reporter.hear(NOW_US - 85_000_000, NOW_US + 10_000_000)
+    assert (reporter.lag_us, reporter.heard_us) == (4_999_000, NOW_US + 10_000_000)
+    reporter.hear(NOW_US + 30_000_000, NOW_US + 20_000_000)
+    assert (reporter.offset_us, reporter.lag_us) == (10_000_000, 0)
+
+
+def test_a_clock_that_was_set_is_no_lag() -> None:
+    reporter = new_reporter(Fleet())
+    reporter.hear(NOW_US, NOW_US)
+    reporter.hear(NOW_US - 60 * MINUTE_US, NOW_US)
+    assert reporter.lag_us == 0
+
+
+def test_a_clock_that_drifts_has_no_lag() -> None:
+    reporter = new_reporter(Fleet())
+    for minute in range(1000):
+        reporter.hear(NOW_US + minute * MINUTE_US - minute * 5000, NOW_US + minute * MINUTE_US)
+    assert reporter.lag_us == 0
