@@ -95,9 +95,11 @@ class Agent:
         jobs = [asyncio.create_task(loop()) for loop in loops]
         stop = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([*jobs, stop], return_when=asyncio.FIRST_COMPLETED)
-        for job in [*jobs, stop]:
-            job.cancel()
-        await asyncio.gather(*jobs, stop, return_exceptions=True)
+        left = {*jobs, stop}
+        while left:  # a cancellation can be lost in what ends at the same moment
+            for job in left:
+                job.cancel()
+            _, left = await asyncio.wait(left, timeout=_TICK_SECONDS)
         for job in done - {stop}:
             job.result()  # raises what ended it
 
@@ -261,8 +263,9 @@ class Agent:
         finally:
             closed.cancel()
             catch_up.cancel()
-        with suppress(asyncio.CancelledError):
-            await catch_up
+        await asyncio.gather(catch_up, closed, return_exceptions=True)
+        if not catch_up.cancelled():
+            catch_up.result()  # raises what ended it
 
     async def _catch_up(self, current: Session) -> None:
         """Take what the broker kept: the roster, and the list of each host in it. Ask again for what has no answer."""
