@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,14 @@ from tests.support.log_lines import line
 from tests.support.waiting import wait_for
 
 COMMAND = (sys.executable, "-m", "portsentry_py", "fleet")
+# Runs the command with a clock that is so many seconds ahead.
+_WRONG_CLOCK = """
+import sys, time
+ahead, real = int(sys.argv.pop(1)) * 1_000_000_000, time.time_ns
+time.time_ns = lambda: real() + ahead
+from portsentry_py.cli.main import main
+main()
+"""
 BROKER = Path(sys.executable).with_name("nats-server")
 # Public addresses: hosts of other networks, as the others see them.
 ADDRESSES = tuple(f"45.33.{number}.{number}" for number in range(1, 11))
@@ -111,11 +120,24 @@ class FleetLab:
         home: Iterable[str] = (),
         allowed: Iterable[str] = (),
         inside: Sequence[str] = (),
+        clock_seconds: int = 0,
         **settings: Any,
     ) -> "FleetHost":
-        """Start a host; `allowed` is its allowlist, and the settings are those of the fleet."""
+        """Start a host.
+
+        Args:
+            name: its name.
+            ignore: the setting.
+            home: the same.
+            allowed: its allowlist.
+            inside: words before the command, which may lead into its network.
+            clock_seconds: how far its clock is ahead.
+            settings: those of the section `fleet`.
+        """
         whole = {"ignore": list(ignore), "home": list(home), "fleet": settings}
-        self.hosts[name] = FleetHost(self, name, whole, "".join(f"{one}\n" for one in allowed), inside)
+        self.hosts[name] = FleetHost(
+            self, name, whole, Run("".join(f"{one}\n" for one in allowed), inside, clock_seconds)
+        )
         return self.hosts[name]
 
     def close(self) -> None:
@@ -124,19 +146,27 @@ class FleetLab:
         self.kill_broker()
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a host runs: the content of its allowlist, words before its command, and how far its clock is ahead."""
+
+    allowlist: str
+    inside: Sequence[str]
+    clock_seconds: int
+
+
 class FleetHost:
     """One host: the log that its sensor writes, and its `fleet run`, which may be in a network of its own."""
 
-    def __init__(
-        self, lab: FleetLab, name: str, settings: dict[str, Any], allowlist: str, inside: Sequence[str]
-    ) -> None:
+    def __init__(self, lab: FleetLab, name: str, settings: dict[str, Any], run: Run) -> None:
         self.folder = lab.folder / name
         self.folder.mkdir(exist_ok=True)
         self.name = name
         self.credentials = lab.operator / "hosts" / f"{name}.json"
-        self.own_log, self.fleet_log = self.folder / "portsentry.log", self.folder / "fleet.log"
+        self.own_log = self.folder / "portsentry.log"
+        self.fleet_log = Path(settings["fleet"].get("log", self.folder / "fleet.log"))
         self.own_log.touch()
-        self._inside = inside
+        self._run = run
         section = {
             "credentials": str(self.credentials),
             "log": str(self.fleet_log),
@@ -144,13 +174,15 @@ class FleetHost:
             "mode": "ban",
             **settings["fleet"],
         }
-        (self.folder / "allowlist").write_text(allowlist)
+        (self.folder / "allowlist").write_text(run.allowlist)
         files = {"log": str(self.own_log), "allowlist": str(self.folder / "allowlist")}
         (self.folder / "config.yaml").write_text(json.dumps({**settings, **files, "fleet": section}))
         self.start()
 
     def start(self) -> None:
-        words = [*self._inside, *COMMAND, "run", "-c", str(self.folder / "config.yaml")]
+        program = (sys.executable, "-c", _WRONG_CLOCK, str(self._run.clock_seconds), "fleet")
+        command = program if self._run.clock_seconds else COMMAND
+        words = [*self._run.inside, *command, "run", "-c", str(self.folder / "config.yaml")]
         environment = {name: text for name, text in os.environ.items() if not name.startswith("PORTSENTRY_")}
         with (self.folder / "run.err").open("ab") as errors:
             self._process = subprocess.Popen(words, stderr=errors, env=environment)
@@ -182,7 +214,8 @@ class FleetHost:
 
     def scan(self, address: str, *, verified: bool = True, **keys: object) -> None:
         """The sensor of this host writes a ban."""
-        text = line(src_ip=address, source_verified=verified, timestamp=utc(now_us()), **keys) + b"\n"
+        moment = utc(now_us() + self._run.clock_seconds * 1_000_000)
+        text = line(src_ip=address, source_verified=verified, timestamp=moment, **keys) + b"\n"
         descriptor = os.open(self.own_log, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(descriptor, text)

@@ -31,6 +31,8 @@ from tests.support.sensor import Sensor
 from tests.support.waiting import wait_for
 
 PROBED, CUT, REBOOTED = "web1", "web10", "web9"
+SPARE = "spare"
+"""A host in the roster that is not there."""
 _HOSTS, _SCANS, _MISSED = 10, 24, 3
 _PORTS = 15
 _POLL_SECONDS = 10.0
@@ -75,9 +77,9 @@ class Fleet:
     def others(self) -> dict[str, Machine]:
         return {name: machine for name, machine in self.machines.items() if name != PROBED}
 
-    def probe(self, source: str) -> float:
-        """Scan the probed host from an address; when the first packet left."""
-        target = self.machines[PROBED].host.ipv4[0]
+    def probe(self, source: str, name: str = PROBED) -> float:
+        """Scan a host from an address; when the first packet left."""
+        target = self.machines[name].host.ipv4[0]
         done = self.net.scanner.run(sys.executable, visitor.__file__, "scan", target, source, str(_PORTS))
         assert done.returncode == 0, done.stderr
         return float(done.stdout)
@@ -103,11 +105,13 @@ def fleet(folder: Path, program: Path, count: int = _HOSTS, which: Fail2ban = DE
     """Start everything, one host after the other: two cores do not start ten sensors at once."""
     with ExitStack() as stack:
         net = stack.enter_context(opened(count, _SCANS + 2 * _MISSED + 1))
-        lab = FleetLab(folder, net.hosts, program, addresses=net.broker.ipv4, inside=net.broker.inside())
+        names = (*net.hosts, SPARE)[:_HOSTS]
+        lab = FleetLab(folder, names, program, addresses=net.broker.ipv4, inside=net.broker.inside())
         stack.callback(lab.close)
         lab.start_broker()
         lab.publish()
-        net.hosts[PROBED].serve("serve", program=Path(visitor.__file__))
+        for host in net.hosts.values():
+            host.serve("serve", program=Path(visitor.__file__))
         made = Fleet(net, lab)
         for name, host in net.hosts.items():
             made.machines[name] = _machine(stack, lab, name, host, which)
