@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -105,17 +105,18 @@ class Agent:
 
     async def _follow(self) -> None:
         """Send the bans of this host as they are written."""
-        follower: LogFollower | None = None
-        while True:
-            try:
-                follower = follower or LogFollower(self._host.log, _START_BYTES)
-                for text in follower.lines():
-                    await self._take_own(text)
-                self._is_well("log")
-            except PortsentryError as error:
-                self._report("log", str(error))
-                await asyncio.sleep(_TICK_SECONDS)
-            await asyncio.sleep(_POLL_SECONDS)
+        with ExitStack() as opened:
+            follower: LogFollower | None = None
+            while True:
+                try:
+                    follower = follower or opened.enter_context(closing(LogFollower(self._host.log, _START_BYTES)))
+                    for text in follower.lines():
+                        await self._take_own(text)
+                    self._is_well("log")
+                except PortsentryError as error:
+                    self._report("log", str(error))
+                    await asyncio.sleep(_TICK_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def _take_own(self, text: bytes) -> None:
         with suppress(ValueError, RecursionError):
@@ -160,7 +161,7 @@ class Agent:
 
     async def _send_contacts(self, now_us: int) -> None:
         if self._session is not None:
-            batch = self._contacts.batch(now_us, len(self.receiver.roster.hosts), self.receiver.rank)
+            batch = self._contacts.batch(now_us, len(self.receiver.roster.hosts), self.receiver.is_known)
             if batch is not None:
                 await self._session.publish(seen_subject(self._credentials.name), encode(batch))
 

@@ -18,6 +18,8 @@ _ADMINISTRATION_SECONDS = 5.0
 _PING_SECONDS, _MOST_PINGS = 5, 2
 # What waits for us while we are behind; beyond it, messages are dropped and counted.
 _MOST_WAITING, _MOST_BYTES = 20_000, 32 << 20
+# If the broker says something else before its first answer, nats-py 2.16 stays in between: it neither sends nor fails.
+_MOST_ATTEMPTS = 5
 _MOST_KEPT_BYTES = 2 << 30
 
 OnMessage = Callable[[str, bytes], None]
@@ -95,8 +97,10 @@ class Session:
             on_message(message.subject, message.data)
 
         await self._client.subscribe(LISTEN, cb=take, pending_msgs_limit=_MOST_WAITING, pending_bytes_limit=_MOST_BYTES)
-        with suppress(Exception):
-            await self._client.flush(_ANSWER_SECONDS)
+        # nats-py sends a ping before what waits to be sent: the answer to the second shows that the broker has it.
+        for _ in range(2):
+            with suppress(Exception):
+                await self._client.flush(_ANSWER_SECONDS)
 
 
 @asynccontextmanager
@@ -113,7 +117,7 @@ async def session(credentials: Credentials, server: str, on_fault: OnFault) -> A
         LibraryMissing: nats-py is not installed.
     """
     try:
-        import nats  # noqa: PLC0415 - an extra
+        from nats.aio.client import Client  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise LibraryMissing("nats-py", "fleet") from error
     closed = asyncio.Event()
@@ -132,35 +136,47 @@ async def session(credentials: Credentials, server: str, on_fault: OnFault) -> A
     if uses_tls:
         # The client begins with TLS: else somebody between could answer that there is none.
         options = {"tls": _trust(credentials.authority), "tls_handshake_first": True}
-    try:
-        client = await asyncio.wait_for(
-            nats.connect(
-                servers=[server],
-                name=credentials.name,
-                nkeys_seed_str=credentials.seed,
-                inbox_prefix=inbox(credentials.name),
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=_CONNECT_SECONDS,
-                ping_interval=_PING_SECONDS,
-                max_outstanding_pings=_MOST_PINGS,
-                error_cb=fault,
-                closed_cb=end,
-                disconnected_cb=end,
-                **options,
-            ),
-            4 * _CONNECT_SECONDS,
-        )
-    except Exception as error:
-        raise FleetError(
-            f"{server}: no connection to the broker ({faults[-1] if faults else _reason(error)}); it is tried again."
-        ) from error
+    for _ in range(_MOST_ATTEMPTS):
+        closed.clear()
+        client = Client()
+        try:
+            await asyncio.wait_for(
+                client.connect(
+                    servers=[server],
+                    name=credentials.name,
+                    nkeys_seed_str=credentials.seed,
+                    inbox_prefix=inbox(credentials.name),
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    connect_timeout=_CONNECT_SECONDS,
+                    ping_interval=_PING_SECONDS,
+                    max_outstanding_pings=_MOST_PINGS,
+                    error_cb=fault,
+                    closed_cb=end,
+                    disconnected_cb=end,
+                    **options,
+                ),
+                4 * _CONNECT_SECONDS,
+            )
+        except Exception as error:
+            await _close(client)
+            reason = faults[-1] if faults else _reason(error)
+            raise FleetError(f"{server}: no connection to the broker ({reason}); it is tried again.") from error
+        if client.is_connected:
+            break
+        await _close(client)
+    else:
+        raise FleetError(f"{server}: no connection to the broker (it answers out of turn); it is tried again.")
     try:
         yield Session(client, closed)
     finally:
-        with suppress(Exception):
-            await asyncio.wait_for(client.close(), _ANSWER_SECONDS)
+        await _close(client)
+
+
+async def _close(client: Any) -> None:
+    with suppress(Exception):
+        await asyncio.wait_for(client.close(), _ANSWER_SECONDS)
 
 
 def _trust(authority: str) -> ssl.SSLContext:
