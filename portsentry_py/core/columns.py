@@ -32,21 +32,21 @@ COLUMNS = (
 )
 
 # Only of a capture file whose own addresses are known: who sent the frame. They come last and `provenance` takes them.
-# What the link layer's dissector found costs tshark less than its fields do. The column between the addresses is the
-# direction, of a cooked capture or of pcapng; it is there because of the arrow.
 LINK_COLUMNS = (
-    ("link_src", "%uhs"),
-    ("direction", "%Cus:sll.pkttype or frame.packet_flags_direction:0:U"),
-    ("link_dst", "%uhd"),
+    ("link_src", "%Cus:eth.src:0:U"),
+    ("link_dst", "%Cus:eth.dst:0:U"),
+    ("packet_type", "%Cus:sll.pkttype:0:U"),
+    ("direction", "%Cus:frame.packet_flags_direction:0:U"),
 )
 
 
 class LinkCells(NamedTuple):
-    """The link layer's word on a frame: its two addresses, and between them its direction."""
+    """The link layer's word on a frame: its two addresses, and its direction in a cooked capture or in pcapng."""
 
     src: str
-    direction: str
     dst: str
+    packet_type: str
+    direction: str
 
 
 class SharedCells(NamedTuple):
@@ -63,9 +63,8 @@ class SharedCells(NamedTuple):
 
 NOT_SET = frozenset({"0", "False", "Not set", "No"})
 """How versions print that a flag or a number is zero: 0 or False; 3.6 prints Not set, in IPv6 No."""
-# What tshark appends to bytes that it cuts, as the pipe's bytes and as any of its versions and readers show it.
-_ELLIPSIS = "\xe2\x80\xa6"
-_CUT = f"….{_ELLIPSIS}"
+# What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
+_CUT = "….\xe2\x80\xa6"
 _LATEST_SECONDS = 1e12
 _VLAN, _INTERFACE = (list(dict(COLUMNS)).index(title) for title in ("vlan", "iface"))
 # tshark prints at most 2047 bytes of a column: a longer line is not one that a table of lines may hold.
@@ -206,7 +205,7 @@ def payload_of(data: str) -> bytes:
     Raises:
         ValueError: the cell holds something else than bytes.
     """
-    digits = data.removesuffix(_ELLIPSIS)
-    if digits.isascii() and digits.isalnum():
+    digits = data.rstrip(_CUT)
+    if digits.isalnum():
         return bytes.fromhex(digits)
     return bytes.fromhex(data.strip().rsplit(",", 1)[-1].rstrip(_CUT).replace(":", ""))
