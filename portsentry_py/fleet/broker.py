@@ -118,6 +118,7 @@ async def session(credentials: Credentials, server: str, on_fault: OnFault) -> A
     """
     try:
         from nats.aio.client import Client  # noqa: PLC0415 - an extra
+        from nats.errors import StaleConnectionError  # noqa: PLC0415 - same
     except ImportError as error:
         raise LibraryMissing("nats-py", "fleet") from error
     closed = asyncio.Event()
@@ -126,7 +127,9 @@ async def session(credentials: Credentials, server: str, on_fault: OnFault) -> A
     async def fault(error: Exception) -> None:
         faults.append(_reason(error))
         del faults[:-1]
-        on_fault(faults[-1])
+        # The end of a connection is reported as such.
+        if not isinstance(error, (OSError, StaleConnectionError)):
+            on_fault(faults[-1])
 
     async def end() -> None:
         closed.set()
