@@ -139,7 +139,7 @@ def run(config: Path | None) -> None:
         logging.basicConfig(level=logging.WARNING, handlers=[diagnostics])
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each end of a connection over TLS
         writer = opened.enter_context(closing(AsyncWriter[Event](sink, settings.fleet.log)))
-        host = Host(log, lambda: _protection(settings, allowlist), writer.write, _now_us)
+        host = Host(log, lambda: _protection(settings, allowlist), writer.write, _now_us, lambda: writer.lost)
         asyncio.run(_serve(Agent(settings.fleet, credentials, host)))
 
 

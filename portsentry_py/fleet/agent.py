@@ -36,7 +36,7 @@ _TICK_SECONDS = 1.0
 _PROTECTION_SECONDS = 10.0
 _REPEAT_SECONDS = 0.3
 # A list goes to every host even where nothing changed: at most so many lists of others come in a second.
-_HEARTBEAT_SECONDS, _HEARTBEATS_PER_SECOND = 300, 10
+_HEARTBEAT_SECONDS, _HEARTBEATS_PER_SECOND = 300, 1
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _REPAIR_SECONDS = 10.0
 _START_BYTES = 1 << 20
@@ -55,12 +55,14 @@ class Host:
         protection: reads whom this host never bans; it may take a while.
         write: takes a line for the log of the fleet.
         now_us: the time of day, in microseconds since 1970.
+        lost: how many of these lines could not be written and are gone.
     """
 
     log: Path
     protection: Callable[[], Protection]
     write: Callable[[FleetEvent], None]
     now_us: Callable[[], int]
+    lost: Callable[[], int] = int
 
 
 class Agent:
@@ -153,6 +155,8 @@ class Agent:
             self._write(self.receiver.tick(now_us))
             for sentence in self.receiver.refusals.sentences():
                 _diagnostics.warning("%s", sentence)
+            if self._host.lost():
+                self._report("lost", "lines of the fleet were lost, because its log could not be written; make room.")
             await self._send_contacts(now_us)
             if now_us - self._written_us >= _SNAPSHOT_US:
                 self._written_us = now_us

@@ -1,11 +1,16 @@
 """Hosts with a real broker: what one sees, the others ban; what fails is reported and tried again."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from portsentry_py.config.settings import OFF_WORD, Fleet
+from portsentry_py.fleet import credentials
+from portsentry_py.fleet.agent import Agent, Host
+from portsentry_py.fleet.protection import Protection
 from tests.support.fleet_lab import FleetLab, fleet, now_us
 from tests.support.schema import validate
 from tests.support.waiting import wait_for
@@ -112,6 +117,20 @@ def test_ten_thousand_lines_at_once_lose_nothing_of_other_hosts(started: FleetLa
     assert all(host.runs() for host in started.hosts.values())
     assert len(web3.lines()) < 1000
     print(f"10,000 lines: {(now_us() - begun) / 1e6:.1f} s")
+
+
+def test_lines_that_were_lost_are_reported(lab: FleetLab, caplog: pytest.LogCaptureFixture) -> None:
+    secret = credentials.read(lab.operator / "hosts/web1.json")
+    host = Host(lab.folder / "portsentry.log", Protection, lambda _: None, now_us, lambda: 5)
+    agent = Agent(Fleet(state=OFF_WORD), secret, host)
+
+    async def run() -> None:
+        job = asyncio.create_task(agent.run())
+        await asyncio.to_thread(wait_for, lambda: "lines of the fleet were lost" in caplog.text, "the report")
+        agent.stop()
+        await job
+
+    asyncio.run(run())
 
 
 def test_no_secret_is_in_any_text(started: FleetLab) -> None:
