@@ -76,6 +76,7 @@ class FleetLab:
         inside: Sequence[str] = (),
         plain: bool = False,
     ) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.operator = folder / "operator"
         self.program = program

@@ -20,14 +20,10 @@ from tests.support.waiting import wait_for
 async def client(path: Path, **options: Any) -> AsyncIterator[Any]:
     """A client of NATS with the credentials in a file, without any of our code between."""
     secret = credentials.read(path)
-    found = await nats.connect(
-        list(secret.servers),
-        nkeys_seed_str=secret.seed,
-        inbox_prefix=inbox(secret.name),
-        tls=ssl.create_default_context(cadata=secret.authority),
-        tls_handshake_first=True,
-        **options,
-    )
+    if secret.authority:
+        options |= {"tls": ssl.create_default_context(cadata=secret.authority), "tls_handshake_first": True}
+    servers, prefix = list(secret.servers), inbox(secret.name)
+    found = await nats.connect(servers, nkeys_seed_str=secret.seed, inbox_prefix=prefix, **options)
     try:
         yield found
     finally:

@@ -6,7 +6,6 @@ host reports a scanner, and when the victim has that line, what the thief achiev
 
 import asyncio
 import json
-import ssl
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,11 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-import nats
-
-from portsentry_py.fleet import credentials
 from portsentry_py.fleet.messages import MOST_BANS, Ban, BanMessage, StateMessage, encode
 from portsentry_py.fleet.own_bans import time_us
 from portsentry_py.fleet.subjects import inbox
 from portsentry_py.host.host_state import host_state
+from tests.lab.fleet.cluster import client
 from tests.lab.fleet.measured import Measured, spread
 from tests.lab.support.machine import described
 from tests.lab.support.tables import table
@@ -243,24 +240,14 @@ class Suite:
         """Every attack, one after the other."""
         self.honest.scan(HELD)
         self.victim.wait_for_line(src_ip=HELD)
-        secret, faults = credentials.read(self.lab.operator / "hosts" / f"{THIEF}.json"), list[str]()
+        faults = list[str]()
 
         async def fault(error: Exception) -> None:
             faults.append(str(error).lower())
 
-        client = await nats.connect(
-            list(secret.servers),
-            nkeys_seed_str=secret.seed,
-            inbox_prefix=inbox(THIEF),
-            tls=ssl.create_default_context(cadata=secret.authority),
-            tls_handshake_first=True,
-            error_cb=fault,
-        )
-        try:
-            thief = Thief(client, faults)
+        async with client(self.lab.operator / "hosts" / f"{THIEF}.json", error_cb=fault) as opened:
+            thief = Thief(opened, faults)
             return [await self._played(attack, thief) for attack in ATTACKS]
-        finally:
-            await client.close()
 
     async def _played(self, attack: Attack, thief: Thief) -> Row:
         thief.faults.clear()
@@ -326,9 +313,9 @@ def version(broker: Path) -> str:
     return subprocess.run([broker, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
-def make_lab(folder: Path, broker: Path = BROKER) -> FleetLab:
+def make_lab(folder: Path, broker: Path = BROKER, *, plain: bool = False) -> FleetLab:
     """A fleet of which one host is the thief's."""
-    lab = FleetLab(folder, (VICTIM, HONEST, THIEF), broker)
+    lab = FleetLab(folder, (VICTIM, HONEST, THIEF), broker, addresses=("127.0.0.1",) if plain else (), plain=plain)
     lab.allow("9.9.9.0/24")
     lab.start_broker()
     lab.publish()
@@ -356,3 +343,16 @@ def measure(folder: Path, broker: Path) -> Measured:
         table(head, [row.cells() for row in rows]),
     )
     return Measured("\n\n".join(paragraphs), all(row.holds for row in rows))
+
+
+def on_old_broker(folder: Path, broker: Path) -> tuple[str, str, str]:
+    """The same without TLS, which old brokers cannot begin with: version, what a host says of it, what holds."""
+    lab = make_lab(folder, broker, plain=True)
+    try:
+        rows = asyncio.run(Suite(lab).play())
+        said = next((line for line in lab.hosts[VICTIM].said().splitlines() if "the broker is nats" in line), "")
+    finally:
+        lab.close()
+    broken = [row.name for row in rows if not row.holds]
+    result = f"{len(rows) - len(broken)} of {len(rows)}" + (f"; not: {', '.join(broken)}" if broken else "")
+    return version(broker), said.rpartition("agent:")[2], result
