@@ -84,7 +84,7 @@ def test_a_host_starts_without_broker_and_without_log(lab: FleetLab) -> None:
     web1.own_log.unlink()
     wait_for(lambda: "no connection to the broker" in web1.said(), "the report", evidence=web1.said)
     lab.start_broker()
-    wait_for(lambda: "has no roster" in web1.said(), "the report", evidence=web1.said)
+    wait_for(lambda: all("has no roster" in one.said() for one in (web1, web2)), "the report", evidence=web1.said)
     lab.publish()
     web1.own_log.touch()
     wait_for(lambda: "roster: all is well again" in web2.said(), "the roster", evidence=web2.said)

@@ -172,11 +172,10 @@ def scans(made: Fleet, sources: Sequence[str], seen: Appended) -> list[Scan]:
 def _scan(made: Fleet, source: str, first: float, seen: Appended) -> Scan:
     log = made.machines[PROBED].sensor.log
     line = next(one for one in made.machines[PROBED].sensor.matching(src_ip=source, verdict="ban"))
-    written = wait_for(lambda: seen.first(log, src_ip=source, verdict="ban"), "the line of the sensor")
-    heard = {
-        name: wait_for(lambda one=machine: seen.first(one.agent.fleet_log, src_ip=source), "the line of the fleet")  # type: ignore[misc]
-        for name, machine in made.others.items()
-    }
+    wanted = [log, *(machine.agent.fleet_log for machine in made.others.values())]
+    wait_for(lambda: all(seen.first(path, src_ip=source, verdict="ban") for path in wanted), f"the lines of {source}")
+    written = seen.first(log, src_ip=source, verdict="ban") or 0
+    heard = {name: seen.first(one.agent.fleet_log, src_ip=source) or 0 for name, one in made.others.items()}
     ruled = {name: machine.ruled[source] for name, machine in made.others.items()}
     evidence = time_us(line["timestamp"]) / 1e6
     return Scan(source, first, evidence, written, heard, ruled, made.machines[PROBED].ruled[source])
