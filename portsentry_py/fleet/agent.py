@@ -165,7 +165,7 @@ class Agent:
 
     async def _send_contacts(self, now_us: int) -> None:
         if self._session is not None:
-            batch = self._contacts.batch(now_us, len(self.receiver.roster.hosts), self.receiver.is_known)
+            batch = self._contacts.batch(now_us, len(self.receiver.roster.hosts), self.receiver.rank)
             if batch is not None:
                 await self._session.publish(seen_subject(self._credentials.name), encode(batch))
 

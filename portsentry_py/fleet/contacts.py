@@ -1,6 +1,6 @@
 """Which sources asked this host in vain, and of which of them the others hear: pure, the caller brings the time.
 
-A forged flood is sampled: each source has the same chance, and those that had no room are counted.
+In a forged flood, each source that no other host reported has the same chance. Those that had no room are counted.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,11 @@ HOUR_US = 3_600_000_000
 _FRESH_US = 120_000_000
 _MOST_SOURCES = 20_000
 _VAIN = frozenset({"refused", "unanswered"})
-# What one host reads of all others: a hundred contacts, and fifty messages, a second at most.
-_CONTACTS_PER_MINUTE, _MESSAGE_US = 6000, 20_000
+# What one host reads of all others: 50 contacts in 25 messages a second at most.
+_CONTACTS_PER_MINUTE, _MESSAGE_US = 3000, 40_000
 _MOST_PER_MINUTE, _BURST_MINUTES = 60, 10
 _LEAST_PAUSE_US = 5_000_000
+_CHANCE = 1 << 30
 
 
 def contact_of(event: Event, now_us: int) -> Contact | None:
@@ -38,15 +39,15 @@ def contact_of(event: Event, now_us: int) -> Contact | None:
         return None
 
 
-def contacts_per_minute(hosts: int) -> int:
+def contacts_per_minute(hosts: int) -> float:
     """The share of one host in what each host of a fleet of this size reads."""
-    return max(1, min(_MOST_PER_MINUTE, _CONTACTS_PER_MINUTE // max(hosts, 1)))
+    return min(_MOST_PER_MINUTE, _CONTACTS_PER_MINUTE / max(hosts, 1))
 
 
 def contact_bucket(hosts: int, times: int = 1) -> Bucket:
     """The rate limit of the contacts of one host, or a multiple of it."""
     rate = times * contacts_per_minute(hosts)
-    return Bucket(rate * _BURST_MINUTES, rate)
+    return Bucket(max(1, rate * _BURST_MINUTES), rate)
 
 
 class Contacts:
@@ -96,35 +97,44 @@ class Contacts:
         if place < MOST_CONTACTS:
             self._waiting[place] = contact
 
-    def batch(self, now_us: int, hosts: int, is_known: Callable[[Contact], bool]) -> SeenMessage | None:
+    def batch(self, now_us: int, hosts: int, rank: Callable[[Contact], int | None]) -> SeenMessage | None:
         """The message that is due, or None.
 
         Args:
             now_us: the time of day, in microseconds since 1970.
             hosts: the size of the fleet: the larger it is, the fewer each host has to report.
-            is_known: whether enough hosts reported the source in this hour.
+            rank: how many other hosts reported the source, who goes first then; None if they are enough.
         """
         passed_us = now_us - self._issued_us
         if not (self._proven or self._waiting) or 0 <= passed_us < max(_LEAST_PAUSE_US, hosts * _MESSAGE_US):
             return None
         if hosts != self._hosts:
             self._hosts, self._bucket = hosts, contact_bucket(hosts)
-        found: list[Contact] = []
-        while (self._proven or self._waiting) and len(found) < MOST_CONTACTS:
-            waiting = self._proven or self._waiting
-            place = self._draw(len(waiting))
-            if not is_known(waiting[place]):
-                if not self._bucket.take(now_us):
-                    break
-                found.append(self._hidden(waiting[place]))
-            waiting[place] = waiting[-1]
-            waiting.pop()
-        self._offered = len(self._waiting)
+        found = self._chosen(now_us, rank)
         if not found:
             return None
         left_out, self._left_out = self._left_out, 0
         self._issued_us = max(now_us, self._issued_us + 1)
-        return SeenMessage(1, self._issued_us, left_out, tuple(found))
+        return SeenMessage(1, self._issued_us, left_out, tuple(map(self._hidden, found)))
+
+    def _chosen(self, now_us: int, rank: Callable[[Contact], int | None]) -> list[Contact]:
+        """Take those that have room: half are proofs and those that many others reported, and half are chance."""
+        ranked = [
+            ((one.verified, place, self._draw(_CHANCE)), one)
+            for one in (*self._proven, *self._waiting)
+            if (place := rank(one)) is not None
+        ]
+        ranked.sort(key=lambda pair: pair[0], reverse=True)
+        count = 0
+        while count < min(len(ranked), MOST_CONTACTS) and self._bucket.take(now_us):
+            count += 1
+        half = (count + 1) // 2
+        ranked[half:] = sorted(ranked[half:], key=lambda pair: pair[0][2])
+        rest = [one for _, one in ranked[count:]]
+        self._proven = [one for one in rest if one.verified]
+        self._waiting = [one for one in rest if not one.verified]
+        self._offered = len(self._waiting)
+        return [one for _, one in ranked[:count]]
 
     def _hidden(self, contact: Contact) -> Contact:
         return replace(contact, address=hashed(self._key, contact.source)) if self._key else contact

@@ -14,8 +14,8 @@ from portsentry_py.fleet.snapshot import Snapshot
 from portsentry_py.output.metrics import counter, gauge, value
 from portsentry_py.output.metrics_file import replace_file
 
-# A host sends its list every five minutes, and in a larger fleet ten hosts of it a second do.
-_SILENT_US, _SILENT_US_PER_HOST = 900_000_000, 300_000
+# A host sends its list every five minutes, and in a fleet of more than 300 hosts one of them a second does.
+_SILENT_US, _SILENT_US_PER_HOST = 900_000_000, 3_000_000
 _SECOND_US = 1e6
 
 

@@ -119,9 +119,9 @@ class Receiver:
         """Take a contact of this host itself."""
         return self._count(self._name, contact, now_us)
 
-    def is_known(self, contact: Contact) -> bool:
-        """Whether the others learn nothing by a contact of this host."""
-        return self.sweeps.has_enough(contact, self._name)
+    def rank(self, contact: Contact) -> int | None:
+        """How many other hosts reported a source that this host met; None if they learn nothing by one more."""
+        return self.sweeps.rank(contact, self._name)
 
     def recheck(self, now_us: int) -> list[Change]:
         """Judge everything again."""

@@ -95,9 +95,10 @@ class Reporter:
         return len(self.reports) < self.most and (replay or self.new.take(now_us))
 
 
-def quota_bucket(settings: Fleet) -> Bucket:
-    """The quota of new bans."""
-    return Bucket(settings.new_per_minute * _BURST_MINUTES, settings.new_per_minute)
+def quota_bucket(settings: Fleet, times: int = 1) -> Bucket:
+    """The quota of new bans, or a multiple of it."""
+    rate = times * settings.new_per_minute
+    return Bucket(rate * _BURST_MINUTES, rate)
 
 
 def new_reporter(settings: Fleet) -> Reporter:

@@ -14,6 +14,11 @@ from portsentry_py.fleet.reporter import quota_bucket
 from portsentry_py.fleet.source_hash import hashed
 
 _SECOND_US = 1_000_000
+# What is only watched costs a line: of scanners of the whole internet a large fleet meets many.
+_WATCHED_TIMES = 10
+# Half of a quota is for sources that met this many times `sweep_hosts`: a wide sweep comes through where the noise of
+# the internet uses up the other half.
+_WIDE_TIMES = 4
 
 
 class Sweeps:
@@ -36,10 +41,13 @@ class Sweeps:
         self._key = key
         self._why_not = why_not
         self._refusals = refusals
-        self.table = ContactTable(settings.sweep_hosts)
-        self._quotas = {proven: quota_bucket(settings) for proven in (False, True)}
+        self._wide = _WIDE_TIMES * settings.sweep_hosts
+        self.table = ContactTable(self._wide)
+        self._bans = {True: True, False: settings.sweep_unverified == "ban"}
+        self._times = {proven: 1 if bans else _WATCHED_TIMES for proven, bans in self._bans.items()}
+        self._quotas = {proven: quota_bucket(settings, times) for proven, times in self._times.items()}
         self.active: dict[str, Change] = {}
-        """By source, until the ban is over."""
+        """By source, until the ban is over; what is only watched has a line again after `max_ban_seconds`."""
 
     def add(self, witness: Witness, contact: Contact, now_us: int, *, trusts: bool) -> Change | None:
         """Add what a host reports; what becomes a line, if anything."""
@@ -50,12 +58,21 @@ class Sweeps:
             return None
         return self._judge(seen, now_us)
 
-    def has_enough(self, contact: Contact, host: str) -> bool:
-        """Whether enough hosts besides this one reported the source in this hour."""
+    def rank(self, contact: Contact, host: str) -> int | None:
+        """How many hosts besides this one reported the source in this hour; None if they are enough.
+
+        One that the quota mutes needs more of them.
+        """
         seen = self.table.of_this_hour(self._id(contact))
-        if seen is None or contact.verified > seen.proven or seen.networks < self._settings.min_reporters:
-            return False
-        return sum(name != host for name, _ in seen.witnesses) >= self._settings.sweep_hosts
+        if seen is None:
+            return 0
+        others = sum(name != host for name, _ in seen.witnesses)
+        if others < self._settings.sweep_hosts:
+            return others
+        if contact.verified > seen.proven or seen.networks < self._settings.min_reporters:
+            return others
+        is_found = seen.contact.is_hash or seen.contact.source in self.active
+        return None if is_found or others >= self._wide else others
 
     def tick(self, now_us: int) -> None:
         """Forget what is over."""
@@ -76,8 +93,9 @@ class Sweeps:
         return hashed(self._key, contact.source) if self._key and not contact.is_hash else contact.source
 
     def _judge(self, seen: Seen, now_us: int) -> Change | None:
-        contact = seen.contact
-        until_us = now_us + min(self._settings.ban_seconds, self._settings.max_ban_seconds) * _SECOND_US
+        contact, bans = seen.contact, self._bans[seen.proven]
+        longest = self._settings.max_ban_seconds
+        until_us = now_us + (min(self._settings.ban_seconds, longest) if bans else longest) * _SECOND_US
         prefix: Literal[32, 64] = 64 if ":" in contact.address else 32
         ban = Ban(contact.address, prefix, seen.proven, "sweep", contact.scan_type, until_us)
         before = self.active.get(ban.source)
@@ -88,13 +106,16 @@ class Sweeps:
             self._refusals.add(FLEET, why, now_us, ban.source)
             return None
         hosts = tuple(sorted(host for host, _ in seen.witnesses))
-        is_doubtful = not seen.proven and self._settings.sweep_unverified == "watch"
-        self.active[ban.source] = Change(True, ban, hosts, until_us, contact.port, is_doubtful)
+        self.active[ban.source] = Change(True, ban, hosts, until_us, contact.port, not bans)
         return self.active[ban.source]
 
     def _spent(self, seen: Seen, now_us: int) -> Refusal | None:
         """The quota that has no room: those with a proof and those without have one each."""
-        if not self._quotas[seen.proven].take(now_us):
+        quota, most = self._quotas[seen.proven], self._settings.max_active * self._times[seen.proven]
+        is_wide = seen.proven or len(seen.witnesses) >= self._wide
+        if not is_wide and quota.at(now_us) <= quota.most / 2:
             return "quota_new"
         active = sum(change.ban.verified == seen.proven for change in self.active.values())
-        return "quota_active" if active >= self._settings.max_active else None
+        if active >= (most if is_wide else most / 2):
+            return "quota_active"
+        return None if quota.take(now_us) else "quota_new"

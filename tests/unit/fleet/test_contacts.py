@@ -26,12 +26,12 @@ def connection(**keys: object) -> Event:
     return read_event(line(**{"timestamp": utc(NOW_US), "src_ip": SCANNER, **values, **keys}))
 
 
-def nobody_knows(_: Contact) -> bool:
-    return False
+def nobody_knows(_: Contact) -> int:
+    return 0
 
 
-def everybody_knows(_: Contact) -> bool:
-    return True
+def everybody_knows(_: Contact) -> None:
+    return None
 
 
 def drawing(seed: int) -> Callable[[int], int]:
@@ -110,7 +110,7 @@ def test_a_proof_is_news_and_goes_first() -> None:
 
 def test_batches_have_a_pause_that_grows_with_the_fleet() -> None:
     found = contacts()
-    for number, (hosts, pause) in enumerate(((3, 5), (250, 5), (1000, 20), (10_000, 200))):
+    for number, (hosts, pause) in enumerate(((3, 5), (100, 5), (1000, 40), (10_000, 400))):
         now_us = NOW_US + number * HOUR_US
         found.take(contact(), now_us)
         assert sent(found, now_us, hosts)
@@ -131,15 +131,27 @@ def test_a_clock_that_was_set_back_stops_nothing_and_messages_stay_in_order() ->
 
 
 def test_a_host_of_a_large_fleet_has_a_smaller_share() -> None:
-    assert [contacts_per_minute(hosts) for hosts in (0, 3, 100, 1000, 10_000)] == [60, 60, 60, 6, 1]
+    assert [contacts_per_minute(hosts) for hosts in (0, 3, 100, 1000, 10_000)] == [60, 60, 30, 3, 0.3]
 
 
 def test_what_enough_hosts_reported_is_not_sent() -> None:
     found = contacts()
     found.take(contact(), NOW_US)
-    assert found.batch(NOW_US, 3, lambda one: one.address == SCANNER) is None
+    assert found.batch(NOW_US, 3, lambda one: None if one.address == SCANNER else 0) is None
     found.take(contact("45.1.1.1"), NOW_US)
     assert sent(found, NOW_US) == ["45.1.1.1"]
+
+
+def test_what_other_hosts_reported_goes_before_what_nobody_did() -> None:
+    found = contacts()
+    for number in range(100):
+        found.take(contact(f"45.1.1.{number}"), NOW_US)
+    assert len(sent(found, NOW_US, 10_000)) == 3, "ten minutes' worth"
+    found.take(contact(), NOW_US)
+    message = found.batch(NOW_US + 400 * SECOND_US, 10_000, lambda one: int(one.address == SCANNER))
+    assert message is not None
+    assert message.contacts[0].address == SCANNER
+    assert len(message.contacts) == 2
 
 
 def test_a_hash_hides_the_address() -> None:

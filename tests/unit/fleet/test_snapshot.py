@@ -49,7 +49,7 @@ def test_sweeps_and_what_no_single_host_is_to_blame_for_come_back(tmp_path: Path
     hosts = ("web1", "web2", "web3")
     until_us = NOW_US + 10 * MINUTE_US
     assert found.sweeps == {
-        SCANNER: Swept(until_us, False, True, 22, hosts),
+        SCANNER: Swept(NOW_US + 60 * MINUTE_US, False, True, 22, hosts),
         "45.1.1.1": Swept(until_us, True, False, 22, hosts),
     }
     assert found.refused == {"?": {"unknown_host": 1}, "*": {"ssh_session": 1}}

@@ -54,7 +54,7 @@ def test_the_fifth_host_makes_it_a_sweep_that_is_watched() -> None:
     assert (change.bans, change.is_doubtful, change.ban.verified, change.port) == (True, True, False, 22)
     assert change.hosts == ("web0", "web1", "web2", "web3", "web4")
     assert (change.ban.evidence, change.ban.address) == ("sweep", SCANNER)
-    assert change.until_us == NOW_US + 10 * MINUTE_US
+    assert change.until_us == NOW_US + 60 * MINUTE_US
 
 
 def test_hosts_of_one_network_are_no_fleet() -> None:
@@ -88,7 +88,7 @@ def test_a_sweep_has_a_line_again_when_its_ban_is_over_and_when_it_gets_a_proof(
     assert add(found, 6, now_us=NOW_US + MINUTE_US) is None
     change = add(found, 0, contact(verified=True), NOW_US + 2 * MINUTE_US)
     assert change is not None
-    assert not change.is_doubtful
+    assert (change.is_doubtful, change.until_us) == (False, NOW_US + 12 * MINUTE_US)
     assert add(found, 7, now_us=NOW_US + 3 * MINUTE_US) is None
     later = NOW_US + 13 * MINUTE_US
     found.tick(later)
@@ -142,32 +142,61 @@ def test_what_removed_hosts_reported_ends() -> None:
 
 def test_quotas_bound_forgeries_and_leave_room_for_proofs() -> None:
     refusals = Refusals()
-    found = sweeps(Fleet(new_per_minute=2), refusals=refusals)
+    found = sweeps(Fleet(new_per_minute=2, sweep_unverified="ban"), refusals=refusals)
     changes = [swept(found, contact(f"45.1.1.{number}")) for number in range(100)]
-    assert sum(change is not None for change in changes) == 20
-    assert refusals.counts == {(FLEET, "quota_new"): 80}
+    assert sum(change is not None for change in changes) == 10
+    assert refusals.counts == {(FLEET, "quota_new"): 90}
     assert swept(found, contact("45.2.2.2", verified=True))
-    found = sweeps(Fleet(new_per_minute=10_000, max_active=3), refusals=refusals)
+    found = sweeps(Fleet(new_per_minute=10_000, max_active=3, sweep_unverified="ban"), refusals=refusals)
     changes = [swept(found, contact(f"45.1.1.{number}")) for number in range(10)]
-    assert sum(change is not None for change in changes) == 3
-    assert refusals.counts[FLEET, "quota_active"] == 7
+    assert sum(change is not None for change in changes) == 2
+    assert refusals.counts[FLEET, "quota_active"] == 8
+
+
+def test_what_is_only_watched_has_ten_times_the_quota() -> None:
+    found = sweeps(Fleet(new_per_minute=1, max_active=5))
+    changes = [swept(found, contact(f"45.1.1.{number}")) for number in range(100)]
+    assert sum(change is not None for change in changes) == 25
+    swept(found, contact("45.2.2.2"))
+    assert found.rank(contact("45.2.2.2"), "web9") == 5, "another host may find room for it"
+
+
+def test_a_wide_sweep_comes_through_when_the_noise_has_used_its_half() -> None:
+    found = sweeps(Fleet(new_per_minute=1))
+    for number in range(100):
+        swept(found, contact(f"45.1.1.{number}"))
+    changes = [add(found, number) for number in range(20)]
+    assert changes[:-1] == [None] * 19
+    assert changes[-1]
+    for number in range(20):
+        add(found, number, contact("45.1.1.99"))
+    found.active.clear()
+    assert found.rank(contact("45.1.1.99"), "web99") is None, "more than enough"
 
 
 def test_a_host_need_not_report_what_enough_others_did() -> None:
     found = sweeps()
-    assert not found.has_enough(contact(), "web9")
+    assert found.rank(contact(), "web9") == 0
     for number in range(5):
+        assert found.rank(contact(), "web9") == number
         add(found, number)
-    assert found.has_enough(contact(), "web9")
-    assert not found.has_enough(contact(), "web3"), "the others may have heard of four alone"
-    assert not found.has_enough(contact(verified=True), "web9")
+    assert found.rank(contact(), "web9") is None
+    assert found.rank(contact(), "web3") == 4, "the others may have heard of four alone"
+    assert found.rank(contact(verified=True), "web9") == 5
     add(found, 6, contact(verified=True))
-    assert found.has_enough(contact(verified=True), "web9")
+    assert found.rank(contact(verified=True), "web9") is None
     found.table.add(SCANNER, ("web1", "web1"), contact(), NOW_US + HOUR_US, proven=False)
-    assert not found.has_enough(contact(), "web9"), "in this hour"
+    assert found.rank(contact(), "web9") == 1, "in this hour"
     for number in range(9):
         add(found, number, contact("45.1.1.1"), network="x")
-    assert not found.has_enough(contact("45.1.1.1"), "web9"), "a host of another network is news"
+    assert found.rank(contact("45.1.1.1"), "web9") == 9, "a host of another network is news"
+
+
+def test_hashed_sources_need_no_more_hosts_than_others() -> None:
+    found, hidden = sweeps(key=KEY), Contact(hashed(KEY, SCANNER), 22, "syn", False)
+    for number in range(5):
+        add(found, number, hidden)
+    assert found.rank(contact(), "web9") is None
 
 
 steps = st.tuples(
@@ -194,10 +223,10 @@ def test_no_sequence_breaks_a_rule(
         change = found.add((f"h{host}", f"n{network}"), one, now_us, trusts=trusts)
         proofs |= {"any"} if trusts and verified else set()
         found.tick(now_us)
-        assert len(found.active) <= 4
+        assert len(found.active) <= 2 + 20
         if change is None:
             continue
-        assert len(change.hosts) == 3
+        assert 3 <= len(change.hosts) <= 10
         assert change.ban.address in {SCANNER, "45.1.1.1", "2a00:1450::9"}
         assert change.ban.address not in map(str, allowed)
         assert change.ban.verified <= bool(proofs)
