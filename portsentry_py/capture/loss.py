@@ -13,6 +13,9 @@ _FIRST_LINE_SECONDS = 15.0
 # A packet arrives within half a second (dumpcap's timer and ours), and is lost if it has not arrived by then.
 # Longer than a stall takes to show, or what a stalled capture misses would pass for dropped.
 _SETTLED_SECONDS = 4.0
+# Before the first line, it may be on its way for nearly as long as tshark has to start. If it is lost and nothing else
+# passes, that is no stall.
+_BEFORE_STALL_SECONDS = 1.0
 _MAX_STALL_SECONDS = 60.0
 
 
@@ -93,7 +96,8 @@ class LossAccounting:
 
     def _settle(self, now: float) -> None:
         """Once nothing passes or arrives any more, whatever is pending is lost."""
-        if not self._runs or now - max(self._last_lines, self._last_change) < _SETTLED_SECONDS:
+        wait = max(_SETTLED_SECONDS, self._patience - _BEFORE_STALL_SECONDS)
+        if not self._runs or now - max(self._last_lines, self._last_change) < wait:
             return
         self._settle_start()
         self._forget_doubtful()

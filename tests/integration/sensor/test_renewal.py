@@ -122,7 +122,7 @@ def test_what_the_kernel_dropped_is_told_while_the_sensor_runs(lab: Lab, start_s
     lab.silence()
     sensor = start_sensor(capture={"buffer_mib": 1})
     # The count at the beginning of a capture is in doubt for this time, and no line reports its end.
-    time.sleep(loss._SETTLED_SECONDS + 1)
+    time.sleep(loss._FIRST_LINE_SECONDS)
     tshark = sensor.children()["tshark"]
 
     # All is ready before: a tshark that is silent for three seconds is replaced.
