@@ -164,17 +164,20 @@ async def session(credentials: Credentials, server: str, on_fault: OnFault) -> A
             )
         except Exception as error:
             await _close(client)
-            reason = faults[-1] if faults else _reason(error)
-            raise FleetError(f"{server}: no connection to the broker ({reason}); it is tried again.") from error
+            raise _unavailable(server, faults[-1] if faults else _reason(error)) from error
         if client.is_connected:
             break
         await _close(client)
     else:
-        raise FleetError(f"{server}: no connection to the broker (it answers out of turn); it is tried again.")
+        raise _unavailable(server, "it answers out of turn")
     try:
         yield Session(client, closed)
     finally:
         await _close(client)
+
+
+def _unavailable(server: str, reason: str) -> FleetError:
+    return FleetError(f"{server}: no connection to the broker ({reason}); it is tried again.")
 
 
 async def _close(client: Any) -> None:
