@@ -1,5 +1,5 @@
 # The developers' chores. `make check` is what continuous integration runs.
-.PHONY: check test lint fix deb accuracy fleet attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report scan-speed faults soak fuzz footprint image packages firewalls man site clean
+.PHONY: check test lint fix deb accuracy fleet fleet-sweep attacks boot compare f2b-matrix ban-time ordinary innocents evasion bench report scan-speed faults soak fuzz footprint image packages firewalls man site clean
 
 VENV := .venv/bin
 
@@ -24,7 +24,7 @@ deb: $(VENV)/nfpm
 	docker/packages/build $(RELEASE)
 
 # The programs of tests/lab. Each writes its page, or its part of one, in docs/measurements; all but accuracy,
-# innocents, report and fuzz need root. `python -m tests.lab.NAME --help` has the options.
+# fleet-sweep, innocents, report and fuzz need root. `python -m tests.lab.NAME --help` has the options.
 
 # Scores the sensor over a directory of labelled captures, CAPTURES=DIR, whole and damaged in four ways.
 accuracy: $(VENV)/python
@@ -69,6 +69,10 @@ report: $(VENV)/python
 # Measures what a fleet does, and what the thief of one host's key can do to it; BROKER=FILE is another nats-server.
 fleet: $(VENV)/python
 	$(VENV)/python -m tests.lab.fleet $(if $(BROKER),--broker $(BROKER))
+
+# Simulates fleets of up to 10,000 hosts that see together who asks each of them; HOSTS="N N" are others.
+fleet-sweep: $(VENV)/python
+	$(VENV)/python -m tests.lab.fleet_sweep $(if $(HOSTS),--hosts $(HOSTS))
 
 # Scans all ports of a host, beside nmap.
 scan-speed: $(VENV)/python
