@@ -37,12 +37,13 @@ def _systemd_version() -> int:
     return int(run(require_tool("systemd-analyze"), "--version").split()[1])
 
 
-def test_the_unit_is_little_exposed() -> None:
+@pytest.mark.parametrize("name", ["portsentry-py", "portsentry-py-fleet", "portsentry-py-fleet-unban"])
+def test_the_unit_is_little_exposed(name: str) -> None:
     """The score of systemd: 0 is nothing at all, 10 is root without any restriction."""
     if _systemd_version() < _OFFLINE_SINCE:
         pytest.skip("this systemd cannot judge a unit that is not installed")
-    done = ran("systemd-analyze", "security", "--offline=yes", "--no-pager", UNIT)
-    score = re.search(r"exposure level for portsentry-py.service: ([\d.]+)", done.stdout)
+    done = ran("systemd-analyze", "security", "--offline=yes", "--no-pager", CONFIG / f"{name}.service")
+    score = re.search(rf"exposure level for {name}.service: ([\d.]+)", done.stdout)
     assert score is not None, done.stderr
     print(f"systemd-analyze security: {score[1]}")
     assert float(score[1]) <= MOST_EXPOSED, done.stdout
@@ -129,16 +130,6 @@ def test_systemd_creates_the_user(tmp_path: Path) -> None:
     assert 0 < int(ours[2]) < 1000, "a system account"
     groups = {line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()}
     assert groups == {USER: "", "wireshark": USER}
-
-
-def test_the_service_of_the_fleet_is_little_exposed() -> None:
-    if _systemd_version() < _OFFLINE_SINCE:
-        pytest.skip("this systemd cannot judge a unit that is not installed")
-    unit = CONFIG / "portsentry-py-fleet.service"
-    done = ran("systemd-analyze", "security", "--offline=yes", "--no-pager", unit)
-    score = re.search(r"exposure level for portsentry-py-fleet.service: ([\d.]+)", done.stdout)
-    assert score is not None, done.stderr
-    assert float(score[1]) <= MOST_EXPOSED, done.stdout
 
 
 def test_the_log_of_the_fleet_belongs_to_the_sensors_user() -> None:
