@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -142,9 +143,11 @@ class FleetLab:
         return self.hosts[name]
 
     def close(self) -> None:
-        for host in self.hosts.values():
-            host.stop()
-        self.kill_broker()
+        """End everything, even where one host does not end."""
+        with ExitStack() as left:
+            left.callback(self.kill_broker)
+            for host in self.hosts.values():
+                left.callback(host.stop)
 
 
 @dataclass(frozen=True, slots=True)
