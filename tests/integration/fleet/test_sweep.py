@@ -67,14 +67,17 @@ def test_a_source_that_asks_each_host_once_is_watched_by_all_and_banned_with_a_p
         assert (banned["verdict"], banned["source_verified"]) == ("ban", True)
 
 
-def test_hashed_sources_are_known_to_those_who_meet_them(start: Start) -> None:
-    web1, web2, web3 = start(hash_sources=True, sweep_unverified="ban")
+def test_hashed_sources_are_known_to_those_who_meet_them_and_metrics_count_them(start: Start, tmp_path: Path) -> None:
+    metrics = tmp_path / "fleet.prom"
+    web1, web2, web3 = start(hash_sources=True, sweep_unverified="ban", textfile=str(metrics))
     knock(web1, SCANNER)
     knock(web2, SCANNER)
     knock(web3, SCANNER)
     for host in (web1, web2, web3):
         record = host.wait_for_line(src_ip=SCANNER)
         assert (record["verdict"], record["technique"], record["source_verified"]) == ("ban", "fleet_sweep", False)
+    series = 'portsentry_fleet_sweeps_active{verdict="ban"} 1.0'
+    wait_for(lambda: metrics.exists() and series in metrics.read_text(), "the metrics", evidence=web1.said)
 
 
 async def contacts_of_a_thief(host: FleetHost, own: list[bytes], foreign: bytes) -> None:
