@@ -1,6 +1,7 @@
 """Reads a capture file through tshark: pcap, pcapng, gzip; a damaged one up to the damage."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
@@ -14,6 +15,8 @@ from portsentry_py.privsep.sandbox import NOT_STARTED
 
 _GZIP = b"\x1f\x8b"
 _ALWAYS_ALLOWED_PACKETS = 500_000
+# tshark prints thirty lines at a time. To be woken for each costs as much as many packets, and the pipe holds more.
+_READ_INTERVAL_SECONDS = 0.01
 # pcap in both byte orders and resolutions, pcapng, gzip.
 _MAGIC = tuple(bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a", "1f8b"))
 
@@ -38,10 +41,12 @@ def replay_lines(tools: Tools, path: Path, *, link: bool = False) -> Iterator[li
         pipe = ProcessPipe([tshark_command(tools.tshark, str(path.resolve()), link=link)])
     except OSError as error:
         raise CaptureError(f"cannot start tshark: {error.strerror}; raise the limit (ulimit).") from error
-    count = 0
+    count, next_read = 0, 0.0
     try:
         while not pipe.at_end:
             pipe.wait(1.0)
+            time.sleep(max(0.0, next_read - time.monotonic()))
+            next_read = time.monotonic() + _READ_INTERVAL_SECONDS
             lines = pipe.read()
             count += len(lines)
             yield lines

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from portsentry_py.core.columns import LINK_COLUMNS, LinkCells, ends_of
 
-_OUTGOING = "4"  # linux/if_packet.h, PACKET_OUTGOING
-_OUTBOUND = "0x02"  # pcapng, option epb_flags
+_OUTGOING = frozenset({"4", "0x02"})  # linux/if_packet.h, PACKET_OUTGOING; pcapng, option epb_flags
 _MAX_LINKS = 1_024
 
 
@@ -30,25 +29,30 @@ class Provenance:
 
     def believed(self, lines: Iterable[str]) -> Iterator[str]:
         """The lines of the frames that are believed, without their link columns."""
-        ours, noted = self._ours, ("", "")
+        ours, noted = self._ours, "\n"
         for line in lines:
+            # Most frames come from one neighbour: one that was noted says nothing more.
+            if line.endswith(noted) and line.split("\t", 2)[1].strip() not in ours:
+                yield line[: -len(noted)]
+                continue
             try:
                 src, dst = ends_of(line)
-                rest, *link = line.rsplit("\t", len(LINK_COLUMNS))
+                rest, *cells = line.rsplit("\t", len(LINK_COLUMNS))
             except ValueError:
                 yield line
                 continue
+            link = LinkCells._make(map(str.strip, cells))
             if src in ours:
-                if self._came_in(LinkCells(*link)):
+                if self._came_in(link):
                     self.forged += 1
                     continue
-            elif dst in ours and noted != (link[0], link[1]):
-                noted = (link[0], link[1])
-                self._note(*noted)
+            elif dst in ours:
+                noted = line[len(rest) :]
+                self._note(link.src, link.dst)
             yield rest
 
     def _came_in(self, link: LinkCells) -> bool:
-        is_outgoing = link.packet_type == _OUTGOING or link.direction == _OUTBOUND
+        is_outgoing = not _OUTGOING.isdisjoint(link.direction.split(","))
         is_own = link.src in self._own_links
         self._is_marked = self._is_marked or is_outgoing
         self._has_links = self._has_links or (is_own and link.src not in self._neighbours)

@@ -8,9 +8,10 @@ from tests.support.build import HOST, SCANNER
 OURS, ROUTER, STRANGER = "02:00:00:00:00:01", "02:00:00:00:00:fe", "02:00:00:00:00:66"
 
 
-def line(src: str, dst: str, *cells: str) -> str:
-    """A line with the link columns: link addresses, packet type, direction."""
-    return "\t".join(["1700000000.0", src, "", dst, *[""] * 8, *cells, *[""] * (4 - len(cells))])
+def line(src: str, dst: str, link_src: str = "", link_dst: str = "", direction: str = "") -> str:
+    """A line with the link columns, an empty address padded as tshark does it."""
+    link = (link_src or " " * 12, direction, link_dst or " " * 12)
+    return "\t".join(["1700000000.0", src, "", dst, *[""] * 8, *link])
 
 
 def packet(src: str, dst: str) -> str:
@@ -46,11 +47,10 @@ def test_link_addresses_that_are_the_same_everywhere_say_nothing(fixed: tuple[st
     assert left(*both, *both, *both) == (6, 0)
 
 
-@pytest.mark.parametrize("came", [("0", ""), ("1", ""), ("", "0x01")])
-def test_a_frame_in_our_name_that_came_in_is_left_out_once_one_went_out(came: tuple[str, str]) -> None:
-    outgoing = ("4", "") if came[0] else ("", "0x02")
-    assert left(line(HOST, SCANNER, "", "", *came)) == (1, 0)
-    assert left(line(HOST, SCANNER, "", "", *outgoing), line(HOST, SCANNER, "", "", *came)) == (1, 1)
+@pytest.mark.parametrize(("outgoing", "came"), [("4", "0"), ("4", "1"), ("0x02", "0x01"), ("4,0x02", "0,0x01")])
+def test_a_frame_in_our_name_that_came_in_is_left_out_once_one_went_out(outgoing: str, came: str) -> None:
+    assert left(line(HOST, SCANNER, direction=came)) == (1, 0)
+    assert left(line(HOST, SCANNER, direction=outgoing), line(HOST, SCANNER, direction=came)) == (1, 1)
 
 
 def test_packets_between_others_and_of_others_are_not_judged() -> None:
