@@ -63,8 +63,9 @@ class SharedCells(NamedTuple):
 
 NOT_SET = frozenset({"0", "False", "Not set", "No"})
 """How versions print that a flag or a number is zero: 0 or False; 3.6 prints Not set, in IPv6 No."""
-# What tshark appends to bytes that it cuts, as text and as the pipe's bytes.
-_CUT = "….\xe2\x80\xa6"
+# What tshark appends to bytes that it cuts, as the pipe's bytes and as any of its versions and readers show it.
+_ELLIPSIS = "\xe2\x80\xa6"
+_CUT = f"….{_ELLIPSIS}"
 _LATEST_SECONDS = 1e12
 _VLAN, _INTERFACE = (list(dict(COLUMNS)).index(title) for title in ("vlan", "iface"))
 # tshark prints at most 2047 bytes of a column: a longer line is not one that a table of lines may hold.
@@ -205,7 +206,7 @@ def payload_of(data: str) -> bytes:
     Raises:
         ValueError: the cell holds something else than bytes.
     """
-    digits = data.rstrip(_CUT)
-    if digits.isalnum():
+    digits = data.removesuffix(_ELLIPSIS)
+    if digits.isascii() and digits.isalnum():
         return bytes.fromhex(digits)
     return bytes.fromhex(data.strip().rsplit(",", 1)[-1].rstrip(_CUT).replace(":", ""))

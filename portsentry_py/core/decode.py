@@ -27,7 +27,8 @@ class Discard(enum.Enum):
 # times.
 MAX_TIME_US = 253_402_214_400_000_000
 _MAX_TIME_CELL = 40
-_USUAL_TIME_CELL = 17
+_USUAL_TIME_CELLS = frozenset({17, 20})  # ten digits of seconds, with microseconds or nanoseconds
+_MICROSECONDS = 16
 _NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 _MAX_BYTE = 255
 _MAX_VLAN = 4095
@@ -46,6 +47,7 @@ _MAX_BYTES = 1 << 16
 _ID = slice(6)  # 3.6 adds the same in decimal: 0x0007 (7)
 _IPV4_HEADER = 20
 _IPV6_HEADER = 40
+_new = tuple.__new__  # of a named tuple, in one call
 _ICMP_ERRORS = {3, 4, 5, 11, 12}
 _ICMPV6_LAST_ERROR = 127
 
@@ -129,26 +131,28 @@ def _decode(line: str) -> Packet | Discard:
         flags = payload[12] if proto == SCTP else 0  # RFC 9260 section 3.2: type of the first chunk
     elif proto in {ICMP, ICMPV6}:
         src_port, dest_port, quoted = payload[0], payload[1], _quoted(proto, payload)
-    # By position: names cost a microsecond.
-    return Packet(
-        _time_us(time),
-        canonical_address(src.strip()),
-        _canonical_target(dst),
-        proto,
-        src_port,
-        dest_port,
-        flags,
-        seq,
-        ack,
-        window,
-        header_bytes,
-        options,
-        shared.ttl,
-        int(ip_id.strip()[_ID] or "0", 16),
-        shared.vlan,
-        shared.iface,
-        shared.is_whole,
-        quoted,
+    return _new(
+        Packet,
+        (
+            _time_us(time),
+            canonical_address(src.strip()),
+            _canonical_target(dst),
+            proto,
+            src_port,
+            dest_port,
+            flags,
+            seq,
+            ack,
+            window,
+            header_bytes,
+            options,
+            shared.ttl,
+            int(ip_id.strip()[_ID] or "0", 16),
+            shared.vlan,
+            shared.iface,
+            shared.is_whole,
+            quoted,
+        ),
     )
 
 
@@ -206,8 +210,8 @@ def _iface(cell: str) -> str:
 
 
 def _time_us(cell: str) -> int:
-    if len(cell) == _USUAL_TIME_CELL and cell[10] == "." and (digits := cell[:10] + cell[11:]).isdecimal():
-        return int(digits)
+    if len(cell) in _USUAL_TIME_CELLS and cell[10] == "." and (digits := cell[:10] + cell[11:]).isdecimal():
+        return int(digits[:_MICROSECONDS])
     text = cell.strip()
     seconds, _, fraction = text.partition(".")
     if not (seconds + fraction).isdecimal() or len(text) > _MAX_TIME_CELL:

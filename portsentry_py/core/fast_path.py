@@ -149,7 +149,7 @@ class SuppressedSources:
     def flush(self, packet: Packet) -> None:
         """A packet is inspected: what its source did before must be in the record."""
         for address in (packet.src, packet.dst):
-            source = self._source_of(address)
+            source = address if ":" not in address else self._source_of(address)
             counts = self.sources.get(source)
             if counts is not None and counts.times:
                 self._end(counts)

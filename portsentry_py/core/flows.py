@@ -64,6 +64,7 @@ _ICMP_TOO_BIG = 4  # the code of ICMP's type 3 that refuses nothing
 _WITH_PORTS = {TCP, UDP, UDPLITE, DCCP, SCTP}
 _MAX_LATEST = 4096
 _MAX_ACCEPTED = 4096
+_new = tuple.__new__  # of a named tuple, in one call
 
 
 class FlowTable:
@@ -123,7 +124,9 @@ class FlowTable:
 
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do."""
-        return _due(self._pending, now_us) or _due(self._open, now_us)
+        if self._pending and _due(self._pending, now_us):
+            return True
+        return bool(self._open) and _due(self._open, now_us)
 
     def source_of_text(self, text: str) -> str:
         """The /64 that an IPv6 address shows by itself and that is far from here; empty where it takes a closer look.
@@ -275,10 +278,10 @@ class FlowTable:
             return ()
         key = key_of(packet)
         table = self._table(direction)
-        flow = table.touch(key)
-        repeated = None if flow is None else self._repeats(flow, packet, scan_type)
-        if repeated is not None:
-            return repeated
+        if table.holds(key) and (flow := table.touch(key)) is not None:
+            repeated = self._repeats(flow, packet, scan_type)
+            if repeated is not None:
+                return repeated
         flow = Flow(packet, scan_type, direction)
         table.put(key, flow)
         if direction == "outbound":
@@ -506,7 +509,9 @@ class FlowTable:
         return ()
 
     def _flow(self, key: FlowKey) -> Flow | None:
-        return self._inbound.touch(key) or self._outbound.touch(key)
+        if self._inbound.holds(key):
+            return self._inbound.touch(key)
+        return self._outbound.touch(key) if self._outbound.holds(key) else None
 
     def _table(self, direction: Direction) -> LruTable[FlowKey, Flow]:
         return self._outbound if direction == "outbound" else self._inbound
@@ -533,17 +538,21 @@ class FlowTable:
 
     def _about(self, flow: Flow, kind: Kind, time_us: int) -> Sighting:
         probe = flow.probe
-        return Sighting(
-            kind,
-            time_us,
-            self.source_of(probe.src),
-            probe.dst,
-            probe.dest_port,
-            proto_name(probe),
-            flow.scan_type,
-            flow.direction,
-            probe,
-            self._host.home_known,
+        src = probe.src
+        return _new(
+            Sighting,
+            (
+                kind,
+                time_us,
+                src if ":" not in src else self._source_of(src),
+                probe.dst,
+                probe.dest_port,
+                proto_name(probe),
+                flow.scan_type,
+                flow.direction,
+                probe,
+                self._host.home_known,
+            ),
         )
 
 

@@ -28,18 +28,19 @@ class LruTable(Generic[K, V]):
         self._on_evict = on_evict
         self._worth = worth
         self.evicted = 0
+        # For the hot path: no Python function is called.
         self.holds = self._entries.__contains__
-        """Whether there is such an entry, for the hot path: no Python function is called."""
+        """Whether there is such an entry."""
+        self.peek = self._entries.get
+        """The entry, if there is one; does not count as use."""
+        self.size = self._entries.__len__
+        """The number of entries."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __contains__(self, key: K) -> bool:
         return key in self._entries
-
-    def peek(self, key: K) -> V | None:
-        """The entry, if there is one; does not count as use."""
-        return self._entries.get(key)
 
     def touch(self, key: K) -> V | None:
         """The entry, if there is one; it becomes the most recently used."""
@@ -50,9 +51,10 @@ class LruTable(Generic[K, V]):
 
     def put(self, key: K, entry: V) -> None:
         """Add or replace an entry as the most recently used; evicts others if there are too many."""
-        self._entries[key] = entry
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._limit:
+        entries = self._entries
+        entries[key] = entry
+        entries.move_to_end(key)
+        while len(entries) > self._limit:
             self.evict_oldest()
 
     def pop(self, key: K) -> V | None:

@@ -172,7 +172,8 @@ class Pipeline:
             events += self.advance(now_us)
         if self._suppressed.sources:
             self._suppressed.flush(packet)
-        source = self._flows.source_of(packet.dst)
+        dst = packet.dst
+        source = dst if ":" not in dst else self._flows.source_of(dst)
         if self._scans.is_banned(source) and answers(packet):
             events += self._note_answer(source, now_us)
         for sighting in self._flows.observe(packet):
@@ -205,9 +206,11 @@ class Pipeline:
 
     def _settle(self, now_us: int) -> Iterator[Event]:
         for sighting in self._flows.advance(now_us):
-            yield from self._end_scans(sighting.time_us)
+            if self._scans.is_due(sighting.time_us):
+                yield from self._end_scans(sighting.time_us)
             yield from self._observe(sighting)
-        yield from self._end_scans(now_us)
+        if self._scans.is_due(now_us):
+            yield from self._end_scans(now_us)
 
     def _end_scans(self, now_us: int) -> Iterator[Event]:
         for report in self._scans.advance(now_us):
@@ -284,22 +287,24 @@ class Pipeline:
         return self._scans.ban_budget(now_us)
 
     def _observe(self, sighting: Sighting) -> Sequence[Event]:
-        record = self._sources.update(sighting)
-        if sighting.kind in _PROOFS:
+        kind, direction, record = sighting.kind, sighting.direction, self._sources.update(sighting)
+        if kind in _PROOFS:
             self._standing.update(sighting, record)
         events: list[Event] = []
-        if sighting.kind in self._connection_kinds and sighting.direction == "inbound":
+        if kind in self._connection_kinds and direction == "inbound":
             events += self._connection(sighting)
         self._outbound.update(sighting)
-        if sighting.kind not in _GROUPED:
+        if kind not in _GROUPED:
             # What a visitor does is of no interest to anybody: that is known sooner than whether a line can be written.
-            detectors = self._detectors[sighting.kind, sighting.direction]
-            if not any(one.observe(sighting, record) for one in detectors):
+            for detector in self._detectors[kind, direction]:
+                if detector.observe(sighting, record):
+                    break
+            else:
                 return events
         muted = self._mute(sighting, record)
         if not muted:
             self._groups.update(sighting, record)
-        detectors = (self._always_asked if muted else self._detectors)[sighting.kind, sighting.direction]
+        detectors = (self._always_asked if muted else self._detectors)[kind, direction]
         if detectors:
             for finding in self._findings(detectors, sighting, record):
                 events += map(self._evidence, self._scans.observe(self._policy.judge(finding)))

@@ -37,9 +37,14 @@ class TokenBucket:
 
     def refill(self, now_us: int) -> float:
         """Refill, and return how many tokens there are. Time that runs backwards refills nothing."""
-        self.tokens = self.level(now_us)
+        filled_us = self.filled_us
+        if now_us == filled_us:
+            return self.tokens
+        if now_us > filled_us:
+            per_us, size = self.rate
+            self.tokens = min(size, self.tokens + (now_us - filled_us) * per_us)
         # Packets that waited come late: the time by which they are late must not refill the bucket again.
-        if now_us > self.filled_us or self.filled_us - now_us > _LATEST_US:
+        if now_us > filled_us or filled_us - now_us > _LATEST_US:
             self.filled_us = now_us
         return self.tokens
 

@@ -122,6 +122,8 @@ class ScanTracker:
         self._budget = BanBudget(settings.bans)
         self._verified_lines = OwnerBuckets(_LINES_PER_BAN * settings.bans.verified_per_minute)
         self._banned: LruTable[str, bool] = LruTable(max_scans)  # a set with an order
+        self.is_banned = self._banned.holds
+        """Whether the last line about a scan of the source has the verdict `ban`."""
 
     def ban_budget(self, now_us: int) -> float:
         """How many unverified sources may be banned now."""
@@ -230,7 +232,7 @@ class ScanTracker:
         if self._limit.is_spent(now_us, probes, bans=True):
             return True
         # Only a ban has a line now, and to look for one costs more than all else.
-        return record.source not in self._banned and self._budget.is_spent(record, now_us)
+        return not self.is_banned(record.source) and self._budget.is_spent(record, now_us)
 
     @staticmethod
     def _is_limited(record: SourceRecord) -> bool:
@@ -252,10 +254,6 @@ class ScanTracker:
         if interval.is_over(now_us) or interval.is_answered(now_us):
             return None
         return min(interval.reported_us + interval.wait_us, now_us + _BAN_TAKES_US, now_us + self._quiet_us // 2)
-
-    def is_banned(self, source: str) -> bool:
-        """Whether the last line about a scan of the source has the verdict `ban`."""
-        return source in self._banned
 
     def answer(self, source: str, now_us: int) -> None:
         """This host answers a source that was reported with `ban`: the ban is not in force."""
@@ -286,8 +284,8 @@ class ScanTracker:
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do."""
         return self._unreported.next_us <= now_us or bool(
-            (self._fast and _due(self._fast, self._quiet_us, now_us))
-            or (self._slow and _due(self._slow, self._slow_quiet_us, now_us))
+            (self._fast.size() and _due(self._fast, self._quiet_us, now_us))
+            or (self._slow.size() and _due(self._slow, self._slow_quiet_us, now_us))
         )
 
     def advance(self, now_us: int) -> Iterator[Report]:

@@ -31,7 +31,7 @@ class _Round:
     counts: dict[str, int] = field(default_factory=dict)
     total: int = 0
     leader: str = ""
-    unpaired: list[Attempt] = field(default_factory=list)
+    unpaired: tuple[Attempt, ...] = ()
 
 
 class SpoofedTwins:
@@ -58,12 +58,13 @@ class SpoofedTwins:
         count = sent.counts[network] = sent.counts.get(network, 0) + 1
         sent.total += 1
         if network != sent.leader and sent.unpaired:
-            sent.unpaired.pop(0).has_twin = True
+            paired, *others = sent.unpaired
+            paired.has_twin, sent.unpaired = True, tuple(others)
         if 2 * count <= sent.total:
             attempt.has_twin = True
         else:
             sent.leader = network
-            sent.unpaired = [*sent.unpaired[1 - _MAX_UNPAIRED :], attempt]
+            sent.unpaired = (*sent.unpaired[1 - _MAX_UNPAIRED :], attempt)
 
     def _round(self, probe: Packet) -> _Round:
         key = (probe.dst, probe.src_port, probe.seq)

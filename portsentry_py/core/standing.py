@@ -70,12 +70,18 @@ class StandingTable:
 
     def note_session(self, address: str, stack: StackFingerprint, now_us: int) -> None:
         """The address used a connection."""
-        known = self._members(address).get(address) or Acquaintance(address)
+        members = self._networks.touch(_key(address))
+        known = members.pop(address, None) if members else None
         day = now_us // _DAY_US
-        days = known.days if day in known.days else (*known.days, day)[-MAX_DAYS:]
-        stacks = known.stacks if stack in known.stacks else (*known.stacks, stack)[-_MAX_STACKS:]
-        sessions_us = (*known.sessions_us, now_us)[-GUEST_SESSIONS:]
-        self._put(Acquaintance(address, days, sessions_us, stacks))
+        if known is None or members is None:
+            self._put(Acquaintance(address, (day,), (now_us,), (stack,)))
+            return
+        _, days, times_us, stacks = known
+        if day not in days:
+            days = (*days, day)[-MAX_DAYS:]
+        if stack not in stacks:
+            stacks = (*stacks, stack)[-_MAX_STACKS:]
+        members[address] = Acquaintance(address, days, (*times_us, now_us)[-GUEST_SESSIONS:], stacks)
 
     def of(self, address: str) -> Acquaintance | None:
         """What is known of the address."""
