@@ -3,7 +3,8 @@
 lossy_path.py LEFT RIGHT    makes the taps with these names; it ends with them
 
 Its kernel need not have netem. A tap may be moved to another network namespace. After a loss that concerns a scanned
-port, the next packets about this port pass: a scanner that probes twice gets its answer, so no test depends on luck.
+port, the packets about this port pass for some seconds: a scanner that probes twice gets its answer, so no test depends
+on luck, however many scanners there are.
 """
 
 import fcntl
@@ -15,11 +16,11 @@ import selectors
 import struct
 import sys
 import time
-from collections import Counter
 
 DELAY_SECONDS, LOSS = 0.05, 0.1
 _SEED = 16
-_PASS_AFTER_LOSS = 6
+# A scanner probes a silent port again within this time.
+_SPARED_SECONDS = 15.0
 _MOST_BYTES = 65_536
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x2, 0x1000  # linux/if_tun.h
 _ETHERNET_BYTES, _IPV6_BYTES, _ICMP_BYTES = 14, 40, 8
@@ -45,21 +46,19 @@ def scanned_port(packet: bytes) -> int | None:
 
 
 class Losses:
-    """Which packets are lost: a tenth by a seeded generator, and never two probes of a port in a row."""
+    """Which packets are lost: a tenth by a seeded generator, and never two of a port within some seconds."""
 
     def __init__(self) -> None:
         self._random = random.Random(_SEED)  # noqa: S311 - to be repeated, not to be secret
-        self._spared = Counter[int]()
+        self._spared_until: dict[int, float] = {}
 
-    def loses(self, port: int | None) -> bool:
-        """Whether the next packet about this port is lost."""
-        if port is None:
-            return False
-        if self._spared[port]:
-            self._spared[port] -= 1
+    def loses(self, port: int | None, now: float) -> bool:
+        """Whether the next packet about this port is lost, at a time in seconds."""
+        if port is None or now < self._spared_until.get(port, 0.0):
             return False
         lost = self._random.random() < LOSS
-        self._spared[port] = _PASS_AFTER_LOSS if lost else 0
+        if lost:
+            self._spared_until[port] = now + _SPARED_SECONDS
         return lost
 
 
@@ -82,8 +81,9 @@ def main(left_name: str, right_name: str) -> None:
         patience = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
         for key, _ in selector.select(patience):
             frame = os.read(key.fd, _MOST_BYTES)
-            if not losses.loses(scanned_port(frame[_ETHERNET_BYTES:])):
-                heapq.heappush(waiting, (time.monotonic() + DELAY_SECONDS, next(order), others[key.fd], frame))
+            now = time.monotonic()
+            if not losses.loses(scanned_port(frame[_ETHERNET_BYTES:]), now):
+                heapq.heappush(waiting, (now + DELAY_SECONDS, next(order), others[key.fd], frame))
         while waiting and waiting[0][0] <= time.monotonic():
             _, _, end, frame = heapq.heappop(waiting)
             try:
