@@ -4,9 +4,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tests.lab.ban_time import NMAP
@@ -24,7 +23,7 @@ from tests.support.namespaces import IFACE, opened
 from tests.support.tcpreplay import Sent
 from tests.support.waiting import wait_for
 
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS, _LAST_SECONDS = 120.0, 15.0
 # No flood forges a source of this network.
 _NETWORK = "198.19.0.0/16"
 FLOODS = (*((kind, 40_000) for kind in KINDS), ("forged flood", 140_000))
@@ -38,6 +37,8 @@ class Row:
     sent: Sent
     lost: int
     behind_seconds: float
+    scans: int
+    named: int
     bans: Sequence[float]
 
     def cells(self) -> list[str]:
@@ -47,9 +48,11 @@ class Row:
             count(self.sent.packets),
             count(self.lost),
             f"{self.behind_seconds:.1f}",
+            str(self.scans),
+            str(self.named),
             str(len(self.bans)),
-            f"{statistics.median(self.bans):.2f}",
-            f"{max(self.bans):.2f}",
+            f"{statistics.median(self.bans):.2f}" if self.bans else "",
+            f"{max(self.bans):.2f}" if self.bans else "",
         ]
 
 
@@ -69,8 +72,9 @@ def _one(kind: str, per_second: int, seconds: int, scans: int) -> Row:
         tcpreplay.connect_feed(lab)
         lab.silence()
         lab.target.run("ip", "route", "add", _NETWORK, "dev", IFACE)
-        for number in range(scans):
-            lab.scanner.run("ip", "addr", "add", f"{scanner(number)}/32", "dev", IFACE)
+        scanners = [scanner(number) for number in range(scans)]
+        for one in scanners:
+            lab.scanner.run("ip", "addr", "add", f"{one}/32", "dev", IFACE)
         flood = tcpreplay.recorded(folder / f"{kind}.pcap", lab.visitor, lab.target, KINDS[kind], per_second * seconds)
         tap = folder / "scan.pcapng"
         before = lab.target.pids()
@@ -83,27 +87,29 @@ def _one(kind: str, per_second: int, seconds: int, scans: int) -> Row:
         stack.enter_context(tapped(lab.scanner, tap, f"net {_NETWORK} and tcp and tcp[13] & {FLAGS} != {ACK_ONLY}"))
         flooding = start(lab, flood, per_second)
         begun = time.monotonic()
-        for number in range(scans):
+        for number, one in enumerate(scanners):
             # When the scan begins is what is measured.
             time.sleep(max(0.0, begun + seconds * (number + 1) / (scans + 1) - time.monotonic()))
-            lab.scanner.run(*NMAP, "-F", "--max-retries", "1", "-S", scanner(number), lab.target.ipv4[0])
+            lab.scanner.run(*NMAP, "-F", "--max-retries", "1", "-S", one, lab.target.ipv4[0])
         sent = tcpreplay.finish(flooding)
         last = time.monotonic()
         behind = meter.wait_until_quiet(_PATIENCE_SECONDS, 1.0) - last
-        for number in range(scans):
-            wait_for(partial(ruled.get, scanner(number)), f"the ban of {scanner(number)}", evidence=jail.evidence)
+        # Forged sources spend the budget of bans: then a scanner that proved nothing is watched.
+        with suppress(AssertionError):
+            wait_for(lambda: len(ruled.keys() & set(scanners)) == scans, "all bans", seconds=_LAST_SECONDS)
         status = running.last_status()
         moments = sent_by(tap)
         lost = sent.packets + sum(map(len, moments.values())) - status["packets"]
-        bans = [ruled[scanner(number)] - moments[scanner(number)][0] for number in range(scans)]
-        return Row(kind, sent, lost, max(0.0, behind), bans)
+        named = {line["src_ip"] for line in running.sensor.matching(event_type="scan")} & set(scanners)
+        bans = [ruled[one] - moments[one][0] for one in scanners if one in ruled]
+        return Row(kind, sent, lost, max(0.0, behind), scans, len(named), bans)
 
 
 def section(rows: Sequence[Row]) -> str:
     """The table."""
     head = (
         *("packets", "sent in a second", "sent", "lost", "behind at the end, s"),
-        *("scans", "ban: median, s", "longest, s"),
+        *("scans", "with a line", "banned", "ban: median, s", "longest, s"),
     )
     costliest = f"\n{note()}" if any(row.kind == WORST for row in rows) else ""
     return f"{table(head, (row.cells() for row in rows))}{costliest}"

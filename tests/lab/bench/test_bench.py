@@ -321,7 +321,7 @@ def test_a_ban_inside_a_flood() -> None:
     wire("nmap", "tcpreplay", "fail2ban-server", "nft")
     rows = banned.measure(3, 1, [("all four in turn", 1_000)])
 
-    assert [(row.sent.packets, row.lost, len(row.bans)) for row in rows] == [(3_000, 0, 1)]
+    assert [(row.sent.packets, row.lost, row.named, len(row.bans)) for row in rows] == [(3_000, 0, 1, 1)]
     assert "| all four in turn |" in banned.section(rows)
 
 
