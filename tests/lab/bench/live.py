@@ -56,4 +56,4 @@ def start(lab: Lab, capture: Path, per_second: int | None, packets: int | None =
 
 def note() -> str:
     """What the costliest packets are, as a sentence."""
-    return f"The costliest packets that the search found: {worst_name()}.\n"
+    return f"The costliest packets that a short search found, another in each run: {worst_name()}.\n"

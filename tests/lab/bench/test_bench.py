@@ -330,7 +330,10 @@ def test_the_costliest_packets_are_for_the_target(monkeypatch: pytest.MonkeyPatc
     link = Link(b"target", b"source")
 
     assert {frame[:12] for frame in live.KINDS[live.WORST](5, link)} == {b"targetsource"}
-    assert live.note() == "The costliest packets that the search found: SYN, IPv4, from one source.\n"
+    assert (
+        live.note()
+        == "The costliest packets that a short search found, another in each run: SYN, IPv4, from one source.\n"
+    )
 
 
 def test_a_peer_has_a_name_and_a_command() -> None:
