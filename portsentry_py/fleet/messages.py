@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -11,7 +11,6 @@ from portsentry_py.events.model import FleetEvidence, ScanType
 
 MOST_BANS = 500
 MOST_CONTACTS = 100
-MOST_BYTES = {"ban": 512, "state": 128 * 1024, "seen": 16 * 1024}
 _LATEST_US = 253_402_300_799_999_999  # the last time that the log can write
 _Time = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)]
 _Address = Annotated[str, msgspec.Meta(max_length=45)]
@@ -49,6 +48,7 @@ class Ban(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BanMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ban, as it begins or goes on; `issued_us` is the time of the message."""
 
+    MOST_BYTES: ClassVar[int] = 512
     version: Literal[1]
     issued_us: _Time
     ban: Ban
@@ -57,6 +57,7 @@ class BanMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StateMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All bans of a host: what is not in it is banned no longer."""
 
+    MOST_BYTES: ClassVar[int] = 128 * 1024
     version: Literal[1]
     issued_us: _Time
     bans: Annotated[tuple[Ban, ...], msgspec.Meta(max_length=MOST_BANS)]
@@ -93,6 +94,7 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 class SeenMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """First contacts of an hour with a host; `left_out` is the number of those that had no room since the last one."""
 
+    MOST_BYTES: ClassVar[int] = 16 * 1024
     version: Literal[1]
     issued_us: _Time
     left_out: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
@@ -113,31 +115,18 @@ def encode(message: Message) -> bytes:
     return msgspec.json.encode(message)
 
 
-def read_ban(payload: bytes) -> BanMessage:
-    """The message of a payload.
+def read(kind: type[_Message], payload: bytes) -> _Message:
+    """The message of a payload, of the kind that is expected.
 
     Raises:
         ValueError: it is none; the word is `too_large` or `malformed`.
     """
-    return _read(BanMessage, payload, MOST_BYTES["ban"])
-
-
-def read_state(payload: bytes) -> StateMessage:
-    """The message of a payload.
-
-    Raises:
-        ValueError: it is none; the word is `too_large` or `malformed`.
-    """
-    return _read(StateMessage, payload, MOST_BYTES["state"])
-
-
-def read_seen(payload: bytes) -> SeenMessage:
-    """The message of a payload.
-
-    Raises:
-        ValueError: it is none; the word is `too_large` or `malformed`.
-    """
-    return _read(SeenMessage, payload, MOST_BYTES["seen"])
+    if len(payload) > kind.MOST_BYTES:
+        raise ValueError("too_large")
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ValueError("malformed") from error
 
 
 def _version(address: str) -> int:
@@ -151,15 +140,6 @@ def _version(address: str) -> int:
     if str(parsed) != address or is_no_host:
         raise ValueError(address)
     return parsed.version
-
-
-def _read(kind: type[_Message], payload: bytes, most: int) -> _Message:
-    if len(payload) > most:
-        raise ValueError("too_large")
-    try:
-        return msgspec.json.decode(payload, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ValueError("malformed") from error
 
 
 def is_public(address: str, site: Iterable[object] = ()) -> bool:

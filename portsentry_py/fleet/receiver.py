@@ -9,7 +9,7 @@ from portsentry_py.events.model import Reason
 from portsentry_py.fleet.change import Change
 from portsentry_py.fleet.contact_table import Witness
 from portsentry_py.fleet.contacts import contact_bucket
-from portsentry_py.fleet.messages import Ban, Contact, is_public, read_ban, read_seen, read_state
+from portsentry_py.fleet.messages import Ban, BanMessage, Contact, SeenMessage, StateMessage, is_public, read
 from portsentry_py.fleet.protection import Protection
 from portsentry_py.fleet.refusals import UNKNOWN, Refusal, Refusals
 from portsentry_py.fleet.reporter import Report, Reporter, new_reporter
@@ -128,7 +128,7 @@ class Receiver:
         return self._judge_all({*self._hosts, *self.accepted}, now_us)
 
     def _take_ban(self, name: str, reporter: Reporter, payload: bytes, now_us: int) -> list[Change]:
-        message = read_ban(payload)
+        message = read(BanMessage, payload)
         if not self._is_timely(name, reporter, message.issued_us, now_us):
             return []
         if message.issued_us <= max(reporter.ban_us, reporter.state_us):
@@ -142,7 +142,7 @@ class Receiver:
         return self._judge_all([message.ban.source], now_us)
 
     def _take_state(self, name: str, reporter: Reporter, payload: bytes, now_us: int, *, replay: bool) -> list[Change]:
-        message = read_state(payload)
+        message = read(StateMessage, payload)
         if not self._is_timely(name, reporter, message.issued_us, now_us, is_live=not replay):
             return []
         if message.issued_us <= reporter.state_us:
@@ -166,7 +166,7 @@ class Receiver:
     def _take_seen(self, name: str, reporter: Reporter, payload: bytes, now_us: int) -> list[Change]:
         if not self._settings.sweep_hosts:
             return []
-        message = read_seen(payload)
+        message = read(SeenMessage, payload)
         if not self._is_timely(name, reporter, message.issued_us, now_us):
             return []
         if message.issued_us <= reporter.seen_us:

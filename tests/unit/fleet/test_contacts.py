@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from portsentry_py.events.model import ConnectionEvent, Event, ScanEvent, utc
 from portsentry_py.fleet.contacts import HOUR_US, Contacts, contact_of, contacts_per_minute
-from portsentry_py.fleet.messages import MOST_BYTES, MOST_CONTACTS, Contact, SeenMessage, encode, read_seen
+from portsentry_py.fleet.messages import MOST_CONTACTS, Contact, SeenMessage, encode, read
 from portsentry_py.fleet.source_hash import hashed
 from portsentry_py.report.log_reader import read_event
 from tests.support.any_event import events_of
@@ -83,7 +83,7 @@ def test_the_contact_of_any_line_can_be_sent(event: Event, now_us: int) -> None:
     found = contact_of(event, now_us)
     if found is not None:
         message = SeenMessage(1, now_us, 0, (found,))
-        assert read_seen(encode(message)) == message
+        assert read(SeenMessage, encode(message)) == message
 
 
 def test_a_source_is_sent_once_an_hour() -> None:
@@ -216,11 +216,11 @@ def test_no_sequence_breaks_a_bound(sequence: list[tuple[int, bool, int, int, bo
         assert issued_us < message.issued_us
         issued_us = message.issued_us
         payload = encode(message)
-        assert len(payload) <= MOST_BYTES["seen"]
-        assert read_seen(payload) == message
+        assert len(payload) <= SeenMessage.MOST_BYTES
+        assert read(SeenMessage, payload) == message
         assert all(one.is_hash == bool(key) for one in message.contacts)
 
 
 def test_the_longest_message_is_within_the_bound() -> None:
     longest = Contact("2a00:1450:1111:1111:1111:1111:1111:1111", 65_535, "sctp_cookie", False)
-    assert len(encode(SeenMessage(1, NOW_US, 1 << 31, (longest,) * MOST_CONTACTS))) < MOST_BYTES["seen"]
+    assert len(encode(SeenMessage(1, NOW_US, 1 << 31, (longest,) * MOST_CONTACTS))) < SeenMessage.MOST_BYTES

@@ -9,17 +9,18 @@ from hypothesis import strategies as st
 
 from portsentry_py.fleet.messages import (
     MOST_BANS,
-    MOST_BYTES,
     MOST_CONTACTS,
     BanMessage,
+    Message,
+    SeenMessage,
+    StateMessage,
     encode,
     is_public,
-    read_ban,
-    read_seen,
-    read_state,
+    read,
 )
 from tests.support.fleet import NOW_US, ban, ban_payload, contact, seen_payload, state_payload
 
+KINDS: tuple[type[Message], ...] = (BanMessage, StateMessage, SeenMessage)
 WHOLE = json.loads(ban_payload(ban()))
 
 
@@ -29,17 +30,17 @@ def changed(**keys: object) -> bytes:
 
 def test_a_message_comes_back_as_it_was() -> None:
     message = BanMessage(1, NOW_US, ban("2a00:1450:4001::9"))
-    assert read_ban(encode(message)) == message
+    assert read(BanMessage, encode(message)) == message
     assert message.ban.source == "2a00:1450:4001::/64"
 
 
 def test_the_longest_list_has_room() -> None:
     bans = [ban(f"2a00:1450:4001:{number:x}:ffff:ffff:ffff:ffff") for number in range(0x1000, 0x1000 + MOST_BANS)]
     payload = state_payload(*bans)
-    assert len(payload) <= MOST_BYTES["state"]
-    assert len(read_state(payload).bans) == MOST_BANS
+    assert len(payload) <= StateMessage.MOST_BYTES
+    assert len(read(StateMessage, payload).bans) == MOST_BANS
     with pytest.raises(ValueError, match="malformed"):
-        read_state(state_payload(*bans, ban()))
+        read(StateMessage, state_payload(*bans, ban()))
 
 
 @pytest.mark.parametrize(
@@ -74,12 +75,12 @@ def test_the_longest_list_has_room() -> None:
 )
 def test_a_hostile_ban_is_malformed(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"^malformed$"):
-        read_ban(payload)
+        read(BanMessage, payload)
 
 
 def test_contacts_come_back_as_they_were() -> None:
     contacts = contact(), contact("2a00:1450::9", verified=True), contact("0" * 32)
-    message = read_seen(seen_payload(*contacts, left_out=7))
+    message = read(SeenMessage, seen_payload(*contacts, left_out=7))
     assert (message.contacts, message.left_out) == (contacts, 7)
     assert [one.source for one in message.contacts] == [contacts[0].address, "2a00:1450::/64", "0" * 32]
     assert [one.is_hash for one in message.contacts] == [False, False, True]
@@ -112,23 +113,22 @@ def test_contacts_come_back_as_they_were() -> None:
 def test_hostile_contacts_are_malformed(contacts: object) -> None:
     whole = {"version": 1, "issued_us": NOW_US, "left_out": 0, "contacts": contacts}
     with pytest.raises(ValueError, match=r"^malformed$"):
-        read_seen(json.dumps(whole).encode())
+        read(SeenMessage, json.dumps(whole).encode())
 
 
 def test_a_long_message_is_not_even_decoded() -> None:
-    for read, kind in ((read_ban, "ban"), (read_state, "state"), (read_seen, "seen")):
-        most = MOST_BYTES[kind]
+    for kind in KINDS:
         with pytest.raises(ValueError, match=r"^too_large$"):
-            read(b" " * (most + 1))
+            read(kind, b" " * (kind.MOST_BYTES + 1))
 
 
 @given(
     st.binary(max_size=400) | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(repr).map(str.encode)
 )
 def test_any_payload_is_a_message_or_a_value_error(payload: bytes) -> None:
-    for read in (read_ban, read_state, read_seen):
+    for kind in KINDS:
         with suppress(ValueError):
-            read(payload)
+            read(kind, payload)
 
 
 @pytest.mark.parametrize(
