@@ -1,7 +1,9 @@
-"""Admission: in a flood, the first packets of an unknown source wait, as the lines that they are.
+"""Admission: in a flood, the packets of a source that can have no log line yet wait, as the lines that they are.
 
 A forged flood has new sources all the time, and no detector has anything to say about a few plain packets. When a
-source has asked for enough, all its lines are released in order: a scanner in the flood loses nothing.
+source has asked for enough, all its lines are released in order: a scanner in the flood loses nothing. A flood of
+forged scanners has asked for enough, and spends the limit of log lines: meanwhile, sources that were examined wait
+again, and few packets are released. What may answer this host, or proves an address, does not wait.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,6 +18,7 @@ from portsentry_py.core.columns import (
     ICMP_TYPE,
     OPENING_FLAGS,
     SEQ_NUMBER,
+    SRC_PORT,
     Head,
     head_of,
     micros_of,
@@ -25,7 +28,8 @@ from portsentry_py.core.rate_limit import Rate, TokenBucket
 
 # No detector reports fewer plain probes than this.
 _ENOUGH = 4
-# Where too many sources asked for enough, those come first that asked for this many: a forger pays for each probe.
+# Where too many sources asked for enough, those come first that asked for so many: a forger pays for each probe.
+_MORE = 16
 _MANY = 64
 # Our answers to one source that are kept, behind a single packet as text.
 _MAX_ANSWERS = 2 * _MANY
@@ -41,9 +45,13 @@ _SCTP_INIT = "01"
 _ICMP_REQUESTS = frozenset({"08", "0d", "0f", "11"})
 _ICMPV6_REQUEST = "80"
 _WITH_PORTS = frozenset({"tcp", "udp", "sctp", "33", "136"})
+_DATAGRAMS = frozenset({"udp", "33", "136"})
 _BURST_SECONDS = 2
 # For each new source that is admitted at once, so many that waited are.
 _SHARE = 4
+# While no log line can be written about most sources, so many packets are released instead.
+_SPENT_SHARE = 2
+_SPENT_US = 1_000_000  # since a probe was examined for no line
 _SLOTS = 1 << 20
 _MOST = 255
 _NOTHING: tuple[str, ...] = ()
@@ -96,7 +104,7 @@ class Admission:
         limits: `new_sources_per_second` are admitted at once, and as many of those that waited; `max_held` lines of
             usual size wait.
         source_of: the source that an address belongs to.
-        is_known: whether a source has a record.
+        is_heard: whether a source has a record, and its packets do not wait again.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
         is_home: whether an address is ours.
     """
@@ -106,14 +114,16 @@ class Admission:
         limits: Limits,
         *,
         source_of: Callable[[str], str],
-        is_known: Callable[[str], bool],
+        is_heard: Callable[[str], bool],
         is_queried: Callable[[str], bool],
         is_home: Callable[[str], bool],
     ) -> None:
         self._new = _Tokens(limits.new_sources_per_second)
         self._enough = _Tokens(_SHARE * limits.new_sources_per_second)
+        self._spent = _Tokens(_SPENT_SHARE * limits.new_sources_per_second)
+        self._spent_us, self._spent_from, self._spent_until = 0, "", ""
         self._source_of = source_of
-        self._is_known = is_known
+        self._is_heard = is_heard
         self._is_queried = is_queried
         self._is_home = is_home
         # The first packets, in two generations: when the newer is full, the older goes as a whole, at no cost for each
@@ -133,25 +143,39 @@ class Admission:
         """Take the ports whose second touch is evidence."""
         self._traps = frozenset(f"{port:04x}" for port in ports)
 
+    def note_spent(self, now_us: int) -> None:
+        """A probe was examined about which no line can be written: for a while, few of those that wait are released."""
+        if not 0 <= now_us - self._spent_us < _SPENT_US // 2:
+            self._spent_us = now_us
+            self._spent_from, self._spent_until = (f"{us / 1e6:.6f}" for us in (now_us, now_us + _SPENT_US))
+
+    def release(self, source: str) -> list[str]:
+        """The lines of a source that wait, which have to be inspected now."""
+        lines = self._taken(source).lines if self._waits(source) else []
+        self.held -= len(lines)
+        return lines
+
     def admit(self, line: str, head: Head) -> tuple[str, ...] | list[str]:
         """The lines to inspect now: this one, with those kept before if its source had to wait; or none."""
         time, src, digits, dst, proto = head
         newer, older, again = self._newer, self._older, self._again
         source, receiver = (src, dst) if ":" not in src else (self._source_of(src), self._source_of(dst))
-        if source in again or source in newer or source in older:
-            return self._wait_on(source, line, head)
-        if receiver in again or receiver in newer or receiver in older:
-            return self._keep_answer(receiver, line)
+        if again or newer or older:
+            if source in again or source in newer or source in older:
+                return self._wait_on(source, line, head)
+            if receiver in again or receiver in newer or receiver in older:
+                return self._keep_answer(receiver, line, head)
         if (
             not proto
             # A look-up less for most packets of most floods.
             or (digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._may_be_answer(head))
-            or self._is_known(source)
+            or self._is_heard(source)
             or not self._is_home(dst)
-            or self._new.take(time)
+            or (not self._spent_from <= time < self._spent_until and self._new.take(time))
         ):
             return (line,)
-        if self._sketch.add(source) >= _ENOUGH and self._has_token(time, _ENOUGH):
+        asked = self._sketch.add(source)
+        if asked >= _ENOUGH and self._has_token(time, asked, 1):
             return (line,)
         newer[source] = line
         self.held += 1
@@ -173,8 +197,29 @@ class Admission:
 
     def _wait_on(self, source: str, line: str, head: Head) -> tuple[str, ...] | list[str]:
         """One more packet of a source that waits."""
-        again = self._again
-        waiting = again.pop(source, None)
+        waiting = self._taken(source)
+        is_proof = _proves(head, waiting)
+        if not is_proof and self._is_reply(head):
+            self._put_back(source, waiting)
+            return (line,)
+        asked = _asked(head)
+        if asked not in waiting.asked:
+            if len(waiting.asked) < _MANY:
+                waiting.asked.add(asked)
+            waiting.questions = max(len(waiting.asked), self._sketch.add(source))
+        is_enough = waiting.questions >= _ENOUGH or not self._is_plain(head)
+        if is_proof or (is_enough and self._has_token(head[0], waiting.questions, len(waiting.lines) + 1)):
+            self.held -= len(waiting.lines)
+            return [*waiting.lines, line]
+        self.held += 1
+        if len(waiting.lines) < 2 * _MANY + waiting.answers:
+            waiting.add(line)
+        self._put_back(source, waiting)
+        return _NOTHING
+
+    def _taken(self, source: str) -> _Waiting:
+        """A source that waits, which does not wait any more."""
+        waiting = self._again.pop(source, None)
         if waiting is not None:
             self._again_size -= waiting.size
         elif source in self._newer:
@@ -182,24 +227,18 @@ class Admission:
             self._size -= waiting.size
         else:
             waiting = _Waiting(self._older.pop(source))
-        asked = _asked(head)
-        if asked not in waiting.asked:
-            if len(waiting.asked) < _MANY:
-                waiting.asked.add(asked)
-            waiting.questions = max(len(waiting.asked), self._sketch.add(source))
-        is_enough = waiting.questions >= _ENOUGH or not self._is_plain(head)
-        if (is_enough and self._has_token(head[0], waiting.questions)) or _proves(head, waiting):
-            self.held -= len(waiting.lines)
-            return [*waiting.lines, line]
-        self.held += 1
-        if len(waiting.lines) < 2 * _MANY + waiting.answers:
-            waiting.add(line)
-        # Among the latest: a source that goes on is not dropped before those that do not.
+        return waiting
+
+    def _put_back(self, source: str, waiting: _Waiting) -> None:
+        """Let a source wait on, among the latest: one that goes on is not dropped before those that do not."""
+        again = self._again
         again[source] = waiting
         self._again_size += waiting.size
         while self._again_size > self._max_size:
             self._again_size -= again.pop(next(iter(again))).size
-        return _NOTHING
+
+    def _waits(self, source: str) -> bool:
+        return source in self._again or source in self._newer or source in self._older
 
     def _is_plain(self, head: Head) -> bool:
         """Whether a packet says little by itself: it asks for something, for no trap, as a client does."""
@@ -209,8 +248,18 @@ class Admission:
         is_trap = proto == "udp" and digits[DEST_PORT] in self._traps
         return bool(proto) and not is_trap and not self._may_be_answer(head)
 
-    def _keep_answer(self, source: str, line: str) -> tuple[str, ...]:
-        """A packet to a source that waits, mostly our answer: it belongs behind its probe."""
+    def _is_reply(self, head: Head) -> bool:
+        """Whether a packet of a source that waits may be about what we sent it: that must not wait.
+
+        Else a forger who lets a server of ours wait would make this host look as if nobody answered it.
+        """
+        _, src, digits, _, proto = head
+        return self._is_queried(src) and (proto != "tcp" or digits[FLAGS] not in OPENING_FLAGS)
+
+    def _keep_answer(self, source: str, line: str, head: Head) -> tuple[str, ...] | list[str]:
+        """A packet to a source that waits: our answer, which belongs behind its probe, or a call of ours."""
+        if self._is_call(source, head):
+            return [*self.release(source), line]
         waiting = self._again.get(source)
         self.held += 1
         if waiting is None:
@@ -224,9 +273,24 @@ class Admission:
             self._again_size += len(line)
         return _NOTHING
 
-    def _has_token(self, time: str, asked: int) -> bool:
-        """Whether one more source that waited may be admitted: half of the tokens are left to those that ask a lot."""
-        return self._enough.take(time, 1 if asked >= _MANY else self._enough.size / 2)
+    def _is_call(self, source: str, head: Head) -> bool:
+        """Whether a packet of ours is no answer to what waits, but a question of our own: then nothing waits."""
+        _, src, digits, _, proto = head
+        if proto == "tcp":
+            return digits[FLAGS] in OPENING_FLAGS
+        if proto in _DATAGRAMS:
+            waiting = self._again.get(source)
+            kept = self._newer.get(source) or self._older.get(source, "")
+            asked = waiting.asked if waiting else {_asked(head_of(kept.partition("\n")[0]))}
+            return (proto, src, digits[SRC_PORT]) not in asked
+        return bool(proto) and not self._may_be_answer(head)
+
+    def _has_token(self, time: str, asked: int, lines: int) -> bool:
+        """Whether lines that waited may be inspected now: part of the tokens is left to sources that ask for more."""
+        is_spent = self._spent_from <= time < self._spent_until
+        tokens, price = (self._spent, lines) if is_spent else (self._enough, 1)
+        least = 1 if asked >= _MANY else tokens.size / 4 if asked >= _MORE else tokens.size / 2
+        return tokens.take(time, least, price)
 
 
 class _Tokens:
@@ -237,13 +301,13 @@ class _Tokens:
         self._bucket = TokenBucket(Rate(per_second / 1e6, self.size), self.size)
         self._closed_until: dict[float, str] = {}
 
-    def take(self, time: str, least: float = 1) -> bool:
-        """Take a token if there are at least `least`."""
+    def take(self, time: str, least: float = 1, price: int = 1) -> bool:
+        """Take as many tokens as the price if there are at least `least`; what is missing is owed."""
         closed_until = self._closed_until.get(least, "")
         if time < closed_until and len(time) == len(closed_until):
             return False
         now_us = micros_of(time)
-        if self._bucket.take(now_us, least):
+        if self._bucket.take(now_us, least, price):
             return True
         until_us = now_us + self._bucket.wait_us(least)
         self._closed_until[least] = f"{until_us / 1e6:.6f}".ljust(len(time), "0")

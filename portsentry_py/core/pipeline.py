@@ -84,7 +84,7 @@ class Pipeline:
         self._admission = Admission(
             settings.limits,
             source_of=self._source_of,
-            is_known=self._sources.knows,
+            is_heard=self._sources.hears,
             is_queried=self._flows.expected.is_queried,
             is_home=self._is_home,
         )
@@ -192,7 +192,9 @@ class Pipeline:
                 yield evidence_event(report)
 
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
-        """An open trap accepted a connection: the kernel vouches for the visitor's address."""
+        """An open trap accepted a connection: the kernel vouches for the visitor's address, so nothing of it waits."""
+        for line in self._admission.release(self._source_of(visitor)):
+            yield from self._inspect(line)
         for sighting in self._flows.accepted(visitor, port, trap, trap_port, now_us):
             yield from self._observe(sighting)
 
@@ -358,9 +360,12 @@ class Pipeline:
         if until_us is None:
             # A scanner that goes on is judged now and then, to be remembered until there is room for its line.
             is_spent = record.probes not in _REMEMBERED_AT and self._scans.is_spent(sighting, record)
+            record.is_hushed = is_spent
             if is_spent and is_probe:
                 self._unjudged += 1
                 self._scans.touch(sighting)
+                if sighting.direction == "inbound":
+                    self._admission.note_spent(sighting.time_us)
             return is_spent
         if is_probe:
             self._scans.touch(sighting)

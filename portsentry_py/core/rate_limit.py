@@ -48,11 +48,11 @@ class TokenBucket:
             self.filled_us = now_us
         return self.tokens
 
-    def take(self, now_us: int, least: float = 1) -> bool:
-        """Take a token if there are at least `least`."""
+    def take(self, now_us: int, least: float = 1, price: int = 1) -> bool:
+        """Take as many tokens as the price if there are at least `least`; what is missing is owed."""
         if self.refill(now_us) < least:
             return False
-        self.tokens -= 1
+        self.tokens -= price
         return True
 
     def wait_us(self, least: float = 1) -> int:

@@ -78,10 +78,11 @@ class SourceTable:
     def __len__(self) -> int:
         return len(self._known) + len(self._newcomers)
 
-    def knows(self, source: str) -> bool:
-        """Whether there is a record of what the source tried here."""
+    def hears(self, source: str) -> bool:
+        """Whether there is a record of what the source tried here, and its next packets are examined at once."""
         key: _Key = (source, "inbound")
-        return self._known.holds(key) or self._newcomers.holds(key)
+        record = self._known.peek(key) or self._newcomers.peek(key)
+        return record is not None and not record.is_hushed
 
     def known(self) -> list[SourceRecord]:
         """The records of sources that made more than one attempt, the least recently used first."""

@@ -32,6 +32,7 @@ from tests.support.build import (
     in_time,
     in_tunnel,
     lines,
+    micros,
     no_deadline,
     null,
     ping,
@@ -73,7 +74,7 @@ class Gate:
         self.admission = Admission(
             limits,
             source_of=source_of,
-            is_known=lambda source: source in known,
+            is_heard=lambda source: source in known,
             is_queried=lambda address: address == FRIEND,
             is_home=lambda address: address in {HOST, HOST6, *home_hosts(3)},
         )
@@ -121,14 +122,87 @@ def test_a_source_whose_lines_were_dropped_is_remembered_by_what_it_asked() -> N
     assert gate.admits(probes[3]) == (probes[3],)
 
 
-def test_sources_that_asked_for_many_things_have_half_of_the_tokens() -> None:
-    gate = Gate(limits=dataclasses.replace(LIMITS, max_held=100_000))
-    for crowded in range(10):
-        for line in lines(*syn(f"198.51.100.{crowded}", 1, 2, 3, 4)):
-            gate.admits(line)
+def test_tokens_are_left_to_sources_that_ask_for_more() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, max_held=100_000))  # eight tokens for sources that waited
+    for asked, crowd in ((4, 5), (16, 3)):
+        for nth in range(crowd):
+            for line in lines(*syn(f"198.51.100.{asked + nth}", *range(1, asked + 1))):
+                gate.admits(line)
     *waiting, last = lines(*syn(SCANNER, *range(1, 65), every=0.001))
     assert [gate.admits(line) for line in waiting] == [()] * 63
     assert gate.admits(last) == (*waiting, last)
+
+
+def test_while_no_line_can_be_written_a_released_source_pays_for_each_line() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=8, max_held=100_000))
+    for line in lines(*strangers(20)):
+        gate.admits(line)
+    gate.admission.note_spent(micros(0))
+    sizes = []
+    for nth in range(20):
+        probes = lines(*syn(f"198.51.100.{nth + 1}", *range(1, 5), at=0.1, every=0.0001))
+        sizes += [len(admitted) for line in probes if (admitted := gate.admits(line))]
+    # A bucket of 32 packets, of which half is left to sources that ask for more.
+    assert sizes == [4] * 5
+
+
+def test_while_no_line_can_be_written_a_new_source_has_to_ask_for_enough() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
+    gate.admission.note_spent(micros(0))
+    (first,), (later,) = syn(SCANNER, 1, at=0.5), syn(SCANNER6, 1, at=1.5)
+    assert gate.admits(first.line) == ()
+    assert gate.admits(later.line) == (later.line,)
+
+
+def test_a_clock_that_is_set_back_does_not_let_sources_wait_for_long() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
+    gate.admission.note_spent(micros(3600))
+    (probe,) = syn(SCANNER, 1)
+    assert gate.admits(probe.line) == (probe.line,)
+    gate.admission.note_spent(micros(0))
+    (probe,) = syn(SCANNER6, 1, at=0.1)
+    assert gate.admits(probe.line) == ()
+
+
+def test_what_may_answer_this_host_does_not_wait() -> None:
+    gate = Gate()
+    (forged,) = syn(FRIEND, 80)
+    assert gate.admits(forged.line) == ()
+    for answer in (syn_ack(syn(HOST, 443, dst=FRIEND)[0]), udp_reply(udp(HOST, 53, dst=FRIEND)[0])):
+        assert gate.admits(answer.line) == (answer.line,)
+    assert gate.kept(FRIEND) == [forged.line]
+
+
+def test_a_call_of_this_host_ends_the_wait_of_its_peer() -> None:
+    calls = (syn(HOST, 443, dst=SCANNER), udp(HOST, 53, dst=SCANNER), [ping(HOST, SCANNER)])
+    for (call,) in calls:
+        for probes in (syn(SCANNER, 80), syn(SCANNER, 80, 81), udp(SCANNER, 161)):
+            gate = Gate()
+            waiting = lines(*probes)
+            assert [gate.admits(line) for line in waiting] == [()] * len(waiting)
+            assert gate.admits(call.line) == (*waiting, call.line)
+            assert gate.admission.held == 0
+
+
+def test_an_answer_of_this_host_to_a_datagram_waits_behind_it() -> None:
+    gate = Gate()
+    (question,) = udp(SCANNER, 161)
+    answer = udp_reply(question)
+    assert gate.admits(question.line) == ()
+    assert gate.admits(answer.line) == ()
+    assert gate.kept(SCANNER) == [question.line, answer.line]
+
+
+def test_what_waits_can_be_released() -> None:
+    gate = Gate()
+    assert gate.admission.release(SCANNER) == []
+    for probes in (syn(SCANNER, 80), syn(SCANNER, 80, 81)):
+        waiting = lines(*probes)
+        for line in waiting:
+            gate.admits(line)
+        assert gate.admission.release(SCANNER) == waiting
+        assert gate.kept(SCANNER) == []
+    assert gate.admission.held == 0
 
 
 @pytest.mark.parametrize(("ack", "is_admitted"), [(5001, True), (5000, False), (5001 + (1 << 20), False)])

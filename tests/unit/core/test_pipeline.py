@@ -249,7 +249,10 @@ def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
     assert len(reported) <= 10 * limit + 2 * limit
     (ours,) = [event for event in reported if event.src_ip == SCANNER]
     assert ours.verdict == "ban"
-    assert pipeline.counts()["probes_unjudged"] > 15_000
+    counts = pipeline.counts()
+    assert counts["packets_held"] + counts["probes_unjudged"] > 15_000
+    # Most of them cost no more than a line that waits.
+    assert counts["packets_held"] > 10 * counts["probes_unjudged"]
 
 
 def test_a_scan_from_several_addresses_of_an_ipv6_network_is_one_scan() -> None:
@@ -273,6 +276,16 @@ def test_a_source_that_an_open_trap_accepted_is_verified() -> None:
     assert list(pipeline.accepted(FRIEND, 50_000, HOST, 11, micros(0.1))) == [], "no probe was seen"
     touched = [*pipeline.accepted(SCANNER, asked.src_port, HOST, 11, micros(0.1)), *watch(pipeline, syn_ack(asked))]
     *_, line_about_it = traps(touched)
+    assert (line_about_it.src_ip, line_about_it.source_verified) == (SCANNER, True)
+
+
+def test_in_a_flood_a_source_that_an_open_trap_accepted_waits_no_longer() -> None:
+    settings = dataclasses.replace(strict(), limits=Limits(new_sources_per_second=1))
+    pipeline = Pipeline(settings, HostState(own=US.own, open_traps=frozenset({11})))
+    watch(pipeline, [syn(f"198.18.0.{nth}", 1000, at=0)[0] for nth in range(1, 9)])
+    (asked,) = connect(SCANNER, 11, at=0.1)
+    assert watch(pipeline, asked, syn_ack(asked)) == []
+    *_, line_about_it = traps(list(pipeline.accepted(SCANNER, asked.src_port, HOST, 11, micros(0.2))))
     assert (line_about_it.src_ip, line_about_it.source_verified) == (SCANNER, True)
 
 
