@@ -128,6 +128,11 @@ def tshark_command(tshark: str, source: str, *, link: bool = False) -> list[str]
     return sandboxed(command, [str(_PROFILE), source])
 
 
+def version_command(tshark: str) -> list[str]:
+    """The command line of a sandboxed tshark that prints its version."""
+    return sandboxed([tshark, "-v"], [str(_PROFILE)])
+
+
 def select_command(tshark: str, path: str, wanted: str) -> list[str]:
     """The command line of a sandboxed tshark that copies the packets of a file which pass a display filter.
 

@@ -8,7 +8,7 @@ from stat import S_ISREG
 
 from portsentry_py.capture.commands import tshark_command
 from portsentry_py.capture.process_pipe import ProcessPipe
-from portsentry_py.capture.toolchain import Tools
+from portsentry_py.capture.toolchain import Tools, try_tshark
 from portsentry_py.capture.worker import reason_in
 from portsentry_py.errors import CaptureError, InputError
 from portsentry_py.privsep.sandbox import NOT_STARTED
@@ -58,7 +58,10 @@ def replay_lines(tools: Tools, path: Path, *, link: bool = False) -> Iterator[li
         pipe.stop()
     finally:
         pipe.kill()
-    raise_failure(path, head, pipe.exit_code(0), pipe.error_lines(0), delivered=count > 0)
+    code = pipe.exit_code(0)
+    if code and not count:
+        try_tshark(tools)  # is it the file?
+    raise_failure(path, head, code, pipe.error_lines(0), delivered=count > 0)
 
 
 def raise_failure(path: Path, head: bytes, code: int | None, error_lines: list[str], *, delivered: bool) -> None:

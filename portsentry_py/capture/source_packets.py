@@ -1,22 +1,28 @@
 """The packets of one source in capture files, dissected: `tshark | tshark | pyshark`, each in the sandbox."""
 
 import json
+import os
+import site
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
 from portsentry_py.capture.commands import dissect_command, select_command
 from portsentry_py.capture.file import DamagedCapture, raise_failure, size_and_head
 from portsentry_py.capture.process_pipe import ProcessPipe
-from portsentry_py.capture.toolchain import Tools, pyshark_command, pyshark_failure
+from portsentry_py.capture.toolchain import Tools, not_confined
 from portsentry_py.config.settings import Network
 from portsentry_py.errors import CaptureError
 from portsentry_py.events.model import utc
+from portsentry_py.privsep.sandbox import NOT_STARTED, sandboxed
 
 _DISSECTION = Path(__file__).with_name("dissection.py")
+_PRIVATE = Path(__file__).parents[2]
 _LONGEST_SECONDS = 300.0
 _WAIT_SECONDS = 1.0
 _END_SECONDS = 5.0
@@ -144,12 +150,38 @@ class PacketReader:
             # An absolute path, because a name that begins with a dash would be an option.
             select_command(self._tools.tshark, str(path.resolve()), self._wanted),
             dissect_command(self._tools.tshark, most),
-            pyshark_command(_DISSECTION),
+            _pyshark_command(),
         )
         try:
             return ProcessPipe(commands)
         except OSError as error:
             raise CaptureError(f"cannot start tshark: {error.strerror}; raise the limit (ulimit).") from error
+
+
+def _pyshark_command() -> list[str]:
+    """The command line of the sandboxed program of ours that uses pyshark.
+
+    A program of its own: pyshark is installed for the user, or privately beside this package, and obeys a `config.ini`
+    of the current directory.
+    """
+    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(_PRIVATE))))
+    variables = (f"PYTHONUSERBASE={site.getuserbase()}", f"PYTHONPATH={paths}")
+    return sandboxed(["/usr/bin/env", *variables, sys.executable, str(_DISSECTION)], _python_paths())
+
+
+def _python_paths() -> set[str]:
+    """What the interpreter and its packages need, and the programs in PATH."""
+    folders = (*sys.path, *site.getsitepackages(), site.getusersitepackages(), sys.prefix, sys.base_prefix)
+    named = (os.environ.get(name, "").split(os.pathsep) for name in ("PATH", "PYTHONPATH"))
+    return {*filter(None, (*folders, *chain(*named))), str(_PRIVATE)}
+
+
+def _pyshark_failure(code: int, errors: str) -> CaptureError:
+    """Why the program that uses pyshark has failed, from its exit code and its words."""
+    if code == NOT_STARTED:
+        return not_confined(errors)
+    reason = (errors.strip() or f"exit code {code}").splitlines()[-1]
+    return CaptureError(f"pyshark does not run ({reason}); reinstall portsentry-py.")
 
 
 def _wait_for_ends(pipe: ProcessPipe) -> None:
@@ -163,7 +195,7 @@ def _wait_for_ends(pipe: ProcessPipe) -> None:
 
 def _note_failures(pipe: ProcessPipe, path: Path, head: bytes, found: SourcePackets) -> None:
     if code := pipe.exit_code(_PYSHARK):
-        raise pyshark_failure(code, "\n".join(pipe.error_lines(_PYSHARK)))
+        raise _pyshark_failure(code, "\n".join(pipe.error_lines(_PYSHARK)))
     try:
         for at in (_SELECT, _DISSECT):
             raise_failure(path, head, pipe.exit_code(at), pipe.error_lines(at), delivered=bool(found.packets))

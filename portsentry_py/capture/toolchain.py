@@ -1,23 +1,23 @@
-"""Finds tshark and dumpcap, their version, and the interfaces that they know."""
+"""Finds tshark and dumpcap, their version, and the interfaces that dumpcap knows."""
 
-import json
 import os
-import site
+import re
+import shutil
 import subprocess
-import sys
+from collections.abc import Sequence
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from portsentry_py.capture.commands import environment
+from portsentry_py.capture.commands import environment, version_command
 from portsentry_py.errors import CaptureError, PermissionDenied
-from portsentry_py.privsep.sandbox import NOT_STARTED, sandboxed
+from portsentry_py.privsep.sandbox import NOT_STARTED
 
 OLDEST_TSHARK = (3, 6, 0)
 INSTALL = "install it with: apt-get install tshark"
-_DISCOVERY = Path(__file__).with_name("discovery.py")
-_PRIVATE = Path(__file__).parents[2]
+_REFUSED = "cannot confine"  # of the sandbox
+_VERSION = re.compile(r"\S+ (?:\(Wireshark\) )?(\d+\.\d+\.\d+)")
+_INTERFACE = re.compile(r"^\d+\. (\S+)", re.MULTILINE)
 
 
 class Tools(NamedTuple):
@@ -28,108 +28,119 @@ class Tools(NamedTuple):
     version: str
 
 
-class ToolSearch:
-    """The search for tshark and dumpcap in PATH, which goes on while the caller does something else.
+def find_tools() -> Tools:
+    """Find tshark and dumpcap in PATH. tshark itself is not tried.
+
+    Where both lie in one folder, they come from one package, and dumpcap tells the version: tshark takes forty times
+    as long, because it sets up all its dissectors first.
+
+    Raises:
+        CaptureError: one is missing, broken or too old.
+        PermissionDenied: the user may not run tshark.
+    """
+    tshark, dumpcap = map(_in_path, ("tshark", "dumpcap"))
+    if tshark is None or dumpcap is None:
+        raise CaptureError(f"tshark or dumpcap is not installed; {INSTALL}")
+    if not os.access(tshark, os.X_OK):
+        raise PermissionDenied(f"{tshark}: you may not run it; run as root.")
+    together = Path(tshark).parent == Path(dumpcap).parent
+    version = _version(_output([dumpcap, "-v"])) if together else ""
+    version = version or _version(_output(version_command(tshark)))
+    return _new_enough(Tools(tshark, dumpcap, version))
+
+
+class TsharkTrial:
+    """tshark tells its version in the sandbox: whether it runs at all, while the caller does something else.
 
     Raises (on construction):
         CaptureError: Python cannot be started.
     """
 
-    def __init__(self) -> None:
-        self._discovery = _start_discovery()
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        command = version_command(tools.tshark)
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(
+                command, cwd="/", env=environment(), stdout=pipe, stderr=pipe, text=True, errors="replace"
+            )
+        except OSError as error:
+            raise CaptureError(f"cannot start {command[0]}: {error.strerror}; raise the limit.") from error
 
     def result(self) -> Tools:
         """Wait for the end; call it once.
 
         Raises:
-            CaptureError: one is missing, broken or too old.
-            PermissionDenied: the user may not run tshark.
+            CaptureError: tshark is broken or too old, or cannot be confined.
         """
-        found = _finish(self._discovery)
-        error = found.get("error")
-        if error == "missing":
-            raise CaptureError(f"tshark or dumpcap is not installed; {INSTALL}")
-        if error == "forbidden":
-            raise PermissionDenied(f"{found['tshark']}: you may not run it; run as root.")
-        if error:
-            raise CaptureError(f"{found['tshark']}: cannot tell its version; re{INSTALL}")
-        tools = Tools(**found)
-        if tuple(map(int, tools.version.split("."))) < OLDEST_TSHARK:
-            oldest = ".".join(map(str, OLDEST_TSHARK))
-            reason = f"version {tools.version} is too old, {oldest} is the oldest that works"
-            raise CaptureError(f"{tools.tshark}: {reason}; {INSTALL}")
-        return tools
+        output, errors = self._process.communicate()
+        if self._process.returncode == NOT_STARTED and errors.startswith(_REFUSED):
+            raise not_confined(errors)
+        return _new_enough(self._tools._replace(version="" if self._process.returncode else _version(output)))
 
     def close(self) -> None:
         """End it, if it still goes on."""
-        self._discovery.kill()
-        self._discovery.communicate()
+        self._process.kill()
+        self._process.communicate()
 
 
-def find_tools() -> Tools:
-    """Find tshark and dumpcap in PATH.
+def tried_tools() -> Tools:
+    """Find tshark and dumpcap in PATH, and try tshark.
 
     Raises:
-        CaptureError, PermissionDenied: as `ToolSearch.result`.
+        CaptureError, PermissionDenied: as `find_tools` and `TsharkTrial`.
     """
-    with closing(ToolSearch()) as search:
-        return search.result()
+    return try_tshark(find_tools())
+
+
+def try_tshark(tools: Tools) -> Tools:
+    """Let tshark tell its version in the sandbox.
+
+    Raises:
+        CaptureError: as `TsharkTrial`.
+    """
+    with closing(TsharkTrial(tools)) as trial:
+        return trial.result()
+
+
+def not_confined(errors: str) -> CaptureError:
+    """What it means that the sandbox has started nothing, from its words."""
+    reason = re.sub(rf"{_REFUSED} \S+: ", "", errors.strip() or "no reason given", count=1)
+    return CaptureError(f"tshark cannot be confined ({reason}); let the container or the security policy allow it.")
 
 
 def interface_names(tools: Tools) -> list[str]:
-    """The interfaces that tshark can capture on; empty where the user may not capture."""
-    return list(_finish(_start_discovery(tools.tshark)))
+    """The interfaces that dumpcap can capture on; empty where the user may not capture."""
+    return _INTERFACE.findall(_output([tools.dumpcap, "-D"]))
 
 
-def _python_environment() -> dict[str, str]:
-    """Where Python finds pyshark: it may be installed for the user, or privately beside this package."""
-    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(_PRIVATE))))
-    return {"PYTHONUSERBASE": site.getuserbase(), "PYTHONPATH": paths}
+def _in_path(name: str) -> str | None:
+    """The first file of that name, runnable or not: a user who may not run dumpcap can still replay."""
+    folders = (folder for folder in os.get_exec_path() if folder.startswith("/"))
+    return shutil.which(name, os.F_OK, os.pathsep.join(folders))
 
 
-def pyshark_command(program: Path) -> list[str]:
-    """The command line of a sandboxed program of ours that uses pyshark."""
-    variables = [f"{name}={value}" for name, value in _python_environment().items()]
-    return sandboxed(["/usr/bin/env", *variables, sys.executable, str(program)], _python_paths())
-
-
-def _python_paths() -> set[str]:
-    """What the interpreter and its packages need, and the programs in PATH."""
-    folders = (*sys.path, *site.getsitepackages(), site.getusersitepackages(), sys.prefix, sys.base_prefix)
-    named = (os.environ.get(name, "").split(os.pathsep) for name in ("PATH", "PYTHONPATH"))
-    return {*filter(None, (*folders, *chain(*named))), str(_PRIVATE)}
-
-
-def _start_discovery(*arguments: str) -> "subprocess.Popen[str]":
-    """Let pyshark search, in a directory and with an environment of our choice; in the sandbox if it needs no rights.
-
-    tshark would load plugins, with whatever rights it has.
-    """
-    command = [sys.executable, str(_DISCOVERY), *arguments]
-    if not arguments:
-        command = sandboxed(command, _python_paths())
-    surroundings = {**environment(), **_python_environment()}
-    pipe = subprocess.PIPE
+def _output(command: Sequence[str]) -> str:
+    """What a program prints; empty if it fails."""
     try:
-        return subprocess.Popen(command, cwd="/", env=surroundings, stdout=pipe, stderr=pipe, text=True)
-    except OSError as error:
-        raise CaptureError(f"cannot start {sys.executable}: {error.strerror}; raise the limit.") from error
-
-
-def _finish(discovery: "subprocess.Popen[str]") -> Any:
-    """What pyshark has found."""
-    output, errors = discovery.communicate()
-    if discovery.returncode != 0:
-        raise pyshark_failure(discovery.returncode, errors)
-    return json.loads(output)
-
-
-def pyshark_failure(code: int, errors: str) -> CaptureError:
-    """Why a program of ours that uses pyshark has failed, from its exit code and its words."""
-    reason = (errors.strip() or f"exit code {code}").splitlines()[-1]
-    if code == NOT_STARTED:
-        refused = reason.rsplit(f"{sys.executable}: ")[-1]
-        return CaptureError(
-            f"tshark cannot be confined ({refused}); let the container or the security policy allow it."
+        done = subprocess.run(
+            command, cwd="/", env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=True
         )
-    return CaptureError(f"pyshark does not run ({reason}); reinstall portsentry-py.")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _version(output: str) -> str:
+    found = _VERSION.match(output)
+    return found[1] if found else ""
+
+
+def _new_enough(tools: Tools) -> Tools:
+    if not tools.version:
+        raise CaptureError(f"{tools.tshark}: cannot tell its version; re{INSTALL}")
+    if tuple(map(int, tools.version.split("."))) < OLDEST_TSHARK:
+        oldest = ".".join(map(str, OLDEST_TSHARK))
+        reason = f"version {tools.version} is too old, {oldest} is the oldest that works"
+        raise CaptureError(f"{tools.tshark}: {reason}; {INSTALL}")
+    return tools

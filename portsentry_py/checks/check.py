@@ -9,7 +9,7 @@ from pathlib import Path
 from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.capture.kernel_counter import KernelCounter
 from portsentry_py.capture.live import LiveCapture
-from portsentry_py.capture.toolchain import Tools, find_tools, interface_names
+from portsentry_py.capture.toolchain import Tools, interface_names, tried_tools
 from portsentry_py.checks.drill.record import left
 from portsentry_py.checks.fleet import FleetHost, check_fleet
 from portsentry_py.checks.jail import Fail2banHost, check_jail
@@ -69,10 +69,10 @@ _MAX_REASONS = 12
 class Host:
     """The host that is checked; the defaults are this one."""
 
-    find_tools: Callable[[], Tools] = find_tools
+    find_tools: Callable[[], Tools] = tried_tools
     choices: Callable[[], list[Choice]] = choices
     all_interfaces: Callable[[], list[str]] = all_interfaces
-    tshark_interfaces: Callable[[Tools], list[str]] = interface_names
+    dumpcap_interfaces: Callable[[Tools], list[str]] = interface_names
     try_capture: Callable[[Settings, Tools, list[str], bool], Trial] = try_capture
     confinement: Callable[[], Collection[str]] = available
     sensor_receives: Callable[[Path, list[str]], bool] = sensor_receives
@@ -112,9 +112,9 @@ def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Ite
     if not names:
         yield warning("interfaces", "none is up but loopback; the sensor watches what comes up.")
         names = ["any"]
-    # tshark also lists programs that act as interfaces, and lists nothing to a user who may not capture.
+    # dumpcap also lists sources that are no interfaces of the system, and lists nothing to a user who may not capture.
     there = host.all_interfaces()
-    missing = [name for name in names if name not in {*there, *host.tshark_interfaces(tools)}]
+    missing = [name for name in names if name not in {*there, *host.dumpcap_interfaces(tools)}]
     if missing:
         yield broken("interfaces", f"no interface {', '.join(missing)}; choose among {', '.join(there)}.")
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.capture.toolchain import tried_tools
 from portsentry_py.checks.fleet import require_library, usable
 from portsentry_py.cli.options import ban_action_option, command, flag, option
 from portsentry_py.cli.render import show_outcomes
@@ -84,7 +84,7 @@ def _need_tools(target: System, *, dry_run: bool) -> None:
     if shutil.which("systemctl") is None:
         raise InstallError("there is no systemd here; run portsentry-py run from a supervisor of your own.")
     if target.running:
-        find_tools()
+        tried_tools()
 
 
 def _credentials(target: System, *, dry_run: bool) -> Path | None:

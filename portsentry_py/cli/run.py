@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from portsentry_py.capture.toolchain import ToolSearch
+from portsentry_py.capture.toolchain import TsharkTrial, find_tools
 from portsentry_py.cli.options import command, config_option, option
 from portsentry_py.cli.say import say
 from portsentry_py.config.loader import load
@@ -31,8 +31,8 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         loaded = load(config)
         return replace(loaded, interfaces=iface or loaded.interfaces, log=log or loaded.log)
 
-    with closing(ToolSearch()) as search:
-        # The search takes as long as this import.
+    with closing(TsharkTrial(find_tools())) as trial:
+        # The trial takes as long as this import.
         from portsentry_py.sensor.assembly import run_sensor  # noqa: PLC0415 - said above
 
-        run_sensor(settings, search.result, announce=lambda text: say(text, err=True))
+        run_sensor(settings, trial.result, announce=lambda text: say(text, err=True))

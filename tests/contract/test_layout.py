@@ -97,7 +97,7 @@ OWNERS = {
     "cryptography": {"fleet.certificates"},
     "nacl": {"fleet.identity"},
     "nkeys": {"fleet.identity"},
-    "pyshark": {"capture.discovery", "capture.dissection"},
+    "pyshark": {"capture.dissection"},
     "pythonjsonlogger": {"output.json_log"},
     "yaml": {"config.document"},
     "pydantic": {"config.loader"},
@@ -117,7 +117,6 @@ OWNERS = {
 }
 # Modules without a test file of their own, and why.
 TESTED_ELSEWHERE = {
-    "capture.discovery": "a program, run by test_toolchain",
     "capture.dissection": "a program, run by test_source_packets",
     "__main__": "one call; tests/unit/cli runs it",
     "checks.scan.prober": "a protocol, of which test_raw and test_connect have one each",

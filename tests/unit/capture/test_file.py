@@ -12,7 +12,7 @@ from portsentry_py.capture.file import DamagedCapture, replay_lines
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.core.decode import decode
 from portsentry_py.core.packet import Packet
-from portsentry_py.errors import InputError
+from portsentry_py.errors import CaptureError, InputError
 from tests.support.build import (
     HOST6,
     SCANNER,
@@ -28,6 +28,7 @@ from tests.support.build import (
     xmas,
 )
 from tests.support.needs import require_tool
+from tests.support.programs import fake_capture_tools
 
 SIZE_OF_HEADER = 24
 
@@ -167,3 +168,10 @@ def test_reading_that_is_given_up_leaves_no_process(tools: Tools, tmp_path: Path
 def test_an_interface_may_have_any_name(tools: Tools, tmp_path: Path) -> None:
     packets = read(tools, write_pcapng(tmp_path / "x.pcapng", "wlän0", syn(SCANNER6, 22, dst=HOST6)))
     assert [packet.dest_port for packet in packets] == [22]
+
+
+@pytest.mark.parametrize("script", ["exit 1", "exit 127"])
+def test_a_tshark_that_is_broken_is_not_blamed_on_the_file(tmp_path: Path, script: str) -> None:
+    file = write_pcap(tmp_path / "x.pcap", traffic())
+    with pytest.raises(CaptureError, match="cannot tell its version; reinstall"):
+        list(replay_lines(fake_capture_tools(tmp_path, script), file))

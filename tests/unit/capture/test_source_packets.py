@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portsentry_py.capture import toolchain
+from portsentry_py.capture import source_packets
 from portsentry_py.capture.source_packets import PacketReader, SourcePackets, display_filter
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.core.packet import ACK, PSH
@@ -179,6 +179,6 @@ def test_a_sandbox_that_cannot_start_is_named_as_the_cause(
 def test_a_pyshark_beside_the_package_is_found(read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pyshark.py").write_text("raise ImportError('the private one')\n", encoding="utf-8")
     file = write_pcap(tmp_path / "x.pcap", syn(SCANNER, 22))
-    monkeypatch.setattr(toolchain, "_PRIVATE", tmp_path)
+    monkeypatch.setattr(source_packets, "_PRIVATE", tmp_path)
     with pytest.raises(CaptureError, match=r"pyshark does not run .*the private one"):
         read(file)

@@ -24,7 +24,7 @@ HOST = Host(
     find_tools=lambda: Tools("/usr/bin/tshark", "/usr/bin/dumpcap", "4.0.17"),
     choices=lambda: [Choice(2, "eth0", "itself", "a device"), Choice(1, "lo", "no", "loopback")],
     all_interfaces=lambda: ["eth0", "lo", "any"],
-    tshark_interfaces=lambda _tools: ["eth0", "lo"],
+    dumpcap_interfaces=lambda _tools: ["eth0", "lo"],
     try_capture=lambda *_: Trial(),
     confinement=lambda: ["landlock", "seccomp"],
     sensor_receives=lambda _log, _names: True,
@@ -63,13 +63,13 @@ def test_an_interface_that_does_not_exist_is_an_error() -> None:
     assert found["interfaces"].level == "broken"
 
 
-def test_an_interface_that_only_tshark_knows_can_be_watched() -> None:
-    host = replace(HOST, tshark_interfaces=lambda _tools: ["eth0", "randpkt"])
-    assert results(host, interfaces=("randpkt",))["capture"].level == "ok"
+def test_an_interface_that_only_dumpcap_knows_can_be_watched() -> None:
+    host = replace(HOST, dumpcap_interfaces=lambda _tools: ["eth0", "nflog"])
+    assert results(host, interfaces=("nflog",))["capture"].level == "ok"
 
 
 def test_a_host_with_loopback_alone_watches_any() -> None:
-    found = results(replace(HOST, choices=list, tshark_interfaces=lambda _tools: []))
+    found = results(replace(HOST, choices=list, dumpcap_interfaces=lambda _tools: []))
     assert found["interfaces"].level == "warning"
     assert found["capture"].text == "works on any"
 

@@ -94,7 +94,7 @@ def test_credentials_that_are_none_are_refused_before_anything_is_changed(
     command: Command, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
-    monkeypatch.setattr(module, "find_tools", lambda: None)
+    monkeypatch.setattr(module, "tried_tools", lambda: None)
     monkeypatch.setattr("portsentry_py.deploy.fleet.must_be_visible", lambda _: None)
     configured(tree, tmp_path / "fleet.json")
     before = tree.content()
@@ -106,7 +106,7 @@ def test_credentials_that_are_none_are_refused_before_anything_is_changed(
 
 def test_the_last_lines_of_a_running_service(command: Command, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
-    monkeypatch.setattr(module, "find_tools", lambda: None)
+    monkeypatch.setattr(module, "tried_tools", lambda: None)
     monkeypatch.setattr("portsentry_py.deploy.proof.sees", lambda _: None)
     monkeypatch.setattr("portsentry_py.deploy.proof.bans", lambda: ())
     done = command("install", "--root", tree.root)
@@ -134,7 +134,7 @@ def test_what_is_missing_is_said_before_anything_is_changed(
 
     before = tree.content()
     monkeypatch.setattr(module, "system", lambda root: System(root, running=True))
-    monkeypatch.setattr(module, "find_tools", no_tshark)
+    monkeypatch.setattr(module, "tried_tools", no_tshark)
     fails(command("install", "--root", tree.root), 69, "tshark is not installed")
     assert tree.content() == before
     monkeypatch.setenv("PATH", str(Path("/nonexistent")))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.capture.supervisor import CaptureSupervisor
-from portsentry_py.capture.toolchain import Tools, ToolSearch
+from portsentry_py.capture.toolchain import Tools, TsharkTrial
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.host.trap_listener import TrapListener
@@ -58,7 +58,7 @@ def sensor(monkeypatch: pytest.MonkeyPatch) -> type[Sensor]:
     """The sensor that `run` starts is a stand-in."""
     monkeypatch.setattr(Sensor, "made", [], raising=False)
     monkeypatch.setattr(assembly, "Daemon", Sensor)
-    monkeypatch.setattr(ToolSearch, "result", lambda _: Tools("tshark", "/bin/true", "4.0.17"))
+    monkeypatch.setattr(TsharkTrial, "result", lambda _: Tools("tshark", "/bin/true", "4.0.17"))
     return Sensor
 
 
