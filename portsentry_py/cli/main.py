@@ -1,5 +1,6 @@
 """The command line: the group of commands, and how each error becomes one sentence and an exit code."""
 
+import atexit
 import gc
 import sys
 import traceback
@@ -82,6 +83,8 @@ def main() -> None:
     # The tables hold many small objects that live long: walking them all at every turn would cost a third of
     # the time, and they form no cycles.
     gc.set_threshold(100_000, 20, 100)
+    # For the same reason: the last walk, when Python ends, frees what the system takes back anyway.
+    atexit.register(gc.freeze)
     try:
         cli.main(standalone_mode=False)
     except ReaderGone:
