@@ -3,7 +3,6 @@
 import atexit
 import gc
 import sys
-import traceback
 from importlib import import_module
 from typing import NoReturn
 
@@ -98,6 +97,8 @@ def main() -> None:
     except OSError as error:
         _fail(f"cannot write: {error.strerror}; make room and try again.", OutputError.exit_code)
     except Exception:  # noqa: BLE001 - a bug, which needs its traceback
+        import traceback  # noqa: PLC0415 - a sixth of the start of --help
+
         _fail(f"{traceback.format_exc()}this is a bug; please report it.", PortsentryError.exit_code)
 
 

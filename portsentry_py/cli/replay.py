@@ -8,20 +8,18 @@ from typing import get_args
 
 import click
 
-from portsentry_py.capture.toolchain import find_tools
+from portsentry_py.capture.toolchain import Tools, find_tools
 from portsentry_py.cli.options import command, config_option, flag, networks, option
 from portsentry_py.cli.render import print_whole, reading, stderr, summary_table
 from portsentry_py.cli.say import say
 from portsentry_py.config.allowlist import read
 from portsentry_py.config.loader import load
-from portsentry_py.config.settings import Profile
+from portsentry_py.config.settings import Networks, Profile, Settings
 from portsentry_py.errors import UsageError
 from portsentry_py.output.geo import GeoTags
 from portsentry_py.output.json_log import StreamSink, open_log
 from portsentry_py.output.log_file import replacing
 from portsentry_py.output.sink import Sink
-from portsentry_py.report.summary_tables import would_ban_tables
-from portsentry_py.sensor.comparison import Comparison
 from portsentry_py.sensor.replay import Replay
 
 
@@ -81,13 +79,7 @@ def replay(
     if would_ban:
         if append or output != "-":
             raise UsageError("--would-ban writes no event lines; leave out --output and --append.")
-        with reading() as progress:
-            comparison = Comparison(settings, ours, tools, progress, allowed)
-            found = comparison.run(captures)
-        for sentence in comparison.damage:
-            say(sentence, err=True)
-        for part in would_ban_tables(found):
-            print_whole(part)
+        _compare(captures, settings, ours, tools, allowed)
         return
     tags = GeoTags(settings.geo.databases)
     with _lines_into(output, append=append) as sink, reading() as progress:
@@ -97,6 +89,20 @@ def replay(
     for sentence in player.summary.damage:
         say(sentence, err=True)
     stderr.print(summary_table(player.summary))
+
+
+def _compare(captures: tuple[Path, ...], settings: Settings, ours: Networks, tools: Tools, allowed: Networks) -> None:
+    # A plain replay needs neither.
+    from portsentry_py.report.summary_tables import would_ban_tables  # noqa: PLC0415 - said above
+    from portsentry_py.sensor.comparison import Comparison  # noqa: PLC0415 - same
+
+    with reading() as progress:
+        comparison = Comparison(settings, ours, tools, progress, allowed)
+        found = comparison.run(captures)
+    for sentence in comparison.damage:
+        say(sentence, err=True)
+    for part in would_ban_tables(found):
+        print_whole(part)
 
 
 def _refuse_to_replace_input(captures: tuple[Path, ...], output: str) -> None:

@@ -126,7 +126,7 @@ def test_what_a_command_raises_becomes_its_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "also_unused"),
     [
-        (["--help"], {"json", "logging", "msgspec", "orjson", "psutil", "subprocess", "yaml"}),
+        (["--help"], {"json", "logging", "msgspec", "orjson", "psutil", "subprocess", "traceback", "yaml"}),
         (["run", "--help"], {"msgspec", "orjson", "yaml"}),
         (["schema"], {"logging", "msgspec", "orjson", "psutil", "subprocess", "yaml"}),
         (["run"], set()),
@@ -147,6 +147,19 @@ def test_a_command_imports_no_library_that_it_does_not_use(arguments: list[str],
     unused = {"asyncio", "duckdb", "email", "http", "lxml", "multiprocessing", "prometheus_client"}
     unused |= {"pydantic", "pyshark", "rich", "scapy"} | also_unused
     assert unused & set(run_python(script, *arguments).stdout.splitlines()[-1].split()) == set()
+
+
+def test_a_replay_imports_nothing_of_other_commands(capture: Path, tmp_path: Path) -> None:
+    script = """
+        import sys
+        from portsentry_py.cli.main import main
+        main()
+        print(*sys.modules)
+    """
+    imported = run_python(script, "replay", capture, "-o", tmp_path / "lines").stdout.split()
+    assert "portsentry_py.core.pipeline" in imported
+    others = ("portsentry_py.report", "portsentry_py.fail2ban", "portsentry_py.fleet", "portsentry_py.checks")
+    assert [name for name in imported if name.startswith(others)] == []
 
 
 def test_the_help_shows_the_summary_of_each_command() -> None:
