@@ -10,6 +10,8 @@ from tests.support.frames import Link
 from tests.support.workloads import TARGET, Frames
 
 TARGET6 = "2001:db8:113::1"
+PER_SECOND = 10_000
+"""The rate at which the search and the replay have packets come, by their times."""
 _STRIDE = 40_503_001
 _POOL = 2_000
 _PORTS = 5_000

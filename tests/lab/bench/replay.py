@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from portsentry_py.capture.commands import environment, tshark_command
 from portsentry_py.capture.toolchain import find_tools
-from tests.lab.bench.costliest import TARGET6
+from tests.lab.bench.costliest import PER_SECOND, TARGET6
 from tests.lab.bench.live import KINDS, WORST, note
 from tests.lab.support.cost import metered
 from tests.lab.support.tables import count, mebibytes, shown, table
@@ -23,7 +23,6 @@ from tests.support.running import run
 from tests.support.workloads import REPLAYED, TARGET, Frames, mixed
 
 CAPTURES: Mapping[str, Frames] = MappingProxyType({**REPLAYED, "the four above in turn": mixed, WORST: KINDS[WORST]})
-_PER_SECOND = 10_000
 # After this long no further round is needed: chance is small against it.
 _ENOUGH_SECONDS = 90.0
 _PYSHARK = """
@@ -40,8 +39,14 @@ class Run:
 
     seconds: float
     cpu_seconds: float
-    tshark_seconds: float
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a meter has seen of one run: memory, and the part of the CPU time that is tshark's."""
+
     peak_bytes: int
+    tshark_share: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Row:
     packets: int
     bare: Sequence[Run]
     sensor: Sequence[Run]
+    bare_weight: Weight
+    sensor_weight: Weight
 
     @property
     def ratio(self) -> float:
@@ -65,6 +72,7 @@ class Row:
     def cells(self) -> list[str]:
         bare, ours = middle(self.bare), middle(self.sensor)
         each = 1e6 / self.packets
+        tshark_seconds = ours.cpu_seconds * self.sensor_weight.tshark_share
         return [
             self.name,
             f"{bare.seconds:.2f}",
@@ -72,10 +80,10 @@ class Row:
             f"{self.ratio:.2f}",
             count(self.rate),
             f"{bare.cpu_seconds * each:.2f}",
-            f"{ours.tshark_seconds * each:.2f}",
-            f"{(ours.cpu_seconds - ours.tshark_seconds) * each:.2f}",
-            mebibytes(bare.peak_bytes),
-            mebibytes(ours.peak_bytes),
+            f"{tshark_seconds * each:.2f}",
+            f"{(ours.cpu_seconds - tshark_seconds) * each:.2f}",
+            mebibytes(self.bare_weight.peak_bytes),
+            mebibytes(self.sensor_weight.peak_bytes),
         ]
 
 
@@ -95,46 +103,74 @@ def middle(runs: Sequence[Run]) -> Run:
     return next(run for run in runs if run.seconds == length)
 
 
-def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> Run:
-    """Run a command to its end, its output thrown away."""
-    begun = time.monotonic()
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-    )
-    with metered([process.pid]) as meter:
-        said = process.stderr.read() if process.stderr else b""
+@dataclass(frozen=True)
+class Command:
+    """A command line and its environment; its output is thrown away."""
+
+    words: Sequence[str]
+    environment: Mapping[str, str]
+
+    def timed(self) -> Run:
+        """Run it to its end. No meter looks on: on two cores it takes time from two busy processes, not from one."""
+        begun = time.monotonic()
+        process = self._started()
+        return self._ended(process, begun)
+
+    def weighed(self) -> Weight:
+        """Run it to its end beside a meter."""
+        begun = time.monotonic()
+        process = self._started()
+        with metered([process.pid]) as meter:
+            run = self._ended(process, begun)
+        return Weight(meter.peak_bytes, meter.cpu().get("tshark", 0.0) / run.cpu_seconds)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(self.environment),
+        )
+
+    def _ended(self, process: "subprocess.Popen[bytes]", begun: float) -> Run:
+        assert process.stderr is not None
+        with process.stderr as errors:
+            said = errors.read()
         # Not `wait`: the kernel tells once what a process has cost, when it is collected.
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.stderr:
-        process.stderr.close()
-    if process.returncode != 0:
-        raise AssertionError(f"{command[0]} ended with {process.returncode}: {said.decode(errors='replace')}")
-    return Run(seconds, usage.ru_utime + usage.ru_stime, meter.cpu().get("tshark", 0.0), meter.peak_bytes)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise AssertionError(f"{self.words[0]} ended with {process.returncode}: {said.decode(errors='replace')}")
+        return Run(seconds, usage.ru_utime + usage.ru_stime)
 
 
-def bare(capture: Path) -> Run:
-    """Let tshark alone print what it prints for the sensor."""
-    return timed(tshark_command(find_tools().tshark, str(capture)), environment())
+def bare(capture: Path) -> Command:
+    """What tshark alone prints for the sensor."""
+    return Command(tshark_command(find_tools().tshark, str(capture)), environment())
 
 
-def sensor(capture: Path) -> Run:
+def sensor(capture: Path) -> Command:
+    """The sensor, compiled as an installed one is."""
     settings = capture.with_name("defaults.yaml")
     settings.write_text("{}\n", encoding="utf-8")
     words = ("replay", str(capture), "--home", TARGET, "--home", TARGET6, "-c", str(settings))
-    return timed([sys.executable, "-m", "portsentry_py", *words])
+    compiled = {"PYTHONPYCACHEPREFIX": str(capture.with_name("compiled")), "PYTHONDONTWRITEBYTECODE": ""}
+    return Command([sys.executable, "-m", "portsentry_py", *words], {**os.environ, **compiled})
 
 
 def compare(name: str, kind: Frames, packets: int, rounds: int) -> Row:
-    """Let both read one capture in turn, for at most this many rounds."""
+    """Let both read one capture: once beside a meter, then in turn, for at most this many rounds."""
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-        capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
+        capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), PER_SECOND)
+        one, other = bare(capture), sensor(capture)
+        weights = one.weighed(), other.weighed()
         begun = time.monotonic()
-        pairs = [(bare(capture), sensor(capture))]
+        pairs = [(one.timed(), other.timed())]
         while len(pairs) < rounds and time.monotonic() - begun < _ENOUGH_SECONDS:
-            pairs.append((bare(capture), sensor(capture)))
-    return Row(name, packets, [first for first, _ in pairs], [second for _, second in pairs])
+            pairs.append((one.timed(), other.timed()))
+    return Row(name, packets, [first for first, _ in pairs], [second for _, second in pairs], *weights)
 
 
 def pyshark(packets: int, captures: Mapping[str, Frames] = CAPTURES) -> dict[str, Pyshark]:
@@ -142,7 +178,7 @@ def pyshark(packets: int, captures: Mapping[str, Frames] = CAPTURES) -> dict[str
     found = {}
     for name, kind in captures.items():
         with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
-            capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), _PER_SECOND)
+            capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), PER_SECOND)
             read, seconds = run(sys.executable, "-c", _PYSHARK, capture, seconds=600).split()
         found[name] = Pyshark(int(read), float(seconds))
     return found
