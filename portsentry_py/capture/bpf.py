@@ -150,8 +150,11 @@ def _udp(host: FilterHost) -> str:
 
 
 def _widest_first(own: Iterable[str]) -> list[str]:
-    """In the order in which the addresses are worth a place: link-local and loopback ones only neighbours can forge."""
-    found = sorted(map(ip_address, own), key=lambda one: (one.is_loopback, _is_local(one), one.version, int(one)))
+    """In the order in which the addresses are worth a place: strangers send to global ones, neighbours to local ones."""
+    found = sorted(
+        map(ip_address, own),
+        key=lambda one: (one.is_loopback, _is_local(one), not one.is_global, one.version, int(one)),
+    )
     return list(map(str, found))
 
 

@@ -76,6 +76,9 @@ def test_addresses_that_strangers_can_forge_have_the_first_places() -> None:
     assert f"src host {HOST} or src host {HOST6} or src host fe80::" in expression
     assert expression.count("src host") == MAX_OWN
     assert "127.0.0.1" not in expression
+    bridges = {f"172.{number}.0.1" for number in range(16, 32)}
+    served = kernel_filter(FilterHost(frozenset({"192.88.98.1", *bridges}), frozenset({53})), vlan=False)
+    assert "dst host 192.88.98.1 or dst host 172.16.0.1" in served, "bridges of containers come after it"
 
 
 def test_a_network_of_ours_is_forged_where_it_does_not_live() -> None:
