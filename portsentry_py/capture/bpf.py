@@ -1,4 +1,4 @@
-"""The capture filter: plain ACKs and data of sessions stay in the kernel, and workers share the rest."""
+"""The capture filter: plain ACKs, data and our own ends of sessions stay in the kernel; workers share the rest."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,13 +7,20 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 # FIN, SYN, RST, ACK: a packet with ACK alone belongs to a session.
 _MASK = 0x17
 _ACK_ONLY = 0x10
+_FIN_ACK = 0x11
 _EXTENSIONS = (0, 43, 44, 51, 60)
 _FIRST_NEIGHBOUR_DISCOVERY = 130  # RFC 4443, RFC 4861: MLD and neighbour discovery follow echo
-# With all three in use, a filter for tagged links has 3,000 to 4,100 instructions and takes half a second to
-# compile. The kernel takes 4,096; libpcap runs a longer one by itself.
+# With all in use, a filter for tagged links has 3,000 to 4,100 instructions and takes half a second to compile; with
+# many IPv6 addresses, more. The kernel takes 4,096; libpcap runs a longer one by itself.
 MAX_OWN = 128
 _MAX_SERVED_ADDRESSES = 16
 _MAX_RANGES = 24
+_MAX_TCP_ADDRESSES = 8
+_MAX_TCP_RANGES = 12
+# What is served over TCP has what the others leave: in a filter for tagged links, a range of UDP ports takes up to
+# a hundred instructions, as many as twelve words of addresses.
+_ROOM_WORDS = 368
+_WORDS_OF_RANGE = 12
 MAX_LINKS = 8
 _MAX_ELSEWHERE = 128
 _MAX_NETWORKS = 16
@@ -29,12 +36,15 @@ class FilterHost:
         elsewhere: pairs of an interface and a network of ours that does not live there. What comes in there from the
             network is forged.
         twice: indexes of interfaces whose packets come from another capture too; that of all others leaves them out.
+        served_tcp: TCP ports that it serves; its own end of a session is no evidence. An old list does no harm, so no
+            capture is renewed for them.
     """
 
     own: frozenset[str] = frozenset()
     served_udp: frozenset[int] = frozenset()
     elsewhere: frozenset[tuple[str, str]] = frozenset()
     twice: frozenset[int] = frozenset()
+    served_tcp: frozenset[int] = frozenset()
 
     @property
     def routable(self) -> frozenset[str]:
@@ -67,6 +77,7 @@ def kernel_filter(
     vlan: bool,
     interface: str = "",
     direction: bool = False,
+    loopback: bool = False,
     others: bool = False,
     links: Iterable[str] = (),
     worker: int = 0,
@@ -79,17 +90,42 @@ def kernel_filter(
         vlan: whether the link can carry VLAN tags (Ethernet); libpcap refuses the keyword on others.
         interface: its name.
         direction: whether the link tells which frames came in: every live one but loopback, where all do.
+        loopback: whether it is the loopback interface, where a scanner may have the source address of a server.
         others: whether it is the filter for all other interfaces.
         links: on Ethernet, the link addresses of our interfaces.
         worker: number of the worker, from 0.
         workers: how many share the packets, a power of two.
     """
+    own = from_own(host, interface)
+    forged = f"({own}){_unless_from(links)} and inbound" if own and direction else ""
+    share = _share(worker, workers) if workers > 1 else ""
+    expression = _wanted(host, forged, share, ends=loopback)
+    if others:
+        # Frames with two tags have no IP header where the filter looks for it.
+        left_out = " or ".join(f"ifindex {index}" for index in host.left_out) or "ifindex 0"
+        return f"not ({left_out}) and ({expression} or ether proto 0x8100 or ether proto 0x88a8)"
+    if not vlan:
+        return expression
+    # Each `vlan` moves all offsets after it, so the tagged forms come last, the double tag within the single.
+    # Two tags are too rare to spend instructions on what they need not carry.
+    twice = _wanted(host, forged, share, ends=True)
+    return f"({expression}) or (vlan and (({expression}) or (vlan and ({twice}))))"
+
+
+def _wanted(host: FilterHost, forged: str, share: str, *, ends: bool) -> str:
+    """What is let through of the packets of one link, with as many tags as the expressions before have skipped.
+
+    Args:
+        host: what stays in the kernel because of this host.
+        forged: what is dropped; empty for nothing.
+        share: what this worker takes; empty for all.
+        ends: whether our own ends of sessions are let through too.
+    """
     # A load beyond the end of a packet rejects it, whatever follows the `or`. Fragments come first: loading
     # the flags would reject the first piece of `nmap -f`, which has 8 bytes of TCP.
     parts = [
         "(ip[6:2] & 0x3fff != 0)",
-        f"(tcp[13] & {_MASK:#x} != {_ACK_ONLY:#x})",  # libpcap reads `tcp[13]` in IPv4 only
-        f"(ip6[6] = 6 and ip6[53] & {_MASK:#x} != {_ACK_ONLY:#x})",
+        *(f"({one})" for one in _tcp(FilterHost() if ends else host)),
         f"({_udp(host)})",
         "icmp",
         f"(ip6[6] = 58 and ip6[40] < {_FIRST_NEIGHBOUR_DISCOVERY})",
@@ -99,19 +135,9 @@ def kernel_filter(
         "(ip6 and not ip6[6] = 6 and not ip6[6] = 17 and not ip6[6] = 58)",
     ]
     expression = " or ".join(parts)
-    own = from_own(host, interface)
-    if own and direction:
-        expression = f"not (({own}){_unless_from(links)} and inbound) and ({expression})"
-    if others:
-        # Frames with two tags have no IP header where the filter looks for it.
-        left_out = " or ".join(f"ifindex {index}" for index in host.left_out) or "ifindex 0"
-        return f"not ({left_out}) and ({expression} or ether proto 0x8100 or ether proto 0x88a8)"
-    if workers > 1:
-        expression = f"({expression}) and ({_share(worker, workers)})"
-    if not vlan:
-        return expression
-    # Each `vlan` moves all offsets after it, so the tagged forms come last, the double tag within the single.
-    return f"({expression}) or (vlan and (({expression}) or (vlan and ({expression}))))"
+    if forged:
+        expression = f"not ({forged}) and ({expression})"
+    return f"({expression}) and ({share})" if share else expression
 
 
 def from_own(host: FilterHost, interface: str = "") -> str:
@@ -132,6 +158,42 @@ def _unless_from(links: Iterable[str]) -> str:
     return f" and not (({ours}) and ether[0] & 1 = 0)" if ours else ""
 
 
+def _tcp(host: FilterHost) -> tuple[str, str]:
+    """Segments of IPv4 and of IPv6, less plain ACKs, data, and the FIN that ends a session from a served port of ours.
+
+    A proof is in the client's own FIN or RST. Our SYN-ACK has the number that it acknowledges, and our RST refuses.
+    A FIN without ACK ends no session: a scanner on this host sends it.
+    """
+    # libpcap reads `tcp[13]` in IPv4 only. Behind tags, a port that it looks for behind IP options costs three times
+    # as much as one at a fixed place; our stack sends a FIN without options.
+    found = []
+    ranges = _ranges(host.served_tcp)[:_MAX_TCP_RANGES] if _has_room(host) else []
+    for wanted, end, port in (
+        ("tcp[13]", f"ip[0] & 15 = 5 and ip[33] & {_MASK:#x} = {_FIN_ACK:#x}", "ip[20:2]"),
+        ("ip6[53]", f"ip6[53] & {_MASK:#x} = {_FIN_ACK:#x}", "ip6[40:2]"),
+    ):
+        expression = f"{wanted} & {_MASK:#x} != {_ACK_ONLY:#x}"
+        version = port.partition("[")[0]
+        own = [one for one in _widest_first(host.own)[:_MAX_TCP_ADDRESSES] if (":" in one) == (version == "ip6")]
+        if ranges and own:
+            served = " or ".join(_port(port, low, high) for low, high in ranges)
+            from_us = " or ".join(f"{version} src host {one}" for one in own)
+            expression += f" and not ({end} and ({served}) and ({from_us}))"
+        found.append(expression)
+    return found[0], f"ip6[6] = 6 and {found[1]}"
+
+
+def _has_room(host: FilterHost) -> bool:
+    """Whether the other parts leave room for what is served over TCP."""
+    words = sum(4 if ":" in one else 1 for one in _widest_first(host.own)[:MAX_OWN])
+    return words + _WORDS_OF_RANGE * len(_ranges(host.served_udp)) <= _ROOM_WORDS
+
+
+def _port(number: str, low: int, high: int) -> str:
+    """A condition for a port in a range: numbers have no sign, so one comparison is enough."""
+    return f"{number} = {low}" if low == high else f"{number} - {low} <= {high - low}"
+
+
 def _udp(host: FilterHost) -> str:
     """Datagrams, less those to and from a served port of ours.
 
@@ -150,7 +212,7 @@ def _udp(host: FilterHost) -> str:
 
 
 def _widest_first(own: Iterable[str]) -> list[str]:
-    """In the order in which the addresses are worth a place: strangers send to global ones, neighbours to local ones."""
+    """In the order in which the addresses are worth a place: strangers know global ones, neighbours local ones."""
     found = sorted(
         map(ip_address, own),
         key=lambda one: (one.is_loopback, _is_local(one), not one.is_global, one.version, int(one)),

@@ -73,6 +73,7 @@ def _command(
             vlan=interface.ethernet,
             interface=interface.name,
             direction=not interface.loopback,
+            loopback=interface.loopback,
             others=interface.others,
             links=links if interface.ethernet else (),
             worker=worker,

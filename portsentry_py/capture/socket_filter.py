@@ -74,7 +74,7 @@ def passing_filter(
         OSError: libpcap is missing, or does not understand the expression.
     """
     own = "" if loopback else from_own(host, interface)
-    passing = compiled(kernel_filter(host, vlan=False, direction=False))
+    passing = compiled(kernel_filter(host, vlan=False, direction=False, loopback=loopback))
     return (
         _packed((*_elsewhere(host, others=others), *_ONCE, *_IP_ONLY))
         + (_unless_forged(compiled(own), links) if own else b"")

@@ -209,9 +209,10 @@ class Daemon:
 
     def _filter_host(self, watched: Sequence[str]) -> FilterHost:
         state = self._host.state
-        served_udp = state.listening_udp | self._settings.served.udp
+        served = self._settings.served
+        served_udp, served_tcp = state.listening_udp | served.udp, state.listening_tcp | served.tcp
         twice = self._host.heard_twice(watched)
-        return FilterHost(state.own, served_udp, self._host.home_elsewhere(state.home), twice)
+        return FilterHost(state.own, served_udp, self._host.home_elsewhere(state.home), twice, served_tcp)
 
     def _start_capture(self) -> None:
         try:

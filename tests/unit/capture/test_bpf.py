@@ -4,6 +4,7 @@ import ctypes
 import ctypes.util
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.capture.bpf import MAX_OWN, PLAIN, FilterHost, from_own, kernel_filter
-from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, no_deadline, syn, udp
-from tests.support.libpcap import CapturedHeader, Instructions, libpcap
+from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, URG
+from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, fragments, no_deadline, syn, tcp, udp
+from tests.support.libpcap import CapturedHeader, Instructions, compiled_for, libpcap, passes
 from tests.support.needs import require_root, require_tool
 from tests.support.traffic import every_kind
 
@@ -21,6 +23,10 @@ OWN = frozenset({HOST, HOST6})
 
 def serving(*ports: int) -> FilterHost:
     return FilterHost(OWN, frozenset(ports))
+
+
+def also_over_tcp(host: FilterHost, *ports: int) -> FilterHost:
+    return replace(host, served_tcp=frozenset(ports))
 
 
 def compiled(expression: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +40,8 @@ def compiled(expression: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("direction", [False, True])
 @pytest.mark.parametrize("served", [(), (53,), range(1, 600, 2)])
 def test_it_compiles(served: Iterable[int], direction: bool, vlan: bool) -> None:
-    done = compiled(kernel_filter(serving(*served), vlan=vlan, direction=direction))
+    host = also_over_tcp(serving(*served), *served)
+    done = compiled(kernel_filter(host, vlan=vlan, direction=direction))
     assert "ret" in done.stdout, done.stderr
 
 
@@ -50,16 +57,18 @@ def test_neighbouring_served_ports_are_one_range() -> None:
     assert " port " not in kernel_filter(PLAIN, vlan=False)
 
 
-def test_without_an_address_of_ours_every_datagram_passes() -> None:
-    assert kernel_filter(FilterHost(served_udp=frozenset({53})), vlan=False) == kernel_filter(PLAIN, vlan=False)
+def test_without_an_address_of_ours_every_datagram_and_segment_passes() -> None:
+    knows_ports = also_over_tcp(FilterHost(served_udp=frozenset({53})), 80)
+    assert kernel_filter(knows_ports, vlan=False) == kernel_filter(PLAIN, vlan=False)
 
 
-def large(own: int, ports: int) -> FilterHost:
-    """A host with as many addresses of both families, and as many ranges of ports."""
+def large(own: int, ports: int, *, own6: int | None = None) -> FilterHost:
+    """A host with so many addresses, as many of both families if nothing else is said, and ranges of ports."""
     v4 = (f"10.0.{number // 250}.{number % 250}" for number in range(own))
-    v6 = (f"2001:db8:{number:x}::5" for number in range(own))
+    v6 = (f"2001:db8:{number:x}::5" for number in range(own if own6 is None else own6))
     ranges = (range(1000 + 10 * number, 1005 + 10 * number) for number in range(ports))
-    return FilterHost(frozenset((*v4, *v6)), frozenset(port for one in ranges for port in one))
+    served = frozenset(port for one in ranges for port in one)
+    return FilterHost(frozenset((*v4, *v6)), served, served_tcp=served)
 
 
 def test_the_length_is_bounded_however_much_a_host_has() -> None:
@@ -67,7 +76,39 @@ def test_the_length_is_bounded_however_much_a_host_has() -> None:
     assert all(len(one) < 20_000 for one in expressions)
     done = compiled(expressions.pop())
     assert done.returncode == 0, done.stderr
-    assert 1000 < len(done.stdout.splitlines()) <= 4096, "the kernel takes no more"
+    assert 1000 < len(done.stdout.splitlines()) <= _KERNEL_TAKES
+
+
+_KERNEL_TAKES = 4096
+# Served ranges of UDP ports, addresses of both families: as many as leave room, in the dearest mixtures, and one more.
+_ROOMY = [(0, 4, 91), (2, 4, 85), (2, 128, 0), (12, 4, 55), (18, 128, 6), (24, 4, 19), (24, 80, 0)]
+_CROWDED = [(0, 5, 91), (2, 5, 85), (24, 5, 19), (24, 81, 0), (24, 500, 500)]
+
+
+def crowded(ranges: int, v4: int, v6: int) -> FilterHost:
+    """A host that uses all parts of the filter, with so many addresses and ranges of UDP ports."""
+    away = frozenset(("eth0", f"2001:db8:f{number:x}::/48") for number in range(16))
+    return replace(large(v4, ranges, own6=v6), elsewhere=away, served_tcp=large(1, 2000).served_tcp)
+
+
+def whole(host: FilterHost) -> str:
+    """The longest form of the filter."""
+    links = [f"02:00:00:00:00:{number:02x}" for number in range(8)]
+    return kernel_filter(host, vlan=True, interface="eth0", direction=True, links=links, worker=7, workers=8)
+
+
+@pytest.mark.parametrize("case", _ROOMY)
+def test_ports_that_are_served_over_tcp_fit_beside_all_other_parts(case: tuple[int, int, int]) -> None:
+    host = crowded(*case)
+    assert whole(host) != whole(replace(host, served_tcp=frozenset()))
+    done = compiled(whole(host))
+    assert 1000 < len(done.stdout.splitlines()) <= _KERNEL_TAKES, done.stderr
+
+
+@pytest.mark.parametrize("case", _CROWDED)
+def test_where_they_do_not_fit_they_are_left_out(case: tuple[int, int, int]) -> None:
+    host = crowded(*case)
+    assert whole(host) == whole(replace(host, served_tcp=frozenset()))
 
 
 def test_addresses_that_strangers_can_forge_have_the_first_places() -> None:
@@ -110,6 +151,66 @@ def test_brackets_are_balanced(vlan: bool) -> None:
         depth += {"(": 1, ")": -1}.get(character, 0)
         assert depth >= 0
     assert depth == 0
+
+
+SERVER = also_over_tcp(serving(53), 22, 80, *range(8000, 8011))
+ETHERNET = 1
+
+
+def lets_through(sent: Sent, host: FilterHost = SERVER, *, loopback: bool = False) -> bool:
+    return passes(compiled_for(ETHERNET, 65_535, kernel_filter(host, vlan=True, loopback=loopback)), sent.frame)
+
+
+def ours(port: int, flags: int = FIN | ACK, *, src: str = HOST, dst: str = SCANNER, vlan: int = 0) -> Sent:
+    return tcp(src, dst, port, 40_000, flags, vlan=vlan)
+
+
+def test_our_own_end_of_a_session_with_a_served_port_stays_in_the_kernel() -> None:
+    for port in (22, 80, 8000, 8005, 8010):
+        for flags in (FIN | ACK, FIN | ACK | PSH, FIN | ACK | URG):
+            for vlan in (0, 7):
+                assert not lets_through(ours(port, flags, vlan=vlan)), (port, flags, vlan)
+                assert not lets_through(ours(port, flags, vlan=vlan, src=HOST6, dst=SCANNER6)), (port, flags, vlan)
+
+
+@pytest.mark.parametrize(
+    "flags", [SYN | ACK, RST, RST | ACK, RST | FIN | ACK, SYN | FIN | ACK, FIN, FIN | PSH | URG, 0]
+)
+def test_what_answers_refuses_or_probes_passes_from_a_served_port(flags: int) -> None:
+    assert lets_through(ours(80, flags))
+    assert lets_through(ours(80, flags, src=HOST6, dst=SCANNER6))
+
+
+@pytest.mark.parametrize("port", [0, 21, 23, 79, 81, 7999, 8011, 53, 40_000, 65_535])
+def test_the_end_of_a_session_with_another_port_passes(port: int) -> None:
+    """Such as that of a session which this host opened."""
+    assert lets_through(ours(port))
+    assert lets_through(ours(port, src=HOST6, dst=SCANNER6))
+
+
+def test_the_clients_end_passes_whatever_its_port_is() -> None:
+    """It may be the proof, or the probe of a Maimon scan."""
+    assert lets_through(tcp(SCANNER, HOST, 80, 22, FIN | ACK))
+    assert lets_through(tcp(SCANNER6, HOST6, 80, 80, FIN | ACK))
+    assert lets_through(tcp("198.51.100.7", SCANNER, 80, 40_000, FIN | ACK)), "one that passes through this host"
+
+
+def test_on_loopback_every_end_passes() -> None:
+    """There a scanner can have the address of the server that it scans, and one of its ports."""
+    for sent in (ours(80, dst=HOST), ours(80, src=HOST6, dst=HOST6)):
+        assert lets_through(sent, loopback=True)
+        assert not lets_through(sent)
+
+
+def test_our_own_end_in_fragments_passes() -> None:
+    assert all(map(lets_through, fragments(ours(80), ip_id=7)))
+
+
+def test_our_own_end_with_ip_options_passes() -> None:
+    """No stack sends it, and its port is not looked for: that would cost instructions."""
+    frame = ours(80).frame
+    longer = frame[:14] + bytes([0x46]) + frame[15:34] + b"\1\1\1\1" + frame[34:]
+    assert passes(compiled_for(ETHERNET, 65_535, kernel_filter(SERVER, vlan=True)), longer)
 
 
 @pytest.mark.parametrize("part", ["tcp[13] & 0x17 != 0x10", "ip6[53] & 0x17 != 0x10", "icmp", "0x3fff"])

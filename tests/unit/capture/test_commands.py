@@ -23,6 +23,7 @@ from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, START_US, Sent, 
 
 DUMPCAP = "/usr/bin/dumpcap"
 US = FilterHost(frozenset({"192.0.2.1"}), frozenset({53}))
+WEB = replace(US, served_tcp=frozenset({80}))
 Tunnel = Callable[[Sent, str, str], Sent]
 """The packet that carries an inner one between two outer addresses."""
 ETHERNET = [Interface("eth0", ethernet=True), Interface("tun0", ethernet=False)]
@@ -85,10 +86,13 @@ def test_many_interfaces_share_one_filter() -> None:
     assert command.index("-f") < command.index("-i"), "dumpcap applies it to all"
 
 
-def test_on_loopback_no_frame_is_known_to_be_forged() -> None:
+def test_on_loopback_no_frame_is_known_to_be_forged_and_each_end_of_a_session_is_captured() -> None:
     loopback = [Interface("lo", ethernet=False, loopback=True)]
     (command,) = dumpcap_commands(DUMPCAP, loopback, US, Capture(workers=1))
     assert "inbound" not in command[command.index("-f") + 1]
+    assert [command] == list(dumpcap_commands(DUMPCAP, loopback, WEB, Capture(workers=1)))
+    elsewhere, with_web = (next(dumpcap_commands(DUMPCAP, ETHERNET, host, Capture(workers=1))) for host in (US, WEB))
+    assert elsewhere != with_web
 
 
 @pytest.mark.parametrize(

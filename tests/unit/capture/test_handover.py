@@ -87,6 +87,13 @@ def test_ports_of_clients_do_not_make_the_filter_stale(policy: HandoverPolicy) -
         assert policy.due(port, SIZE) is None
 
 
+def test_ports_that_are_served_over_tcp_cause_no_handover(policy: HandoverPolicy) -> None:
+    """An old list lets more through, or keeps ends of sessions that say nothing; every user can open ports."""
+    for port in range(1024, 1124):
+        policy.update_host(FilterHost(served_udp=NTP, served_tcp=frozenset({22, port // 10})))
+        assert policy.due(port, SIZE) is None
+
+
 def test_another_address_of_the_host_makes_the_filter_stale_at_once(policy: HandoverPolicy) -> None:
     policy.update_host(serving(NTP, "192.0.2.1"))
     assert policy.due(3, SIZE) == MOVED

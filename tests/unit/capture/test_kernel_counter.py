@@ -16,17 +16,18 @@ from portsentry_py.capture import kernel_counter, socket_filter
 from portsentry_py.capture.bpf import PLAIN, FilterHost, kernel_filter
 from portsentry_py.capture.kernel_counter import KernelCounter, forged
 from portsentry_py.capture.socket_filter import attach
+from portsentry_py.core.packet import ACK, FIN, RST, SYN
 from portsentry_py.errors import RightsLost
 from portsentry_py.host.interfaces import describe
 from portsentry_py.privsep.client import LauncherClient
-from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, syn, udp
+from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, syn, tcp, udp
 from tests.support.libpcap import compiled_for, passes
 from tests.support.needs import require_root, require_tool, unsupported
 from tests.support.processes import open_files
 from tests.support.traffic import every_kind
 from tests.support.waiting import wait_for
 
-US = FilterHost(frozenset({HOST, HOST6}), frozenset({53}))
+US = FilterHost(frozenset({HOST, HOST6}), frozenset({53}), served_tcp=frozenset({80}))
 ETHERNET, SNAP_BYTES = 1, 65_535
 IPV4, IPV6, ARP, TAG, SERVICE_TAG = b"\x08\x00", b"\x86\xdd", b"\x08\x06", b"\x81\x00\0\7", b"\x88\xa8\0\7"
 
@@ -43,7 +44,7 @@ def inside(sent: Sent) -> bytes:
 
 def serving(port: int) -> FilterHost:
     """The loopback interface's host."""
-    return FilterHost(frozenset({"127.0.0.1"}), frozenset({port}))
+    return FilterHost(frozenset({"127.0.0.1"}), frozenset({port}), served_tcp=frozenset({port}))
 
 
 @pytest.fixture
@@ -141,6 +142,12 @@ def test_served_ports_stay_uncounted(counter: KernelCounter) -> None:
     send_datagrams(5, 4000)
     send_datagrams(3, 4002)
     assert counter.read() == 3
+
+
+def test_on_loopback_each_end_of_a_session_is_counted(counter: KernelCounter) -> None:
+    counter.watch(["lo"], serving(4001))
+    visit(5)
+    assert counter.read() == 20
 
 
 def test_a_change_of_the_filter_loses_no_count(counter: KernelCounter) -> None:
@@ -400,6 +407,19 @@ def test_what_comes_in_with_our_own_source_is_forged(launcher: LauncherClient) -
     assert not counter.is_counting, "without addresses nothing is known to be forged"
     assert counter.read() == 4
     passing.close()
+
+
+def test_our_own_end_of_a_session_with_a_served_port_is_not_counted(counter: KernelCounter) -> None:
+    wire()
+    with wired("near") as a, wired("far") as b:
+        counter.watch(["near"], US)
+        counts = []
+        for ours, peer in ((HOST, SCANNER), (HOST6, SCANNER6)):
+            for port, flags in ((80, FIN | ACK), (80, RST | ACK), (80, SYN | ACK), (443, FIN | ACK)):
+                a.send(tcp(ours, peer, port, 40_000, flags).frame)
+                assert b.recv(100)
+                counts.append(counter.read())
+    assert counts == [0, 1, 2, 3, 3, 4, 5, 6]
 
 
 def test_with_any_what_our_own_addresses_say_over_loopback_is_not_counted(counter: KernelCounter) -> None:

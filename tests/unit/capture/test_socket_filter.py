@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from portsentry_py.capture import socket_filter
 from portsentry_py.capture.bpf import PLAIN, FilterHost, kernel_filter
 from portsentry_py.capture.socket_filter import compiled, forged_filter, passing_filter
+from portsentry_py.core.packet import ACK, FIN
 from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, fragments, no_deadline, syn, tcp, udp
 from tests.support.libpcap import Instructions, compiled_for, libpcap, passes
 from tests.support.traffic import every_kind
 
-US = FilterHost(frozenset({HOST, HOST6}), frozenset({53}))
+US = FilterHost(frozenset({HOST, HOST6}), frozenset({53}), served_tcp=frozenset({22, 79, 80, 81}))
 ETHERNET, SNAP_BYTES = 1, 65_535
 IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 
@@ -46,11 +47,12 @@ def inside(sent: Sent) -> bytes:
 
 hosts = st.sampled_from([(SCANNER, HOST), (HOST, SCANNER), (SCANNER6, HOST6), (HOST6, SCANNER6)])
 ports = st.sampled_from([0, 22, 53, 80, 443, 40_000, 65_535])
+flags = st.one_of(st.integers(0, 255), st.just(FIN | ACK))
 segments = st.builds(
     lambda pair, source, dest, flags, options, data: tcp(
         pair[0], pair[1], source, dest, flags, options=options * 4, data=data
     ),
-    *(hosts, ports, ports, st.integers(0, 255), st.binary(max_size=10), st.binary(max_size=20)),
+    *(hosts, ports, ports, flags, st.binary(max_size=10), st.binary(max_size=20)),
 )
 datagrams = st.builds(
     lambda pair, source, dest, data: udp(pair[0], dest, dst=pair[1], src_port=source, data=data)[0],
@@ -106,6 +108,8 @@ def test_some_are_counted_and_some_are_not() -> None:
     found = [counted(inside(sent)) for sent in every_kind(SCANNER, HOST, SCANNER6, HOST6)]
     assert found.count(False) == 2 * 4, "ACKs with data, and what is asked of port 53 and answered"
     assert len(found) > 30
+    ends = [tcp(host, peer, 80, 40_000, FIN | ACK) for host, peer in ((HOST, SCANNER), (HOST6, SCANNER6))]
+    assert [counted(inside(sent)) for sent in ends] == [False, False]
 
 
 @pytest.mark.parametrize("expression", ["tcp[13] & nonsense", "port 70000", "("])
@@ -126,6 +130,8 @@ def test_a_filter_without_an_address_of_ours_looks_at_no_direction() -> None:
     libpcap()
     assert passing_filter(PLAIN, loopback=False) == passing_filter(PLAIN, loopback=True)
     assert passing_filter(US, loopback=False) != passing_filter(US, loopback=True), "on loopback all comes in"
+    silent = replace(US, served_tcp=frozenset())
+    assert passing_filter(US, loopback=True) == passing_filter(silent, loopback=True), "and both ends are ours"
     assert forged_filter(PLAIN) == b""
 
 

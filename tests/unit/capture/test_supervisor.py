@@ -507,6 +507,22 @@ def test_ports_that_are_served_later_change_the_filter(network: Network) -> None
     assert account(captures) == (0, 2, 0, 0)
 
 
+def test_services_over_tcp_that_come_and_go_cost_nothing_until_a_fresh_capture_takes_over(network: Network) -> None:
+    captures = started(network)
+    for port in range(1024, 1124):
+        captures.set_host(replace(US, served_tcp=frozenset({port})))
+        seconds(captures, network, 10, passing=1)
+    assert (len(network.captures), network.counter.filtered, captures.handovers) == (1, [], 0)
+    assert account(captures) == (1000, 0, 0, 0)
+    network.tshark_mib = 1000
+    seconds(captures, network, 4, passing=1)
+    latest = replace(US, served_tcp=frozenset({1123}))
+    assert [one.host for one in network.captures] == [US, latest]
+    assert network.counter.filtered == [latest], "capture and counter have the same filter"
+    seconds(captures, network, 6)
+    assert account(captures) == (1004, 0, 0, 0)
+
+
 def test_ports_that_the_operator_names_change_the_filter_at_once(network: Network) -> None:
     captures = started(network)
     captures.set_host(PORT, at_once=True)

@@ -139,10 +139,13 @@ def test_a_signal_stops_it(number: signal.Signals) -> None:
 
 
 def test_the_capture_gets_the_configured_interfaces_and_the_served_ports() -> None:
-    sensor = Sensor(served=Served(udp=frozenset({123})))
-    sensor.host = PlayedHost(HostState(own=US.own, listening_udp=frozenset({53})))
+    sensor = Sensor(served=Served(tcp=frozenset({8080}), udp=frozenset({123})))
+    sensor.host = PlayedHost(
+        HostState(own=US.own, listening_tcp=frozenset({22, 80}), listening_udp=frozenset({53, 68}))
+    )
     sensor.run()
-    assert sensor.captures.started == [(["eth7"], FilterHost(US.own, frozenset({53, 123})))]
+    host = FilterHost(US.own, frozenset({53, 68, 123}), served_tcp=frozenset({22, 80, 8080}))
+    assert sensor.captures.started == [(["eth7"], host)]
 
 
 def test_without_interfaces_the_host_chooses_and_the_filter_knows_what_is_heard_twice() -> None:
