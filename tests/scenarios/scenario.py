@@ -8,11 +8,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple
 
+from portsentry_py.capture.bpf import FilterHost, kernel_filter
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config import loader
 from portsentry_py.config.settings import Settings
+from portsentry_py.core.packet import ACK, SYN, TCP
 from portsentry_py.sensor.replay import Replay
 from tests.support.build import HOST, HOST6, Sent, log_lines, write_pcap
+from tests.support.libpcap import compiled_for, passes
 from tests.support.paths import CASES
 
 
@@ -28,6 +31,7 @@ class Named(NamedTuple):
     direction: str = "inbound"
 
 
+_ETHERNET, _SNAP_BYTES, _FLAGS_AT = 1, 65_535, 13
 _KEYS = ("src_ip", "verdict", "technique", "scan_type", "reason", "source_verified", "direction")
 
 
@@ -70,13 +74,28 @@ class Scenario:
         """The lines that were reviewed."""
         return (self.folder / "expected.jsonl").read_bytes().splitlines(keepends=True)
 
+    def settings(self) -> Settings:
+        """Those of the folder, or the defaults."""
+        given = self.folder / "config.yaml"
+        return loader.load(given) if given.exists() else Settings()
+
     def replayed(self, capture: Path) -> list[bytes]:
         """The lines that the sensor writes now, with the files of the folder."""
-        given, home = self.folder / "config.yaml", self.folder / "home"
-        settings = loader.load(given) if given.exists() else Settings()
+        home = self.folder / "home"
         networks = home.read_text(encoding="utf-8").split() if home.exists() else []
-        player = Replay(settings, tuple(map(ip_network, networks)), find_tools(), lambda _path, _packets: None)
+        player = Replay(self.settings(), tuple(map(ip_network, networks)), find_tools(), lambda _path, _packets: None)
         return log_lines(player.events([capture]))
+
+    def without_what_the_kernel_keeps(self) -> list[Sent]:
+        """The traffic that a live sensor would get, if its filter knows every port that answers."""
+        traffic, settings = self.traffic(), self.settings()
+        own = frozenset(one.partition("/")[0] for one in self.home.split()) | {HOST, HOST6}
+        answers = (one for one in traffic if one.src in own and one.proto == TCP and len(one.payload) > _FLAGS_AT)
+        served = frozenset(one.src_port for one in answers if one.payload[_FLAGS_AT] & (SYN | ACK) == SYN | ACK)
+        if settings.traps.listen:
+            served -= settings.traps.tcp
+        live = compiled_for(_ETHERNET, _SNAP_BYTES, kernel_filter(FilterHost(own, served_tcp=served), vlan=True))
+        return [one for one in traffic if passes(live, one.frame)]
 
     def contradictions(self, lines: list[bytes]) -> list[str]:
         """How these lines differ from what they must say; empty if they do not."""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.scenarios.families import SCENARIOS
 from tests.scenarios.scenario import Scenario, named
+from tests.support.build import write_pcap
 from tests.support.needs import require_tool
 from tests.support.paths import CASES
 from tests.support.schema import validate
@@ -31,6 +32,23 @@ def test_a_replay_gives_the_expected_lines_and_understands_every_packet(one: Sce
     assert (status["event_type"], status["reason"]) == ("status", "end_of_input")
     assert status["packets"] == len(one.traffic())
     assert status["packets_malformed"] == 0
+
+
+@pytest.mark.parametrize("one", COMMITTED)
+def test_what_the_kernel_keeps_to_itself_changes_no_line(one: Scenario, tmp_path: Path) -> None:
+    """A live sensor does not get our own ends of sessions with served ports, nor plain ACKs and data."""
+    require_tool("tshark")
+    passed = one.without_what_the_kernel_keeps()
+    if len(passed) == len(one.traffic()):
+        return
+    lines = one.replayed(write_pcap(tmp_path / "passed.pcap", passed))
+    assert lines[:-1] == one.expected()[:-1]
+    assert validate(lines[-1])["packets"] == len(passed)
+
+
+def test_the_kernel_keeps_a_quarter_of_what_visitors_cause() -> None:
+    visitors = SCENARIOS["web_visitor"]
+    assert len(visitors.without_what_the_kernel_keeps()) <= 0.8 * len(visitors.traffic())
 
 
 @pytest.mark.parametrize("one", ALL)
