@@ -1,0 +1,82 @@
+"""Visitors of served ports: the kernel keeps our own end of each session, and what is said of anybody is the same."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portsentry_py.capture.bpf import PLAIN, kernel_filter
+from tests.integration.fixtures import StartSensor
+from tests.support.capturing import capturing, packets_in
+from tests.support.namespaces import Host, Lab
+from tests.support.scanning import nmap
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.wire
+
+REQUESTS = 40
+SESSIONS = REQUESTS + 1  # one more is held open meanwhile
+LATER, VISITS = 8443, 12
+
+
+def browse(lab: Lab, reference: Path) -> int:
+    """Let the visitor open and close its sessions; returns the packets that a filter without a host lets through."""
+    with capturing(lab.target, reference, "-f", kernel_filter(PLAIN, vlan=True)):
+        visit = lab.visitor.visit(lab.target, REQUESTS)
+        said = visit.communicate(timeout=60)[0]
+        assert json.loads(said)["answered"] == REQUESTS
+        wait_for(lambda: packets_in(reference) >= 4 * SESSIONS, "the end of every session")
+    return packets_in(reference)
+
+
+def serve_later(host: Host) -> None:
+    """Open a port whose service waits for the end of each session, and ends it too."""
+    script = (
+        f"import socket; service = socket.create_server(('', {LATER})); print('ready', flush=True)\n"
+        "while True:\n with service.accept()[0] as session: session.recv(1)"
+    )
+    service = host.start(sys.executable, "-c", script, stdout=subprocess.PIPE)
+    assert service.stdout is not None
+    assert service.stdout.readline() == "ready\n"
+
+
+def test_a_visit_is_three_packets_and_not_four(lab: Lab, start_sensor: StartSensor, tmp_path: Path) -> None:
+    sensor = start_sensor()
+    assert browse(lab, tmp_path / "reference.pcapng") == 4 * SESSIONS
+    seen = sensor.settle()
+    assert sensor.stop() == 0
+
+    last = sensor.lines()[-1]
+    assert seen["packets_seen"] == last["packets"] == 3 * SESSIONS
+    assert (last["packets_dropped"], last["packets_malformed"], last["restarts"]) == (0, 0, 0)
+    assert sensor.matching(src_ip=lab.visitor.ipv4[0]) == []
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_scan_that_connects_to_a_served_port_is_still_verified(
+    lab: Lab, start_sensor: StartSensor, family: str
+) -> None:
+    source, target = (getattr(host, family)[0] for host in (lab.scanner, lab.target))
+    sensor = start_sensor()
+    words = ("-sT", *(["-6"] if family == "ipv6" else []), target)
+    nmap(lab.scanner, "-p", "30-33", *words)
+    assert lab.scanner.reaches(target, 80), "its own end is the proof, once it has asked for what nobody serves"
+    nmap(lab.scanner, "-p", "34-60", *words)
+    line = sensor.wait_for_line("the scan", src_ip=source, event_type="scan", verdict="ban")
+    assert (line["source_verified"], line["scan_type"]) == (True, "connect")
+
+
+def test_a_service_that_comes_later_costs_no_fresh_capture(lab: Lab, start_sensor: StartSensor) -> None:
+    sensor = start_sensor()
+    serve_later(lab.target)
+    for _ in range(VISITS):
+        assert lab.visitor.reaches(lab.target.ipv4[0], LATER)
+    sensor.settle()
+    assert sensor.stop() == 0
+
+    last = sensor.lines()[-1]
+    assert (last["renewals"], last["restarts"], last["packets_dropped"]) == (0, 0, 0)
+    assert last["packets_seen"] == last["packets"] == 4 * VISITS
+    assert sensor.matching(event_type="scan") == []
