@@ -1,7 +1,7 @@
 """Measures the sensor beside other programs, all in one run, and writes the tables of performance.md.
 
-    python -m tests.lab.bench [--only core,replay,rates,memory,entries,state,delay,bulk,flood,banned,worst] [--quick]
-        [-o DIR] [--portsentry BINARY] [--peer NAME=CMD]...
+    python -m tests.lab.bench [--only core,replay,rates,memory,entries,state,delay,bulk,visits,flood,banned,worst]
+        [--quick] [-o DIR] [--portsentry BINARY] [--peer NAME=CMD]...
 
 A time alone says little on somebody else's machine: compare within one run. Needs root, but for `core`,
 `replay`, `memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.bench import banned, bulk, core, delay, entries, hidden, memory, rates, replay, state, worst
+from tests.lab.bench import banned, bulk, core, delay, entries, hidden, memory, rates, replay, state, visits, worst
 from tests.lab.bench.programs import Program, given_peer, given_portsentry
 from tests.lab.support import machine, page, program
 
@@ -56,6 +56,10 @@ def _bulk(quick: bool, _peers: Sequence[Program]) -> str:
     return bulk.section(bulk.measure(5 if quick else 15))
 
 
+def _visits(quick: bool, _peers: Sequence[Program]) -> str:
+    return visits.section(visits.measure(99 if quick else 999))
+
+
 def _flood(quick: bool, _peers: Sequence[Program]) -> str:
     return hidden.section(hidden.measure(50_000, 5 if quick else 30))
 
@@ -77,6 +81,7 @@ PARTS: dict[str, Part] = {
     "state": _state,
     "delay": _delay,
     "bulk": _bulk,
+    "visits": _visits,
     "flood": _flood,
     "banned": _banned,
     "worst": _worst,

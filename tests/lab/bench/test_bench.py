@@ -30,6 +30,7 @@ from tests.lab.bench import (
     rates,
     replay,
     state,
+    visits,
     worst,
 )
 from tests.lab.bench.fillings import TABLES, Table
@@ -290,6 +291,17 @@ def test_bulk() -> None:
     assert all(row.gigabits > 0 for row in rows)
     assert rows[0].counts.packets < 100 < rows[1].counts.packets
     assert len(bulk.section(rows).splitlines()) == 2 + len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.wire
+def test_visits() -> None:
+    wire()
+    found = visits.measure(9)
+
+    assert (found.sessions, found.unknown, found.sensor) == (10, 40, 30)
+    assert found.on_the_wire > found.unknown
+    assert len(visits.section(found).splitlines()) == 2 + 2 + len(found.rows())
 
 
 @pytest.mark.slow
