@@ -4,7 +4,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
-from portsentry_py.core.packet import ACK, RST
+from portsentry_py.core.packet import ACK, FIN, RST, SYN
 from portsentry_py.core.tshark36 import numbers_of
 
 # Title and Wireshark column format. The data column stands between the addresses because tshark
@@ -78,16 +78,21 @@ _WHOLE = NOT_SET | {""}
 Head = tuple[str, str, str, str, str]
 """Time, source, layer 4 as hex digits (right up to the TCP flags), target, and the transport by name or number."""
 NO_HEAD: Head = ("", "", "", "", "")
-SRC_PORT, DEST_PORT, SEQ_NUMBER, ACK_NUMBER, FLAGS = (
-    *(slice(0, 4), slice(4, 8), slice(8, 16), slice(16, 24), slice(26, 28)),
+Cells = tuple[str, str, str, str, str, str]
+"""Time, source, data, target, IP identification, and the text of the shared cells; no blanks around the addresses."""
+NO_CELLS: Cells = ("", "", "", "", "", "")
+SRC_PORT, DEST_PORT, ENDS, SEQ_NUMBER, ACK_NUMBER, FLAGS = (
+    *(slice(0, 4), slice(4, 8), slice(0, 8), slice(8, 16), slice(16, 24), slice(26, 28)),
 )
-"""Where ports, TCP's numbers and its flags stand in the digits of a head."""
+"""Where ports, both of them, TCP's numbers and its flags stand in the digits of a head."""
 CHUNK_TYPE, ICMP_TYPE = slice(24, 26), slice(0, 2)
 """Where the type of SCTP's first chunk and the type of an ICMP message stand."""
 IPV6_EXTENSIONS = frozenset({"0", "43", "44", "51", "60"})
 """Protocol numbers of headers that stand before the last protocol of a chain."""
 OPENING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))
 """The flags of a first segment, as the digits show them."""
+CLOSING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if flags & (FIN | ACK | SYN | RST) == FIN | ACK)
+"""The flags of a segment that closes a connection."""
 
 time_text = itemgetter(slice(17))
 """The time of a line as text: ten digits of seconds and six decimals, which sort as numbers do."""
@@ -138,31 +143,36 @@ def ends_of(line: str) -> tuple[str, str]:
     return src.strip(), dst.strip()
 
 
-def cells_of(line: str) -> tuple[str, str, str, str, str, str]:
-    """Time, source, data, target, IP identification, and the text of the shared cells.
+def cells_of(line: str) -> Cells:
+    """The cells of a line: none of them is checked or converted.
 
     Raises:
         ValueError: the line has too few columns.
     """
     time, src, data, dst, ip_id, shared = line.split("\t", 5)
-    return time, src, data, dst, ip_id, shared
+    return time, src.strip(), data, dst.strip(), ip_id, shared
 
 
 def head_of(line: str) -> Head:
-    """What the hot path reads of a line: no cell of it is checked or converted.
+    """What the hot path reads of a line; see `split`."""
+    return split(line)[0]
+
+
+def split(line: str) -> tuple[Head, Cells]:
+    """The head of a line, which the hot path reads, and all its cells: none of them is checked or converted.
 
     The transport is that of the last header of a chain. It is empty where there is no whole packet, or a tunnel.
-    A line that is too long to be kept, or has too few columns, has no head.
+    A line that is too long to be kept, or has too few columns, has no head and no cells.
     """
     if len(line) > _MAX_LINE:
-        return NO_HEAD
+        return NO_HEAD, NO_CELLS
     try:
-        time, src, data, dst, _, shared = line.split("\t", 5)
+        time, src, data, dst, ip_id, shared = line.split("\t", 5)
     except ValueError:
-        return NO_HEAD
-    if data[2:3] == ":":  # as tshark 4.4 prints bytes
-        data = data[_COLONED_HEAD].replace(":", "")
-    return time, src.strip(), data, dst.strip(), _transport(shared)
+        return NO_HEAD, NO_CELLS
+    src, dst = src.strip(), dst.strip()
+    digits = data if data[2:3] != ":" else data[_COLONED_HEAD].replace(":", "")  # with colons: tshark 4.4
+    return (time, src, digits, dst, _transport(shared)), (time, src, data, dst, ip_id, shared)
 
 
 @lru_cache(maxsize=4096)
@@ -206,7 +216,9 @@ def payload_of(data: str) -> bytes:
     Raises:
         ValueError: the cell holds something else than bytes.
     """
-    digits = data.removesuffix(_ELLIPSIS)
-    if digits.isascii() and digits.isalnum():
-        return bytes.fromhex(digits)
+    if data[2:3] != ":":
+        try:
+            return bytes.fromhex(data.removesuffix(_ELLIPSIS))
+        except ValueError:  # no plain digits
+            pass
     return bytes.fromhex(data.strip().rsplit(",", 1)[-1].rstrip(_CUT).replace(":", ""))

@@ -10,7 +10,16 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from portsentry_py.core.columns import NOT_SET, cells_of, innermost, last_protocols, payload_of, shared_cells
+from portsentry_py.core.columns import (
+    NO_CELLS,
+    NOT_SET,
+    Cells,
+    cells_of,
+    innermost,
+    last_protocols,
+    payload_of,
+    shared_cells,
+)
 from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 
 
@@ -35,7 +44,7 @@ _MAX_VLAN = 4095
 # Longer cells are rare and odd; a cache of them would let a sender choose its size.
 _MAX_CACHED = 512
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_is_ipv4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
@@ -44,7 +53,7 @@ _WITH_PORTS = {UDP, UDPLITE, DCCP, SCTP}
 # A first fragment with fewer bytes does not tell the probe; the reassembled packet has to.
 _LEAST_BYTES = {TCP: _TCP_HEADER.size, UDP: 4, UDPLITE: 4, DCCP: 4}
 _MAX_BYTES = 1 << 16
-_ID = slice(6)  # 3.6 adds the same in decimal: 0x0007 (7)
+_ID_DIGITS = 6  # 3.6 adds the same in decimal: 0x0007 (7)
 _IPV4_HEADER = 20
 _IPV6_HEADER = 40
 _new = tuple.__new__  # of a named tuple, in one call
@@ -62,7 +71,7 @@ def canonical_address(text: str) -> str:
         if "%" in text:  # a zone may be any text
             raise ValueError(text)
         return _canonical_ipv6(text)
-    if _IPV4.fullmatch(text) is None:
+    if _is_ipv4(text) is None:
         raise ValueError(text)
     return text
 
@@ -70,7 +79,7 @@ def canonical_address(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _canonical_target(cell: str) -> str:
     """One string for all packets to an address: most packets are to us or from us."""
-    return canonical_address(cell.strip())
+    return canonical_address(cell)
 
 
 @lru_cache(maxsize=8192)
@@ -81,17 +90,18 @@ def _canonical_ipv6(text: str) -> str:
     return str(address)
 
 
-def decode(line: str) -> Packet | Discard:
+def decode(line: str, cells: Cells = NO_CELLS) -> Packet | Discard:
     """Decode one line of tshark's `-T tabs` output.
 
     Args:
         line: the cells of `columns.COLUMNS`, separated by tabs, padded with blanks.
+        cells: the same, if the line was split before.
 
     Returns:
         The packet, or why there is none. A line that cannot be read is MALFORMED.
     """
     try:
-        return _decode(line)
+        return _decode(cells_of(line) if cells is NO_CELLS else cells)
     except (ValueError, IndexError, struct.error, OverflowError):
         return Discard.MALFORMED
 
@@ -107,8 +117,8 @@ class _Shared(NamedTuple):
     is_whole: bool
 
 
-def _decode(line: str) -> Packet | Discard:
-    time, src, data, dst, ip_id, text = cells_of(line)
+def _decode(cells: Cells) -> Packet | Discard:
+    time, src, data, dst, ip_id, text = cells
     shared = _shared(text) if len(text) <= _MAX_CACHED else _shared.__wrapped__(text)
     if isinstance(shared, Discard):
         return shared
@@ -134,8 +144,8 @@ def _decode(line: str) -> Packet | Discard:
     return _new(
         Packet,
         (
-            _time_us(time),
-            canonical_address(src.strip()),
+            time_us(time),
+            src if _is_ipv4(src) else canonical_address(src),
             _canonical_target(dst),
             proto,
             src_port,
@@ -147,7 +157,7 @@ def _decode(line: str) -> Packet | Discard:
             header_bytes,
             options,
             shared.ttl,
-            int(ip_id.strip()[_ID] or "0", 16),
+            int(ip_id if len(ip_id) == _ID_DIGITS and ip_id.isalnum() else ip_id.strip()[:_ID_DIGITS] or "0", 16),
             shared.vlan,
             shared.iface,
             shared.is_whole,
@@ -209,17 +219,22 @@ def _iface(cell: str) -> str:
     return name if _IFACE.fullmatch(name) else ""
 
 
-def _time_us(cell: str) -> int:
+def time_us(cell: str) -> int:
+    """The time of a packet in microseconds since 1970.
+
+    Raises:
+        ValueError: the cell holds no time, or one that the log cannot show.
+    """
     if len(cell) in _USUAL_TIME_CELLS and cell[10] == "." and (digits := cell[:10] + cell[11:]).isdecimal():
         return int(digits[:_MICROSECONDS])
     text = cell.strip()
     seconds, _, fraction = text.partition(".")
     if not (seconds + fraction).isdecimal() or len(text) > _MAX_TIME_CELL:
         raise ValueError(text)
-    time_us = int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
-    if not 0 <= time_us <= MAX_TIME_US:
+    micros = int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
+    if not 0 <= micros <= MAX_TIME_US:
         raise ValueError(text)
-    return time_us
+    return micros
 
 
 def _any_set(cell: str) -> bool:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 
 from portsentry_py.config.settings import Limits
+from portsentry_py.core.columns import ENDS, Head
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.flow import (
     ANSWERED_STATES,
@@ -64,7 +65,10 @@ _ICMP_TOO_BIG = 4  # the code of ICMP's type 3 that refuses nothing
 _WITH_PORTS = {TCP, UDP, UDPLITE, DCCP, SCTP}
 _MAX_LATEST = 4096
 _MAX_ACCEPTED = 4096
+NEVER_US = 1 << 63
 _new = tuple.__new__  # of a named tuple, in one call
+# Bound once: to look a member of an enumeration up by its name costs more than a call.
+_PENDING = FlowState.PENDING
 
 
 class FlowTable:
@@ -85,6 +89,8 @@ class FlowTable:
         self._pending: deque[tuple[int, Flow]] = deque()
         self._open: deque[tuple[int, Flow]] = deque()
         self._max_pending = limits.max_flows
+        self.due_us = 0
+        """`advance` has nothing to do before this time, unless time runs backwards."""
         self._dropped = 0  # attempts whose answer is no longer awaited because too many were
         # For ICMPv6 errors without a port: the latest attempt, and the latest datagram that looked like a reply.
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
@@ -123,10 +129,17 @@ class FlowTable:
         return address if is_near or is_one_of_many_owners(address) else network
 
     def is_due(self, now_us: int) -> bool:
-        """Whether `advance` has anything to do."""
-        if self._pending and _due(self._pending, now_us):
+        """Whether `advance` has anything to do; if not, notes when it may."""
+        pending, lasting = self._pending, self._open
+        # Most attempts are answered in time, and most connections end by themselves.
+        while pending and pending[0][0] <= now_us and pending[0][1].state is not _PENDING:
+            pending.popleft()
+        while lasting and lasting[0][1].has_ended:
+            lasting.popleft()
+        if _due(pending, now_us) or _due(lasting, now_us):
             return True
-        return bool(self._open) and _due(self._open, now_us)
+        self.due_us = min(one[0][0] if one else NEVER_US for one in (pending, lasting))
+        return False
 
     def source_of_text(self, text: str) -> str:
         """The /64 that an IPv6 address shows by itself and that is far from here; empty where it takes a closer look.
@@ -157,6 +170,24 @@ class FlowTable:
         self._open.clear()
         while self._pending:
             yield from self.advance(self._pending[0][0])
+
+    def is_known_end(self, head: Head) -> bool:
+        """Whether a FIN with ACK tells nothing: the first packet of its flow had an answer of the sender, or a refusal.
+
+        It is a quarter of what ordinary visitors cause, so it is known by its head. Whoever sends it in the responder's
+        name gains nothing: it changes no flow, and where the answer was not seen, it is looked at.
+        """
+        _, src, digits, dst, _ = head
+        try:
+            ports = int(digits[ENDS], 16)
+        except ValueError:
+            return False
+        key = (TCP, dst, ports & 0xFFFF, src, ports >> 16)
+        flow = self._inbound.peek(key)
+        if flow is None or flow.state in UNANSWERED_STATES:
+            return False
+        self._inbound.renew(key)
+        return True
 
     def observe(self, packet: Packet) -> Sequence[Sighting]:
         """The sightings that one packet makes."""
@@ -329,9 +360,12 @@ class FlowTable:
     def _await(self, flow: Flow) -> None:
         """An answer may come until the flow is SILENT."""
         if len(self._pending) == self._max_pending:
+            self.due_us = 0  # of the next one, which may be earlier where the clock was set back
             _, oldest = self._pending.popleft()
             self._dropped += self._table(oldest.direction).peek(key_of(oldest.probe)) is oldest
-        self._pending.append((flow.probe.time_us + SETTLE_US, flow))
+        deadline_us = flow.probe.time_us + SETTLE_US
+        self._pending.append((deadline_us, flow))
+        self.due_us = min(self.due_us, deadline_us)
 
     def _repeated(self, flow: Flow, packet: Packet) -> Sequence[Sighting]:
         """The same probe again: a stream that begins, or one that its sender repeats."""
@@ -381,7 +415,9 @@ class FlowTable:
             return
         flow.our_seq, flow.answered_us = packet.seq, packet.time_us
         if not self._host.peers_known and len(self._open) < self._max_pending:
-            self._open.append((packet.time_us + _OPEN_US, flow))
+            deadline_us = packet.time_us + _OPEN_US
+            self._open.append((deadline_us, flow))
+            self.due_us = min(self.due_us, deadline_us)
 
     def _stray(self, packet: Packet) -> None:
         """A segment with ACK that belongs to no known flow."""

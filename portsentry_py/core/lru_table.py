@@ -33,6 +33,8 @@ class LruTable(Generic[K, V]):
         """Whether there is such an entry."""
         self.peek = self._entries.get
         """The entry, if there is one; does not count as use."""
+        self.renew = self._entries.move_to_end
+        """The entry, which is there, becomes the most recently used."""
         self.size = self._entries.__len__
         """The number of entries."""
 

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.admission import Admission
-from portsentry_py.core.columns import head_of
-from portsentry_py.core.decode import Discard, canonical_address, decode
+from portsentry_py.core.columns import CLOSING_FLAGS, FLAGS, NO_CELLS, NO_HEAD, Cells, Head, split
+from portsentry_py.core.decode import Discard, canonical_address, decode, time_us
 from portsentry_py.core.detectors.base import PROBES, Detector
 from portsentry_py.core.detectors.profiles import Tables, detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
@@ -34,6 +34,8 @@ from portsentry_py.events.model import Direction, Event, EvidenceEvent, Proto
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 # A flood of forged scanners must not make us read the socket tables for each of them.
 _HOST_READ_US = 2_000_000
+# For so long it is known that no scan ends.
+_IDLE_US = 100_000
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
 _GROUPED = PROBES | {Kind.ANSWERED}
@@ -101,8 +103,9 @@ class Pipeline:
         self._discarded: Counter[Discard] = Counter()
         self.packets = 0
         """Lines that were fed."""
-        self._unjudged = 0
+        self._unjudged = self._skipped = 0
         self.last_us = 0
+        self._idle_from_us = self._idle_until_us = 0
         self.self_tests = 0
         self._faults = 0
         self.set_settings(settings)
@@ -148,44 +151,80 @@ class Pipeline:
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
         """The events of tshark's lines, in order."""
-        suppressed, admit = self._suppressed, self._admission.admit
+        suppressed, admit, inspect = self._suppressed, self._admission.admit, self._inspect
         for line in lines:
             self.packets += 1
-            head = head_of(line)
+            head, cells = split(line)
             if suppressed.sources and suppressed.count(line, head):
                 continue
             for admitted in admit(line, head):
-                yield from self._inspect(admitted)
+                events = inspect(admitted, head, cells) if admitted is line else inspect(admitted)
+                if events:
+                    yield from events
+
+    def _is_known_end(self, head: Head) -> bool:
+        """Whether a segment that may close a connection tells nothing, so that it need not be decoded."""
+        suppressed = self._suppressed.sources
+        if suppressed and not suppressed.keys().isdisjoint(map(self._source_of, head[1:4:2])):
+            return False  # before a packet of theirs, what they did is written into their records
+        return head[4] == "tcp" and self._flows.is_known_end(head)
+
+    def _skip(self, head: Head) -> Sequence[Event]:
+        """A packet that tells nothing but the time."""
+        try:
+            now_us = time_us(head[0])
+        except ValueError:
+            self._discarded[Discard.MALFORMED] += 1
+            return ()
+        self._skipped += 1
+        return self._tick(now_us)
 
     # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
-    def _inspect(self, line: str) -> Sequence[Event]:
-        packet = decode(line)
+    def _inspect(self, line: str, head: Head = NO_HEAD, cells: Cells = NO_CELLS) -> Sequence[Event]:
+        if head[2][FLAGS] in CLOSING_FLAGS and self._is_known_end(head):
+            return self._skip(head)
+        packet = decode(line, cells)
         if isinstance(packet, Discard):
             self._discarded[packet] += 1
             return ()
-        self.last_us = now_us = packet.time_us
-        if packet.src == packet.dst and is_self_test(packet):
+        now_us, src, dst = packet[:3]
+        if src == dst and is_self_test(packet):
+            self.last_us = now_us
             self.self_tests += 1
             return ()
-        events: list[Event] = []
-        if self._is_due(now_us):
-            events += self.advance(now_us)
+        events = self._tick(now_us)
         if self._suppressed.sources:
             self._suppressed.flush(packet)
-        dst = packet.dst
         source = dst if ":" not in dst else self._flows.source_of(dst)
         if self._scans.is_banned(source) and answers(packet):
-            events += self._note_answer(source, now_us)
+            events = [*events, *self._note_answer(source, now_us)]
         for sighting in self._flows.observe(packet):
-            events += self._observe(sighting)
+            found = self._observe(sighting)
+            if found:
+                events = [*events, *found]
         return events
 
+    def _tick(self, now_us: int) -> Sequence[Event]:
+        """A packet of that time came: what was due before it."""
+        self.last_us = now_us
+        # Three numbers instead of three tables: few packets are the first after a deadline.
+        is_idle = self._idle_from_us <= now_us < self._idle_until_us
+        if is_idle and now_us < self._flows.due_us and now_us < self._suppressed.next_due_us:
+            return ()
+        return list(self.advance(now_us)) if self._is_due(now_us) else ()
+
     def _is_due(self, now_us: int) -> bool:
-        """Whether `advance` has anything to do."""
-        return self._suppressed.next_due_us <= now_us or self._flows.is_due(now_us) or self._scans.is_due(now_us)
+        """Whether `advance` has anything to do; if not, notes for how long no scan ends."""
+        if self._suppressed.next_due_us <= now_us or self._flows.is_due(now_us) or self._scans.is_due(now_us):
+            return True
+        self._idle_from_us = now_us
+        # What begins, goes on or ends meanwhile may change which scan is the next to end, and sets this back.
+        self._idle_until_us = now_us + (0 if self._scans.is_due(now_us + _IDLE_US) else _IDLE_US)
+        return False
 
     def _note_answer(self, source: str, now_us: int) -> Iterator[Event]:
         """This host answers a banned source: the ban is not in force. What a ban itself sends is no answer."""
+        self._idle_until_us = 0
         self._scans.answer(source, now_us)
         for finding in self._scans.still_answered(source, now_us):
             for report in self._scans.observe(self._policy.judge(finding)):
@@ -266,7 +305,7 @@ class Pipeline:
     def counts(self) -> dict[str, int]:
         """The core's counts, by their names in the status line."""
         malformed = self._discarded[Discard.MALFORMED] + self._faults
-        ignored = self._discarded.total() - self._discarded[Discard.MALFORMED]
+        ignored = self._discarded.total() - self._discarded[Discard.MALFORMED] + self._skipped
         return {
             "packets": self.packets,
             "packets_decoded": self.packets - ignored - malformed,
@@ -303,6 +342,7 @@ class Pipeline:
                     break
             else:
                 return events
+        self._idle_until_us = 0
         muted = self._mute(sighting, record)
         if not muted:
             self._groups.update(sighting, record)
@@ -395,6 +435,7 @@ class Pipeline:
 
     def _record(self, counts: ProbeCounts) -> None:
         """Write the counts of a suppressed source into its record."""
+        self._idle_until_us = 0
         for line, times in counts.groups():
             packet = decode(line)
             if isinstance(packet, Discard):

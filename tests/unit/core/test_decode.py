@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portsentry_py.core.columns import split
 from portsentry_py.core.decode import MAX_TIME_US, Discard, _shared, canonical_address, decode
 from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from tests.support.build import (
@@ -384,6 +385,18 @@ def test_very_long_cells_are_read_and_not_cached() -> None:
     assert isinstance(packet, Packet)
     assert packet.proto == TCP
     assert _shared.cache_info().currsize == before
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_line_that_was_split_before_is_read_alike(name: str) -> None:
+    one = real(REAL[name])
+    assert decode(one, split(one)[1]) == decode(one)
+
+
+def test_a_blank_identification_is_none() -> None:
+    packet = decode(line(**CELLS, data=SYN_HEX, id=" " * 6))
+    assert isinstance(packet, Packet)
+    assert packet.ip_id == 0
 
 
 def test_a_line_with_too_few_columns_is_malformed() -> None:

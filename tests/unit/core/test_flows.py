@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.config.settings import Limits, Served
+from portsentry_py.core.columns import head_of
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import (
@@ -1250,3 +1251,41 @@ def test_a_text_shows_the_source_that_its_address_has(
     table.set_host(HostState(own=frozenset({"2001:db8:1:7::1"}), home=tuple(map(ip_network, home))))
     for text in (str(IPv6Address(number)), "2001:db8:1:2::77", "2001:db8:1:7::9", "fe80:1:1:1::5", "64:ff9b:1:1::5"):
         assert table.source_of_text(text) in {"", table.source_of(text)}
+
+
+def ends(flows: FlowTable, *sent: Sent) -> list[bool]:
+    return [flows.is_known_end(head_of(one.line)) for one in sent]
+
+
+def test_only_the_end_of_an_answered_flow_by_its_responder_is_known() -> None:
+    flows, (asked,), (other,) = table(), connect(FRIEND, 80), connect(FRIEND, 81)
+    theirs, ours = fin_ack(asked), tcp(HOST, FRIEND, 80, asked.packet.src_port, FIN | ACK)
+    assert ends(flows, theirs, ours) == [False, False]
+    sightings(flows, asked)
+    assert ends(flows, theirs, ours) == [False, False], "its answer was not seen, so the end tells of it"
+    sightings(flows, syn_ack(asked))
+    assert ends(flows, theirs, ours) == [False, True]
+    sightings(flows, other, rst(other))
+    assert ends(flows, tcp(HOST, FRIEND, 81, other.packet.src_port, FIN | ACK)) == [True], "refused, and no answer"
+    assert ends(flows, tcp(HOST, FRIEND, 80, asked.packet.src_port + 1, FIN | ACK)) == [False]
+
+
+@pytest.mark.parametrize("data", ["", "zz", "0050"])
+def test_a_segment_without_ports_is_no_known_end(data: str) -> None:
+    assert not table().is_known_end(("1.0", HOST, data, FRIEND, "tcp"))
+
+
+@no_deadline
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=40))
+def test_nothing_is_due_before_it_is_said_to_be(packets: list[tuple[int, int]]) -> None:
+    flows, now = table(REPLAY), 0.0
+    for pause, kind in packets:
+        now += pause / 7
+        (asked,) = connect(FRIEND, 80 + kind, at=now)
+        answers = [[], [syn_ack(asked)], [rst(asked)], [syn_ack(asked), fin_ack(asked)]][kind]
+        due = flows.is_due(asked.time_us)
+        assert due == bool(due)
+        if flows.due_us > asked.time_us:
+            assert not due
+            assert list(flows.advance(asked.time_us)) == []
+        sightings(flows, asked, answers)

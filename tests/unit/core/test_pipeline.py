@@ -4,11 +4,13 @@ import dataclasses
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portsentry_py.config.settings import Detectors, Limits, Lines, PortScan, Settings, Slow, Traps
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.known_scanners import KnownScanners
-from portsentry_py.core.packet import FIN, PSH, URG
+from portsentry_py.core.packet import ACK, FIN, PSH, URG
 from portsentry_py.core.pipeline import Pipeline
 from tests.support.build import (
     FRIEND,
@@ -28,6 +30,7 @@ from tests.support.build import (
     line,
     log_lines,
     micros,
+    no_deadline,
     ping,
     records,
     refused,
@@ -154,6 +157,32 @@ def test_a_tick_between_packets_changes_nothing(seconds: float) -> None:
     live = Pipeline(settings, US)
     ticked = [*watch(live, before), *live.advance(micros(max(seconds, 59.5))), *watch(live, after), *live.finish()]
     assert records(ticked) == records(lines)
+
+
+@no_deadline
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 7), st.booleans()), max_size=60))
+def test_ticks_before_each_packet_change_nothing(packets: list[tuple[int, int, bool]]) -> None:
+    """Most packets do not look whether anything is due: what is due must not wait for one that does."""
+    traffic, now = list[Sent](), 0.0
+    for pause, port, is_refused in packets:
+        now += pause * pause / 20
+        asked = syn(SCANNER, 100 + port, src_port=40_000 + len(traffic), at=now)
+        traffic += [*asked, rst(asked[0])] if is_refused else visit(FRIEND, 80, at=now) if port == 0 else asked
+    replayed, live = Pipeline(strict(), US), Pipeline(strict(), US)
+    lines = [*watch(replayed, traffic), *replayed.finish()]
+    ticked = [event for sent in traffic for event in (*live.advance(sent.time_us), *watch(live, sent))]
+    assert records([*ticked, *live.finish()]) == records(lines)
+
+
+def test_the_end_of_an_answered_connection_by_its_responder_tells_the_time_alone() -> None:
+    pipeline = Pipeline(strict(), US)
+    before = visit(FRIEND, 80)
+    watch(pipeline, before)
+    assert (pipeline.counts()["packets_decoded"], pipeline.counts()["packets_ignored"]) == (3, 1)
+    assert pipeline.last_us == before[-1].time_us
+    end = tcp(HOST, FRIEND, 80, 50_000, FIN | ACK, at=2)
+    watch(pipeline, [with_cells(end.line, time="-1.0")])
+    assert (pipeline.counts()["packets_malformed"], pipeline.last_us) == (1, before[-1].time_us)
 
 
 def test_other_settings_keep_what_is_known() -> None:
