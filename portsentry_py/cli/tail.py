@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -16,7 +15,7 @@ from portsentry_py.cli.options import command, config_option, flag, log_option, 
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import KnownScanner
 from portsentry_py.errors import ReaderGone
-from portsentry_py.events.model import EVENT_CLASSES, Event, Technique, Verdict
+from portsentry_py.events.model import EVENT_CLASSES, Event, Technique, Verdict, moment
 from portsentry_py.events.readable import Part, readable
 from portsentry_py.report.follow import LogFollower
 from portsentry_py.report.line_filter import ANY_SCANNER, LineFilter
@@ -138,7 +137,7 @@ def _styled(text: str, style: str) -> str:
 def _moment(timestamp: str, *, utc: bool) -> str:
     if utc:
         return timestamp[:19] + "Z"
-    return datetime.fromisoformat(timestamp[:-1] + "+00:00").astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 @contextmanager

@@ -46,6 +46,20 @@ def utc(time_us: int) -> str:
     return f"{_second(seconds)}.{fraction:06d}Z"
 
 
+def moment(timestamp: str) -> datetime:
+    """A time as the log writes it.
+
+    Raises:
+        ValueError: no calendar has it.
+    """
+    return datetime.fromisoformat(timestamp[:-1] + "+00:00")  # Python 3.10 reads no `Z`
+
+
+def time_us(timestamp: str) -> int:
+    """The same in microseconds since 1970: what `utc` was given."""
+    return (moment(timestamp) - _EPOCH) // timedelta(microseconds=1)
+
+
 @lru_cache(maxsize=1024)  # in a flood, hundreds of lines have the same second
 def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")

@@ -8,9 +8,8 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from portsentry_py.events.model import ConnectionEvent, Event, EvidenceEvent
+from portsentry_py.events.model import ConnectionEvent, Event, EvidenceEvent, time_us
 from portsentry_py.fleet.messages import MOST_CONTACTS, Contact, SeenMessage
-from portsentry_py.fleet.own_bans import time_us
 from portsentry_py.fleet.reporter import Bucket
 from portsentry_py.fleet.source_hash import hashed
 

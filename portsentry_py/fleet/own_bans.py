@@ -1,9 +1,8 @@
 """The bans of this host, as its own log has them: what it tells the others."""
 
-from datetime import datetime
 from typing import Literal, get_args
 
-from portsentry_py.events.model import Event, EvidenceEvent, FleetEvidence
+from portsentry_py.events.model import Event, EvidenceEvent, FleetEvidence, time_us
 from portsentry_py.fleet.messages import MOST_BANS, Ban, BanMessage, StateMessage
 from portsentry_py.fleet.protection import Protection
 
@@ -11,12 +10,6 @@ _SECOND_US = 1_000_000
 # While the brokers elect a leader, they keep no list: a live ban has to reach a host that changes its broker then.
 _REPEATS, _MOST_REPEATED = 3, 100
 _EVIDENCE: dict[str, FleetEvidence] = {word: word for word in get_args(FleetEvidence)}
-
-
-def time_us(text: str) -> int:
-    """A time of the log in microseconds since 1970."""
-    moment = datetime.fromisoformat(text[:-1] + "+00:00")
-    return int(moment.timestamp()) * _SECOND_US + moment.microsecond
 
 
 class OwnBans:

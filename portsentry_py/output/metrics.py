@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import fields
-from datetime import datetime
 from threading import Lock
 from typing import get_args
 
@@ -23,6 +22,7 @@ from portsentry_py.events.model import (
     StatusEvent,
     Technique,
     Verdict,
+    time_us,
 )
 from portsentry_py.output.sink import Reading, Sink
 
@@ -164,8 +164,7 @@ class TimedSink:
         """Write one line."""
         self._sink.write(event)
         if isinstance(event, EvidenceEvent) and event.verdict == "ban":
-            packet = datetime.fromisoformat(event.timestamp.replace("Z", "+00:00")).timestamp()
-            self._metrics.count_delay(self._now() - packet)
+            self._metrics.count_delay(self._now() - time_us(event.timestamp) / 1_000_000)
 
 
 def _verdicts(event: type[Event]) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
-from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -25,6 +24,7 @@ from portsentry_py.events.model import (
     SourceEvent,
     StatusEvent,
     TrapEvent,
+    moment,
 )
 
 LIMIT_BYTES = 8 * 1024 * 1024
@@ -257,7 +257,7 @@ def _token(found: object) -> str:
 def _time(found: object) -> str:
     if not isinstance(found, str) or not _TIME.fullmatch(found):
         raise ValueError(found)
-    datetime.fromisoformat(found[:-1])  # refuses a day that no calendar has
+    moment(found)  # refuses a day that no calendar has
     return found
 
 

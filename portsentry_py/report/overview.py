@@ -5,11 +5,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from portsentry_py.events.model import Event, EvidenceEvent, to_record, utc
+from portsentry_py.events.model import Event, EvidenceEvent, time_us, to_record, utc
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.jails import Fail2banState, JailState, read_jails
 from portsentry_py.report.log_reader import LogPart, LogTail, StatusLine, log_path, read_tail
@@ -218,5 +217,4 @@ def _jail_note(jail: JailState, log: Path) -> str:
 
 def _age(timestamp: str, now_us: int) -> int:
     """Seconds since a time; 0 if the clock was set back."""
-    moment = datetime.fromisoformat(timestamp[:-1]).replace(tzinfo=timezone.utc)
-    return max(0, now_us // 1_000_000 - int(moment.timestamp()))
+    return max(0, now_us // 1_000_000 - time_us(timestamp) // 1_000_000)

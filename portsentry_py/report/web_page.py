@@ -4,12 +4,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timezone
 from html import escape
 from importlib import resources
 from string import Template
 from typing import Any, NamedTuple
 
+from portsentry_py.events.model import time_us
 from portsentry_py.report import svg
 from portsentry_py.report.summary import Delay, Groups, Health, Ports, Reading, Source, Sources, Summary, Timeline
 from portsentry_py.report.would_ban import WouldBan
@@ -85,7 +85,7 @@ def _time(timestamp: str | None) -> str:
 
 
 def _seconds(timestamp: str) -> int:
-    return int(datetime.fromisoformat(timestamp[:-1]).replace(tzinfo=timezone.utc).timestamp())
+    return time_us(timestamp) // 1_000_000
 
 
 def _data(summary: Summary) -> dict[str, Any]:

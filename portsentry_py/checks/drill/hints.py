@@ -5,7 +5,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -16,12 +15,13 @@ from portsentry_py.config.allowlist import overlap, read
 from portsentry_py.config.settings import Network, Settings
 from portsentry_py.config.values import OFF_WORD
 from portsentry_py.errors import Fail2banError, PermissionDenied, PortsentryError
+from portsentry_py.events.model import time_us
 from portsentry_py.fail2ban.firewall import missing_programs
 from portsentry_py.fail2ban.pack import JAIL
 from portsentry_py.host.service import start_command
 
 # The drill itself takes less, so a line that is older has a wrong date.
-_CLOCK_SECONDS = 120
+_CLOCK_US = 120_000_000
 _TIMEOUT_SECONDS = 10
 # Warnings of `check`, because a sensor without fail2ban can be meant.
 _NO_JAIL = ("is disabled", "not installed", "has no jail")
@@ -157,10 +157,8 @@ def _no_ban(found: Found, where: Where, rows: Sequence[Row]) -> Iterator[str]:
 def _wrong_date(rows: Iterable[Row], now_us: int) -> str:
     """The date of a line that is not of this moment; empty if all are."""
     for row in rows:
-        if row.line is not None:
-            moment = datetime.fromisoformat(row.line.timestamp.replace("Z", "+00:00")).timestamp()
-            if abs(moment - now_us / 1_000_000) > _CLOCK_SECONDS:
-                return row.line.timestamp
+        if row.line is not None and abs(time_us(row.line.timestamp) - now_us) > _CLOCK_US:
+            return row.line.timestamp
     return ""
 
 

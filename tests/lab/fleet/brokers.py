@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from portsentry_py.fleet.own_bans import time_us
+from portsentry_py.events.model import time_us
 from tests.lab.fleet.cluster import leader
 from tests.lab.fleet.measured import Measured, spread
 from tests.lab.support.machine import described

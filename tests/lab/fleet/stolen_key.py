@@ -13,8 +13,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from portsentry_py.events.model import time_us
 from portsentry_py.fleet.messages import MOST_BANS, Ban, BanMessage, StateMessage, encode
-from portsentry_py.fleet.own_bans import time_us
 from portsentry_py.fleet.subjects import inbox
 from portsentry_py.host.host_state import host_state
 from tests.lab.fleet.cluster import client

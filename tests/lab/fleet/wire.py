@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from portsentry_py.fleet.own_bans import time_us
+from portsentry_py.events.model import time_us
 from tests.lab.fleet import polling, visitor
 from tests.lab.fleet.appended import Appended, appended
 from tests.lab.fleet.brokers import QUOTA

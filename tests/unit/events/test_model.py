@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.events.model import EVENT_CLASSES, to_record, utc
+from portsentry_py.events.model import EVENT_CLASSES, time_us, to_record, utc
 from tests.support.build import connections, no_deadline, records, strict, syn, watch
 
 LATEST_US = 253_402_300_799_000_000
 
 
 @pytest.mark.parametrize(
-    ("time_us", "text"),
+    ("micros", "text"),
     [
         (0, "1970-01-01T00:00:00.000000Z"),
         (1_000_001, "1970-01-01T00:00:01.000001Z"),
@@ -22,8 +22,14 @@ LATEST_US = 253_402_300_799_000_000
         (LATEST_US, "9999-12-31T23:59:59.000000Z"),
     ],
 )
-def test_a_time_is_utc_with_six_decimals(time_us: int, text: str) -> None:
-    assert utc(time_us) == text
+def test_a_time_is_utc_with_six_decimals(micros: int, text: str) -> None:
+    assert utc(micros) == text
+
+
+@no_deadline
+@given(st.integers(0, LATEST_US))
+def test_a_time_is_read_as_it_was_written(micros: int) -> None:
+    assert time_us(utc(micros)) == micros
 
 
 @no_deadline

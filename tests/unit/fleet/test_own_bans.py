@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from portsentry_py.events.model import Event
+from portsentry_py.events.model import Event, time_us
 from portsentry_py.fleet.messages import MOST_BANS
-from portsentry_py.fleet.own_bans import OwnBans, time_us
+from portsentry_py.fleet.own_bans import OwnBans
 from portsentry_py.fleet.protection import Protection
 from portsentry_py.report.log_reader import read_event
 from tests.support.fleet import MINUTE_US
