@@ -1,5 +1,6 @@
 """Reflection: answers from many networks at once to questions that somebody asked others in the name of this host."""
 
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
 from portsentry_py.core.host_state import wide_network_of
@@ -34,6 +35,7 @@ class _Reflector:
         probes: all packets of these kinds, those to ports that no client has included.
         syn_acks: those that were SYN-ACKs, less the resets that they explain.
         in_all: packets, without halving.
+        counted: those that its `_Crowd` counts.
         excused: up to this number in all it is a reflector, because it was one among others.
     """
 
@@ -44,6 +46,7 @@ class _Reflector:
     probes: int = 0
     syn_acks: int = 0
     in_all: int = 0
+    counted: int = 0
     excused: int = 0
 
     @property
@@ -67,6 +70,49 @@ class _Reflector:
         self.in_all += 1
 
 
+class _Crowd:
+    """The sources of one protocol that send enough to speak for others, and what they send, by wide network.
+
+    The sums are kept, because a flood has thousands of sources and each of its packets asks for them.
+    """
+
+    def __init__(self) -> None:
+        self._ones: OrderedDict[str, _Reflector] = OrderedDict()
+        self._packets: dict[str, int] = {}
+        self._total = 0
+
+    def note(self, source: str, sent: _Reflector) -> None:
+        """The source has sent one more packet."""
+        if not sent.is_one:
+            self.forget(source, sent)
+            return
+        self._ones[source] = sent
+        self._ones.move_to_end(source)
+        self._count(sent, sent.packets)
+
+    def forget(self, source: str, sent: _Reflector) -> None:
+        """The source speaks for nobody."""
+        if sent.counted:
+            del self._ones[source]
+            self._count(sent, 0)
+
+    def explains(self, sent: _Reflector, now_us: int) -> bool:
+        """Whether enough other networks sent enough lately that the source is one among others."""
+        while self._ones and abs(now_us - next(iter(self._ones.values())).last_us) > _WINDOW_US:
+            source, one = next(iter(self._ones.items()))
+            self.forget(source, one)
+        own = self._packets.get(sent.network, 0)
+        networks, packets = len(self._packets) - (own > 0), self._total - own
+        return networks >= _MIN_NETWORKS and _OTHERS_SHARE * packets >= sent.probes
+
+    def _count(self, sent: _Reflector, packets: int) -> None:
+        more, sent.counted = packets - sent.counted, packets
+        self._total += more
+        self._packets[sent.network] = self._packets.get(sent.network, 0) + more
+        if not self._packets[sent.network]:
+            del self._packets[sent.network]
+
+
 class Reflection:
     """Sources whose packets may be answers that nobody here asked for; the least recently used goes first.
 
@@ -74,17 +120,16 @@ class Reflection:
     """
 
     def __init__(self) -> None:
-        self._reflectors: LruTable[tuple[str, str], _Reflector] = LruTable(_MAX_REFLECTORS)
+        self._reflectors: LruTable[tuple[str, str], _Reflector] = LruTable(_MAX_REFLECTORS, self._forget)
+        self._crowds: defaultdict[str, _Crowd] = defaultdict(_Crowd)  # by protocol
 
     def note(self, source: str, packet: Packet) -> None:
         """The source sent what may answer a question that somebody asked in our name, or a probe of that kind."""
-        self._sent_by(source, packet).add(packet)
+        self._add(source, packet)
 
     def note_syn_ack(self, source: str, packet: Packet) -> None:
         """The source sent a SYN-ACK that nobody asked for: somebody floods it in our name."""
-        sent = self._sent_by(source, packet)
-        sent.add(packet)
-        sent.syn_acks += 1
+        self._add(source, packet).syn_acks += 1
 
     def explains_reset(self, source: str, now_us: int) -> bool:
         """Whether a segment that only our reset shows may be one more SYN-ACK: as many of the source were seen."""
@@ -99,27 +144,20 @@ class Reflection:
         sent = self._reflectors.peek((source, proto))
         if sent is None:
             return False
-        if sent.answers_clients and self._is_among_others(sent, proto, now_us):
+        if sent.answers_clients and self._crowds[proto].explains(sent, now_us):
             sent.excused = sent.in_all + _LATE_PACKETS
         return sent.in_all <= sent.excused
 
-    def _sent_by(self, source: str, packet: Packet) -> _Reflector:
+    def _add(self, source: str, packet: Packet) -> _Reflector:
         key = (source, proto_name(packet))
         sent = self._reflectors.touch(key)
         if sent is None:
             sent = _Reflector(wide_network_of(source.partition("/")[0]), packet.time_us, packet.time_us)
             self._reflectors.put(key, sent)
+        sent.add(packet)
+        self._crowds[key[1]].note(source, sent)
         return sent
 
-    def _is_among_others(self, sent: _Reflector, proto: str, now_us: int) -> bool:
-        networks, others = set[str](), 0
-        # The latest first, and no further than needed: a flood may have filled the table.
-        for (_, its_proto), one in self._reflectors.latest():
-            if abs(now_us - one.last_us) > _WINDOW_US:
-                return False
-            if its_proto == proto and one.network != sent.network and one.is_one:
-                networks.add(one.network)
-                others += one.packets
-                if len(networks) >= _MIN_NETWORKS and _OTHERS_SHARE * others >= sent.probes:
-                    return True
-        return False
+    def _forget(self, key: tuple[str, str], sent: _Reflector) -> None:
+        source, proto = key
+        self._crowds[proto].forget(source, sent)

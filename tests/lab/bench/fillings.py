@@ -249,8 +249,10 @@ def _sockets(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
 
 
 def _reflectors(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender, but="_MAX_REFLECTORS")
-    return _again(engine, _SIZES["_MAX_REFLECTORS"], lambda nth: [sender.datagram(sender.source(nth), sender.target())])
+    def answers(nth: int) -> list[str]:
+        return [sender.datagram(sender.source(nth), sender.target()) for _ in range(4)]
+
+    return _again(_engine(sender, but="_MAX_REFLECTORS"), _SIZES["_MAX_REFLECTORS"], answers)
 
 
 def _excused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -643,12 +645,15 @@ TABLES = (
     _per_flow("addresses that we asked", "_flows.expected._queried", _asked),
     _per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late", _late),
     _fixed("sockets of ours that sent a datagram", "_MAX_SOCKETS", "_flows.expected._sockets", _sockets, version=6),
-    _fixed(
-        "sources that may be reflectors",
-        "_MAX_REFLECTORS",
-        "_flows.expected.reflection._reflectors",
-        _reflectors,
-        version=6,
+    replace(
+        _fixed(
+            "sources that may be reflectors",
+            "_MAX_REFLECTORS",
+            "_flows.expected.reflection._reflectors",
+            _reflectors,
+            version=6,
+        ),
+        inside=("_Crowd._ones", "_Crowd._packets"),
     ),
     _of_parts(
         "ports that are excused",
@@ -780,8 +785,8 @@ TABLES = (
         "which addresses are ours",
         lambda sender, nth: sender.target(nth),
         "_is_home",
-        "_flows._is_home",
-        inside=("Pipeline._is_home", "Admission._is_home", "FlowTable._is_home"),
+        "_flows._is_in_home_network",
+        inside=("Pipeline._is_home", "Admission._is_home", "FlowTable._is_in_home_network"),
     ),
     _caches(
         "which addresses are one host",

@@ -181,6 +181,7 @@ FEW = {
     "Pipeline._always_asked",
     "Pipeline._detectors",
     "Pipeline._discarded",
+    "Reflection._crowds",
     "_Tokens._closed_until",
     "HostState.protected",
     "KnownScanners._names",

@@ -1,6 +1,8 @@
 """Which sources may be reflectors, and that floods in our name over one protocol hide no scan over another."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portsentry_py.core.packet import ACK, SYN, TCP, UDP, Packet
 from portsentry_py.core.reflection import Reflection
@@ -99,3 +101,25 @@ def test_sources_are_bounded() -> None:
         source = f"10.0.{number >> 8}.{number & 255}"
         reflection.note(source, packet(source))
     assert len(reflection._reflectors) == MOST_REFLECTORS
+
+
+SOURCES = tuple(f"198.{18 + nth % 5}.0.{nth}" for nth in range(12))
+
+
+@given(st.lists(st.tuples(st.sampled_from(SOURCES), st.sampled_from((23, 40_000)), st.integers(0, 30)), max_size=80))
+def test_the_sums_are_those_of_the_sources(sent: list[tuple[str, int, int]]) -> None:
+    reflection, now = Reflection(), 0
+    for source, port, after in sent:
+        now += after
+        reflection.note(source, packet(source, port, at=now))
+        one = reflection._reflectors.peek((source, "udp"))
+        assert one is not None
+        others = [
+            other
+            for _, other in reflection._reflectors.items()
+            if other.is_one and other.network != one.network and micros(now) - other.last_us <= micros(60) - micros(0)
+        ]
+        is_explained = len({other.network for other in others}) >= 3 and (
+            4 * sum(other.packets for other in others) >= one.probes
+        )
+        assert reflection._crowds["udp"].explains(one, micros(now)) is is_explained
