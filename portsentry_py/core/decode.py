@@ -45,6 +45,10 @@ _MAX_VLAN = 4095
 _MAX_CACHED = 512
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _is_ipv4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
+# The canonical form of most IPv6 addresses (RFC 5952): groups but zeros, and one gap of at least two zeros after them.
+_GROUP = r"[1-9a-f][0-9a-f]{0,3}"
+_is_plain_ipv6 = re.compile(rf"{_GROUP}(?::{_GROUP})*::{_GROUP}(?::{_GROUP})*").fullmatch
+_MOST_COLONS = 6
 _IFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}", re.ASCII)
 _FLAGS_OF_ESTABLISHED = SYN | FIN | RST | ACK
 _TCP_HEADER = struct.Struct("!HHIIBBH")  # RFC 9293 section 3.1, up to the window
@@ -84,6 +88,9 @@ def _canonical_target(cell: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _canonical_ipv6(text: str) -> str:
+    # In a flood each address is another, and its object costs ten times as much.
+    if text.count(":") <= _MOST_COLONS and _is_plain_ipv6(text):
+        return text
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return f"::ffff:{address.ipv4_mapped}"

@@ -97,7 +97,7 @@ class FlowTable:
         self._replies: LruTable[tuple[int, str, str], Packet] = LruTable(_MAX_LATEST)
         self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_ACCEPTED)  # a set with an order
         self._source_of = lru_cache(maxsize=8192)(self._uncached_source_of)
-        self._is_home = lru_cache(maxsize=4096)(lambda address: within(address, self._host.home))
+        self._is_in_home_network = lru_cache(maxsize=4096)(lambda address: within(address, self._home_networks))
 
     @property
     def evicted(self) -> int:
@@ -110,11 +110,15 @@ class FlowTable:
         self.served.set_host(host)
         self.expected.set_host(host)
         self._near = frozenset(network_of(address) for address in host.own if ":" in address)
+        # A flood has ever new addresses, and an address is compared much sooner than a network.
+        single = frozenset(str(one.network_address) for one in host.home if one.num_addresses == 1)
+        self._home_addresses = host.own | single
+        self._home_networks = tuple(one for one in host.home if one.num_addresses > 1)
         self._home6 = tuple(one for one in host.home if isinstance(one, IPv6Network))
         self._home_64s = frozenset(network_of(str(one.network_address)) for one in self._home6)
         self._is_home6_wide = any(one.prefixlen < 64 for one in self._home6)  # noqa: PLR2004 - a source is a /64
         self._source_of.cache_clear()
-        self._is_home.cache_clear()
+        self._is_in_home_network.cache_clear()
 
     def source_of(self, address: str) -> str:
         """The source that an address belongs to: for IPv6 its /64, which one owner has, else the address.
@@ -124,6 +128,9 @@ class FlowTable:
         return address if ":" not in address else self._source_of(address)
 
     def _uncached_source_of(self, address: str) -> str:
+        network = self.source_of_text(address)
+        if network:
+            return network
         network = network_of(address)
         is_near = network in self._near or (bool(self._home6) and within(address, self._home6))
         return address if is_near or is_one_of_many_owners(address) else network
@@ -554,8 +561,9 @@ class FlowTable:
 
     def is_home(self, address: str) -> bool:
         """Whether a canonical address is ours; in a replay without `--home`, any may be."""
-        host = self._host
-        return not host.home_known or address in host.own or (bool(host.home) and self._is_home(address))
+        if address in self._home_addresses or not self._host.home_known:
+            return True
+        return bool(self._home_networks) and self._is_in_home_network(address)
 
     def _is_ours(self, address: str) -> bool:
         """Whether an address is known to be ours, so that a refusal from there tells of a probe that we missed."""

@@ -1,5 +1,7 @@
 """A line becomes a packet, or a reason why there is none; no text makes it raise."""
 
+from ipaddress import IPv6Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -475,3 +477,18 @@ def test_no_payload_makes_it_raise(proto: int, payload: bytes, more: str) -> Non
         assert (packet.src, packet.dst, packet.proto) == (SCANNER, HOST, proto)
         assert 0 <= packet.src_port <= 65_535
         assert 0 <= packet.dest_port <= 65_535
+
+
+@given(
+    st.lists(st.sampled_from(("0", "1", "ff", "00a", "2001", "ffff", "", "1.2.3.4", "12345")), min_size=2, max_size=9)
+)
+def test_an_ipv6_address_has_the_spelling_of_its_object(groups: list[str]) -> None:
+    text = ":".join(groups)
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        with pytest.raises(ValueError, match=r".*"):
+            canonical_address(text)
+        return
+    mapped = address.ipv4_mapped
+    assert canonical_address(text) == (f"::ffff:{mapped}" if mapped else str(address))
