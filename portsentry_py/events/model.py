@@ -186,8 +186,7 @@ class StatusEvent(Event):
     packets_ignored: int = _key("packets that are no evidence: not IP, fragments, running sessions", unit="packets")
     packets_malformed: int = _key("packets that could not be decoded", unit="packets")
     packets_held: int = _key(
-        "packets of a flood that wait, or went while they waited: no line about their sources could be written",
-        unit="packets",
+        "packets that wait, or went while they waited: their sources can have no line yet", unit="packets"
     )
     probes_unjudged: int = _key(
         "probes of unverified sources while the rate limit of scan lines was spent", unit="probes"
