@@ -7,7 +7,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,6 +16,7 @@ from portsentry_py.config.own_file import read_own
 from portsentry_py.config.settings import Network
 from portsentry_py.config.values import quoted, read_network, shortened
 from portsentry_py.errors import ConfigError, OutputError, PermissionDenied
+from portsentry_py.replacement import replace
 
 # Room for five thousand entries with long reasons.
 _MAX_BYTES = 1 << 19
@@ -137,7 +137,7 @@ def _rewrite(path: Path, stays: Callable[[Entry], bool], *more: str) -> None:
         content = "".join(f"{line}\n" for line in (*kept, *more)).encode()
         if len(content) > _MAX_BYTES:
             raise ConfigError(f"{path}: the allowlist is full; take out entries, or write networks.")
-        _replace(path, content)
+        replace(path, content, _MODE)
 
 
 @contextlib.contextmanager
@@ -153,21 +153,6 @@ def _locked(folder: Path) -> Iterator[None]:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """At any moment there is the old file or the new one, each whole."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _MODE)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

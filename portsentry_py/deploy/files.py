@@ -5,7 +5,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from portsentry_py.fail2ban.placing import replace
+from portsentry_py.fail2ban.placing import put
 
 
 def restore_later(undo: ExitStack, *paths: Path) -> None:
@@ -46,7 +46,7 @@ def _restore_link(path: Path, target: Path | None) -> None:
 
 def _restore(path: Path, content: bytes, mode: int, user: int, group: int) -> None:
     if not path.is_file() or path.read_bytes() != content:
-        replace(path, content)
+        put(path, content)
     os.chown(path, user, group)
     path.chmod(mode)
 

@@ -4,7 +4,6 @@ import difflib
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 
 from portsentry_py.errors import OutputError, PermissionDenied
 from portsentry_py.fail2ban.pack import PackFile
+from portsentry_py.replacement import replace
 
 Action = Literal["installed", "upgraded", "unchanged", "kept", "removed", "created"]
 Known = frozenset[tuple[str, str]]
@@ -37,14 +37,14 @@ def place(path: Path, file: PackFile, known: Known) -> Outcome:
     """
     with writing(path):
         if not os.path.lexists(path):
-            replace(path, file.content)
+            put(path, file.content)
             return Outcome(path, "installed")
         installed = path.read_bytes() if path.exists() else b""
         if installed == file.content:
             return Outcome(path, "unchanged")
         if path.is_symlink() or key(file, installed) not in known:
             return Outcome(path, "kept", _diff(path, installed, file), "changed by the operator")
-        replace(path, file.content)
+        put(path, file.content)
         return Outcome(path, "upgraded")
 
 
@@ -87,7 +87,7 @@ def record(path: Path, files: list[PackFile]) -> Known:
         lines = (f"{digest}  {target}\n" for target, digest in sorted(known | shipped))
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace(path, "".join(lines).encode())
+            put(path, "".join(lines).encode())
     return known
 
 
@@ -96,19 +96,10 @@ def _diff(path: Path, installed: bytes, file: PackFile) -> str:
     return "\n".join(difflib.unified_diff(before, after, str(path), f"{file.target} (shipped)", lineterm=""))
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Replaces a file in one step or not at all; fail2ban does not read files with the temporary name."""
+def put(path: Path, content: bytes) -> None:
+    """Replaces a file in one step or not at all, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace(path, content, 0o644)
 
 
 @contextmanager

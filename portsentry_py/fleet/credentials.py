@@ -11,6 +11,7 @@ import msgspec
 
 from portsentry_py.errors import ConfigError, OutputError, PermissionDenied
 from portsentry_py.fleet.roster import NAME
+from portsentry_py.replacement import replace
 
 _MOST_BYTES = 1 << 16
 _HEX = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
@@ -46,14 +47,8 @@ def write_secret(path: Path, content: bytes) -> None:
     Raises:
         OutputError, PermissionDenied: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fsync(descriptor)
-        temporary.replace(path)
+        replace(path, content, 0o600)
     except PermissionError as error:
         raise PermissionDenied(f"{path}: you may not write it; run this as root or name another folder.") from error
     except OSError as error:

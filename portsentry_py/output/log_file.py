@@ -8,12 +8,12 @@ import grp
 import os
 import pwd
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from portsentry_py.errors import OutputError, PermissionDenied, PortsentryError
+from portsentry_py.replacement import replacement
 
 _MODE = 0o640
 # Read too, to see whether the last line is whole. Non-blocking, or a FIFO without a reader would hold us up.
@@ -119,20 +119,12 @@ def replacing(path: Path) -> Iterator[int]:
     """
     examine(path)
     try:
-        descriptor, new = tempfile.mkstemp(prefix=".portsentry-", dir=path.parent)
-        try:
-            os.fchmod(descriptor, _MODE)
+        with replacement(path, _MODE) as descriptor:
             with suppress(FileNotFoundError):
                 old = path.stat()
                 os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
                 os.fchown(descriptor, old.st_uid, old.st_gid)
             yield descriptor
-            Path(new).replace(path)
-        except BaseException:
-            Path(new).unlink()
-            raise
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise refusal(path, error) from error
 

@@ -1,14 +1,13 @@
 """Writes the metrics into a file for node_exporter's textfile collector, again and again."""
 
 import logging
-import os
-import tempfile
 import threading
 from pathlib import Path
 
 from prometheus_client import generate_latest
 
 from portsentry_py.output.metrics import Metrics
+from portsentry_py.replacement import replace
 
 _EVERY_SECONDS = 15.0
 _CLOSE_SECONDS = 3.0
@@ -55,17 +54,9 @@ class MetricsFile:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in the place of another at once.
+    """Put metrics in the place of those before. After a crash, new ones come soon.
 
     Raises:
-        OSError: it cannot be written; the old one stays.
+        OSError: they cannot be written; the old ones stay.
     """
-    descriptor, new = tempfile.mkstemp(prefix=".portsentry-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _MODE)
-            file.write(content)
-        Path(new).replace(path)
-    except BaseException:
-        Path(new).unlink()
-        raise
+    replace(path, content, _MODE, durable=False)

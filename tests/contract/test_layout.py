@@ -16,7 +16,7 @@ from tests.support.paths import PACKAGE, ROOT
 
 # The rooms, in the order in which they may import: each from those above it, never from those below.
 FLOORS = (
-    {"errors", "text", "shipped"},
+    {"errors", "replacement", "text", "shipped"},
     {"config"},
     {"events"},
     {"core"},
@@ -34,11 +34,11 @@ SIDEWAYS = {
 # What a room may import of the floors above it, where that is less than all.
 NARROW = {
     "core": {"config.settings", "events.model"},
-    "output": {"errors", "text", "events.model", "events.readable", "config.settings"},
-    "fail2ban": {"errors", "text", "shipped", "events.model", "config.settings"},
+    "output": {"errors", "replacement", "text", "events.model", "events.readable", "config.settings"},
+    "fail2ban": {"errors", "replacement", "text", "shipped", "events.model", "config.settings"},
     "report": {"errors", "text", "events.model", "events.readable", "config.settings"},
     "deploy": {"errors", "shipped"},
-    "fleet": {"errors", "text", "events.model", "config.settings", "config.values"},
+    "fleet": {"errors", "replacement", "text", "events.model", "config.settings", "config.values"},
 }
 # These run as programs of their own, before any other code: the standard library alone.
 PROGRAMS = {"privsep.launcher", "privsep.sandbox", "checks.drill.stranger"}
