@@ -129,9 +129,9 @@ def _decode(cells: Cells) -> Packet | Discard:
     shared = _shared(text) if len(text) <= _MAX_CACHED else _shared.__wrapped__(text)
     if isinstance(shared, Discard):
         return shared
-    proto = shared.proto
+    proto, ttl, vlan, iface, is_first_piece, is_whole = shared
     payload = payload_of(data)
-    if shared.is_first_piece and len(payload) < _LEAST_BYTES.get(proto, _MAX_BYTES):
+    if is_first_piece and len(payload) < _LEAST_BYTES.get(proto, _MAX_BYTES):
         return Discard.FRAGMENT
     src_port = dest_port = flags = seq = ack = window = header_bytes = 0
     options, quoted = b"", None
@@ -163,11 +163,11 @@ def _decode(cells: Cells) -> Packet | Discard:
             window,
             header_bytes,
             options,
-            shared.ttl,
+            ttl,
             int(ip_id if len(ip_id) == _ID_DIGITS and ip_id.isalnum() else ip_id.strip()[:_ID_DIGITS] or "0", 16),
-            shared.vlan,
-            shared.iface,
-            shared.is_whole,
+            vlan,
+            iface,
+            is_whole,
             quoted,
         ),
     )

@@ -9,15 +9,15 @@ FlowKey = tuple[int, str, int, str, int]
 """Protocol, source, its port, target, its port."""
 
 
-class FlowState(enum.Enum):
-    """How a flow's first packet was answered."""
+class FlowState(enum.IntEnum):
+    """How a flow's first packet was answered. Numbers, because they are looked up for each packet."""
 
-    PENDING = "pending"
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    SILENT = "silent"
-    SERVED = "served"  # its port is known to be served, so an answer tells nothing new
-    EXPECTED = "expected"  # we asked for it over another channel, so nothing that becomes of it is evidence
+    PENDING = enum.auto()
+    ANSWERED = enum.auto()
+    REFUSED = enum.auto()
+    SILENT = enum.auto()
+    SERVED = enum.auto()  # its port is known to be served, so an answer tells nothing new
+    EXPECTED = enum.auto()  # we asked for it over another channel, so nothing that becomes of it is evidence
 
 
 ANSWERED_STATES = frozenset({FlowState.ANSWERED, FlowState.SERVED})

@@ -68,7 +68,8 @@ _MAX_ACCEPTED = 4096
 NEVER_US = 1 << 63
 _new = tuple.__new__  # of a named tuple, in one call
 # Bound once: to look a member of an enumeration up by its name costs more than a call.
-_PENDING = FlowState.PENDING
+_PENDING, _ANSWERED, _SERVED, _EXPECTED = FlowState.PENDING, FlowState.ANSWERED, FlowState.SERVED, FlowState.EXPECTED
+_PROBE, _VISIT, _PROVEN, _SESSION = Kind.PROBE, Kind.SERVED, Kind.PROVEN, Kind.SESSION
 
 
 class FlowTable:
@@ -315,8 +316,9 @@ class FlowTable:
         if direction is None or not is_unicast(packet.dst) or self._flow(reverse_key_of(packet)) is not None:
             return ()
         key = key_of(packet)
-        table = self._table(direction)
-        if table.holds(key) and (flow := table.touch(key)) is not None:
+        table = self._inbound if direction == "inbound" else self._outbound
+        flow = table.touch(key)
+        if flow is not None:
             repeated = self._repeats(flow, packet, scan_type)
             if repeated is not None:
                 return repeated
@@ -324,14 +326,14 @@ class FlowTable:
         table.put(key, flow)
         if direction == "outbound":
             self.expected.query(packet)
-        if ":" in packet.src and packet.proto != TCP:
+        if packet.proto != TCP and ":" in packet.src:
             self._latest.put((packet.proto, packet.src, packet.dst), key)
-        flow.state = self._first_state(flow)
-        if flow.state is FlowState.PENDING:
+        state = flow.state = self._first_state(flow)
+        if state is _PENDING:
             self._await(flow)
-        if flow.state is FlowState.EXPECTED:
+        if state is _EXPECTED:
             return ()
-        return (self._about(flow, Kind.SERVED if flow.state is FlowState.SERVED else Kind.PROBE, packet.time_us),)
+        return (self._about(flow, _VISIT if state is _SERVED else _PROBE, packet.time_us),)
 
     def _repeats(self, flow: Flow, packet: Packet, scan_type: ScanType) -> Sequence[Sighting] | None:
         """What a further first packet of a flow shows; None if it is a new attempt."""
@@ -352,14 +354,14 @@ class FlowTable:
         """What is known of a flow when it begins."""
         probe = flow.probe
         if flow.direction == "outbound":
-            return FlowState.PENDING
+            return _PENDING
         if probe.dest_port in self.served.numbers and self.served(probe.dst, proto_name(probe), probe.dest_port):
-            return FlowState.SERVED
+            return _SERVED
         if self._expects(probe):
-            return FlowState.EXPECTED
+            return _EXPECTED
         if flow.scan_type in REFLECTED_TYPES:
             self.expected.reflection.note(self.source_of(probe.src), probe)
-        return FlowState.PENDING
+        return _PENDING
 
     def _expects(self, probe: Packet) -> bool:
         return self.expected.expects(probe, self.source_of(probe.src))
@@ -525,22 +527,29 @@ class FlowTable:
                 queried.state = FlowState.ANSWERED
                 return (self._about(queried, Kind.ANSWERED, packet.time_us),)
             return ()
-        found, first = list[Sighting](), not flow.has_ended
+        first = not flow.has_ended
         flow.has_ended = True
-        if flow.direction == "outbound" and flow.state in ANSWERED_STATES:
-            self.expected.contact(packet.dst, packet.time_us)
-        if not self._host.home_known and flow.state in UNANSWERED_STATES and packet.flags & ACK:
-            # In a capture of one direction, a source that closes a connection had an answer that is missing.
-            # Where both directions are captured, a scanner could use this to retract its probes.
-            flow.state = FlowState.ANSWERED
-            found.append(self._about(flow, Kind.ANSWERED, packet.time_us))
+        if flow.direction == "outbound":
+            if flow.state in ANSWERED_STATES:
+                self.expected.contact(packet.dst, packet.time_us)
+            return self._answer_missing(flow, packet)
+        found = self._answer_missing(flow, packet)
         if flow.our_seq is None or not packet.flags & ACK or not first:
             return found
         received = (packet.ack - flow.our_seq) % (1 << 32)
-        if 0 < received <= _USED_BYTES and flow.direction == "inbound":
-            kind = Kind.SESSION if received > _UNUSED_BYTES else Kind.PROVEN
-            found.append(self._about(flow, kind, packet.time_us))
-        return found
+        if not 0 < received <= _USED_BYTES:
+            return found
+        return (*found, self._about(flow, _SESSION if received > _UNUSED_BYTES else _PROVEN, packet.time_us))
+
+    def _answer_missing(self, flow: Flow, packet: Packet) -> Sequence[Sighting]:
+        """In a capture of one direction, a source that closes a connection had an answer that is missing.
+
+        Where both directions are captured, a scanner could use this to retract its probes.
+        """
+        if self._host.home_known or flow.state not in UNANSWERED_STATES or not packet.flags & ACK:
+            return ()
+        flow.state = _ANSWERED
+        return (self._about(flow, Kind.ANSWERED, packet.time_us),)
 
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Sequence[Sighting]:
         """The kernel completed a handshake with an open trap of ours: proof, whatever was seen of it so far."""
@@ -552,8 +561,10 @@ class FlowTable:
         return ()
 
     def _flow(self, key: FlowKey) -> Flow | None:
-        if self._inbound.holds(key):
-            return self._inbound.touch(key)
+        flow = self._inbound.peek(key)
+        if flow is not None:
+            self._inbound.renew(key)
+            return flow
         return self._outbound.touch(key) if self._outbound.holds(key) else None
 
     def _table(self, direction: Direction) -> LruTable[FlowKey, Flow]:
@@ -591,7 +602,7 @@ class FlowTable:
                 src if ":" not in src else self._source_of(src),
                 probe.dst,
                 probe.dest_port,
-                proto_name(probe),
+                "tcp" if probe.proto == TCP else proto_name(probe),
                 flow.scan_type,
                 flow.direction,
                 probe,

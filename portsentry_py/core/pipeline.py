@@ -331,10 +331,11 @@ class Pipeline:
         kind, direction, record = sighting.kind, sighting.direction, self._sources.update(sighting)
         if kind in _PROOFS:
             self._standing.update(sighting, record)
-        events: list[Event] = []
+        else:
+            self._outbound.update(sighting)
+        events: Sequence[Event] = ()
         if kind in self._connection_kinds and direction == "inbound":
-            events += self._connection(sighting)
-        self._outbound.update(sighting)
+            events = self._connection(sighting)
         if kind not in _GROUPED:
             # What a visitor does is of no interest to anybody: that is known sooner than whether a line can be written.
             for detector in self._detectors[kind, direction]:
@@ -349,7 +350,7 @@ class Pipeline:
         detectors = (self._always_asked if muted else self._detectors)[kind, direction]
         if detectors:
             for finding in self._findings(detectors, sighting, record):
-                events += map(self._evidence, self._scans.observe(self._policy.judge(finding)))
+                events = [*events, *map(self._evidence, self._scans.observe(self._policy.judge(finding)))]
         return events
 
     def _findings(self, detectors: tuple[Detector, ...], sighting: Sighting, record: SourceRecord) -> Iterable[Finding]:

@@ -92,6 +92,8 @@ class ServedPorts:
 
     def __call__(self, address: str, proto: Proto, port: int) -> bool:
         """Whether that port (or protocol number, or ICMP type) of our address is served."""
-        if self.is_open_trap(proto, port):
+        if port in self._open_traps and proto == "tcp":
             return False
-        return self.is_configured(proto, port) or (address, _KINDS[proto], port) in self._learned
+        kind = _KINDS[proto]
+        is_configured = kind == "port" and (port in self._listening or port in self._named)
+        return is_configured or self._learned.holds((address, kind, port))

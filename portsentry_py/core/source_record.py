@@ -13,6 +13,7 @@ from portsentry_py.core.sighting import Sighting
 from portsentry_py.events.model import Direction, Proto, ScanType, Tool
 
 _T = TypeVar("_T")
+_new = tuple.__new__  # of a named tuple, in one call
 
 _PRIVILEGED_PORT_POINTS = 3  # scanlogd 2.2.8, params.h: PORT_WEIGHT_PRIV
 _OTHER_PORT_POINTS = 1  # scanlogd 2.2.8, params.h: PORT_WEIGHT_HIGH
@@ -295,7 +296,7 @@ def _with(members: tuple[_T, ...], new: _T, limit: int) -> tuple[_T, ...]:
 
 def stack_of(sighting: Sighting) -> StackFingerprint:
     """The fingerprint of the sender's stack."""
-    return StackFingerprint(sighting.packet.ttl, sighting.packet.header_bytes)
+    return _new(StackFingerprint, (sighting.packet.ttl, sighting.packet.header_bytes))
 
 
 def _points(port: int) -> int:

@@ -20,6 +20,8 @@ _FEW = 16
 _Key = tuple[str, Direction]
 _PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 _ATTEMPTS = _PROBES | {Kind.SERVED}
+# Bound once: to look a member of an enumeration up by its name costs more than a call.
+_PROBE, _SERVED, _SESSION = Kind.PROBE, Kind.SERVED, Kind.SESSION
 _TOUCHES = frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED})
 
 
@@ -112,24 +114,26 @@ class SourceTable:
         """Write a sighting into the record of its source; returns the updated record."""
         record = self._record(sighting)
         kind = sighting.kind
+        if kind is _SERVED:
+            self._visit(record, sighting)
+            return record
+        if kind is _SESSION:
+            return record
         endpoint = Endpoint(sighting.target, sighting.proto, sighting.port)
-        if kind is Kind.PROBE and sighting.scan_type == "unseen" and endpoint in record.unserved:
+        if kind is _PROBE and sighting.scan_type == "unseen" and endpoint in record.unserved:
             return record  # the probe was counted without a flow
-        if kind in _ATTEMPTS:
+        if kind in _PROBES:
             record.attempts += 1
             record.last_us = sighting.time_us
-        if kind in _PROBES:
             record.count_probes(sighting, 1)
             self.attempts += record.attempt(endpoint, sighting)
-            if kind is Kind.PROBE:
+            if kind is _PROBE:
                 self._twins.note(sighting.packet, sighting.scan_type, record.unserved[endpoint])
             self._make_room(record, sighting.time_us, 1)
         elif kind in _TOUCHES:
             record.settle(endpoint, refused=kind is Kind.REFUSED)
             record.trap_touches += self._is_touch(sighting)
-        elif kind in {Kind.ANSWERED, Kind.SERVED}:
-            if kind is Kind.SERVED and sighting.scan_type in STEALTH_TYPES:
-                record.count_probes(sighting, 1)  # no visitor of the port sends it
+        elif kind is Kind.ANSWERED:
             self._retract(record, endpoint)
             record.add_opened(endpoint)
         elif kind is Kind.EXPECTED:
@@ -138,6 +142,18 @@ class SourceTable:
             record.prove(endpoint, sighting)
             record.trap_answered = record.trap_answered or (record.trap_touches > 0 and self._is_touch(sighting))
         return record
+
+    def _visit(self, record: SourceRecord, sighting: Sighting) -> None:
+        """A first packet to a served port: of most visitors nothing is new but the time."""
+        record.attempts += 1
+        record.last_us = sighting.time_us
+        if sighting.scan_type in STEALTH_TYPES:
+            record.count_probes(sighting, 1)  # no visitor of the port sends it
+        asked = (sighting.target, sighting.proto, sighting.port)
+        if record.unserved or asked not in record.opened:
+            endpoint = Endpoint(*asked)
+            self._retract(record, endpoint)
+            record.add_opened(endpoint)
 
     def update_counted(self, last: Sighting, probes: Mapping[Endpoint, int], refused: Iterable[Endpoint]) -> None:
         """Write many probes of one source into its record at once.
@@ -170,8 +186,9 @@ class SourceTable:
 
     def _record(self, sighting: Sighting) -> SourceRecord:
         key, self._now_us = (sighting.source, sighting.direction), sighting.time_us
-        record = self._known.touch(key)
+        record = self._known.peek(key)
         if record is not None:
+            self._known.renew(key)
             return record
         record = self._newcomers.touch(key)
         if record is None:

@@ -22,6 +22,7 @@ GUEST_SESSIONS = 5
 _HEALTH_CHECK_US = 60_000_000
 _MAX_STACKS = 4
 _MAX_NETWORKS = 16_384
+_SESSION = Kind.SESSION
 # Neighbours of one IPv6 network that are told apart. A network whose owner uses more of them knows us as well.
 _MAX_NEIGHBOURS = 4
 
@@ -58,14 +59,19 @@ class StandingTable:
         self._networks: LruTable[str, dict[str, Acquaintance]] = LruTable(_MAX_NETWORKS)
 
     def update(self, sighting: Sighting, record: SourceRecord) -> None:
-        """Take a sighting, after its source's record has it."""
+        """Take a sighting of a proof or a session, after its source's record has it."""
+        if sighting.direction != "inbound":
+            return
         address, now_us = sighting.packet.src, sighting.time_us
-        is_session = sighting.kind is Kind.SESSION and not record.trap_touches
-        if sighting.kind is Kind.PROVEN and not record.unserved:
+        if sighting.kind is _SESSION:
+            is_session = not record.trap_touches
+        elif record.unserved:
+            return
+        else:
             # A source that opens and closes connections, and probes nothing else, is a health check.
             known = self.of(address)
             is_session = known is None or abs(now_us - known.sessions_us[-1]) >= _HEALTH_CHECK_US
-        if is_session and sighting.direction == "inbound":
+        if is_session:
             self.note_session(address, stack_of(sighting), now_us)
 
     def note_session(self, address: str, stack: StackFingerprint, now_us: int) -> None:
@@ -74,7 +80,7 @@ class StandingTable:
         known = members.pop(address, None) if members else None
         day = now_us // _DAY_US
         if known is None or members is None:
-            self._put(Acquaintance(address, (day,), (now_us,), (stack,)))
+            self._put(Acquaintance(address, (day,), (now_us,), (stack,)), members)
             return
         _, days, times_us, stacks = known
         if day not in days:
@@ -100,17 +106,16 @@ class StandingTable:
     def restore(self, entries: Iterable[Acquaintance]) -> None:
         """Take the entries of an earlier run, as `entries` gives them."""
         for known in entries:
-            self._put(known)
+            self._put(known, self._networks.touch(_key(known.address)))
 
     def _members(self, address: str) -> dict[str, Acquaintance]:
         return self._networks.peek(_key(address)) or {}
 
-    def _put(self, known: Acquaintance) -> None:
-        key = _key(known.address)
-        members = self._networks.touch(key)
+    def _put(self, known: Acquaintance, members: dict[str, Acquaintance] | None) -> None:
+        """Add what is known of an address to its network, if that is here."""
         if members is None:
-            members = {}
-            self._networks.put(key, members)
+            self._networks.put(_key(known.address), {known.address: known})
+            return
         members.pop(known.address, None)
         if len(members) >= _MAX_NEIGHBOURS:
             del members[next(iter(members))]
