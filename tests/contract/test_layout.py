@@ -128,6 +128,7 @@ TESTED_ELSEWHERE = {
     "sensor.assembly": "wiring, run by tests/unit/cli/test_run",
     "report.summary": "nouns, made by test_summarize",
     "errors": "exit codes, in tests/unit/cli",
+    "fleet.conversation": "a half of the agent, run with it by test_agent",
     "events.schema": "in tests/contract/test_line",
 }
 

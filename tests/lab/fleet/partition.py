@@ -29,7 +29,7 @@ CUT = "web4"
 _EACH = 20
 _PATIENCE_SECONDS = 60.0
 _PROMISED_SECONDS = 5.0
-_AGENT_LOG = "portsentry_py.fleet.agent"
+_AGENT_LOG = "portsentry_py.fleet"
 
 
 class Clock:

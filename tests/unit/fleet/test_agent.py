@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.errors import LibraryMissing
-from portsentry_py.fleet import agent, operator_folder, snapshot
+from portsentry_py.fleet import agent, conversation, operator_folder, snapshot
 from portsentry_py.fleet.protection import Protection
 from portsentry_py.fleet.subjects import ROSTER
 from tests.support.fake_broker import AgentHost, FakeBroker
@@ -23,7 +23,7 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     """A broker with the roster."""
     caplog.set_level(logging.WARNING)
     found = FakeBroker(tmp_path)
-    monkeypatch.setattr(agent, "session", found.session)
+    monkeypatch.setattr(conversation, "session", found.session)
     # Else a test waits for them.
     monkeypatch.setattr(agent, "_PROTECTION_SECONDS", 0.1)
     monkeypatch.setattr(agent, "_SNAPSHOT_US", 0)
@@ -227,7 +227,7 @@ def test_a_missing_library_ends_it(broker: FakeBroker, tmp_path: Path, monkeypat
     def missing(*_: object) -> None:
         raise LibraryMissing("nats-py", "fleet")
 
-    monkeypatch.setattr(agent, "session", missing)
+    monkeypatch.setattr(conversation, "session", missing)
     host = AgentHost(broker, tmp_path, "web1").start()
     with pytest.raises(LibraryMissing):
         host.result()
