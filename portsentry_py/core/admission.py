@@ -31,6 +31,9 @@ _ENOUGH = 4
 # Where too many sources asked for enough, those come first that asked for so many: a forger pays for each probe.
 _MORE = 16
 _MANY = 64
+# While no line can be written, a source is tried each time it has asked for twice as much: a scanner that has begun
+# just now is not lost among thousands of forged ones that go on for long.
+_TRIED_AT = frozenset(1 << power for power in range(2, 9))
 # Our answers to one source that are kept, behind a single packet as text.
 _MAX_ANSWERS = 2 * _MANY
 _MAX_KEPT = 600
@@ -203,12 +206,14 @@ class Admission:
             self._put_back(source, waiting)
             return (line,)
         asked = _asked(head)
-        if asked not in waiting.asked:
+        is_new = asked not in waiting.asked
+        if is_new:
             if len(waiting.asked) < _MANY:
                 waiting.asked.add(asked)
             waiting.questions = max(len(waiting.asked), self._sketch.add(source))
-        is_enough = waiting.questions >= _ENOUGH or not self._is_plain(head)
-        if is_proof or (is_enough and self._has_token(head[0], waiting.questions, len(waiting.lines) + 1)):
+        questions = waiting.questions
+        is_enough = questions >= _ENOUGH or not self._is_plain(head)
+        if is_proof or (is_enough and self._has_token(head[0], questions, len(waiting.lines) + 1, is_new=is_new)):
             self.held -= len(waiting.lines)
             return [*waiting.lines, line]
         self.held += 1
@@ -285,10 +290,13 @@ class Admission:
             return (proto, src, digits[SRC_PORT]) not in asked
         return bool(proto) and not self._may_be_answer(head)
 
-    def _has_token(self, time: str, asked: int, lines: int) -> bool:
+    def _has_token(self, time: str, asked: int, lines: int, *, is_new: bool = True) -> bool:
         """Whether lines that waited may be inspected now: part of the tokens is left to sources that ask for more."""
-        is_spent = self._spent_from <= time < self._spent_until
-        tokens, price = (self._spent, lines) if is_spent else (self._enough, 1)
+        tokens, price = self._enough, 1
+        if self._spent_from <= time < self._spent_until:
+            if asked >= _ENOUGH and not (is_new and asked in _TRIED_AT):
+                return False
+            tokens, price = self._spent, lines
         least = 1 if asked >= _MANY else tokens.size / 4 if asked >= _MORE else tokens.size / 2
         return tokens.take(time, least, price)
 

@@ -146,6 +146,17 @@ def test_while_no_line_can_be_written_a_released_source_pays_for_each_line() -> 
     assert sizes == [4] * 5
 
 
+def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_as_much() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=8, max_held=100_000))
+    gate.admission.note_spent(micros(0))
+    for nth in range(5):
+        for line in lines(*syn(f"198.51.100.{nth + 1}", *range(1, 5), at=0.1, every=0.0001)):
+            gate.admits(line)
+    *waiting, last = lines(*syn(SCANNER, *range(1, 5), at=0.1), *syn(SCANNER, 5, 5, 6, 7, 7, 8, at=0.9, every=0.001))
+    assert [gate.admits(line) for line in waiting] == [()] * 9
+    assert gate.admits(last) == (*waiting, last)
+
+
 def test_while_no_line_can_be_written_a_new_source_has_to_ask_for_enough() -> None:
     gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
     gate.admission.note_spent(micros(0))

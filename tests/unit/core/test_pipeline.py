@@ -12,6 +12,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.packet import ACK, FIN, PSH, URG
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.events.model import utc
 from tests.support.build import (
     FRIEND,
     HOST,
@@ -282,6 +283,19 @@ def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
     assert counts["packets_held"] + counts["probes_unjudged"] > 15_000
     # Most of them cost no more than a line that waits.
     assert counts["packets_held"] > 10 * counts["probes_unjudged"]
+
+
+def test_forged_scanners_that_go_on_for_long_do_not_keep_out_one_that_begins() -> None:
+    """Each of 300 sources has sent FINs to a hundred ports when the scanner comes, which proves nothing."""
+    forged = [
+        tcp(f"198.{18 + nth % 90}.7.{nth % 300 // 90 + 1}", HOST, 40_000, 1000 + nth // 300, FIN, at=nth / 3000)
+        for nth in range(33_000)
+    ]
+    scan = syn(SCANNER, *range(2000, 2100), at=10, every=0.01)
+    pipeline = Pipeline(Settings(limits=Limits(new_sources_per_second=10)), US)
+    named = [event for event in evidence(watch(pipeline, in_time(forged, scan))) if event.src_ip == SCANNER]
+    assert (named[0].state, named[0].verdict) == ("new", "ban")
+    assert named[0].timestamp < utc(micros(10.2))
 
 
 def test_a_scan_from_several_addresses_of_an_ipv6_network_is_one_scan() -> None:
