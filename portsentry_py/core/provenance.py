@@ -6,6 +6,7 @@ from portsentry_py.core.columns import LINK_COLUMNS, LinkCells, ends_of
 
 _OUTGOING = frozenset({"4", "0x02"})  # linux/if_packet.h, PACKET_OUTGOING; pcapng, option epb_flags
 _MAX_LINKS = 1_024
+_NO_LINKS = "\t\n"  # no line ends like this
 
 
 class Provenance:
@@ -29,12 +30,14 @@ class Provenance:
 
     def believed(self, lines: Iterable[str]) -> Iterator[str]:
         """The lines of the frames that are believed, without their link columns."""
-        ours, noted = self._ours, "\n"
+        # Most frames come from one neighbour or go to it: what was noted or sent with these links says nothing more.
+        ours, noted, sent = self._ours, _NO_LINKS, _NO_LINKS
         for line in lines:
-            # Most frames come from one neighbour: one that was noted says nothing more.
-            if line.endswith(noted) and line.split("\t", 2)[1].strip() not in ours:
-                yield line[: -len(noted)]
-                continue
+            if line.endswith((noted, sent)):
+                links = sent if line.split("\t", 2)[1].strip() in ours else noted
+                if line.endswith(links):
+                    yield line[: -len(links)]
+                    continue
             try:
                 src, dst = ends_of(line)
                 rest, *cells = line.rsplit("\t", len(LINK_COLUMNS))
@@ -46,13 +49,19 @@ class Provenance:
                 if self._came_in(link):
                     self.forged += 1
                     continue
+                # Others are believed while nothing speaks against them.
+                sent = line[len(rest) :] if self._left(link) else _NO_LINKS
             elif dst in ours:
                 noted = line[len(rest) :]
                 self._note(link.src, link.dst)
             yield rest
 
+    def _left(self, link: LinkCells) -> bool:
+        """Whether frames of ours with these links are believed until one is marked as outgoing."""
+        return _is_outgoing(link) or link.src in self._own_links
+
     def _came_in(self, link: LinkCells) -> bool:
-        is_outgoing = not _OUTGOING.isdisjoint(link.direction.split(","))
+        is_outgoing = _is_outgoing(link)
         is_own = link.src in self._own_links
         self._is_marked = self._is_marked or is_outgoing
         self._has_links = self._has_links or (is_own and link.src not in self._neighbours)
@@ -63,3 +72,7 @@ class Provenance:
         for links, address in ((self._neighbours, sender), (self._own_links, receiver)):
             if address and len(links) < _MAX_LINKS:
                 links.add(address)
+
+
+def _is_outgoing(link: LinkCells) -> bool:
+    return not _OUTGOING.isdisjoint(link.direction.split(","))

@@ -1,9 +1,11 @@
 """In a capture file, a packet in our name counts only if it may have left this host."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portsentry_py.core.provenance import Provenance
-from tests.support.build import HOST, SCANNER
+from tests.support.build import HOST, SCANNER, no_deadline
 
 OURS, ROUTER, STRANGER = "02:00:00:00:00:01", "02:00:00:00:00:fe", "02:00:00:00:00:66"
 
@@ -62,3 +64,22 @@ def test_the_link_addresses_are_bounded() -> None:
     provenance = Provenance([HOST])
     list(provenance.believed(line(SCANNER, HOST, f"a{number}", f"b{number}") for number in range(3000)))
     assert max(len(provenance._own_links), len(provenance._neighbours)) == 1024
+
+
+frames = st.builds(
+    line,
+    st.sampled_from((HOST, SCANNER)),
+    st.sampled_from((HOST, SCANNER)),
+    st.sampled_from((OURS, ROUTER, STRANGER, "")),
+    st.sampled_from((OURS, ROUTER, STRANGER, "")),
+    st.sampled_from(("", "", "0", "4", "4,0x02")),
+)
+
+
+@no_deadline
+@given(st.lists(st.one_of(frames, st.sampled_from((IN, OUT, "", "\n", "a\tb"))), max_size=40))
+def test_a_frame_like_one_that_was_believed_is_judged_as_if_it_were_the_first(lines: list[str]) -> None:
+    at_once, one_by_one = Provenance([HOST]), Provenance([HOST])
+    judged = [believed for one in lines for believed in one_by_one.believed([one])]  # nothing is remembered of links
+    assert list(at_once.believed(lines)) == judged
+    assert at_once.forged == one_by_one.forged
