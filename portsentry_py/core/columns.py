@@ -87,6 +87,8 @@ SRC_PORT, DEST_PORT, ENDS, SEQ_NUMBER, ACK_NUMBER, FLAGS = (
 """Where ports, both of them, TCP's numbers and its flags stand in the digits of a head."""
 CHUNK_TYPE, ICMP_TYPE = slice(24, 26), slice(0, 2)
 """Where the type of SCTP's first chunk and the type of an ICMP message stand."""
+HEADER_WORDS = slice(24, 25)
+"""Where the length of TCP's header stands, in words of four bytes."""
 IPV6_EXTENSIONS = frozenset({"0", "43", "44", "51", "60"})
 """Protocol numbers of headers that stand before the last protocol of a chain."""
 OPENING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if not flags & (ACK | RST))

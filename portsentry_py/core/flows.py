@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.columns import ENDS, Head
+from portsentry_py.core.columns import ACK_NUMBER, ENDS, HEADER_WORDS, Head
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.flow import (
     ANSWERED_STATES,
@@ -59,6 +59,7 @@ _USED_BYTES = 1 << 20
 _UNUSED_BYTES = 2
 # So many further datagrams to one port of ours, none of them refused, are a stream: a scanner repeats a probe less.
 _STREAM_REPEATS = 5
+_LEAST_WORDS = "5"  # of a TCP header, RFC 9293; as hex digits sort
 _ICMP_ERRORS = {(ICMP, 3), (ICMP, 11), (ICMP, 12), (ICMPV6, 1), (ICMPV6, 3), (ICMPV6, 4)}
 _UNREACHABLE = {(ICMP, 3), (ICMPV6, 1), (ICMPV6, 4)}
 _ICMP_TOO_BIG = 4  # the code of ICMP's type 3 that refuses nothing
@@ -179,23 +180,39 @@ class FlowTable:
         while self._pending:
             yield from self.advance(self._pending[0][0])
 
-    def is_known_end(self, head: Head) -> bool:
-        """Whether a FIN with ACK tells nothing: the first packet of its flow had an answer of the sender, or a refusal.
+    def ending(self, head: Head) -> tuple[Flow, int | None] | None:
+        """The flow that a FIN with ACK ends, and what its initiator acknowledges; None if it has to be decoded.
 
-        It is a quarter of what ordinary visitors cause, so it is known by its head. Whoever sends it in the responder's
-        name gains nothing: it changes no flow, and where the answer was not seen, it is looked at.
+        These are half of what ordinary visitors cause. Where the flow came from outside and had an answer or a refusal,
+        their heads tell all: the addresses and ports are those of a packet that was decoded. What the responder's FIN
+        acknowledges is None: it changes no flow, so whoever sends it in the responder's name gains nothing.
         """
         _, src, digits, dst, _ = head
         try:
-            ports = int(digits[ENDS], 16)
+            ports, ack = int(digits[ENDS], 16), int(digits[ACK_NUMBER], 16)
         except ValueError:
-            return False
-        key = (TCP, dst, ports & 0xFFFF, src, ports >> 16)
-        flow = self._inbound.peek(key)
-        if flow is None or flow.state in UNANSWERED_STATES:
-            return False
+            return None
+        src_port, dest_port = ports >> 16, ports & 0xFFFF
+        key = (TCP, src, src_port, dst, dest_port)
+        flow, is_initiator = self._inbound.peek(key), True
+        if flow is None:
+            key = (TCP, dst, dest_port, src, src_port)
+            flow, is_initiator = self._inbound.peek(key), False
+        if flow is None or flow.state in UNANSWERED_STATES or digits[HEADER_WORDS] < _LEAST_WORDS:
+            return None
         self._inbound.renew(key)
-        return True
+        return flow, ack if is_initiator else None
+
+    def end(self, flow: Flow, acknowledged: int, now_us: int) -> Sequence[Sighting]:
+        """The initiator of a flow from outside ends it, and acknowledges what this host sent."""
+        first = not flow.has_ended
+        flow.has_ended = True
+        if flow.our_seq is None or not first:
+            return ()
+        received = (acknowledged - flow.our_seq) % (1 << 32)
+        if not 0 < received <= _USED_BYTES:
+            return ()
+        return (self._about(flow, _SESSION if received > _UNUSED_BYTES else _PROVEN, now_us),)
 
     def observe(self, packet: Packet) -> Sequence[Sighting]:
         """The sightings that one packet makes."""
@@ -527,19 +544,13 @@ class FlowTable:
                 queried.state = FlowState.ANSWERED
                 return (self._about(queried, Kind.ANSWERED, packet.time_us),)
             return ()
-        first = not flow.has_ended
-        flow.has_ended = True
-        if flow.direction == "outbound":
-            if flow.state in ANSWERED_STATES:
-                self.expected.contact(packet.dst, packet.time_us)
-            return self._answer_missing(flow, packet)
-        found = self._answer_missing(flow, packet)
-        if flow.our_seq is None or not packet.flags & ACK or not first:
-            return found
-        received = (packet.ack - flow.our_seq) % (1 << 32)
-        if not 0 < received <= _USED_BYTES:
-            return found
-        return (*found, self._about(flow, _SESSION if received > _UNUSED_BYTES else _PROVEN, packet.time_us))
+        if flow.direction == "outbound" and flow.state in ANSWERED_STATES:
+            self.expected.contact(packet.dst, packet.time_us)
+        missing = self._answer_missing(flow, packet)
+        if flow.direction == "outbound" or not packet.flags & ACK:
+            flow.has_ended = True
+            return missing
+        return (*missing, *self.end(flow, packet.ack, packet.time_us))
 
     def _answer_missing(self, flow: Flow, packet: Packet) -> Sequence[Sighting]:
         """In a capture of one direction, a source that closes a connection had an answer that is missing.

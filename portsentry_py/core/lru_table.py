@@ -69,8 +69,11 @@ class LruTable(Generic[K, V]):
 
     def evict_oldest(self) -> None:
         """Drop the least recently used entry, or the least worthy of several, and count it."""
-        key = next(iter(self._entries)) if self._worth is None else self._least_worthy(self._worth)
-        entry = self._entries.pop(key)
+        if self._worth is None:
+            key, entry = self._entries.popitem(last=False)
+        else:
+            key = self._least_worthy(self._worth)
+            entry = self._entries.pop(key)
         self.evicted += 1
         if self._on_evict is not None:
             self._on_evict(key, entry)

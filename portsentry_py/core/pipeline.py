@@ -162,27 +162,33 @@ class Pipeline:
                 if events:
                     yield from events
 
-    def _is_known_end(self, head: Head) -> bool:
-        """Whether a segment that may close a connection tells nothing, so that it need not be decoded."""
+    def _end(self, head: Head) -> Sequence[Event] | None:
+        """The events of a TCP segment that ends a connection; None if it has to be decoded."""
         suppressed = self._suppressed.sources
         if suppressed and not suppressed.keys().isdisjoint(map(self._source_of, head[1:4:2])):
-            return False  # before a packet of theirs, what they did is written into their records
-        return head[4] == "tcp" and self._flows.is_known_end(head)
-
-    def _skip(self, head: Head) -> Sequence[Event]:
-        """A packet that tells nothing but the time."""
+            return None  # before a packet of theirs, what they did is written into their records
+        ending = self._flows.ending(head)
+        if ending is None:
+            return None
         try:
             now_us = time_us(head[0])
         except ValueError:
             self._discarded[Discard.MALFORMED] += 1
             return ()
-        self._skipped += 1
-        return self._tick(now_us)
+        events, (flow, acknowledged) = self._tick(now_us), ending
+        if acknowledged is None:
+            self._skipped += 1  # it tells nothing but the time
+            return events
+        for sighting in self._flows.end(flow, acknowledged, now_us):
+            events = [*events, *self._observe(sighting)]
+        return events
 
     # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
     def _inspect(self, line: str, head: Head = NO_HEAD, cells: Cells = NO_CELLS) -> Sequence[Event]:
-        if head[2][FLAGS] in CLOSING_FLAGS and self._is_known_end(head):
-            return self._skip(head)
+        if head[2][FLAGS] in CLOSING_FLAGS and head[4] == "tcp":
+            ended = self._end(head)
+            if ended is not None:
+                return ended
         packet = decode(line, cells)
         if isinstance(packet, Discard):
             self._discarded[packet] += 1
