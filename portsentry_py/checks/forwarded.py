@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
+from portsentry_py.fail2ban.programs import ran
+
 _LISTINGS = (("nft", "list", "ruleset"), ("iptables-save", "-t", "nat"), ("ip6tables-save", "-t", "nat"))
 _TIMEOUT_SECONDS = 20
 # A line of nft, or of iptables-save, that gives packets to another address.
@@ -39,15 +41,7 @@ def kernel_rules() -> str:
         if program is None:
             continue
         try:
-            listed += subprocess.run(
-                [program, *words],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=_TIMEOUT_SECONDS,
-                check=False,
-            ).stdout
+            listed += ran([program, *words], _TIMEOUT_SECONDS).stdout
         except (OSError, subprocess.TimeoutExpired):
             continue
     return listed

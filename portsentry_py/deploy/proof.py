@@ -1,13 +1,13 @@
 """The proof that the installed service works: it sees packets, and its bans reach the kernel."""
 
 import re
-import subprocess
 from pathlib import Path
 
 from portsentry_py.errors import InstallError
 from portsentry_py.fail2ban.ban_test import TEST_ADDRESS, ban_and_unban
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.fail2ban.pack import JAIL
+from portsentry_py.fail2ban.programs import ran
 
 _SECONDS = 180
 # `check` finds nothing, or warnings alone.
@@ -20,15 +20,7 @@ def sees(program: Path) -> None:
     Raises:
         InstallError: the sensor does not receive a test packet, or something else is wrong.
     """
-    done = subprocess.run(
-        [program, "check", "--live"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=_SECONDS,
-        check=False,
-    )
+    done = ran([program, "check", "--live"], _SECONDS)
     if done.returncode not in _WORKS:
         wrong = re.findall(r"^broken\s+(.*)$", done.stdout, re.MULTILINE) or (done.stderr or done.stdout).splitlines()
         raise InstallError(f"the service does not work: {' '.join(wrong)}")

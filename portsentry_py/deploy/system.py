@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portsentry_py.errors import InstallError
+from portsentry_py.fail2ban.programs import ran
 
 UNIT = "portsentry-py.service"
 _SECONDS = 180
@@ -89,12 +90,4 @@ def succeeds(program: str, *words: str) -> bool:
 
 def _done(program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    return subprocess.run(
-        [shutil.which(program, path=path) or program, *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=_SECONDS,
-        check=False,
-    )
+    return ran([shutil.which(program, path=path) or program, *words], _SECONDS)

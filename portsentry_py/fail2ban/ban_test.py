@@ -13,6 +13,7 @@ from typing import TypeVar
 from portsentry_py.errors import Fail2banError, UsageError
 from portsentry_py.fail2ban.client import Fail2banClient, NotInstalled
 from portsentry_py.fail2ban.pack import JAIL
+from portsentry_py.fail2ban.programs import ran
 
 TEST_ADDRESS = "192.0.2.1"
 _DOCUMENTATION = tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
@@ -88,9 +89,7 @@ def rules_about(address: str) -> tuple[str, ...]:
     listed = ""
     for command in programs:
         with suppress(OSError, subprocess.TimeoutExpired):
-            listed += subprocess.run(
-                command, capture_output=True, encoding="utf-8", errors="replace", timeout=_LISTING_SECONDS, check=False
-            ).stdout
+            listed += ran(command, _LISTING_SECONDS).stdout
     word = re.compile(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\d)")
     return tuple(line.strip() for line in listed.splitlines() if word.search(line))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portsentry_py.errors import Fail2banError, PermissionDenied, PortsentryError
+from portsentry_py.fail2ban.programs import ran
 
 _TIMEOUT_SECONDS = 60
 _LONGEST_QUOTE = 200
@@ -85,15 +86,7 @@ def run(program: str, *words: str, timeout_seconds: float = _TIMEOUT_SECONDS) ->
     if path is None:
         raise NotInstalled(program)
     try:
-        done = subprocess.run(
-            [path, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout_seconds,
-            check=False,
-        )
+        done = ran([path, *words], timeout_seconds)
     except subprocess.TimeoutExpired as error:
         raise NotAnswering(
             f"{program} did not end within {timeout_seconds:.0f} s; look into /var/log/fail2ban.log."
