@@ -95,6 +95,8 @@ OPENING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if not flags & 
 """The flags of a first segment, as the digits show them."""
 CLOSING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if flags & (FIN | ACK | SYN | RST) == FIN | ACK)
 """The flags of a segment that closes a connection."""
+ACCEPTING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if flags & (FIN | ACK | SYN | RST) == SYN | ACK)
+"""The flags of a segment that accepts a connection."""
 
 time_text = itemgetter(slice(17))
 """The time of a line as text: ten digits of seconds and six decimals, which sort as numbers do."""

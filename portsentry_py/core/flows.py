@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.columns import ACK_NUMBER, ENDS, HEADER_WORDS, Head
+from portsentry_py.core.columns import ACK_NUMBER, ENDS, HEADER_WORDS, SEQ_NUMBER, Head
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.flow import (
     ANSWERED_STATES,
@@ -202,6 +202,30 @@ class FlowTable:
             return None
         self._inbound.renew(key)
         return flow, ack if is_initiator else None
+
+    def accepting(self, head: Head) -> tuple[Flow, int] | None:
+        """The flow that a SYN-ACK accepts, and its sequence number; None if it has to be decoded.
+
+        Where the flow came from outside to a served port, its head tells all, as that of an end does.
+        """
+        _, src, digits, dst, _ = head
+        try:
+            ports, seq = int(digits[ENDS], 16), int(digits[SEQ_NUMBER], 16)
+        except ValueError:
+            return None
+        key = (TCP, dst, ports & 0xFFFF, src, ports >> 16)
+        flow = self._inbound.peek(key)
+        if flow is None or flow.state in UNANSWERED_STATES or digits[HEADER_WORDS] < _LEAST_WORDS:
+            return None
+        self._inbound.renew(key)
+        return flow, seq
+
+    def accept(self, flow: Flow, seq: int, now_us: int) -> None:
+        """A SYN-ACK with that sequence number accepts a flow from outside, whose port is served."""
+        self._note_accepted(flow, seq, now_us)
+        probe = flow.probe
+        if not self.served.is_open_trap("tcp", probe.dest_port):
+            self.served.learn(probe.dst, "tcp", probe.dest_port, now_us)
 
     def end(self, flow: Flow, acknowledged: int, now_us: int) -> Sequence[Sighting]:
         """The initiator of a flow from outside ends it, and acknowledges what this host sent."""
@@ -422,7 +446,7 @@ class FlowTable:
             flow.answers += 1
             self.expected.answer(packet, flow.answers)
         elif packet.proto == TCP:
-            self._note_accepted(flow, packet)
+            self._note_accepted(flow, packet.seq, packet.time_us)
         trap = flow.direction == "inbound" and self.served.is_open_trap(proto_name(packet), packet.src_port)
         if flow.direction == "inbound" and not trap:
             self.served.learn(packet.src, proto_name(packet), packet.src_port, packet.time_us)
@@ -434,14 +458,14 @@ class FlowTable:
             return answered, answered._replace(kind=Kind.PROVEN)
         return (answered,)
 
-    def _note_accepted(self, flow: Flow, packet: Packet) -> None:
+    def _note_accepted(self, flow: Flow, seq: int, now_us: int) -> None:
         """Our SYN-ACK: what acknowledges its number is proof."""
-        if flow.our_seq == packet.seq:
-            flow.is_repeated = packet.time_us - flow.answered_us > _CAPTURED_TWICE_US
+        if flow.our_seq == seq:
+            flow.is_repeated = now_us - flow.answered_us > _CAPTURED_TWICE_US
             return
-        flow.our_seq, flow.answered_us = packet.seq, packet.time_us
+        flow.our_seq, flow.answered_us = seq, now_us
         if not self._host.peers_known and len(self._open) < self._max_pending:
-            deadline_us = packet.time_us + _OPEN_US
+            deadline_us = now_us + _OPEN_US
             self._open.append((deadline_us, flow))
             self.due_us = min(self.due_us, deadline_us)
 

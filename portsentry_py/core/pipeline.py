@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.admission import Admission
-from portsentry_py.core.columns import CLOSING_FLAGS, FLAGS, NO_CELLS, NO_HEAD, Cells, Head, split
+from portsentry_py.core.columns import ACCEPTING_FLAGS, CLOSING_FLAGS, FLAGS, NO_CELLS, NO_HEAD, Cells, Head, split
 from portsentry_py.core.decode import Discard, canonical_address, decode, time_us
 from portsentry_py.core.detectors.base import PROBES, Detector
 from portsentry_py.core.detectors.profiles import Tables, detectors_of
@@ -36,6 +36,7 @@ _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 _HOST_READ_US = 2_000_000
 # For so long it is known that no scan ends.
 _IDLE_US = 100_000
+_LATER_FLAGS = ACCEPTING_FLAGS | CLOSING_FLAGS
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
 _GROUPED = PROBES | {Kind.ANSWERED}
@@ -162,33 +163,39 @@ class Pipeline:
                 if events:
                     yield from events
 
-    def _end(self, head: Head) -> Sequence[Event] | None:
-        """The events of a TCP segment that ends a connection; None if it has to be decoded."""
+    def _of_known_flow(self, head: Head) -> Sequence[Event] | None:
+        """The events of a TCP segment that accepts or ends a connection; None if it has to be decoded."""
         suppressed = self._suppressed.sources
         if suppressed and not suppressed.keys().isdisjoint(map(self._source_of, head[1:4:2])):
             return None  # before a packet of theirs, what they did is written into their records
-        ending = self._flows.ending(head)
-        if ending is None:
+        accepts = head[2][FLAGS] in ACCEPTING_FLAGS
+        known = self._flows.accepting(head) if accepts else self._flows.ending(head)
+        if known is None:
             return None
         try:
             now_us = time_us(head[0])
         except ValueError:
             self._discarded[Discard.MALFORMED] += 1
             return ()
-        events, (flow, acknowledged) = self._tick(now_us), ending
-        if acknowledged is None:
+        events, (flow, number) = self._tick(now_us), known
+        if number is None:
             self._skipped += 1  # it tells nothing but the time
-            return events
-        for sighting in self._flows.end(flow, acknowledged, now_us):
-            events = [*events, *self._observe(sighting)]
+        elif accepts:
+            source = self._flows.source_of(head[3])
+            if self._scans.is_banned(source):
+                events = [*events, *self._note_answer(source, now_us)]
+            self._flows.accept(flow, number, now_us)
+        else:
+            for sighting in self._flows.end(flow, number, now_us):
+                events = [*events, *self._observe(sighting)]
         return events
 
     # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
     def _inspect(self, line: str, head: Head = NO_HEAD, cells: Cells = NO_CELLS) -> Sequence[Event]:
-        if head[2][FLAGS] in CLOSING_FLAGS and head[4] == "tcp":
-            ended = self._end(head)
-            if ended is not None:
-                return ended
+        if head[2][FLAGS] in _LATER_FLAGS and head[4] == "tcp":
+            known = self._of_known_flow(head)
+            if known is not None:
+                return known
         packet = decode(line, cells)
         if isinstance(packet, Discard):
             self._discarded[packet] += 1

@@ -1291,6 +1291,27 @@ def test_an_end_that_is_known_by_its_head_proves_what_a_decoded_one_does(seq: in
         assert list(known.end(flow, acknowledged, end.time_us)) == list(decoded.observe(end.packet))
 
 
+def test_an_answer_of_a_served_port_is_known_by_its_head() -> None:
+    (first,), (second,), (query,) = connect(FRIEND, 80), connect(FRIEND, 80, at=1), connect(HOST, 80, dst=FRIEND)
+    decoded, known = table(), table()
+    for flows in (decoded, known):
+        assert flows.accepting(head_of(syn_ack(first).line)) is None
+        sightings(flows, first)
+        assert flows.accepting(head_of(syn_ack(first).line)) is None, "that the port is served is news"
+        sightings(flows, syn_ack(first), second, query)
+        assert flows.accepting(head_of(syn_ack(query).line)) is None, "of a flow that we opened"
+    for answer, is_repeated in ((syn_ack(second, seq=7), False), (syn_ack(second, seq=7, after=2), True)):
+        accepting = known.accepting(head_of(answer.line))
+        assert accepting is not None
+        known.accept(*accepting, answer.time_us)
+        assert decoded.observe(answer.packet) == ()
+        one, other = (flows.ending(head_of(fin_ack(second).line)) for flows in (known, decoded))
+        assert one is not None
+        assert other is not None
+        assert [(flow.our_seq, flow.is_repeated) for flow, _ in (one, other)] == [(7, is_repeated)] * 2
+        assert known.served.learned() == decoded.served.learned()
+
+
 def test_the_end_with_a_header_that_is_too_short_is_decoded() -> None:
     flows, (asked,) = table(), connect(FRIEND, 80)
     sightings(flows, asked, syn_ack(asked))
