@@ -17,7 +17,7 @@ _FIRST_PORT, _PORTS = 1024, 64_512
 _FIRST_NETWORK, _NETWORKS = 11, 89
 _POOL = 65_536
 _CLIENTS = 20_000
-_SERVED = (80, 443)
+SERVED = (80, 443)
 # How many connections later than its SYN the other packets of a connection come.
 _ANSWER, _END, _LAST = 20, 2_000, 2_020
 _SCAN = 8  # ports of a port scan
@@ -75,7 +75,7 @@ def visitors(count: int, link: Link) -> Iterator[bytes]:
                 return
             client = base + opened * 7919 % _CLIENTS
             port = 20_000 + opened // _CLIENTS % 40_000
-            service = _SERVED[opened & 1]
+            service = SERVED[opened & 1]
             ends = (_TARGET, service, client, port) if ours else (client, port, _TARGET, service)
             # Our number is the call's; the client has received a page when it closes the connection.
             ack = (sequence_of(opened) + 1_000) & 0xFFFFFFFF if flags & FIN and not ours else 0

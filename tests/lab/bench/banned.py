@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.lab.ban_time import NMAP
 from tests.lab.bench.hidden import ACK_ONLY, FLAGS
-from tests.lab.bench.live import KINDS, SETTINGS, WORST, note, start
+from tests.lab.bench.live import KINDS, SETTINGS, WORST, note, passed, start
 from tests.lab.bench.programs import RunningSensor
 from tests.lab.support.cost import metered
 from tests.lab.support.kernel_rules import watched
@@ -99,7 +99,7 @@ def _one(kind: str, per_second: int, seconds: int, scans: int) -> Row:
             wait_for(lambda: len(ruled.keys() & set(scanners)) == scans, "all bans", seconds=_LAST_SECONDS)
         status = running.last_status()
         moments = sent_by(tap)
-        lost = sent.packets + sum(map(len, moments.values())) - status["packets"]
+        lost = passed(kind, sent.packets) + sum(map(len, moments.values())) - status["packets"]
         named = {line["src_ip"] for line in running.sensor.matching(event_type="scan")} & set(scanners)
         bans = [ruled[one] - moments[one][0] for one in scanners if one in ruled]
         return Row(kind, sent, lost, max(0.0, behind), scans, len(named), bans)

@@ -153,7 +153,7 @@ def given_peer(text: str) -> Program:
     def started(host: Host, folder: Path) -> Iterator[Running]:
         log = folder / "log"
         log.touch()
-        script = f"cd {shlex.quote(str(folder))} && exec >>{shlex.quote(str(log))}; {command}"
+        script = f"cd {shlex.quote(str(folder))} && exec {command} >>{shlex.quote(str(log))}"
         with ExitStack() as stack, Path(os.devnull).open("w", encoding="utf-8") as noise:
             _end_what_starts(host, stack)
             host.start("env", f"LOG={log}", f"IFACE={IFACE}", "sh", "-c", script, stderr=noise)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product, takewhile
 from pathlib import Path
 
-from tests.lab.bench.live import KINDS, WORST, note, start
+from tests.lab.bench.live import KINDS, WORST, note, passed, start
 from tests.lab.bench.programs import INSTALLED, SENSOR, Counts, Program
 from tests.lab.support.cost import metered, spent
 from tests.lab.support.tables import count, mebibytes, micros, shown, table
@@ -39,8 +39,8 @@ class Trial:
 
     @property
     def lost(self) -> int | None:
-        """Packets that were sent and not seen, if the program counts them."""
-        return None if self.counts is None else max(0, self.sent.packets - self.counts.packets)
+        """Packets that passed the filter and were not seen, if the program counts them."""
+        return None if self.counts is None else max(0, passed(self.kind, self.sent.packets) - self.counts.packets)
 
     @property
     def kept_up(self) -> bool:
