@@ -159,7 +159,7 @@ class Pipeline:
             if suppressed.sources and suppressed.count(line, head):
                 continue
             for admitted in admit(line, head):
-                events = inspect(admitted, head, cells) if admitted is line else inspect(admitted)
+                events = inspect(admitted, *((head, cells) if admitted is line else split(admitted)))
                 if events:
                     yield from events
 
