@@ -107,7 +107,7 @@ class Admission:
         limits: `new_sources_per_second` are admitted at once, and as many of those that waited; `max_held` lines of
             usual size wait.
         source_of: the source that an address belongs to.
-        is_heard: whether a source has a record, and its packets do not wait again.
+        is_hushed: whether the packets of a source wait again; None if there is no record of it.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
         is_home: whether an address is ours.
     """
@@ -117,7 +117,7 @@ class Admission:
         limits: Limits,
         *,
         source_of: Callable[[str], str],
-        is_heard: Callable[[str], bool],
+        is_hushed: Callable[[str], bool | None],
         is_queried: Callable[[str], bool],
         is_home: Callable[[str], bool],
     ) -> None:
@@ -126,7 +126,7 @@ class Admission:
         self._spent = _Tokens(_SPENT_SHARE * limits.new_sources_per_second)
         self._spent_us, self._spent_from, self._spent_until = 0, "", ""
         self._source_of = source_of
-        self._is_heard = is_heard
+        self._is_hushed = is_hushed
         self._is_queried = is_queried
         self._is_home = is_home
         # The first packets, in two generations: when the newer is full, the older goes as a whole, at no cost for each
@@ -172,10 +172,14 @@ class Admission:
             not proto
             # A look-up less for most packets of most floods.
             or (digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._may_be_answer(head))
-            or self._is_heard(source)
             or not self._is_home(dst)
-            or (not self._spent_from <= time < self._spent_until and self._new.take(time))
         ):
+            return (line,)
+        is_hushed = self._is_hushed(source)
+        if is_hushed is False:
+            return (line,)
+        # While the limit is spent, the places of new sources are for sources that are new.
+        if (is_hushed is None or not self._spent_from <= time < self._spent_until) and self._new.take(time):
             return (line,)
         asked = self._sketch.add(source)
         if asked >= _ENOUGH and self._has_token(time, asked, 1):

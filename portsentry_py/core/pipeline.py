@@ -87,7 +87,7 @@ class Pipeline:
         self._admission = Admission(
             settings.limits,
             source_of=self._source_of,
-            is_heard=self._sources.hears,
+            is_hushed=self._sources.is_hushed,
             is_queried=self._flows.expected.is_queried,
             is_home=self._is_home,
         )

@@ -71,10 +71,11 @@ class Gate:
     """An admission on HOST and HOST6 that has no token left."""
 
     def __init__(self, *known: str, limits: Limits = LIMITS) -> None:
+        self.hushed = dict.fromkeys(known, False)
         self.admission = Admission(
             limits,
             source_of=source_of,
-            is_heard=lambda source: source in known,
+            is_hushed=self.hushed.get,
             is_queried=lambda address: address == FRIEND,
             is_home=lambda address: address in {HOST, HOST6, *home_hosts(3)},
         )
@@ -148,6 +149,7 @@ def test_while_no_line_can_be_written_a_released_source_pays_for_each_line() -> 
 
 def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_as_much() -> None:
     gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=8, max_held=100_000))
+    gate.admission._new.take = lambda *_: False  # type: ignore[method-assign] # others took the places of new sources
     gate.admission.note_spent(micros(0))
     for nth in range(5):
         for line in lines(*syn(f"198.51.100.{nth + 1}", *range(1, 5), at=0.1, every=0.0001)):
@@ -157,22 +159,29 @@ def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_
     assert gate.admits(last) == (*waiting, last)
 
 
-def test_while_no_line_can_be_written_a_new_source_has_to_ask_for_enough() -> None:
-    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
+def test_while_no_line_can_be_written_a_source_that_was_examined_waits_and_a_new_one_does_not() -> None:
+    gate = Gate(SCANNER, limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
     gate.admission.note_spent(micros(0))
-    (first,), (later,) = syn(SCANNER, 1, at=0.5), syn(SCANNER6, 1, at=1.5)
-    assert gate.admits(first.line) == ()
-    assert gate.admits(later.line) == (later.line,)
+    first, second, third, late = lines(*(syn(SCANNER, 1, at=at)[0] for at in (0.1, 0.2, 0.3, 1.5)))
+    assert gate.admits(first) == (first,)
+    gate.hushed[SCANNER] = True
+    assert gate.admits(second) == ()
+    assert gate.admission.release(SCANNER) == [second]
+    (other,) = lines(*syn(SCANNER6, 1, at=0.3))
+    assert gate.admits(other) == (other,)
+    assert gate.admits(third) == ()
+    assert gate.admission.release(SCANNER) == [third]
+    assert gate.admits(late) == (late,)
 
 
 def test_a_clock_that_is_set_back_does_not_let_sources_wait_for_long() -> None:
-    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
+    gate = Gate(SCANNER, limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
+    gate.hushed[SCANNER] = True
     gate.admission.note_spent(micros(3600))
-    (probe,) = syn(SCANNER, 1)
-    assert gate.admits(probe.line) == (probe.line,)
+    before, after = lines(*syn(SCANNER, 1), *syn(SCANNER, 1, at=0.1))
+    assert gate.admits(before) == (before,)
     gate.admission.note_spent(micros(0))
-    (probe,) = syn(SCANNER6, 1, at=0.1)
-    assert gate.admits(probe.line) == ()
+    assert gate.admits(after) == ()
 
 
 def test_what_may_answer_this_host_does_not_wait() -> None:

