@@ -6,6 +6,7 @@ forged scanners has asked for enough, and spends the limit of log lines: meanwhi
 again, and few packets are released. What may answer this host, or proves an address, does not wait.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from zlib import crc32
 
@@ -134,7 +135,7 @@ class Admission:
         self._newer: dict[str, str] = {}
         self._older: dict[str, str] = {}
         self._size = 0
-        self._again: dict[str, _Waiting] = {}
+        self._again: OrderedDict[str, _Waiting] = OrderedDict()
         self._again_size = 0
         self._max_size = limits.max_held * _CHARACTERS // 3  # for each of the three
         self._sketch = _Sketch()
@@ -244,7 +245,7 @@ class Admission:
         again[source] = waiting
         self._again_size += waiting.size
         while self._again_size > self._max_size:
-            self._again_size -= again.pop(next(iter(again))).size
+            self._again_size -= again.popitem(last=False)[1].size
 
     def _waits(self, source: str) -> bool:
         return source in self._again or source in self._newer or source in self._older

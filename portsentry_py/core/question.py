@@ -68,14 +68,26 @@ class Questions:
         family: set[Question] = set()
         others: set[Question] = set()
         for endpoint, attempt in attempts:
-            is_family = (
-                endpoint.port in _AUTOCONFIGURATION and endpoint.proto == "tcp" and attempt.scan_type in _CLIENT_TYPES
-            )
             question = Question(self.host_of(endpoint.target), endpoint.proto, endpoint.port)
-            (family if is_family else others).add(question)
+            (family if _is_guess(endpoint, attempt) else others).add(question)
         if len(others) > _MAX_OTHERS or len({one.host for one in family}) > _MAX_GUESSED_HOSTS:
             return family | others
         return others | {one._replace(port=-1) for one in family}
+
+    def are_enough(self, attempts: Attempts, number: int) -> bool:
+        """Whether these attempts are at least so many distinct questions; of a scan, few of them tell."""
+        others: set[Endpoint] = set()
+        for endpoint, attempt in attempts:
+            if not _is_guess(endpoint, attempt):
+                others.add(endpoint._replace(target=self.host_of(endpoint.target)))
+                if len(others) >= number and len(others) > _MAX_OTHERS:
+                    return True
+        return len(self.of(attempts)) >= number
+
+
+def _is_guess(endpoint: Endpoint, attempt: Attempt) -> bool:
+    """Whether a client that configures itself may ask for the endpoint."""
+    return endpoint.port in _AUTOCONFIGURATION and endpoint.proto == "tcp" and attempt.scan_type in _CLIENT_TYPES
 
 
 def look_for_services(ports: Iterable[int]) -> bool:
@@ -98,7 +110,9 @@ def are_health_checks(record: SourceRecord) -> bool:
             checked.add(endpoint.port)
         else:
             others.add((endpoint.proto, endpoint.port))
-    return len(others) <= _MAX_OTHERS < len(checked) <= _MAX_CHECKED
+            if len(others) > _MAX_OTHERS:
+                return False
+    return _MAX_OTHERS < len(checked) <= _MAX_CHECKED
 
 
 def is_node_port(endpoint: Endpoint) -> bool:

@@ -48,7 +48,7 @@ class PortScanDetector(Detector):
         if sighting.proto == "udp" and not record.closed and record.settled < threshold:
             return None  # found quickly, too: a scanner sends thousands of datagrams before the first is settled
         attempts = self._judged(sighting, record)
-        if len(attempts) < threshold or len(self._questions.of(attempts)) < threshold:
+        if len(attempts) < threshold or not self._questions.are_enough(attempts, threshold):
             return None
         if are_health_checks(record):
             return Finding("port_scan", sighting, record, type_of(attempts), False, "health_check")
