@@ -7,7 +7,7 @@ again, and few packets are released. What may answer this host, or proves an add
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from zlib import crc32
 
 from portsentry_py.config.settings import Limits
@@ -159,8 +159,8 @@ class Admission:
         self.held -= len(lines)
         return lines
 
-    def admit(self, line: str, head: Head) -> tuple[str, ...] | list[str]:
-        """The lines to inspect now: this one, with those kept before if its source had to wait; or none."""
+    def admit(self, line: str, head: Head) -> Sequence[str] | None:
+        """The lines to inspect now, with those kept before if its source had to wait; None for this line alone."""
         time, src, digits, dst, proto = head
         newer, older, again = self._newer, self._older, self._again
         source, receiver = (src, dst) if ":" not in src else (self._source_of(src), self._source_of(dst))
@@ -175,16 +175,16 @@ class Admission:
             or (digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._may_be_answer(head))
             or not self._is_home(dst)
         ):
-            return (line,)
+            return None
         is_hushed = self._is_hushed(source)
         if is_hushed is False:
-            return (line,)
+            return None
         # While the limit is spent, the places of new sources are for sources that are new.
         if (is_hushed is None or not self._spent_from <= time < self._spent_until) and self._new.take(time):
-            return (line,)
+            return None
         asked = self._sketch.add(source)
         if asked >= _ENOUGH and self._has_token(time, asked, 1):
-            return (line,)
+            return None
         newer[source] = line
         self.held += 1
         self._size += len(line)
@@ -203,13 +203,13 @@ class Admission:
             return digits[ICMP_TYPE] != _ICMPV6_REQUEST
         return self._is_queried(src)
 
-    def _wait_on(self, source: str, line: str, head: Head) -> tuple[str, ...] | list[str]:
+    def _wait_on(self, source: str, line: str, head: Head) -> Sequence[str] | None:
         """One more packet of a source that waits."""
         waiting = self._taken(source)
         is_proof = _proves(head, waiting)
         if not is_proof and self._is_reply(head):
             self._put_back(source, waiting)
-            return (line,)
+            return None
         asked = _asked(head)
         is_new = asked not in waiting.asked
         if is_new:
@@ -266,7 +266,7 @@ class Admission:
         _, src, digits, _, proto = head
         return self._is_queried(src) and (proto != "tcp" or digits[FLAGS] not in OPENING_FLAGS)
 
-    def _keep_answer(self, source: str, line: str, head: Head) -> tuple[str, ...] | list[str]:
+    def _keep_answer(self, source: str, line: str, head: Head) -> Sequence[str]:
         """A packet to a source that waits: our answer, which belongs behind its probe, or a call of ours."""
         if self._is_call(source, head):
             return [*self.release(source), line]

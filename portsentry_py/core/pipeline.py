@@ -158,10 +158,14 @@ class Pipeline:
             head, cells = split(line)
             if suppressed.sources and suppressed.count(line, head):
                 continue
-            for admitted in admit(line, head):
-                events = inspect(admitted, *((head, cells) if admitted is line else split(admitted)))
+            admitted = admit(line, head)
+            if admitted is None:
+                events = inspect(line, head, cells)
                 if events:
                     yield from events
+                continue
+            for one in admitted:
+                yield from inspect(one, *split(one))
 
     def _of_known_flow(self, head: Head) -> Sequence[Event] | None:
         """The events of a TCP segment that accepts or ends a connection; None if it has to be decoded."""

@@ -84,7 +84,8 @@ class Gate:
 
     def admits(self, line: str) -> tuple[str, ...]:
         """The lines to inspect now."""
-        return tuple(self.admission.admit(line, head_of(line)))
+        admitted = self.admission.admit(line, head_of(line))
+        return (line,) if admitted is None else tuple(admitted)
 
     def kept(self, source: str) -> list[str]:
         """The lines that wait for a source."""
