@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from portsentry_py.capture.toolchain import Tools
-from portsentry_py.errors import InputError
+from portsentry_py.errors import CaptureError, InputError
 from portsentry_py.sensor.replay import Replay
 from tests.lab.fuzz.columns import mutated as other_line
 from tests.lab.fuzz.oracle import check_line, check_sentences, line_of
@@ -39,7 +39,7 @@ def check(data: bytes) -> None:
         try:
             for event in player.events([capture]):
                 check_line(line_of(event))
-        except InputError as error:
+        except (CaptureError, InputError) as error:
             check_sentences(str(error), 1)
         for sentence in player.summary.damage:
             check_sentences(sentence, 1)
