@@ -108,7 +108,7 @@ class Admission:
         limits: `new_sources_per_second` are admitted at once, and as many of those that waited; `max_held` lines of
             usual size wait.
         source_of: the source that an address belongs to.
-        is_hushed: whether the packets of a source wait again; None if there is no record of it.
+        waits_again: whether the packets of a source that was examined wait again; None if there is no record of it.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
         is_home: whether an address is ours.
     """
@@ -118,7 +118,7 @@ class Admission:
         limits: Limits,
         *,
         source_of: Callable[[str], str],
-        is_hushed: Callable[[str], bool | None],
+        waits_again: Callable[[str], bool | None],
         is_queried: Callable[[str], bool],
         is_home: Callable[[str], bool],
     ) -> None:
@@ -127,7 +127,7 @@ class Admission:
         self._spent = _Tokens(_SPENT_SHARE * limits.new_sources_per_second)
         self._spent_us, self._spent_from, self._spent_until = 0, "", ""
         self._source_of = source_of
-        self._is_hushed = is_hushed
+        self._waits_again = waits_again
         self._is_queried = is_queried
         self._is_home = is_home
         # The first packets, in two generations: when the newer is full, the older goes as a whole, at no cost for each
@@ -153,6 +153,10 @@ class Admission:
             self._spent_us = now_us
             self._spent_from, self._spent_until = (f"{us / 1e6:.6f}" for us in (now_us, now_us + _SPENT_US))
 
+    def _is_spent(self, time: str) -> bool:
+        """Whether such a probe was examined just before this time."""
+        return self._spent_from <= time < self._spent_until
+
     def release(self, source: str) -> list[str]:
         """The lines of a source that wait, which have to be inspected now."""
         lines = self._taken(source).lines if self._waits(source) else []
@@ -176,11 +180,11 @@ class Admission:
             or not self._is_home(dst)
         ):
             return None
-        is_hushed = self._is_hushed(source)
-        if is_hushed is False:
+        waits_again = self._waits_again(source)
+        if waits_again is False:
             return None
         # While the limit is spent, the places of new sources are for sources that are new.
-        if (is_hushed is None or not self._spent_from <= time < self._spent_until) and self._new.take(time):
+        if (waits_again is None or not self._is_spent(time)) and self._new.take(time):
             return None
         asked = self._sketch.add(source)
         if asked >= _ENOUGH and self._has_token(time, asked, 1):
@@ -298,7 +302,7 @@ class Admission:
     def _has_token(self, time: str, asked: int, lines: int, *, is_new: bool = True) -> bool:
         """Whether lines that waited may be inspected now: part of the tokens is left to sources that ask for more."""
         tokens, price = self._enough, 1
-        if self._spent_from <= time < self._spent_until:
+        if self._is_spent(time):
             if asked >= _ENOUGH and not (is_new and asked in _TRIED_AT):
                 return False
             tokens, price = self._spent, lines

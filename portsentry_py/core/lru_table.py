@@ -87,10 +87,6 @@ class LruTable(Generic[K, V]):
             self._entries.move_to_end(key)
         return least
 
-    def latest(self) -> Iterator[tuple[K, V]]:
-        """All entries, the most recently used first."""
-        return reversed(self._entries.items())
-
     def items(self) -> Iterator[tuple[K, V]]:
         """All entries, the least recently used first."""
         return iter(self._entries.items())

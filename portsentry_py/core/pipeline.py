@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.admission import Admission
-from portsentry_py.core.columns import ACCEPTING_FLAGS, CLOSING_FLAGS, FLAGS, NO_CELLS, NO_HEAD, Cells, Head, split
+from portsentry_py.core.columns import ACCEPTING_FLAGS, CLOSING_FLAGS, FLAGS, Cells, Head, split
 from portsentry_py.core.decode import Discard, canonical_address, decode, time_us
 from portsentry_py.core.detectors.base import PROBES, Detector
 from portsentry_py.core.detectors.profiles import Tables, detectors_of
@@ -87,7 +87,7 @@ class Pipeline:
         self._admission = Admission(
             settings.limits,
             source_of=self._source_of,
-            is_hushed=self._sources.is_hushed,
+            waits_again=self._sources.waits_again,
             is_queried=self._flows.expected.is_queried,
             is_home=self._is_home,
         )
@@ -195,7 +195,7 @@ class Pipeline:
         return events
 
     # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
-    def _inspect(self, line: str, head: Head = NO_HEAD, cells: Cells = NO_CELLS) -> Sequence[Event]:
+    def _inspect(self, line: str, head: Head, cells: Cells) -> Sequence[Event]:
         if head[2][FLAGS] in _LATER_FLAGS and head[4] == "tcp":
             known = self._of_known_flow(head)
             if known is not None:
@@ -250,7 +250,7 @@ class Pipeline:
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
         """An open trap accepted a connection: the kernel vouches for the visitor's address, so nothing of it waits."""
         for line in self._admission.release(self._source_of(visitor)):
-            yield from self._inspect(line)
+            yield from self._inspect(line, *split(line))
         for sighting in self._flows.accepted(visitor, port, trap, trap_port, now_us):
             yield from self._observe(sighting)
 
@@ -418,7 +418,7 @@ class Pipeline:
         if until_us is None:
             # A scanner that goes on is judged now and then, to be remembered until there is room for its line.
             is_spent = record.probes not in _REMEMBERED_AT and self._scans.is_spent(sighting, record)
-            record.is_hushed = is_spent
+            record.waits_again = is_spent
             if is_spent and is_probe:
                 self._unjudged += 1
                 self._scans.touch(sighting)

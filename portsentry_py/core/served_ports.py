@@ -92,8 +92,6 @@ class ServedPorts:
 
     def __call__(self, address: str, proto: Proto, port: int) -> bool:
         """Whether that port (or protocol number, or ICMP type) of our address is served."""
-        if port in self._open_traps and proto == "tcp":
+        if self.is_open_trap(proto, port):
             return False
-        kind = _KINDS[proto]
-        is_configured = kind == "port" and (port in self._listening or port in self._named)
-        return is_configured or self._learned.holds((address, kind, port))
+        return self.is_configured(proto, port) or self._learned.holds((address, _KINDS[proto], port))

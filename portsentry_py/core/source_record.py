@@ -90,7 +90,7 @@ class SourceRecord:
         stacks: probes by the fingerprint of the sender's stack.
         proven_stacks: stacks that acknowledged what we sent, at the endpoints `proofs`.
         checks: served endpoints where it opens and closes connections as a health check does.
-        is_hushed: no line about it could be written at its last probe, so its next packets wait (see `Admission`).
+        waits_again: no line about it could be written at its last probe, so its next packets wait (see `Admission`).
         evicted: the table has dropped the record and emptied it; others may still hold it.
     """
 
@@ -116,7 +116,7 @@ class SourceRecord:
     score: int = 0
     trap_touches: int = 0
     trap_answered: bool = False
-    is_hushed: bool = False
+    waits_again: bool = False
     evicted: bool = False
 
     @property

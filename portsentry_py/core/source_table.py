@@ -80,11 +80,11 @@ class SourceTable:
     def __len__(self) -> int:
         return len(self._known) + len(self._newcomers)
 
-    def is_hushed(self, source: str) -> bool | None:
+    def waits_again(self, source: str) -> bool | None:
         """Whether no line about what the source tried here could be written; None if there is no record of it."""
         key: _Key = (source, "inbound")
         record = self._known.peek(key) or self._newcomers.peek(key)
-        return None if record is None else record.is_hushed
+        return None if record is None else record.waits_again
 
     def known(self) -> list[SourceRecord]:
         """The records of sources that made more than one attempt, the least recently used first."""

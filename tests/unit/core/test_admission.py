@@ -71,11 +71,11 @@ class Gate:
     """An admission on HOST and HOST6 that has no token left."""
 
     def __init__(self, *known: str, limits: Limits = LIMITS) -> None:
-        self.hushed = dict.fromkeys(known, False)
+        self.waits_again = dict.fromkeys(known, False)
         self.admission = Admission(
             limits,
             source_of=source_of,
-            is_hushed=self.hushed.get,
+            waits_again=self.waits_again.get,
             is_queried=lambda address: address == FRIEND,
             is_home=lambda address: address in {HOST, HOST6, *home_hosts(3)},
         )
@@ -165,7 +165,7 @@ def test_while_no_line_can_be_written_a_source_that_was_examined_waits_and_a_new
     gate.admission.note_spent(micros(0))
     first, second, third, late = lines(*(syn(SCANNER, 1, at=at)[0] for at in (0.1, 0.2, 0.3, 1.5)))
     assert gate.admits(first) == (first,)
-    gate.hushed[SCANNER] = True
+    gate.waits_again[SCANNER] = True
     assert gate.admits(second) == ()
     assert gate.admission.release(SCANNER) == [second]
     (other,) = lines(*syn(SCANNER6, 1, at=0.3))
@@ -177,7 +177,7 @@ def test_while_no_line_can_be_written_a_source_that_was_examined_waits_and_a_new
 
 def test_a_clock_that_is_set_back_does_not_let_sources_wait_for_long() -> None:
     gate = Gate(SCANNER, limits=dataclasses.replace(LIMITS, new_sources_per_second=100, max_held=100_000))
-    gate.hushed[SCANNER] = True
+    gate.waits_again[SCANNER] = True
     gate.admission.note_spent(micros(3600))
     before, after = lines(*syn(SCANNER, 1), *syn(SCANNER, 1, at=0.1))
     assert gate.admits(before) == (before,)

@@ -111,10 +111,10 @@ def test_many_probes_are_written_at_once() -> None:
     table.update_counted(sighting(Kind.PROBE, 2000, at=9), pairs, [Endpoint(HOST, "tcp", 22), Endpoint(HOST, "tcp", 7)])
     assert (record.attempts, record.probes, record.ports, record.closed, table.attempts) == (7, 7, 3, 1, 3)
     assert (record.score, record.last_us) == (7, START_US + 9 * SECOND_US)
-    assert table.is_hushed(SCANNER) is False
-    record.is_hushed = True
-    assert table.is_hushed(SCANNER)
-    assert table.is_hushed(FRIEND) is None
+    assert table.waits_again(SCANNER) is False
+    record.waits_again = True
+    assert table.waits_again(SCANNER)
+    assert table.waits_again(FRIEND) is None
 
 
 def test_records_of_an_earlier_run_are_taken_less_what_is_too_much_or_too_old() -> None:
@@ -276,4 +276,4 @@ def test_a_network_with_very_many_sources_does_not_push_out_others() -> None:
     for number in range(500):
         seen(f"198.51.{number // 250}.{number % 250}", 9)
     assert len(table.known()) == 64
-    assert table.is_hushed(SCANNER) is False
+    assert table.waits_again(SCANNER) is False
