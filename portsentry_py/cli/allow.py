@@ -37,7 +37,7 @@ _file_option = option(
     show_default="no end",
     help="How long: a number with s, m, h, d or w, such as 1d.",
 )
-@option("--reason", default="", show_default="none", help="Why, for whoever reads the list.")
+@option("--reason", default="", show_default="none", help="Why, for those who read the list.")
 @config_option
 @_file_option
 @socket_option

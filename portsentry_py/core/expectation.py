@@ -254,7 +254,7 @@ class Expectations:
             kept.probes[probe.proto, probe.dst, probe.dest_port] = probe
         if probe.proto == TCP:  # a datagram was noted when it came
             self.reflection.note(source, probe)
-        # Whether it is a reflector is the dear part.
+        # Whether it is a reflector costs most.
         if len(kept.probes) < _SCAN_PORTS or self.reflection.is_reflector(source, proto_name(probe), now_us):
             return ()
         before, kept.are_counted = kept.are_counted, True

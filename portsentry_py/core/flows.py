@@ -185,7 +185,7 @@ class FlowTable:
 
         These are half of what ordinary visitors cause. Where the flow came from outside and had an answer or a refusal,
         their heads tell all: the addresses and ports are those of a packet that was decoded. What the responder's FIN
-        acknowledges is None: it changes no flow, so whoever sends it in the responder's name gains nothing.
+        acknowledges is None: it changes no flow, so a forger who sends it in the responder's name gains nothing.
         """
         _, src, digits, dst, _ = head
         try:

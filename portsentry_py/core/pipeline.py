@@ -397,7 +397,7 @@ class Pipeline:
         """
         record, now_us, is_udp = finding.record, finding.sighting.time_us, finding.sighting.proto == "udp"
         is_due = abs(now_us - self._host_read_us) >= _HOST_READ_US
-        # The judgement is the dear part, and comes once more anyway.
+        # The judgement costs most, and comes once more anyway.
         if not (is_udp or is_due) or self._scans.is_banned(record.source) or not self._policy.judge(finding).bans:
             return False
         if is_due:

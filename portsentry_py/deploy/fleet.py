@@ -21,7 +21,7 @@ def must_be_visible(credentials: Path) -> None:
     """Makes sure that the services can see a file.
 
     Raises:
-        InstallError: they cannot, whoever owns it.
+        InstallError: they cannot, even if it is theirs.
     """
     if any(credentials.is_relative_to(folder) for folder in _HIDDEN):
         raise InstallError(

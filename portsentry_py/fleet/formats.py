@@ -26,7 +26,7 @@ def _cidr(networks: Networks) -> str:
 
 
 def _nftables(networks: Networks) -> str:
-    """A file for `nft -f`, which makes the sets anew."""
+    """A file for `nft -f`, which makes the sets again."""
     sets = []
     for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
         elements = ", ".join(str(one) for one in networks if one.version == version)

@@ -221,7 +221,7 @@ class Receiver:
             self._hosts.setdefault(source, set()).add(name)
 
     def _why_not(self, found: Ban | Contact) -> Reason | Refusal | None:
-        """Why a source must not be banned here, whoever asks for it."""
+        """Why a source must not be banned here, the same for every host that asks for it."""
         why = self._protection.reason(found.source)
         if why is not None:
             return why

@@ -30,7 +30,7 @@ class Roster:
     Attributes:
         issued_us: when the operator signed it; an older one never replaces a newer one.
         hosts: the address of each host, by which others see it.
-        allow: networks that no host may ban, whoever reports them.
+        allow: networks that no host may ban; no report changes that.
     """
 
     issued_us: int = 0

@@ -2,7 +2,7 @@
 
 import re
 
-# CVE-2025-30215: whoever may publish below `$JS.` could administer every stream. Fixed here, and after 2.11.0.
+# CVE-2025-30215: a client that may publish below `$JS.` could administer every stream. Fixed here, and after 2.11.0.
 _FIXED = (2, 10, 27)
 _LATE = (2, 11, 0)
 # Later versions fixed more: rules that deny, leaf nodes, memory of the server before login.

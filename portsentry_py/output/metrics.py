@@ -72,7 +72,7 @@ class Metrics(Collector):
         self._read_at = 0.0
         self._highest: Counter[tuple[str, str]] = Counter()
         self.closing = ExitStack()
-        """Closed with the metrics: whoever publishes them."""
+        """Closed with the metrics: those that publish them."""
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(namespace=_PREFIX.rstrip("_"), registry=self.registry)

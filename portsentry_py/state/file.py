@@ -187,7 +187,7 @@ class StateFile:
 
 
 def read_copy(path: Path) -> bytes | None:
-    """The content of the file for a program that only looks, whoever owns it; None if there is no file.
+    """The content of the file for a program that only looks, with any owner; None if there is no file.
 
     Raises:
         InputError: it is damaged, of another version, or cannot be read.

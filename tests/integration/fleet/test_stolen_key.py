@@ -1,4 +1,4 @@
-"""Whoever stole the key of one host has no effect on the others beyond its quota."""
+"""A thief of the key of one host has no effect on the others beyond its quota."""
 
 import asyncio
 from pathlib import Path

@@ -18,7 +18,7 @@ class Appended:
         self.lines: dict[Path, list[tuple[float, dict[str, Any]]]] = {path: [] for path in self._sizes}
 
     def look(self) -> None:
-        """Take what is new; whoever looks between two lines gets the time of each."""
+        """Take what is new; a look between two lines gets the time of each."""
         for path, size in self._sizes.items():
             if not path.exists() or (status := path.stat()).st_size == size:
                 continue

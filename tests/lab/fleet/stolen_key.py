@@ -35,7 +35,7 @@ _COUNT = 100
 
 
 class Thief:
-    """Whoever holds the key of one host: a client of NATS without any of our code between."""
+    """The holder of the key of one host: a client of NATS without any of our code between."""
 
     def __init__(self, client: Any, faults: list[str]) -> None:
         self.client = client

@@ -80,7 +80,7 @@ def test_the_length_is_bounded_however_much_a_host_has() -> None:
 
 
 _KERNEL_TAKES = 4096
-# Served ranges of UDP ports, addresses of both families: as many as leave room, in the dearest mixtures, and one more.
+# Ranges of served UDP ports, addresses of both families: as many as leave room at the highest cost, and one more.
 _ROOMY = [(0, 4, 91), (2, 4, 85), (2, 128, 0), (12, 4, 55), (18, 128, 6), (24, 4, 19), (24, 80, 0)]
 _CROWDED = [(0, 5, 91), (2, 5, 85), (24, 5, 19), (24, 81, 0), (24, 500, 500)]
 
