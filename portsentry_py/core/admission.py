@@ -268,7 +268,9 @@ class Admission:
         Else a forger who lets a server of ours wait would make this host look as if nobody answered it.
         """
         _, src, digits, _, proto = head
-        return self._is_queried(src) and (proto != "tcp" or digits[FLAGS] not in OPENING_FLAGS)
+        return self._is_queried(src) and (
+            digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._may_be_answer(head)
+        )
 
     def _keep_answer(self, source: str, line: str, head: Head) -> Sequence[str]:
         """A packet to a source that waits: our answer, which belongs behind its probe, or a call of ours."""

@@ -192,6 +192,8 @@ def test_what_may_answer_this_host_does_not_wait() -> None:
     for answer in (syn_ack(syn(HOST, 443, dst=FRIEND)[0]), udp_reply(udp(HOST, 53, dst=FRIEND)[0])):
         assert gate.admits(answer.line) == (answer.line,)
     assert gate.kept(FRIEND) == [forged.line]
+    (question,) = lines(ping(FRIEND, HOST))
+    assert gate.admits(question) == (), "it asks for something"
 
 
 def test_a_call_of_this_host_ends_the_wait_of_its_peer() -> None:
