@@ -44,12 +44,12 @@ from tests.lab.bench.lines import HOSTS, LATE_US, LOOKS, SECOND_US, SERVED, SWEP
 
 NAMED = Served(tcp=frozenset(SERVED), udp=frozenset({SWEPT}))
 # Nobody is a scanner, no line is written, no group is made.
-_QUIET = Settings(profile="portanoia", connections="off", served=NAMED)
+QUIET = Settings(profile="portanoia", connections="off", served=NAMED)
 # No group is ever called a scanner.
 _LONE = Distributed(min_sources=256)
 _GROUP_PORTS = 2 * Distributed().min_ports
-_UNBOUND = 1 << 40
-_PART = 8
+UNBOUND = 1 << 40
+PART = 8
 _DAY_US = 86_400 * SECOND_US
 # Sources that are so far apart are of unrelated networks.
 _WIDE = 0xF000
@@ -62,7 +62,7 @@ Held = Callable[[Pipeline], int]
 Bound = Callable[[Limits], int]
 Fill = Callable[[Sender, Limits], Iterator[Pipeline]]
 """Gives an engine twice: before the table is filled, and when it is full."""
-_SIZES = {
+SIZES = {
     name: int(getattr(module, name))
     for module, name in (
         (spoofed_twins, "_MAX_ROUNDS"),
@@ -128,11 +128,11 @@ def each(numbers: Iterable[int], lines_of: Callable[[int], Iterable[str]]) -> It
     return chain.from_iterable(map(lines_of, numbers))
 
 
-def _engine(sender: Sender, settings: Settings = _QUIET, *, but: str = "", **limits: int) -> Pipeline:
+def small_engine(sender: Sender, settings: Settings = QUIET, *, but: str = "", **limits: int) -> Pipeline:
     """An engine whose other tables and caches stay small."""
     _keep_small(but)
     small = {"max_sources": 1, "max_flows": 1, "max_held": 2}
-    unbound = {"max_attempts": _UNBOUND, "new_sources_per_second": _UNBOUND}
+    unbound = {"max_attempts": UNBOUND, "new_sources_per_second": UNBOUND}
     own = HostState(own=frozenset(map(sender.target, range(HOSTS))), peers_known=False)
     return Pipeline(replace(settings, limits=Limits(**{**small, **unbound, **limits})), own)
 
@@ -141,71 +141,71 @@ def _keep_small(but: str) -> None:
     """Bound the caches, and what no setting bounds; this process cannot be used for anything else then."""
     for module in [one for name, one in sys.modules.items() if name.startswith("portsentry_py.")]:
         for name, found in list(vars(module).items()):
-            if name != but and name in _SIZES:
+            if name != but and name in SIZES:
                 setattr(module, name, 1)
             elif name != but and hasattr(found, "cache_info"):
                 setattr(module, name, lru_cache(maxsize=HOSTS)(found.__wrapped__))
 
 
-def _again(engine: Pipeline, bound: int, lines_of: Callable[[int], Iterable[str]]) -> Iterator[Pipeline]:
+def again(engine: Pipeline, bound: int, lines_of: Callable[[int], Iterable[str]]) -> Iterator[Pipeline]:
     """Fill it one and a half times: a table that lets entries go has more room than one that only grew."""
     for numbers in (range(1), range(1, 3 * bound // 2)):
         yield feed(engine, each(numbers, lines_of))
 
 
-def _instead(engine: Pipeline, before: Iterable[str], *after: Iterable[str]) -> Iterator[Pipeline]:
+def instead(engine: Pipeline, before: Iterable[str], *after: Iterable[str]) -> Iterator[Pipeline]:
     """What the entries need is full before, and is as full of others behind."""
     yield feed(engine, before)
     yield feed(engine, *after)
 
 
 def _newcomers(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.newcomer)
+    return again(small_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.newcomer)
 
 
 def _known(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.known)
+    return again(small_engine(sender, max_sources=limits.max_sources), limits.max_sources, sender.known)
 
 
 def _attempts(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, max_attempts=limits.max_attempts), limits.max_attempts, sender.prober)
+    return again(small_engine(sender, max_attempts=limits.max_attempts), limits.max_attempts, sender.prober)
 
 
 def _opened(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """As many as the looks have are there before: those were served too."""
-    some = range(limits.max_sources // _PART)
-    engine = _engine(sender, max_sources=len(some))
+    some = range(limits.max_sources // PART)
+    engine = small_engine(sender, max_sources=len(some))
     before = each(some, lambda nth: sender.tour(nth, SERVED[:LOOKS]))
     after = each(some, lambda nth: sender.tour(nth, SERVED[LOOKS:]))
-    return _instead(engine, chain(each(some, sender.known), before), after)
+    return instead(engine, chain(each(some, sender.known), before), after)
 
 
 def _looked(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     everybody = range(limits.max_sources)
-    engine = _engine(sender, max_sources=limits.max_sources)
-    return _instead(engine, each(everybody, sender.known), each(everybody, sender.looks))
+    engine = small_engine(sender, max_sources=limits.max_sources)
+    return instead(engine, each(everybody, sender.known), each(everybody, sender.looks))
 
 
 def _twins(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_ROUNDS"), _SIZES["_MAX_ROUNDS"], sender.twin)
+    return again(small_engine(sender, but="_MAX_ROUNDS"), SIZES["_MAX_ROUNDS"], sender.twin)
 
 
 def _inbound(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     def visit(nth: int) -> Iterator[str]:
         return sender.visit(sender.source(nth), answered=True, after_us=LATE_US)
 
-    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, visit)
+    return again(small_engine(sender, max_flows=limits.max_flows), limits.max_flows, visit)
 
 
 def _outbound(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.ask_again)
+    return again(small_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.ask_again)
 
 
 def _asked(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """The flows are there before, and as many others behind: all to one address."""
-    engine, numbers = _engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
+    engine, numbers = small_engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
     before, behind = (each(numbers, sender.ask_again) for _ in range(2))
-    return _instead(engine, before, each(numbers, lambda nth: sender.ask(nth, LATE_US)), behind)
+    return instead(engine, before, each(numbers, lambda nth: sender.ask(nth, LATE_US)), behind)
 
 
 def _pending(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
@@ -218,73 +218,73 @@ def _handshakes(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 def _pushed_out(sender: Sender, limits: Limits, of: Callable[[int], Iterable[str]]) -> Iterator[Pipeline]:
     """Flows that nobody has but who waits for their outcome: the table of flows is full of others."""
-    engine, numbers = _engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
+    engine, numbers = small_engine(sender, max_flows=limits.max_flows), range(limits.max_flows)
     before, after = (each(numbers, lambda nth: sender.visit(sender.source(nth))) for _ in range(2))
-    return _instead(engine, before, each(numbers, of), after)
+    return instead(engine, before, each(numbers, of), after)
 
 
 def _strays(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.stray)
+    return again(small_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.stray)
 
 
 def _servers(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_SERVERS"), _SIZES["_MAX_SERVERS"], sender.question)
+    return again(small_engine(sender, but="_MAX_SERVERS"), SIZES["_MAX_SERVERS"], sender.question)
 
 
 def _contacts(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_CONTACTS"), _SIZES["_MAX_CONTACTS"], sender.ask)
+    return again(small_engine(sender, but="_MAX_CONTACTS"), SIZES["_MAX_CONTACTS"], sender.ask)
 
 
 def _late(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.late)
+    return again(small_engine(sender, max_flows=limits.max_flows), limits.max_flows, sender.late)
 
 
 def _refused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender, but="_MAX_REFUSED")
-    return _again(engine, _SIZES["_MAX_REFUSED"], lambda nth: sender.late(nth, REFUSED))
+    engine = small_engine(sender, but="_MAX_REFUSED")
+    return again(engine, SIZES["_MAX_REFUSED"], lambda nth: sender.late(nth, REFUSED))
 
 
 def _sockets(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_SOCKETS"), _SIZES["_MAX_SOCKETS"], sender.send)
+    return again(small_engine(sender, but="_MAX_SOCKETS"), SIZES["_MAX_SOCKETS"], sender.send)
 
 
 def _reflectors(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     def answers(nth: int) -> list[str]:
         return [sender.datagram(sender.source(nth), sender.target()) for _ in range(4)]
 
-    return _again(_engine(sender, but="_MAX_REFLECTORS"), _SIZES["_MAX_REFLECTORS"], answers)
+    return again(small_engine(sender, but="_MAX_REFLECTORS"), SIZES["_MAX_REFLECTORS"], answers)
 
 
 def _excused(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     """A part of the sources, as many streams as can be of each."""
-    engine = _engine(sender, but="_MAX_EXCUSED_SOURCES")
-    for numbers in (range(1), range(1, _SIZES["_MAX_EXCUSED_SOURCES"] // _PART)):
+    engine = small_engine(sender, but="_MAX_EXCUSED_SOURCES")
+    for numbers in (range(1), range(1, SIZES["_MAX_EXCUSED_SOURCES"] // PART)):
         yield feed(engine, each(numbers, lambda nth: sender.stream(nth, EXCUSED)))
 
 
 def _unasked(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_SWEEPS"), _SIZES["_MAX_SWEEPS"], sender.sweep)
+    return again(small_engine(sender, but="_MAX_SWEEPS"), SIZES["_MAX_SWEEPS"], sender.sweep)
 
 
 def _outcomes(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     """Every host of ours asks as much as is kept."""
-    engine, most = _engine(sender, but="_MAX_SOURCES"), outbound_table.MAX_OUTCOMES
+    engine, most = small_engine(sender, but="_MAX_SOURCES"), outbound_table.MAX_OUTCOMES
     yield feed(engine, sender.look_up(0, 1), sender.scan(0, range(1)))
     names = each(range(HOSTS), lambda host: sender.look_up(host, most))
     yield feed(engine, names, each(range(HOSTS), lambda host: sender.scan(host, range(host * most, (host + 1) * most))))
 
 
 def _answering(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_KNOWN"), _SIZES["_MAX_KNOWN"], sender.ask)
+    return again(small_engine(sender, but="_MAX_KNOWN"), SIZES["_MAX_KNOWN"], sender.ask)
 
 
 def _routes(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_RUNS"), _SIZES["_MAX_RUNS"], sender.trace)
+    return again(small_engine(sender, but="_MAX_RUNS"), SIZES["_MAX_RUNS"], sender.trace)
 
 
 def _standing(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender)
-    for networks in (1, standing._MAX_NETWORKS // _PART):
+    engine = small_engine(sender)
+    for networks in (1, standing._MAX_NETWORKS // PART):
         yield visit(engine, sender, networks)
 
 
@@ -298,7 +298,7 @@ def visit(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
 
 
 def _senders(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender)
+    engine = small_engine(sender)
     for stacks in (1, bans._MAX_STACKS):
         yield suspect(engine, sender, stacks)
 
@@ -314,7 +314,7 @@ def suspect(engine: Pipeline, sender: Sender, stacks: int) -> Pipeline:
 
 
 def _budgets(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender)
+    engine = small_engine(sender)
     for networks in (1, rate_limit._MAX_NETWORKS * 3 // 2):
         yield spend(engine, sender, networks)
 
@@ -331,8 +331,8 @@ def spend(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
 
 
 def _unreported(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender, but="MAX_SCANS")
-    for some in (1, _SIZES["MAX_SCANS"] * 3 // 2):
+    engine = small_engine(sender, but="MAX_SCANS")
+    for some in (1, SIZES["MAX_SCANS"] * 3 // 2):
         yield neglect(engine, sender, some)
 
 
@@ -356,7 +356,7 @@ def _sighting(sender: Sender, nth: int, port: int) -> Sighting:
 
 
 def _banned(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender, max_sources=limits.max_sources)
+    engine = small_engine(sender, max_sources=limits.max_sources)
     for sources in (1, limits.max_sources * 3 // 2):
         for nth in range(sources):
             engine._scans._note_verdict(f"{sender.source(nth)[:19]}::/64", bans=True)
@@ -367,14 +367,14 @@ def _latest(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     def datagram(nth: int) -> Iterator[str]:
         yield sender.datagram(sender.source(nth), sender.target())
 
-    return _again(_engine(sender, but="_MAX_LATEST"), _SIZES["_MAX_LATEST"], datagram)
+    return again(small_engine(sender, but="_MAX_LATEST"), SIZES["_MAX_LATEST"], datagram)
 
 
 def _replies(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     def reply(nth: int) -> Iterator[str]:
         yield sender.datagram(sender.source(nth), sender.target(), (53, 2_000))
 
-    return _again(_engine(sender, but="_MAX_LATEST"), _SIZES["_MAX_LATEST"], reply)
+    return again(small_engine(sender, but="_MAX_LATEST"), SIZES["_MAX_LATEST"], reply)
 
 
 def accept(engine: Pipeline, sender: Sender, visitors: int) -> None:
@@ -384,18 +384,18 @@ def accept(engine: Pipeline, sender: Sender, visitors: int) -> None:
 
 
 def _accepted(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender, but="_MAX_ACCEPTED")
-    for visitors in (1, _SIZES["_MAX_ACCEPTED"] * 3 // 2):
+    engine = small_engine(sender, but="_MAX_ACCEPTED")
+    for visitors in (1, SIZES["_MAX_ACCEPTED"] * 3 // 2):
         accept(engine, sender, visitors)
         yield engine
 
 
 def _learned(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    return _again(_engine(sender, but="_MAX_LEARNED"), _SIZES["_MAX_LEARNED"], sender.discovered)
+    return again(small_engine(sender, but="_MAX_LEARNED"), SIZES["_MAX_LEARNED"], sender.discovered)
 
 
 def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender, max_held=limits.max_held, new_sources_per_second=1)
+    engine = small_engine(sender, max_held=limits.max_held, new_sources_per_second=1)
     yield feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(3)))
     yield hold(engine, sender)
 
@@ -422,13 +422,13 @@ def _held(engine: Pipeline) -> int:
 
 
 def _told(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-    engine = _engine(sender)
+    engine = small_engine(sender)
     for some in (1, fast_path.MAX_SOURCES):
         yield _tell(engine, sender, some)
 
 
 def _counted(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
-    engine, told = _engine(sender, max_held=limits.max_held), fast_path.MAX_SOURCES
+    engine, told = small_engine(sender, max_held=limits.max_held), fast_path.MAX_SOURCES
     yield _tell(engine, sender, told)
     yield feed(engine, sender.chorus(range(told), limits.max_held // 2 - 1))
 
@@ -450,32 +450,32 @@ def _slow(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 def _scans(sender: Sender, limits: Limits, detectors: Detectors) -> Iterator[Pipeline]:
     """The records are there before: of others, who did the same when there was no detector."""
-    paced = Lines(repeat_seconds=1, quiet_seconds=_UNBOUND, slow_quiet_seconds=_UNBOUND)
-    engine = _engine(sender, replace(_QUIET, lines=paced), max_sources=limits.max_sources)
+    paced = Lines(repeat_seconds=1, quiet_seconds=UNBOUND, slow_quiet_seconds=UNBOUND)
+    engine = small_engine(sender, replace(QUIET, lines=paced), max_sources=limits.max_sources)
 
     def scan(nth: int) -> Iterator[str]:
         return sender.refused(sender.source(nth), range(4), after_us=SECOND_US)
 
     yield feed(engine, each(range(limits.max_sources), scan))
-    engine.set_settings(replace(_QUIET, profile="default", detectors=detectors))
+    engine.set_settings(replace(QUIET, profile="default", detectors=detectors))
     yield feed(engine, each(range(limits.max_sources, 2 * limits.max_sources), scan))
 
 
 def _groups(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """The sources are there before: no detector asked who they were."""
-    some = replace(limits, max_sources=limits.max_sources // _PART)
-    engine, networks = _engine(sender, max_sources=some.max_sources), range(2 * some.max_sources)
+    some = replace(limits, max_sources=limits.max_sources // PART)
+    engine, networks = small_engine(sender, max_sources=some.max_sources), range(2 * some.max_sources)
     yield feed(engine, each(networks, sender.group))
     lone = Detectors(distributed=_LONE)
-    engine.set_settings(replace(_QUIET, profile="default", detectors=lone, limits=some))
+    engine.set_settings(replace(QUIET, profile="default", detectors=lone, limits=some))
     yield feed(engine, each(networks, sender.group))
 
 
 def _buckets(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
     """The sources are there before: no line was written about them."""
-    engine, sources = _engine(sender, max_sources=limits.max_sources), range(2 * limits.max_sources)
+    engine, sources = small_engine(sender, max_sources=limits.max_sources), range(2 * limits.max_sources)
     yield feed(engine, each(sources, sender.known))
-    engine.set_settings(replace(_QUIET, connections="unserved"))
+    engine.set_settings(replace(QUIET, connections="unserved"))
     yield feed(engine, each(sources, sender.known))
 
 
@@ -492,25 +492,25 @@ def _ports_of_groups(engine: Pipeline) -> int:
     return sum(len(ports) for _, ports in engine._groups._groups.items())
 
 
-def _length(*paths: str) -> Held:
+def length(*paths: str) -> Held:
     return lambda engine: sum(len(attrgetter(path)(engine)) for path in paths)
 
 
-def _per_source(name: str, path: str, fill: Fill, *inside: str) -> Table:
+def per_source(name: str, path: str, fill: Fill, *inside: str) -> Table:
     """A table with room for as many sources as there may be."""
-    return Table(name, "`max_sources`", _max_sources, _length(path), fill, (path,), inside)
+    return Table(name, "`max_sources`", max_sources, length(path), fill, (path,), inside)
 
 
-def _max_sources(limits: Limits) -> int:
+def max_sources(limits: Limits) -> int:
     return limits.max_sources
 
 
-def _per_flow(name: str, path: str, fill: Fill) -> Table:
+def per_flow(name: str, path: str, fill: Fill) -> Table:
     """A table with room for as many flows as there may be."""
-    return Table(name, "`max_flows`", lambda limits: limits.max_flows, _length(path), fill, (path,))
+    return Table(name, "`max_flows`", lambda limits: limits.max_flows, length(path), fill, (path,))
 
 
-def _of_parts(
+def of_parts(
     name: str, size: int, parts: int, path: str, fill: Fill, *inside: str, share: int = 1, held_in: str = ""
 ) -> Table:
     """A table whose bound cannot be set, of entries with so many parts; a share of it is filled."""
@@ -524,10 +524,10 @@ def _of_parts(
     return Table(name, bounded_by, lambda _: size * parts, held, fill, (path,), inside, lambda _: filled, version=6)
 
 
-def _fixed(name: str, bound: str, path: str, fill: Fill, *beside: str, version: int = 4) -> Table:
+def fixed(name: str, bound: str, path: str, fill: Fill, *beside: str, version: int = 4) -> Table:
     """A table whose bound cannot be set."""
-    size = _SIZES[bound]
-    return Table(name, f"{size:,}", lambda _: size, _length(path), fill, (path, *beside), version=version)
+    size = SIZES[bound]
+    return Table(name, f"{size:,}", lambda _: size, length(path), fill, (path, *beside), version=version)
 
 
 def _addresses(sender: Sender, nth: int) -> tuple[Any, ...]:
@@ -554,7 +554,7 @@ def _cached(
     size: int = cached.cache_info().maxsize
 
     def fill(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-        engine = _engine(sender, but=function)
+        engine = small_engine(sender, but=function)
         for numbers in (range(1), range(3 * size // 2)):
             for nth in numbers:
                 cached(*arguments(sender, nth))
@@ -576,7 +576,7 @@ def _caches(name: str, argument: Callable[[Sender, int], str], *paths: str, insi
     size = sum(info.maxsize for info in infos(Pipeline(Settings(), HostState())))
 
     def fill(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
-        engine = _engine(sender)
+        engine = small_engine(sender)
         for numbers in (range(1), range(3 * size // 2)):
             for nth, path in product(numbers, paths):
                 attrgetter(path)(engine)(argument(sender, nth))
@@ -588,9 +588,9 @@ def _caches(name: str, argument: Callable[[Sender, int], str], *paths: str, insi
     return Table(f"cache: {name}", f"{size:,}", lambda _: size, held, fill, inside=inside, version=6)
 
 
-TABLES = (
-    _per_source("sources with one attempt, and it", "_sources._newcomers", _newcomers),
-    _per_source("sources with two attempts, and these", "_sources._known", _known, "SourceTable._of_network"),
+SOURCES = (
+    per_source("sources with one attempt, and it", "_sources._newcomers", _newcomers),
+    per_source("sources with two attempts, and these", "_sources._known", _known, "SourceTable._of_network"),
     Table(
         "further attempts",
         "`max_attempts`, less those",
@@ -603,7 +603,7 @@ TABLES = (
     Table(
         "what a source looks like, and its proofs",
         "`max_sources`",
-        _max_sources,
+        max_sources,
         lambda engine: sum(len(record.stacks) >= LOOKS for record in _known_records(engine)),
         _looked,
         inside=tuple(f"SourceRecord.{name}" for name in ("types", "tools", "stacks")),
@@ -614,21 +614,32 @@ TABLES = (
         lambda limits: (source_record.MAX_OPENED - LOOKS) * limits.max_sources,
         lambda engine: sum(max(0, len(record.opened) - LOOKS) for record in _known_records(engine)),
         _opened,
-        filled=lambda limits: (source_record.MAX_OPENED - LOOKS) * (limits.max_sources // _PART),
+        filled=lambda limits: (source_record.MAX_OPENED - LOOKS) * (limits.max_sources // PART),
     ),
     Table(
         "twins: probes that others could send too",
-        f"{_SIZES['_MAX_ROUNDS']:,}",
-        lambda _: _SIZES["_MAX_ROUNDS"],
-        _length("_sources._twins._rounds"),
+        f"{SIZES['_MAX_ROUNDS']:,}",
+        lambda _: SIZES["_MAX_ROUNDS"],
+        length("_sources._twins._rounds"),
         _twins,
         ("_sources._twins._rounds",),
         inside=("_Round.counts",),
     ),
-    _per_source("scans", "_scans._fast", _fast, "Scan.reported_types"),
-    _per_source("slow scans", "_scans._slow", _slow),
-    _fixed("scans without a line", "MAX_SCANS", "_scans._unreported._scans", _unreported, "_scans._unreported._lines"),
-    _per_source("banned sources", "_scans._banned", _banned),
+    of_parts(
+        "addresses that had sessions",
+        standing._MAX_NETWORKS,
+        standing._MAX_NEIGHBOURS,
+        "_standing._networks",
+        _standing,
+        share=PART,
+    ),
+)
+
+SCANS = (
+    per_source("scans", "_scans._fast", _fast, "Scan.reported_types"),
+    per_source("slow scans", "_scans._slow", _slow),
+    fixed("scans without a line", "MAX_SCANS", "_scans._unreported._scans", _unreported, "_scans._unreported._lines"),
+    per_source("banned sources", "_scans._banned", _banned),
     Table(
         "ports that a network or a tool asked for",
         f"{_GROUP_PORTS} x `max_sources`",
@@ -636,93 +647,11 @@ TABLES = (
         _ports_of_groups,
         _groups,
         inside=("GroupTable._groups",),
-        filled=lambda limits: _GROUP_PORTS * (limits.max_sources // _PART),
+        filled=lambda limits: _GROUP_PORTS * (limits.max_sources // PART),
         version=6,
     ),
-    _per_source("sources with connection lines", "_connection_limit._sources", _buckets),
-    _per_flow("flows to us", "_flows._inbound", _inbound),
-    _per_flow("flows from us", "_flows._outbound", _outbound),
-    _per_flow("addresses that we asked", "_flows.expected._queried", _asked),
-    _per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late", _late),
-    _fixed("sockets of ours that sent a datagram", "_MAX_SOCKETS", "_flows.expected._sockets", _sockets, version=6),
-    replace(
-        _fixed(
-            "sources that may be reflectors",
-            "_MAX_REFLECTORS",
-            "_flows.expected.reflection._reflectors",
-            _reflectors,
-            version=6,
-        ),
-        inside=("_Crowd._ones", "_Crowd._packets"),
-    ),
-    _of_parts(
-        "ports that are excused",
-        _SIZES["_MAX_EXCUSED_SOURCES"],
-        expectation._MAX_EXCUSED,
-        "_flows.expected._excused._excused",
-        _excused,
-        share=_PART,
-        held_in="things",
-    ),
-    _of_parts(
-        "unasked datagrams between client ports",
-        _SIZES["_MAX_SWEEPS"],
-        expectation._MAX_SWEPT,
-        "_flows.expected._unasked",
-        _unasked,
-    ),
-    _fixed(
-        "routes to us that others measure",
-        "_MAX_RUNS",
-        "_flows._routes._runs",
-        _routes,
-        "_flows._routes._targets._excused",
-        version=6,
-    ),
-    _of_parts(
-        "outcomes of what our hosts asked others, and their names",
-        _SIZES["_MAX_SOURCES"],
-        outbound_table.MAX_OUTCOMES,
-        "_outbound._hosts",
-        _outcomes,
-        *("Asked._outcomes", "Asked._counts", "Asked._lookups"),
-        share=_SIZES["_MAX_SOURCES"] // HOSTS,
-    ),
-    _fixed(
-        "hosts that answered us, and their ports",
-        "_MAX_KNOWN",
-        "_outbound._known_hosts",
-        _answering,
-        "_outbound._known_ports",
-        version=6,
-    ),
-    _per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
-    _per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
-    _per_flow("segments of no flow", "_flows._strays", _strays),
-    _fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
-    _fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows._replies", _replies, version=6),
-    _fixed("connections that a trap accepted", "_MAX_ACCEPTED", "_flows._accepted", _accepted, version=6),
-    _fixed("servers that answered us", "_MAX_SERVERS", "_flows.expected._servers", _servers, version=6),
-    _fixed("networks of peers", "_MAX_CONTACTS", "_flows.expected._contact_networks", _contacts, version=6),
-    _fixed("peers of connections", "_MAX_CONTACTS", "_flows.expected._contacts", _contacts, version=6),
-    _of_parts(
-        "reply-looking probes that we refused",
-        _SIZES["_MAX_REFUSED"],
-        expectation._SCAN_PORTS,
-        "_flows.expected._refused",
-        _refused,
-        "_Refused.probes",
-        held_in="probes",
-    ),
-    _of_parts(
-        "addresses that had sessions",
-        standing._MAX_NETWORKS,
-        standing._MAX_NEIGHBOURS,
-        "_standing._networks",
-        _standing,
-        share=_PART,
-    ),
-    _of_parts(
+    per_source("sources with connection lines", "_connection_limit._sources", _buckets),
+    of_parts(
         "networks of a stack and distance",
         bans._MAX_STACKS,
         bans._ONE_SENDER_NETWORKS,
@@ -733,12 +662,95 @@ TABLES = (
         "networks with a budget of bans and lines",
         f"{len(_BUCKETS)} x {rate_limit._MAX_NETWORKS:,}",
         lambda _: len(_BUCKETS) * rate_limit._MAX_NETWORKS,
-        _length(*_BUCKETS),
+        length(*_BUCKETS),
         _budgets,
         _BUCKETS,
         version=6,
     ),
-    _fixed("ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"),
+)
+
+FLOWS = (
+    per_flow("flows to us", "_flows._inbound", _inbound),
+    per_flow("flows from us", "_flows._outbound", _outbound),
+    fixed(
+        "routes to us that others measure",
+        "_MAX_RUNS",
+        "_flows._routes._runs",
+        _routes,
+        "_flows._routes._targets._excused",
+        version=6,
+    ),
+    per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
+    per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
+    per_flow("segments of no flow", "_flows._strays", _strays),
+    fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
+    fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows._replies", _replies, version=6),
+    fixed("connections that a trap accepted", "_MAX_ACCEPTED", "_flows._accepted", _accepted, version=6),
+    fixed("ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"),
+)
+
+EXPECTED = (
+    per_flow("addresses that we asked", "_flows.expected._queried", _asked),
+    per_flow("addresses whose late packets we reset, and their ports", "_flows.expected._late", _late),
+    fixed("sockets of ours that sent a datagram", "_MAX_SOCKETS", "_flows.expected._sockets", _sockets, version=6),
+    replace(
+        fixed(
+            "sources that may be reflectors",
+            "_MAX_REFLECTORS",
+            "_flows.expected.reflection._reflectors",
+            _reflectors,
+            version=6,
+        ),
+        inside=("_Crowd._ones", "_Crowd._packets"),
+    ),
+    of_parts(
+        "ports that are excused",
+        SIZES["_MAX_EXCUSED_SOURCES"],
+        expectation._MAX_EXCUSED,
+        "_flows.expected._excused._excused",
+        _excused,
+        share=PART,
+        held_in="things",
+    ),
+    of_parts(
+        "unasked datagrams between client ports",
+        SIZES["_MAX_SWEEPS"],
+        expectation._MAX_SWEPT,
+        "_flows.expected._unasked",
+        _unasked,
+    ),
+    of_parts(
+        "outcomes of what our hosts asked others, and their names",
+        SIZES["_MAX_SOURCES"],
+        outbound_table.MAX_OUTCOMES,
+        "_outbound._hosts",
+        _outcomes,
+        *("Asked._outcomes", "Asked._counts", "Asked._lookups"),
+        share=SIZES["_MAX_SOURCES"] // HOSTS,
+    ),
+    fixed(
+        "hosts that answered us, and their ports",
+        "_MAX_KNOWN",
+        "_outbound._known_hosts",
+        _answering,
+        "_outbound._known_ports",
+        version=6,
+    ),
+    fixed("servers that answered us", "_MAX_SERVERS", "_flows.expected._servers", _servers, version=6),
+    fixed("networks of peers", "_MAX_CONTACTS", "_flows.expected._contact_networks", _contacts, version=6),
+    fixed("peers of connections", "_MAX_CONTACTS", "_flows.expected._contacts", _contacts, version=6),
+    of_parts(
+        "reply-looking probes that we refused",
+        SIZES["_MAX_REFUSED"],
+        expectation._SCAN_PORTS,
+        "_flows.expected._refused",
+        _refused,
+        "_Refused.probes",
+        held_in="probes",
+    ),
+)
+
+ADMISSION = (
     Table(
         "lines of sources that wait, of the usual size",
         "`max_held`",
@@ -753,7 +765,7 @@ TABLES = (
         "scanners whose probes are counted",
         f"{fast_path.MAX_SOURCES:,}",
         lambda _: fast_path.MAX_SOURCES,
-        _length("_suppressed.sources"),
+        length("_suppressed.sources"),
         _told,
         ("_suppressed.sources",),
         version=6,
@@ -767,6 +779,9 @@ TABLES = (
         inside=("ProbeCounts.times", "ProbeCounts.last", "ProbeCounts.refused"),
         version=6,
     ),
+)
+
+CACHES = (
     _cached("addresses as objects", host_state, "parsed"),
     _cached("networks of addresses", host_state, "network_of"),
     _cached("networks of one owner or provider", host_state, "wide_network_of", beside=("NetworkBuckets._network_of",)),
@@ -807,3 +822,5 @@ TABLES = (
     _cached("columns that many lines share", decode, "_shared", _cells),
     _cached("transports of lines", columns, "_transport", _cells),
 )
+
+TABLES = (*SOURCES, *SCANS, *FLOWS, *EXPECTED, *ADMISSION, *CACHES)
