@@ -25,7 +25,8 @@ import psutil
 
 from portsentry_py.config.settings import Limits
 from tests.lab.bench import memory, stream
-from tests.lab.bench.fillings import TABLES, Table
+from tests.lab.bench.fillings.table import Table
+from tests.lab.bench.fillings.tables import TABLES
 from tests.lab.bench.lines import Sender
 from tests.lab.bench.saturation import FullTables
 from tests.lab.support.cost import metered

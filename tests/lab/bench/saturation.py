@@ -25,7 +25,12 @@ from portsentry_py.core import (
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench.fillings import EXCUSED, NAMED, REFUSED, accept, each, feed, hold, neglect, spend, suspect, visit
+from tests.lab.bench.fillings.admission import hold
+from tests.lab.bench.fillings.engine import NAMED, each, feed
+from tests.lab.bench.fillings.expected import EXCUSED, REFUSED
+from tests.lab.bench.fillings.flows import accept
+from tests.lab.bench.fillings.scans import neglect, spend, suspect
+from tests.lab.bench.fillings.sources import visit
 from tests.lab.bench.lines import HOSTS, LOOKS, PORTS, SECOND_US, SERVED, VLANS, Sender
 
 _HOME = tuple(map(ip_network, ("192.168.0.0/16", "2a02:2222::/32")))

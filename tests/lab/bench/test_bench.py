@@ -35,7 +35,8 @@ from tests.lab.bench import (
     visits,
     worst,
 )
-from tests.lab.bench.fillings import TABLES, Table
+from tests.lab.bench.fillings.table import Table
+from tests.lab.bench.fillings.tables import TABLES
 from tests.lab.bench.lines import Sender
 from tests.lab.bench.programs import Counts, given_peer
 from tests.lab.bench.saturation import FullTables

@@ -1,0 +1,90 @@
+"""Tables of what waits for its admission, and of what is only counted."""
+
+from collections.abc import Iterator
+from operator import attrgetter
+
+from portsentry_py.config.settings import Limits
+from portsentry_py.core import admission, fast_path
+from portsentry_py.core.pipeline import Pipeline
+from tests.lab.bench.fillings.engine import feed, small_engine
+from tests.lab.bench.fillings.table import Table, length
+from tests.lab.bench.lines import SECOND_US, Sender
+
+_FEW_LINES = 1_000
+
+
+def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
+    engine = small_engine(sender, max_held=limits.max_held, new_sources_per_second=1)
+    yield feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(3)))
+    yield hold(engine, sender)
+
+
+def hold(engine: Pipeline, sender: Sender) -> Pipeline:
+    """Let sources wait until there is no room: those that asked for two things, then those that asked for one."""
+    waiting, nth = engine._admission, 1 << 20
+    waiting._new, waiting._enough = admission._Tokens(1), admission._Tokens(1)
+    feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(nth - 2, nth)))
+    while waiting._again_size < waiting._max_size - _FEW_LINES:
+        feed(engine, (sender.probe(sender.source(nth), what, after_us=0) for what in range(2)))
+        nth += 1
+    while not waiting._older or waiting._size < waiting._max_size - _FEW_LINES:
+        feed(engine, [sender.probe(sender.source(nth), 0, after_us=0)])
+        nth += 1
+    return engine
+
+
+def _held(engine: Pipeline) -> int:
+    """The lines that wait, as if they had the usual size."""
+    waiting = engine._admission
+    once = sum(map(len, (*waiting._newer.values(), *waiting._older.values())))
+    return (once + waiting._again_size) // admission._CHARACTERS
+
+
+def _told(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = small_engine(sender)
+    for some in (1, fast_path.MAX_SOURCES):
+        yield _tell(engine, sender, some)
+
+
+def _counted(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
+    engine, told = small_engine(sender, max_held=limits.max_held), fast_path.MAX_SOURCES
+    yield _tell(engine, sender, told)
+    yield feed(engine, sender.chorus(range(told), limits.max_held // 2 - 1))
+
+
+def _tell(engine: Pipeline, sender: Sender, some: int) -> Pipeline:
+    for nth in range(some):
+        engine._suppressed.suppress(engine._flows.source_of(sender.source(nth)), sender.clock[0] + 60 * SECOND_US)
+    return engine
+
+
+ADMISSION = (
+    Table(
+        "lines of sources that wait, of the usual size",
+        "`max_held`",
+        lambda limits: limits.max_held,
+        _held,
+        _waiting,
+        ("_admission._newer", "_admission._older", "_admission._again"),
+        ("_Waiting.asked",),
+        version=6,
+    ),
+    Table(
+        "scanners whose probes are counted",
+        f"{fast_path.MAX_SOURCES:,}",
+        lambda _: fast_path.MAX_SOURCES,
+        length("_suppressed.sources"),
+        _told,
+        ("_suppressed.sources",),
+        version=6,
+    ),
+    Table(
+        "counted probes, by port",
+        "`max_held` / 2",
+        lambda limits: limits.max_held // 2,
+        attrgetter("_suppressed.ports"),
+        _counted,
+        inside=("ProbeCounts.times", "ProbeCounts.last", "ProbeCounts.refused"),
+        version=6,
+    ),
+)
