@@ -14,7 +14,9 @@ _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _SPECIAL6 = ("::", "64:ff9b", "2001:0:", "2001::", "fe8", "fe9", "fea", "feb")
 PLAIN_64 = re.compile(r"(?!64:ff9b|fe[89ab])((?:[1-9a-f][0-9a-f]{0,3}:){3}[1-9a-f][0-9a-f]{0,3}):")
 """The first half of an IPv6 address whose /64 is written like it, and has one owner."""
-_LONGEST_TEXT = 64  # bits: in a longer prefix, zeros may be shortened
+_GROUPS, _GROUP_BITS = 8, 16  # of an IPv6 address as text
+# Of a network with so many bits at most, the zeros at the end are what RFC 5952 shortens.
+_LONGEST_TEXT = 64
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
@@ -66,13 +68,24 @@ def within(address: str, networks: Iterable[object]) -> bool:
 @lru_cache(maxsize=8192)
 def network_of(address: str, prefix6: int = 64) -> str:
     """The network of an address and its neighbours: /24, or an IPv6 network of that length."""
-    if ":" in address:
-        *prefix, _ = address.split(":", prefix6 // 16)
-        # An object costs thirty times as much as its text. With a gap, or zeros at its end, the text is another.
-        if prefix6 == 16 * len(prefix) and prefix6 <= _LONGEST_TEXT and all(prefix) and prefix[-1] != "0":
-            return f"{':'.join(prefix)}::/{prefix6}"
+    if ":" not in address:
+        return f"{address[: address.rindex('.')]}.0/24"
+    # An object costs ten times as much as its text.
+    if prefix6 > _LONGEST_TEXT or "." in address:
         return str(ip_network((address, prefix6), strict=False))
-    return f"{address[: address.rindex('.')]}.0/24"
+    head, gap, tail = address.partition("::")
+    groups = head.split(":") if head else []
+    if gap and len(groups) < _LONGEST_TEXT // _GROUP_BITS:
+        ends = tail.split(":") if tail else []
+        groups = [*groups, *["0"] * (_GROUPS - len(groups) - len(ends)), *ends]
+    whole, bits = divmod(prefix6, _GROUP_BITS)
+    if bits:
+        rest = _GROUP_BITS - bits
+        groups[whole] = f"{int(groups[whole], 16) >> rest << rest:x}"
+        whole += 1
+    while whole and groups[whole - 1] == "0":
+        whole -= 1
+    return f"{':'.join(groups[:whole])}::/{prefix6}"
 
 
 @lru_cache(maxsize=8192)
