@@ -341,10 +341,11 @@ def _asked(head: Head) -> tuple[str, str, str]:
 
 def _proves(head: Head, waiting: _Waiting) -> bool:
     """Whether the segment acknowledges a SYN-ACK of ours among the lines that wait: no forger knows its number."""
-    _, _, digits, _, proto = head
+    _, src, digits, _, proto = head
     if proto != "tcp" or not waiting.answers or digits[FLAGS] in OPENING_FLAGS:
         return False
-    answers = [digits for _, _, digits, _, proto in map(head_of, waiting.lines) if digits[FLAGS] in _SYN_ACK]
+    # The first line is the source's own. Its own SYN-ACK, whose number it knows, has another target.
+    answers = [sent for _, _, sent, dst, _ in map(head_of, waiting.lines[1:]) if dst == src and sent[FLAGS] in _SYN_ACK]
     try:
         received = [int(digits[ACK_NUMBER], 16) - int(answer[SEQ_NUMBER], 16) for answer in answers]
     except ValueError:

@@ -12,7 +12,7 @@ from portsentry_py.config.settings import Limits, Settings
 from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.packet import FIN, SYN
+from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
 from tests.scenarios.families import SCENARIOS
@@ -38,10 +38,12 @@ from tests.support.build import (
     ping,
     records,
     refused,
+    rst,
     rst_ack,
     strict,
     syn,
     syn_ack,
+    tcp,
     udp,
     udp_reply,
     visit,
@@ -237,6 +239,15 @@ def test_a_visitor_that_acknowledges_our_number_needs_no_token(ack: int, is_admi
     assert [gate.admits(line) for line in waiting] == [(), ()]
     end = fin_ack(call, ack=ack).line
     assert gate.admits(end) == ((*waiting, end) if is_admitted else ())
+
+
+def test_a_source_that_acknowledges_a_number_of_its_own_needs_a_token() -> None:
+    gate = Gate()
+    gate.admission._enough.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    (call,) = syn(SCANNER, 80)
+    own = tcp(SCANNER, HOST, 50_000, 81, SYN | ACK, seq=5000)
+    for line in lines(call, rst(call), own, fin_ack(call, ack=5001)):
+        assert gate.admits(line) == ()
 
 
 def test_the_second_touch_of_a_trap_does_not_wait() -> None:
