@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.columns import ACK_NUMBER, ENDS, HEADER_WORDS, SEQ_NUMBER, Head
+from portsentry_py.core.columns import ACK_NUMBER, DEST_PORT, ENDS, HEADER_WORDS, SEQ_NUMBER, SRC_PORT, Head
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.flow import (
     ANSWERED_STATES,
@@ -130,11 +130,9 @@ class FlowTable:
         return address if ":" not in address else self._source_of(address)
 
     def _uncached_source_of(self, address: str) -> str:
-        network = self.source_of_text(address)
-        if network:
-            return network
         network = network_of(address)
-        is_near = network in self._near or (bool(self._home6) and within(address, self._home6))
+        may_be_home = self._is_home6_wide or network in self._home_64s
+        is_near = network in self._near or (may_be_home and within(address, self._home6))
         return address if is_near or is_one_of_many_owners(address) else network
 
     def is_due(self, now_us: int) -> bool:
@@ -180,28 +178,37 @@ class FlowTable:
         while self._pending:
             yield from self.advance(self._pending[0][0])
 
-    def ending(self, head: Head) -> tuple[Flow, int | None] | None:
-        """The flow that a FIN with ACK ends, and what its initiator acknowledges; None if it has to be decoded.
+    def is_own_end(self, head: Head) -> bool:
+        """Whether a FIN with ACK is a server's of this host: it tells nothing, and the kernel's filter drops it live.
 
-        These are half of what ordinary visitors cause. Where the flow came from outside and had an answer or a refusal,
-        their heads tell all: the addresses and ports are those of a packet that was decoded. What the responder's FIN
-        acknowledges is None: it changes no flow, so a forger who sends it in the responder's name gains nothing.
+        Of a port that is known to have answered; the end of a connection that this host opened from there is another.
+        """
+        _, src, digits, dst, proto = head
+        try:
+            port, dest_port = int(digits[SRC_PORT], 16), int(digits[DEST_PORT], 16)
+        except ValueError:
+            return False
+        if proto != "tcp" or port not in self.served.numbers or not self.served.has_answered((src, "port", port)):
+            return False
+        return not self._outbound.holds((TCP, src, port, dst, dest_port))
+
+    def ending(self, head: Head) -> tuple[Flow, int] | None:
+        """The flow that its initiator's FIN with ACK ends, and what it acknowledges; None if it has to be decoded.
+
+        Where the flow came from outside and had an answer or a refusal, the head tells all: the addresses and ports are
+        those of a packet that was decoded.
         """
         _, src, digits, dst, _ = head
         try:
             ports, ack = int(digits[ENDS], 16), int(digits[ACK_NUMBER], 16)
         except ValueError:
             return None
-        src_port, dest_port = ports >> 16, ports & 0xFFFF
-        key = (TCP, src, src_port, dst, dest_port)
-        flow, is_initiator = self._inbound.peek(key), True
-        if flow is None:
-            key = (TCP, dst, dest_port, src, src_port)
-            flow, is_initiator = self._inbound.peek(key), False
+        key = (TCP, src, ports >> 16, dst, ports & 0xFFFF)
+        flow = self._inbound.peek(key)
         if flow is None or flow.state in UNANSWERED_STATES or digits[HEADER_WORDS] < _LEAST_WORDS:
             return None
         self._inbound.renew(key)
-        return flow, ack if is_initiator else None
+        return flow, ack
 
     def accepting(self, head: Head) -> tuple[Flow, int] | None:
         """The flow that a SYN-ACK accepts, and its sequence number; None if it has to be decoded.
@@ -266,17 +273,18 @@ class FlowTable:
     def _udp(self, packet: Packet) -> Sequence[Sighting]:
         if self.is_home(packet.src):
             self.expected.send(packet)
-        if self._flow(reverse_key_of(packet)) is not None:
+        if self._has_reverse(packet):
             return self._answered(packet)
         if self._routes.take(packet, self.source_of(packet.src)):
             return ()
-        is_ours = self._direction(packet) == "outbound" and not self.served(packet.src, "udp", packet.src_port)
+        direction = self._direction(packet)
+        is_ours = direction == "outbound" and not self.served(packet.src, "udp", packet.src_port)
         if not is_ours and looks_like_a_reply(packet, self._host.local_ports):
             self.expected.reflection.note(self.source_of(packet.src), packet)
             if ":" in packet.src:
                 self._replies.put((UDP, packet.src, packet.dst), packet)
             return self._unasked(packet)
-        return self._attempt(packet, "udp")
+        return self._first(packet, "udp", direction)
 
     def _unasked(self, packet: Packet) -> Sequence[Sighting]:
         """What looks like a reply between clients is a sweep if many of our hosts get it, and none asked for it."""
@@ -352,11 +360,16 @@ class FlowTable:
         return self._attempt(packet, "ipproto")
 
     def _attempt(self, packet: Packet, scan_type: ScanType) -> Sequence[Sighting]:
-        """A packet that opens a flow, or repeats the packet that opened it."""
-        direction = self._direction(packet)
-        if direction is None or not is_unicast(packet.dst) or self._flow(reverse_key_of(packet)) is not None:
+        """A packet that opens a flow, or repeats the one that did, unless it belongs to a flow of its receiver."""
+        if self._has_reverse(packet):
             return ()
-        key = key_of(packet)
+        return self._first(packet, scan_type, self._direction(packet))
+
+    def _first(self, packet: Packet, scan_type: ScanType, direction: Direction | None) -> Sequence[Sighting]:
+        """The same of a packet that belongs to no flow of its receiver."""
+        if direction is None or not is_unicast(packet.dst):
+            return ()
+        key = (packet.proto, packet.src, packet.src_port, packet.dst, packet.dest_port)
         table = self._inbound if direction == "inbound" else self._outbound
         flow = table.touch(key)
         if flow is not None:
@@ -398,10 +411,11 @@ class FlowTable:
             return _PENDING
         if probe.dest_port in self.served.numbers and self.served(probe.dst, proto_name(probe), probe.dest_port):
             return _SERVED
-        if self._expects(probe):
+        source = self.source_of(probe.src)
+        if self.expected.expects(probe, source):
             return _EXPECTED
         if flow.scan_type in REFLECTED_TYPES:
-            self.expected.reflection.note(self.source_of(probe.src), probe)
+            self.expected.reflection.note(source, probe)
         return _PENDING
 
     def _expects(self, probe: Packet) -> bool:
@@ -601,6 +615,14 @@ class FlowTable:
             self._inbound.renew(key)
             return flow
         return self._outbound.touch(key) if self._outbound.holds(key) else None
+
+    def _has_reverse(self, packet: Packet) -> bool:
+        """Whether there is a flow of the packet's receiver; it counts as used."""
+        key = (packet.proto, packet.dst, packet.dest_port, packet.src, packet.src_port)
+        has_reverse = self._inbound.holds(key) or self._outbound.holds(key)
+        if has_reverse:
+            self._flow(key)
+        return has_reverse
 
     def _table(self, direction: Direction) -> LruTable[FlowKey, Flow]:
         return self._outbound if direction == "outbound" else self._inbound

@@ -152,11 +152,21 @@ class Pipeline:
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
         """The events of tshark's lines, in order."""
-        suppressed, admit, inspect = self._suppressed, self._admission.admit, self._inspect
+        suppressed, admit, inspect, is_own_end = (
+            self._suppressed,
+            self._admission.admit,
+            self._inspect,
+            self._flows.is_own_end,
+        )
         for line in lines:
             self.packets += 1
             head, cells = split(line)
             if suppressed.sources and suppressed.count(line, head):
+                continue
+            if head[2][FLAGS] in CLOSING_FLAGS and is_own_end(head):
+                events = self._skip(head)
+                if events:
+                    yield from events
                 continue
             admitted = admit(line, head)
             if admitted is None:
@@ -166,6 +176,16 @@ class Pipeline:
                 continue
             for one in admitted:
                 yield from inspect(one, *split(one))
+
+    def _skip(self, head: Head) -> Sequence[Event]:
+        """A packet came that tells nothing but the time."""
+        try:
+            now_us = time_us(head[0])
+        except ValueError:
+            self._discarded[Discard.MALFORMED] += 1
+            return ()
+        self._skipped += 1
+        return self._tick(now_us)
 
     def _of_known_flow(self, head: Head) -> Sequence[Event] | None:
         """The events of a TCP segment that accepts or ends a connection; None if it has to be decoded."""
@@ -182,9 +202,7 @@ class Pipeline:
             self._discarded[Discard.MALFORMED] += 1
             return ()
         events, (flow, number) = self._tick(now_us), known
-        if number is None:
-            self._skipped += 1  # it tells nothing but the time
-        elif accepts:
+        if accepts:
             source = self._flows.source_of(head[3])
             if self._scans.is_banned(source):
                 events = [*events, *self._note_answer(source, now_us)]
@@ -360,13 +378,13 @@ class Pipeline:
                     break
             else:
                 return events
-        self._idle_until_us = 0
         muted = self._mute(sighting, record)
         if not muted:
             self._groups.update(sighting, record)
         detectors = (self._always_asked if muted else self._detectors)[kind, direction]
         if detectors:
             for finding in self._findings(detectors, sighting, record):
+                self._idle_until_us = 0
                 events = [*events, *map(self._evidence, self._scans.observe(self._policy.judge(finding)))]
         return events
 
@@ -421,16 +439,21 @@ class Pipeline:
             record.waits_again = is_spent
             if is_spent and is_probe:
                 self._unjudged += 1
-                self._scans.touch(sighting)
+                self._touch(sighting)
                 if sighting.direction == "inbound":
                     self._admission.note_spent(sighting.time_us)
             return is_spent
         if is_probe:
-            self._scans.touch(sighting)
+            self._touch(sighting)
             is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
             if sighting.kind is Kind.PROBE and is_counted:
                 self._suppressed.suppress(sighting.source, until_us)
         return True
+
+    def _touch(self, probe: Sighting) -> None:
+        """One more probe of a scan, which may be another one than before that ends next."""
+        self._idle_until_us = 0
+        self._scans.touch(probe)
 
     def _is_home_cell(self, cell: str) -> bool:
         try:
@@ -453,7 +476,6 @@ class Pipeline:
 
     def _record(self, counts: ProbeCounts) -> None:
         """Write the counts of a suppressed source into its record."""
-        self._idle_until_us = 0
         for line, times in counts.groups():
             packet = decode(line)
             if isinstance(packet, Discard):
@@ -462,7 +484,7 @@ class Pipeline:
             self.last_us = max(self.last_us, packet.time_us)
             self._connection_limit.suppressed += len(times)
             last = self._flows.probe(packet)
-            self._scans.touch(last)
+            self._touch(last)
             if counts.refused:
                 self._scans.answer(last.source, packet.time_us)
             endpoints = {probe: Endpoint(probe[2], last.proto, int(probe[1], 16)) for probe in times}

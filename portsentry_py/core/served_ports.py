@@ -1,6 +1,6 @@
 """Served ports: from the socket tables, learned from answers, or named by the operator."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from portsentry_py.config.settings import Served
@@ -46,6 +46,8 @@ class ServedPorts:
         self._open_traps: frozenset[int] = frozenset()
         self._listening: frozenset[int] = frozenset()
         self._learned: LruTable[tuple[str, PortKind, int], int] = LruTable(_MAX_LEARNED)
+        self.has_answered: Callable[[tuple[str, PortKind, int]], bool] = self._learned.holds
+        """Whether a port of an address of ours, of that kind, answered."""
         self.numbers: set[int] = set()
         """Numbers that are or were served on some address: a number that is not here is served nowhere."""
 
@@ -92,6 +94,8 @@ class ServedPorts:
 
     def __call__(self, address: str, proto: Proto, port: int) -> bool:
         """Whether that port (or protocol number, or ICMP type) of our address is served."""
-        if self.is_open_trap(proto, port):
+        if proto == "tcp" and port in self._open_traps:
             return False
-        return self.is_configured(proto, port) or self._learned.holds((address, _KINDS[proto], port))
+        kind = _KINDS[proto]
+        is_configured = kind == "port" and (port in self._listening or port in self._named)
+        return is_configured or self._learned.holds((address, kind, port))

@@ -6,15 +6,18 @@ from hypothesis import strategies as st
 
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.flows import FlowTable
+from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN
-from tests.support.build import FRIEND, HOST, Sent, connect, fin_ack, no_deadline, rst, syn_ack, tcp
+from tests.support.build import FRIEND, HOST, Sent, connect, fin_ack, no_deadline, rst, syn, syn_ack, tcp
 from tests.support.flows import sightings, table
 
 
 def ends(flows: FlowTable, *sent: Sent) -> list[str]:
     """Who ends a flow by each of these segments; empty where it has to be decoded."""
-    found = [flows.ending(head_of(one.line)) for one in sent]
-    return ["" if ending is None else "responder" if ending[1] is None else "initiator" for ending in found]
+    heads = [head_of(one.line) for one in sent]
+    return [
+        "server" if flows.is_own_end(head) else "initiator" if flows.ending(head) is not None else "" for head in heads
+    ]
 
 
 def test_the_end_of_an_answered_flow_from_outside_is_known_by_its_head() -> None:
@@ -24,13 +27,25 @@ def test_the_end_of_an_answered_flow_from_outside_is_known_by_its_head() -> None
     sightings(flows, asked)
     assert ends(flows, theirs, ours) == ["", ""], "its answer was not seen, so the end tells of it"
     sightings(flows, syn_ack(asked))
-    assert ends(flows, theirs, ours) == ["initiator", "responder"]
+    assert ends(flows, theirs, ours) == ["initiator", "server"]
+    assert ends(flows, tcp(HOST, FRIEND, 80, asked.packet.src_port + 1, FIN | ACK)) == ["server"], "of any connection"
     sightings(flows, other, rst(other))
-    assert ends(flows, tcp(HOST, FRIEND, 81, other.packet.src_port, FIN | ACK)) == ["responder"], "it was refused"
-    assert ends(flows, tcp(HOST, FRIEND, 80, asked.packet.src_port + 1, FIN | ACK)) == [""]
+    assert ends(flows, fin_ack(other), tcp(HOST, FRIEND, 81, other.packet.src_port, FIN | ACK)) == ["initiator", ""]
     (query,) = connect(HOST, 80, dst=FRIEND)
     sightings(flows, query, syn_ack(query))
     assert ends(flows, fin_ack(query), tcp(FRIEND, HOST, 80, query.packet.src_port, FIN | ACK)) == ["", ""]
+
+
+def test_the_end_of_a_call_from_a_served_port_is_no_servers() -> None:
+    flows, (asked,), (query,) = table(), connect(FRIEND, 80), syn(HOST, 443, dst=FRIEND, src_port=80)
+    sightings(flows, asked, syn_ack(asked), query)
+    assert ends(flows, tcp(HOST, FRIEND, 80, 443, FIN | ACK), tcp(HOST, FRIEND, 80, 444, FIN | ACK)) == ["", "server"]
+
+
+def test_an_open_trap_is_no_server() -> None:
+    flows, (asked,) = table(HostState(own=frozenset({HOST}), open_traps=frozenset({80}))), connect(FRIEND, 80)
+    sightings(flows, asked, syn_ack(asked))
+    assert ends(flows, tcp(HOST, FRIEND, 80, asked.packet.src_port, FIN | ACK)) == [""]
 
 
 @no_deadline
@@ -80,4 +95,6 @@ def test_the_end_with_a_header_that_is_too_short_is_decoded() -> None:
 
 @pytest.mark.parametrize("data", ["", "zz", "0050"])
 def test_a_segment_without_ports_ends_no_known_flow(data: str) -> None:
-    assert table().ending(("1.0", HOST, data, FRIEND, "tcp")) is None
+    head = ("1.0", HOST, data, FRIEND, "tcp")
+    assert table().ending(head) is None
+    assert not table().is_own_end(head)
