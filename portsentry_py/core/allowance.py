@@ -39,7 +39,8 @@ class Allowance:
 
     def holds(self, source: str, thing: Hashable, now_us: int) -> bool:
         """Whether the thing is excused."""
-        return thing in self._of(source, now_us).things
+        excused = self._excused.peek(source)
+        return excused is not None and thing in excused.things and abs(now_us - excused.first_us) <= self._age_us
 
     def _of(self, source: str, now_us: int) -> Excused:
         excused = self._excused.peek(source)

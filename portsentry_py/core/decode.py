@@ -152,7 +152,7 @@ def _decode(cells: Cells) -> Packet | Discard:
         Packet,
         (
             time_us(time),
-            src if _is_ipv4(src) else canonical_address(src),
+            src if ":" not in src and _is_ipv4(src) else canonical_address(src),
             _canonical_target(dst),
             proto,
             src_port,
@@ -164,7 +164,7 @@ def _decode(cells: Cells) -> Packet | Discard:
             header_bytes,
             options,
             ttl,
-            int(ip_id if len(ip_id) == _ID_DIGITS and ip_id.isalnum() else ip_id.strip()[:_ID_DIGITS] or "0", 16),
+            _id(ip_id) if ip_id else 0,
             vlan,
             iface,
             is_whole,
@@ -242,6 +242,10 @@ def time_us(cell: str) -> int:
     if not 0 <= micros <= MAX_TIME_US:
         raise ValueError(text)
     return micros
+
+
+def _id(cell: str) -> int:
+    return int(cell if len(cell) == _ID_DIGITS and cell.isalnum() else cell.strip()[:_ID_DIGITS] or "0", 16)
 
 
 def _any_set(cell: str) -> bool:

@@ -33,10 +33,12 @@ class GroupTable:
     def __init__(self, max_groups: int) -> None:
         self._groups: LruTable[tuple[str, str], GroupPorts] = LruTable(max_groups)
         self._limits: GroupLimits | None = None
+        self._max_ports = 0
 
     def set_limits(self, limits: GroupLimits | None) -> None:
         """Take the limits of the detector that reads the table; None where no detector does."""
         self._limits = limits
+        self._max_ports = limits.max_ports if limits else 0
 
     def ports(self, group: str, target: str) -> GroupPorts:
         """The ports of the target that the group (a network or a tool) probed."""
@@ -49,26 +51,22 @@ class GroupTable:
             return
         if sighting.proto not in {"tcp", "udp"}:
             return
+        port = (sighting.proto, sighting.port)
         tool = record.tool
         if tool is not None:
-            self._update(tool, sighting, limits.max_ports, limits.tool_window_us)
+            self._update((tool, sighting.target), port, sighting, limits.tool_window_us)
         for network in groups_of(sighting.source):
-            self._update(network, sighting, limits.max_ports, limits.network_window_us)
+            self._update((network, sighting.target), port, sighting, limits.network_window_us)
 
-    def _update(self, group: str, sighting: Sighting, max_ports: int, window_us: int) -> None:
-        key = (group, sighting.target)
+    def _update(self, key: tuple[str, str], port: tuple[Proto, int], sighting: Sighting, window_us: int) -> None:
         ports = self._groups.touch(key)
         if ports is None:
             ports = {}
             self._groups.put(key, ports)
-        port = (sighting.proto, sighting.port)
         source, _ = ports.pop(port, (sighting.source, 0))
         if sighting.kind is Kind.ANSWERED:
             return
-        ports[port] = (source, sighting.time_us)
-        while len(ports) > max_ports or abs(sighting.time_us - _oldest_us(ports)) > window_us:
+        now_us = sighting.time_us
+        ports[port] = (source, now_us)
+        while len(ports) > self._max_ports or abs(now_us - next(iter(ports.values()))[1]) > window_us:
             del ports[next(iter(ports))]
-
-
-def _oldest_us(ports: GroupPorts) -> int:
-    return next(iter(ports.values()))[1]

@@ -54,9 +54,10 @@ class LruTable(Generic[K, V]):
     def put(self, key: K, entry: V) -> None:
         """Add or replace an entry as the most recently used; evicts others if there are too many."""
         entries = self._entries
+        if key in entries:
+            entries.move_to_end(key)
         entries[key] = entry
-        entries.move_to_end(key)
-        while len(entries) > self._limit:
+        if len(entries) > self._limit:
             self.evict_oldest()
 
     def pop(self, key: K) -> V | None:

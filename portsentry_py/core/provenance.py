@@ -34,7 +34,8 @@ class Provenance:
         ours, noted, sent = self._ours, _NO_LINKS, _NO_LINKS
         for line in lines:
             if line.endswith((noted, sent)):
-                links = sent if line.split("\t", 2)[1].strip() in ours else noted
+                start = line.index("\t") + 1
+                links = sent if line[start : line.index("\t", start)].strip() in ours else noted
                 if line.endswith(links):
                     yield line[: -len(links)]
                     continue

@@ -179,13 +179,14 @@ class SourceRecord:
 
     def count_probes(self, probe: Sighting, times: int) -> None:
         """Count that many probes that look like this one."""
+        packet = probe.packet
         self.probes += times
-        self.address = probe.packet.src
+        self.address = packet.src
         self.types[probe.scan_type] += times
-        stack = stack_of(probe)
+        stack: StackFingerprint = _new(StackFingerprint, (packet.ttl, packet.header_bytes))
         if stack in self.stacks or len(self.stacks) < MAX_STACKS:
             self.stacks[stack] += times
-        tool = tool_of(probe.packet)
+        tool = tool_of(packet)
         if tool is not None:
             self.tools[tool] += times
 

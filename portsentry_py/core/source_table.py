@@ -22,6 +22,7 @@ _PROBES = frozenset({Kind.PROBE, Kind.REPEAT})
 _ATTEMPTS = _PROBES | {Kind.SERVED}
 # Bound once: to look a member of an enumeration up by its name costs more than a call.
 _PROBE, _SERVED, _SESSION = Kind.PROBE, Kind.SERVED, Kind.SESSION
+_new = tuple.__new__  # of a named tuple, in one call
 _TOUCHES = frozenset({Kind.REFUSED, Kind.SILENT, Kind.TRAPPED})
 
 
@@ -119,7 +120,7 @@ class SourceTable:
             return record
         if kind is _SESSION:
             return record
-        endpoint = Endpoint(sighting.target, sighting.proto, sighting.port)
+        endpoint = _new(Endpoint, (sighting.target, sighting.proto, sighting.port))
         if kind is _PROBE and sighting.scan_type == "unseen" and endpoint in record.unserved:
             return record  # the probe was counted without a flow
         if kind in _PROBES:
@@ -127,7 +128,7 @@ class SourceTable:
             record.last_us = sighting.time_us
             record.count_probes(sighting, 1)
             self.attempts += record.attempt(endpoint, sighting)
-            if kind is _PROBE:
+            if kind is _PROBE and sighting.proto == "tcp":
                 self._twins.note(sighting.packet, sighting.scan_type, record.unserved[endpoint])
             self._make_room(record, sighting.time_us, 1)
         elif kind in _TOUCHES:

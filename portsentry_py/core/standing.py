@@ -22,6 +22,7 @@ GUEST_SESSIONS = 5
 _HEALTH_CHECK_US = 60_000_000
 _MAX_STACKS = 4
 _MAX_NETWORKS = 16_384
+_new = tuple.__new__  # of a named tuple, in one call
 _SESSION = Kind.SESSION
 # Neighbours of one IPv6 network that are told apart. A network whose owner uses more of them knows us as well.
 _MAX_NEIGHBOURS = 4
@@ -76,11 +77,11 @@ class StandingTable:
 
     def note_session(self, address: str, stack: StackFingerprint, now_us: int) -> None:
         """The address used a connection."""
-        members = self._networks.touch(_key(address))
+        key, day = _key(address), now_us // _DAY_US
+        members = self._networks.touch(key)
         known = members.pop(address, None) if members else None
-        day = now_us // _DAY_US
         if known is None or members is None:
-            self._put(Acquaintance(address, (day,), (now_us,), (stack,)), members)
+            self._put(key, _new(Acquaintance, (address, (day,), (now_us,), (stack,))), members)
             return
         _, days, times_us, stacks = known
         if day not in days:
@@ -106,15 +107,16 @@ class StandingTable:
     def restore(self, entries: Iterable[Acquaintance]) -> None:
         """Take the entries of an earlier run, as `entries` gives them."""
         for known in entries:
-            self._put(known, self._networks.touch(_key(known.address)))
+            key = _key(known.address)
+            self._put(key, known, self._networks.touch(key))
 
     def _members(self, address: str) -> dict[str, Acquaintance]:
         return self._networks.peek(_key(address)) or {}
 
-    def _put(self, known: Acquaintance, members: dict[str, Acquaintance] | None) -> None:
+    def _put(self, key: str, known: Acquaintance, members: dict[str, Acquaintance] | None) -> None:
         """Add what is known of an address to its network, if that is here."""
         if members is None:
-            self._networks.put(_key(known.address), {known.address: known})
+            self._networks.put(key, {known.address: known})
             return
         members.pop(known.address, None)
         if len(members) >= _MAX_NEIGHBOURS:
