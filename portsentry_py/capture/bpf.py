@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 # FIN, SYN, RST, ACK: a packet with ACK alone belongs to a session.
@@ -10,20 +11,24 @@ _ACK_ONLY = 0x10
 _FIN_ACK = 0x11
 _EXTENSIONS = (0, 43, 44, 51, 60)
 _FIRST_NEIGHBOUR_DISCOVERY = 130  # RFC 4443, RFC 4861: MLD and neighbour discovery follow echo
-# With all in use, a filter for tagged links has 3,000 to 4,100 instructions and takes half a second to compile; with
-# many IPv6 addresses, more. The kernel takes 4,096; libpcap runs a longer one by itself.
 MAX_OWN = 128
 _MAX_SERVED_ADDRESSES = 16
 _MAX_RANGES = 24
 _MAX_TCP_ADDRESSES = 8
 _MAX_TCP_RANGES = 12
-# What is served over TCP has what the others leave: in a filter for tagged links, a range of UDP ports takes up to
-# a hundred instructions, as many as twelve words of addresses.
-_ROOM_WORDS = 368
-_WORDS_OF_RANGE = 12
 MAX_LINKS = 8
 _MAX_ELSEWHERE = 128
 _MAX_NETWORKS = 16
+# The kernel takes 4,096 instructions. Of a longer filter it takes none: every packet is copied, and libpcap filters
+# alone. So what stays in the kernel has the room that the forged sources leave. In a filter for tagged links, the parts
+# take at most so many instructions, by the version of the address; measured with those that have no bits in common.
+_ROOM = 3_300
+_OWN = {4: (5, 3), 6: (24, 15)}  # with up to one tag, and behind two
+_NETWORK = {4: (15, 9), 6: (22, 13)}
+_SERVED_ADDRESS = {4: 8, 6: 36}
+_SERVED_UDP = 100
+_UDP_PORT, _UDP_RANGE = 24, 47
+_SERVED_TCP = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,60 @@ class FilterHost:
     @property
     def filtered_udp(self) -> frozenset[int]:
         """The served ports that the filter has room for."""
-        return frozenset(port for low, high in _ranges(self.served_udp) for port in range(low, high + 1))
+        return frozenset(port for low, high in _fitting(self).udp for port in range(low, high + 1))
 
 
 PLAIN = FilterHost()
 """Nothing is known of the host: nothing of its own stays in the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitting:
+    """What of a host a filter has room for.
+
+    Attributes:
+        twice: how many of its addresses and networks are looked for behind two tags.
+        udp: ranges of served UDP ports.
+        tcp: ranges of served TCP ports.
+    """
+
+    twice: int
+    udp: tuple[tuple[int, int], ...]
+    tcp: tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=8)
+def _fitting(host: FilterHost) -> _Fitting:
+    """What a filter for tagged links has room for: first what tells forged sources, then what is often sent."""
+    own = [_version(one) for one in _widest_first(host.own)[:MAX_OWN]]
+    sources = [*(_OWN[version] for version in own), *_networks(host)]
+    left, twice = _ROOM - sum(once for once, _ in sources), 0
+    for _, again in sources:
+        if again > left:
+            break
+        left, twice = left - again, twice + 1
+    left -= _SERVED_UDP + sum(_SERVED_ADDRESS[version] for version in own[:_MAX_SERVED_ADDRESSES])
+    udp = []
+    for low, high in _ranges(host.served_udp):
+        left -= _UDP_PORT if low == high else _UDP_RANGE
+        if left < 0:
+            break
+        udp.append((low, high))
+    tcp = _ranges(host.served_tcp)[:_MAX_TCP_RANGES] if left >= _SERVED_TCP else []
+    return _Fitting(twice, tuple(udp), tuple(tcp))
+
+
+def _networks(host: FilterHost) -> list[tuple[int, int]]:
+    """What the networks that are forged take, on the interface where they take most."""
+    found = dict[str, list[tuple[int, int]]]()
+    for interface, network in host.elsewhere:
+        found.setdefault(interface, []).append(_NETWORK[_version(network)])
+    taken = (sorted(some)[-_MAX_NETWORKS:] for some in found.values())
+    return max(taken, key=lambda some: sum(map(sum, some)), default=[])
+
+
+def _version(text: str) -> int:
+    return 6 if ":" in text else 4
 
 
 def kernel_filter(
@@ -96,8 +150,7 @@ def kernel_filter(
         worker: number of the worker, from 0.
         workers: how many share the packets, a power of two.
     """
-    own = from_own(host, interface)
-    forged = f"({own}){_unless_from(links)} and inbound" if own and direction else ""
+    forged = _forged(from_own(host, interface), links) if direction else ""
     share = _share(worker, workers) if workers > 1 else ""
     expression = _wanted(host, forged, share, ends=loopback)
     if others:
@@ -107,8 +160,9 @@ def kernel_filter(
     if not vlan:
         return expression
     # Each `vlan` moves all offsets after it, so the tagged forms come last, the double tag within the single.
-    # Two tags are too rare to spend instructions on what they need not carry.
-    twice = _wanted(host, forged, share, ends=True)
+    # Two tags are too rare to spend instructions on what they need not carry: what is served passes there.
+    forged_twice = _forged(from_own(host, interface, _fitting(host).twice), links) if direction else ""
+    twice = _wanted(PLAIN, forged_twice, share, ends=True)
     return f"({expression}) or (vlan and (({expression}) or (vlan and ({twice}))))"
 
 
@@ -140,11 +194,22 @@ def _wanted(host: FilterHost, forged: str, share: str, *, ends: bool) -> str:
     return f"({expression}) and ({share})" if share else expression
 
 
-def from_own(host: FilterHost, interface: str = "") -> str:
-    """An expression for the packets whose source is ours, so that they cannot come in; empty if none is known."""
+def from_own(host: FilterHost, interface: str = "", most: int = MAX_OWN + _MAX_NETWORKS) -> str:
+    """An expression for the packets whose source is ours, so that they cannot come in; empty if none is known.
+
+    Args:
+        host: whose addresses and networks.
+        interface: where they come in.
+        most: so many of them are looked for, addresses first.
+    """
     networks = sorted(network for name, network in host.elsewhere if name == interface)[:_MAX_NETWORKS]
-    hosts = _addresses("src", _widest_first(host.own)[:MAX_OWN])
-    return " or ".join(filter(None, (hosts, *(f"src net {network}" for network in networks))))
+    hosts = [f"src host {one}" for one in _widest_first(host.own)[:MAX_OWN]]
+    return " or ".join([*hosts, *(f"src net {network}" for network in networks)][:most])
+
+
+def _forged(own: str, links: Iterable[str]) -> str:
+    """An expression for the packets that came in with a source of ours; empty if none is known."""
+    return f"({own}){_unless_from(links)} and inbound" if own else ""
 
 
 def _unless_from(links: Iterable[str]) -> str:
@@ -167,7 +232,7 @@ def _tcp(host: FilterHost) -> tuple[str, str]:
     # libpcap reads `tcp[13]` in IPv4 only. Behind tags, a port that it looks for behind IP options costs three times
     # as much as one at a fixed place; our stack sends a FIN without options.
     found = []
-    ranges = _ranges(host.served_tcp)[:_MAX_TCP_RANGES] if _has_room(host) else []
+    ranges = _fitting(host).tcp
     for wanted, end, port in (
         ("tcp[13]", f"ip[0] & 15 = 5 and ip[33] & {_MASK:#x} = {_FIN_ACK:#x}", "ip[20:2]"),
         ("ip6[53]", f"ip6[53] & {_MASK:#x} = {_FIN_ACK:#x}", "ip6[40:2]"),
@@ -183,12 +248,6 @@ def _tcp(host: FilterHost) -> tuple[str, str]:
     return found[0], f"ip6[6] = 6 and {found[1]}"
 
 
-def _has_room(host: FilterHost) -> bool:
-    """Whether the other parts leave room for what is served over TCP."""
-    words = sum(4 if ":" in one else 1 for one in _widest_first(host.own)[:MAX_OWN])
-    return words + _WORDS_OF_RANGE * len(_ranges(host.served_udp)) <= _ROOM_WORDS
-
-
 def _port(number: str, low: int, high: int) -> str:
     """A condition for a port in a range: numbers have no sign, so one comparison is enough."""
     return f"{number} = {low}" if low == high else f"{number} - {low} <= {high - low}"
@@ -199,7 +258,7 @@ def _udp(host: FilterHost) -> str:
 
     `not port N` would let a scan pass unseen that comes from source port N.
     """
-    ranges = _ranges(host.served_udp)
+    ranges = _fitting(host).udp
     own = _widest_first(host.own)[:_MAX_SERVED_ADDRESSES]
     if not ranges or not own:
         return "udp"

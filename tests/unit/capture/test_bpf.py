@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 from hypothesis import given
@@ -80,35 +82,65 @@ def test_the_length_is_bounded_however_much_a_host_has() -> None:
 
 
 _KERNEL_TAKES = 4096
-# Ranges of served UDP ports, addresses of both families: as many as leave room at the highest cost, and one more.
-_ROOMY = [(0, 4, 91), (2, 4, 85), (2, 128, 0), (12, 4, 55), (18, 128, 6), (24, 4, 19), (24, 80, 0)]
-_CROWDED = [(0, 5, 91), (2, 5, 85), (24, 5, 19), (24, 81, 0), (24, 500, 500)]
+# Addresses of both families and ranges of served UDP ports: the largest filters that a search over hosts has found.
+_LARGEST = [(0, 128, 0), (62, 55, 24), (62, 50, 24), (64, 32, 24), (1, 16, 24), (128, 0, 24)]
 
 
-def crowded(ranges: int, v4: int, v6: int) -> FilterHost:
+def no_bits(number: int, size: int) -> bytes:
+    """Bytes that have as good as none in common with those of other numbers: nothing of them is compared once."""
+    return sha256(f"{number}".encode()).digest()[:size]
+
+
+def crowded(v4: int, v6: int, ranges: int, *, networks: int = 6) -> FilterHost:
     """A host that uses all parts of the filter, with so many addresses and ranges of UDP ports."""
-    away = frozenset(("eth0", f"2001:db8:f{number:x}::/48") for number in range(16))
-    return replace(large(v4, ranges, own6=v6), elsewhere=away, served_tcp=large(1, 2000).served_tcp)
+    own = (*map(global_v4, range(v4)), *map(global_v6, range(v6)))
+    found = (f"{global_v4(one)}/31" if networks == 4 else f"{global_v6(one)}/127" for one in range(500, 516))
+    away = frozenset(("eth0", f"{ip_network(one, strict=False)}") for one in found)
+    return FilterHost(frozenset(own), large(1, ranges).served_udp, away, served_tcp=large(1, 2000).served_tcp)
+
+
+def global_v4(number: int) -> str:
+    return str(IPv4Address(b"\x2d" + no_bits(number, 3)))
+
+
+def global_v6(number: int) -> str:
+    return str(IPv6Address(b"\x2a" + no_bits(number, 15)))
 
 
 def whole(host: FilterHost) -> str:
     """The longest form of the filter."""
-    links = [f"02:00:00:00:00:{number:02x}" for number in range(8)]
+    links = [":".join(f"{one:02x}" for one in no_bits(number, 6)) for number in range(8)]
     return kernel_filter(host, vlan=True, interface="eth0", direction=True, links=links, worker=7, workers=8)
 
 
-@pytest.mark.parametrize("case", _ROOMY)
-def test_ports_that_are_served_over_tcp_fit_beside_all_other_parts(case: tuple[int, int, int]) -> None:
-    host = crowded(*case)
-    assert whole(host) != whole(replace(host, served_tcp=frozenset()))
-    done = compiled(whole(host))
+@pytest.mark.parametrize("networks", [4, 6])
+@pytest.mark.parametrize("case", _LARGEST)
+def test_the_kernel_takes_the_filter_however_much_a_host_has(case: tuple[int, int, int], networks: int) -> None:
+    """Of a longer one it takes nothing: every packet would be copied."""
+    done = compiled(whole(crowded(*case, networks=networks)))
     assert 1000 < len(done.stdout.splitlines()) <= _KERNEL_TAKES, done.stderr
 
 
-@pytest.mark.parametrize("case", _CROWDED)
-def test_where_they_do_not_fit_they_are_left_out(case: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("case", _LARGEST)
+def test_every_address_of_ours_is_looked_for_however_many(case: tuple[int, int, int]) -> None:
     host = crowded(*case)
-    assert whole(host) == whole(replace(host, served_tcp=frozenset()))
+    untagged, tagged, twice = whole(host).split("vlan and")
+    assert all(f"src host {one} " in part for one in host.own for part in (untagged, tagged))
+    networks = {network for _, network in host.elsewhere}
+    assert all(f"src net {one}" in part for one in networks for part in (untagged, tagged))
+    if len(host.own) < 64:
+        assert all(f"src host {one} " in twice for one in host.own)
+
+
+def test_where_there_is_little_room_served_ports_are_left_out_first_those_of_tcp() -> None:
+    roomy, full, fuller, fullest = (crowded(*one) for one in ((1, 1, 24), (4, 24, 24), (4, 40, 24), (0, 128, 24)))
+    tcp = [whole(one) != whole(replace(one, served_tcp=frozenset())) for one in (roomy, full, fuller, fullest)]
+    assert tcp == [True, False, False, False]
+    assert [len(one.filtered_udp) for one in (roomy, full)] == [24 * 5] * 2
+    assert 0 < len(fuller.filtered_udp) < 24 * 5
+    assert max(fuller.filtered_udp) < min(fuller.served_udp - fuller.filtered_udp), "every user can open the others"
+    assert fullest.filtered_udp == frozenset()
+    assert whole(fullest) == whole(replace(fullest, served_udp=frozenset(), served_tcp=frozenset()))
 
 
 def test_addresses_that_strangers_can_forge_have_the_first_places() -> None:
@@ -211,6 +243,23 @@ def test_our_own_end_with_ip_options_passes() -> None:
     frame = ours(80).frame
     longer = frame[:14] + bytes([0x46]) + frame[15:34] + b"\1\1\1\1" + frame[34:]
     assert passes(compiled_for(ETHERNET, 65_535, kernel_filter(SERVER, vlan=True)), longer)
+
+
+@pytest.mark.parametrize("tags", [0, 1, 2])
+def test_what_a_filter_has_no_room_for_passes(tags: int) -> None:
+    """Behind two tags, that is all that is served."""
+    ours4, ours6 = "45.0.0.1", global_v6(0)
+    roomy = FilterHost(frozenset({ours4, ours6}), frozenset({53}), served_tcp=frozenset({80}))
+    full = replace(roomy, own=roomy.own | crowded(0, 127, 0).own, elsewhere=crowded(1, 1, 0).elsewhere)
+    sent = [*every_kind(SCANNER, ours4, SCANNER6, ours6), ours(80, src=ours4), ours(80, src=ours6, dst=SCANNER6)]
+    frames = [one.frame[:12] + b"\x81\0\0\7" * tags + one.frame[12:] for one in sent]
+
+    def passing(host: FilterHost) -> list[bool]:
+        program = compiled_for(ETHERNET, 65_535, kernel_filter(host, vlan=True))
+        return [passes(program, frame) for frame in frames]
+
+    assert passing(full) == passing(PLAIN)
+    assert (passing(roomy) == passing(PLAIN)) is (tags == 2)
 
 
 @pytest.mark.parametrize("part", ["tcp[13] & 0x17 != 0x10", "ip6[53] & 0x17 != 0x10", "icmp", "0x3fff"])
