@@ -97,7 +97,7 @@ class Simulation:
     """One fleet of this size."""
 
     def __init__(self, hosts: int, seed: int = 1) -> None:
-        self._chance = random.Random(seed)  # noqa: S311 - no secret
+        self._chance = random.Random(seed)
         self._addresses = map(str, map(IPv4Address, count(int(IPv4Address("20.0.0.1")))))
         names = [f"h{number}" for number in range(hosts)]
         first = int(IPv4Address("45.0.0.1"))

@@ -35,7 +35,7 @@ _STATUS = (
 
 def long_log(lines: int, days: int) -> Iterator[str]:
     """So many lines over so many days: of 20, 14 are about connections, 5 about scans, 1 about the sensor."""
-    random_ = random.Random(lines)  # noqa: S311 - a formula, no secret
+    random_ = random.Random(lines)
     step = timedelta(days=days) / lines
     for number in range(lines):
         moment = _START + number * step

@@ -49,7 +49,7 @@ class Losses:
     """Which packets are lost: a tenth by a seeded generator, and never two of a port within some seconds."""
 
     def __init__(self) -> None:
-        self._random = random.Random(_SEED)  # noqa: S311 - to be repeated, not to be secret
+        self._random = random.Random(_SEED)
         self._spared_until: dict[int, float] = {}
 
     def loses(self, port: int | None, now: float) -> bool:

@@ -30,7 +30,7 @@ Frames = Callable[[int, Link], Iterator[bytes]]
 
 def flood(count: int, link: Link) -> Iterator[bytes]:
     """Forge every source at random: almost all are different, and none comes back."""
-    draw = Random(_SEED).getrandbits  # noqa: S311 - the same in every run
+    draw = Random(_SEED).getrandbits
     for number in range(count):
         bits = draw(64)
         source = (_FIRST_NETWORK + (bits & 0xFF) % _NETWORKS) << 24 | bits >> 40
@@ -41,7 +41,7 @@ def flood(count: int, link: Link) -> Iterator[bytes]:
 def scanner(count: int, link: Link) -> Iterator[bytes]:
     """Let one source try every port, in random order, again and again."""
     ports = list(range(_FIRST_PORT, _FIRST_PORT + _PORTS))
-    Random(_SEED).shuffle(ports)  # noqa: S311 - the same in every run
+    Random(_SEED).shuffle(ports)
     for number in range(count):
         turn, place = divmod(number, _PORTS)
         yield segment(link, (_SCANNER, 40_000 + turn % 20_000, _TARGET, ports[place]), SYN, number)
@@ -49,7 +49,7 @@ def scanner(count: int, link: Link) -> Iterator[bytes]:
 
 def pool(count: int, link: Link) -> Iterator[bytes]:
     """Forge all sources of a /16, each of which comes again: more than the sensor remembers."""
-    draw = Random(_SEED).getrandbits  # noqa: S311 - the same in every run
+    draw = Random(_SEED).getrandbits
     base = int(IPv4Address("198.18.0.0"))
     for number in range(count):
         bits = draw(48)

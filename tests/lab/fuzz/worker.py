@@ -96,7 +96,7 @@ def _guided(module: ModuleType, target: Target, check: Check, limits: Limits, co
     import atheris  # noqa: PLC0415 - not needed by the others
 
     def mutate(data: bytes, most: int, seed: int) -> bytes:
-        random = Random(seed)  # noqa: S311 - to try things, not to keep secrets
+        random = Random(seed)
         return _mutated(module, data, random, lambda some: atheris.Mutate(some, most))[:most]
 
     options = {
@@ -115,7 +115,7 @@ def _guided(module: ModuleType, target: Target, check: Check, limits: Limits, co
 
 def _blind(module: ModuleType, target: Target, check: Check, limits: Limits, corpus: Path) -> None:
     """Change what is there, and some of what came of it."""
-    random = Random(int(time.time()))  # noqa: S311 - to try things, not to keep secrets
+    random = Random(int(time.time()))
     pool = [path.read_bytes() for path in sorted(corpus.iterdir())]
     seeds = len(pool)
     until, done = time.monotonic() + limits.seconds, 0

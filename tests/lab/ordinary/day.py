@@ -12,7 +12,7 @@ _FEWEST = 2
 
 def seeded(name: str) -> random.Random:
     """A random generator that gives the same numbers in every run."""
-    return random.Random(name)  # noqa: S311 - repeatable on purpose, nothing is secret
+    return random.Random(name)
 
 
 @dataclass(frozen=True)

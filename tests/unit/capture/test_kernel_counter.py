@@ -364,7 +364,7 @@ def test_a_frame_that_can_be_read_in_two_ways_is_never_counted_in_vain(line: Wir
 
 
 def test_random_frames_are_never_counted_in_vain(line: Wire) -> None:
-    noise = random.Random(7)  # noqa: S311 - the same each time
+    noise = random.Random(7)
     passed = 0
     for _ in range(1500):
         ethertype = noise.choice([IPV4, IPV6, TAG + IPV4, TAG + IPV6, TAG + TAG + IPV4, ARP])

@@ -35,7 +35,7 @@ def everybody_knows(_: Contact) -> None:
 
 
 def drawing(seed: int) -> Callable[[int], int]:
-    return random.Random(seed).randrange  # noqa: S311 - no secret
+    return random.Random(seed).randrange
 
 
 def contacts(key: bytes = b"", draw: Callable[[int], int] | None = None) -> Contacts:

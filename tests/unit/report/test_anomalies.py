@@ -45,19 +45,19 @@ def test_the_false_alarm_rate_is_as_stated(mean: float, others: int) -> None:
 
 @pytest.mark.parametrize("mean", [0.02, 0.5, 4.0, 60.0])
 def test_a_flat_year_is_quiet(mean: float) -> None:
-    random_ = random.Random(20_261_120)  # noqa: S311 - simulated counts
+    random_ = random.Random(20_261_120)
     assert find_anomalies({hour: poisson(random_, mean) for hour in range(YEAR)}, 0, YEAR - 1) == []
 
 
 def test_a_year_with_days_and_nights_is_quiet() -> None:
-    random_ = random.Random(7)  # noqa: S311 - simulated counts
+    random_ = random.Random(7)
     scans = {hour: poisson(random_, 20.0 if 8 <= hour % 24 < 20 else 1.0) for hour in range(YEAR)}
     assert find_anomalies(scans, 0, YEAR - 1) == []
 
 
 def test_a_year_of_uneven_scanners_is_quiet() -> None:
     """The rate of each hour is drawn: the variance is three times the mean."""
-    random_ = random.Random(11)  # noqa: S311 - simulated counts
+    random_ = random.Random(11)
     scans = {hour: poisson(random_, random_.gammavariate(2.5, 2.0)) for hour in range(YEAR)}
     found = find_anomalies(scans, 0, YEAR - 1)
     assert found is not None
@@ -66,7 +66,7 @@ def test_a_year_of_uneven_scanners_is_quiet() -> None:
 
 @pytest.mark.parametrize("burst", [30, 500])
 def test_a_burst_is_found_and_alone(burst: int) -> None:
-    random_ = random.Random(3)  # noqa: S311 - simulated counts
+    random_ = random.Random(3)
     scans = {hour: poisson(random_, 3.0) for hour in range(YEAR)}
     scans[4000] = burst
     found = find_anomalies(scans, 0, YEAR - 1)
@@ -77,7 +77,7 @@ def test_a_burst_is_found_and_alone(burst: int) -> None:
 
 
 def test_a_busy_hour_at_its_usual_time_is_none() -> None:
-    random_ = random.Random(5)  # noqa: S311 - simulated counts
+    random_ = random.Random(5)
     scans = {hour: poisson(random_, 100.0 if hour % 168 == 40 else 0.5) for hour in range(YEAR)}
     assert find_anomalies(scans, 0, YEAR - 1) == []
 

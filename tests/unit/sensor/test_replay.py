@@ -119,7 +119,7 @@ def test_the_summary_counts_packets_and_lines(tmp_path: Path) -> None:
 
 def test_no_heuristic_of_tshark_reads_a_segment_as_another_protocol(tmp_path: Path) -> None:
     """With its TCP dissector off, tshark read such segments as CARP, STT or TAPA, and hid their layer 4."""
-    chance = Random(1)  # noqa: S311 - a seed, so that each run tries the same
+    chance = Random(1)
     carp = [replace(probe, payload=b"\x21\x87" + probe.payload[2:]) for probe in syn(SCANNER, *range(7, 2000, 4))]
     stt = [replace(probe, payload=chance.randbytes(2) + b"\x1d\x2f" + probe.payload[4:]) for probe in carp]
     noise = [
