@@ -181,7 +181,7 @@ class LiveCapture:
 def _in_order(batches: Iterable[list[str]]) -> list[str]:
     """The lines of all workers in the order of their times; those of a single worker as they are."""
     filled = [lines for lines in batches if lines]
-    if len(filled) < 2:  # noqa: PLR2004 - nothing to merge
+    if len(filled) <= 1:
         return filled[0] if filled else []
     return sorted(chain(*filled), key=time_text)
 

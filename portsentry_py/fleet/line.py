@@ -12,12 +12,13 @@ _MOST_REPORTERS = 16
 def line(change: Change, mode: Literal["ban", "watch"], now_us: int) -> FleetEvent:
     """The line; what is withdrawn bans nobody."""
     ban = change.ban
-    if ban.prefix == 64:  # noqa: PLR2004 - a length
-        network = network64(ban.address)
-    elif ban.prefix == 32:  # noqa: PLR2004 - a length
-        network = f"{ban.address.rpartition('.')[0]}.0/24"
-    else:
-        network = f"{ban.address}/128"
+    match ban.prefix:
+        case 64:
+            network = network64(ban.address)
+        case 32:
+            network = f"{ban.address.rpartition('.')[0]}.0/24"
+        case _:
+            network = f"{ban.address}/128"
     verdict: Verdict = "watch" if change.is_doubtful else mode
     return FleetEvent(
         timestamp=utc(now_us),

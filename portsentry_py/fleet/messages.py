@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ MOST_CONTACTS = 100
 _LATEST_US = 253_402_300_799_999_999  # the last time that the log can write
 _Time = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)]
 _Address = Annotated[str, msgspec.Meta(max_length=45)]
+_VERSIONS = {32: 4, 64: 6, 128: 6}  # of IP, by the length of the prefix
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -36,7 +37,7 @@ class Ban(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until_us: _Time
 
     def __post_init__(self) -> None:
-        if _version(self.address) != (4 if self.prefix == 32 else 6):  # noqa: PLR2004 - a length
+        if _version(self.address) != _VERSIONS[self.prefix]:
             raise ValueError(self.address)
 
     @property
@@ -142,12 +143,12 @@ def _version(address: str) -> int:
     return parsed.version
 
 
-def is_public(address: str, site: Iterable[object] = ()) -> bool:
+def is_public(address: str, site: Iterable[IPv4Network | IPv6Network] = ()) -> bool:
     """Whether an address is global unicast, or in a network of the site."""
     parsed = ip_address(address)
     if parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback or parsed.is_link_local:
         return False
-    if any(parsed in network for network in site):  # type: ignore[operator] # both families have `in`
+    if any(parsed in network for network in site):
         return True
     if isinstance(parsed, IPv4Address):
         return parsed.is_global and not parsed.is_reserved

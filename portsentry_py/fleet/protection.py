@@ -1,7 +1,7 @@
 """Whom this host never bans, whatever others say."""
 
 from collections.abc import Iterable
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 
 from portsentry_py.config.settings import Network
 from portsentry_py.events.model import Reason
@@ -25,7 +25,7 @@ class Protection:
                 continue
             address = str(network.network_address)
             self._single.setdefault(address, reason)
-            if network.version == 6:  # noqa: PLR2004 - an IP version
+            if isinstance(network, IPv6Network):
                 self._single.setdefault(network64(address), reason)
 
     def reason(self, source: str) -> Reason | None:

@@ -13,6 +13,7 @@ from portsentry_py.config.values import read_network
 
 MOST_BYTES = 1 << 20
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
+_SITE_PREFIX = {4: 24, 6: 48}  # by the version of IP
 _Text = Annotated[str, msgspec.Meta(max_length=64)]
 
 
@@ -40,7 +41,7 @@ class Roster:
     def network_of(self, name: str) -> Network:
         """The network of a host: hosts of one network see the same forgeries, and count once."""
         address = self.hosts[name]
-        return address.supernet(new_prefix=24 if address.version == 4 else 48)  # noqa: PLR2004 - an IP version
+        return address.supernet(new_prefix=_SITE_PREFIX[address.version])
 
 
 def write(roster: Roster) -> bytes:

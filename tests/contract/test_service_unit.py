@@ -111,7 +111,7 @@ def test_the_unit_may_write_the_folder_of_its_log_and_its_state_alone() -> None:
     assert _values("ProtectSystem") == ["strict"]
     assert _values("ReadWritePaths") == [str(Path(LOG).parent)]
     assert _values("ExecStartPre") == ["+systemd-tmpfiles", "--create", "portsentry-py.conf"]
-    writable = {"/tmp", "/var/tmp", *_values("ReadWritePaths"), f"/var/lib/{_values('StateDirectory')[0]}"}  # noqa: S108
+    writable = {"/tmp", "/var/tmp", *_values("ReadWritePaths"), f"/var/lib/{_values('StateDirectory')[0]}"}  # noqa: S108 - names
     assert set(_values("NoExecPaths")) == writable
 
 

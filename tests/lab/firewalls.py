@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.lab.boot import tree as trees
@@ -69,9 +70,12 @@ def main(words: Sequence[str]) -> int:
 
 
 def _rows(machine: Machine, firewall: Firewall) -> Iterator[str]:
+    def succeeds(command: str) -> bool:
+        return machine.run("sh", "-c", command).returncode == 0
+
     for command in firewall.on:
         # firewalld does not answer at once.
-        wait_for(lambda: machine.run("sh", "-c", command).returncode == 0, command)  # noqa: B023 - called at once
+        wait_for(partial(succeeds, command), command)
     assert _connects(machine, _FRIEND), f"{firewall.name} lets nobody in"
     for source, words in zip(SCANNERS, ((), ("--ban-action", firewall.action)), strict=False):
         done = machine.run(PROGRAM, "install", *words)

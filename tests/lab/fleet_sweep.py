@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address, ip_network
 from itertools import count
 from typing import Any
@@ -194,7 +195,7 @@ class Simulation:
         hosts, sweeps, result = self.result.hosts, self.receiver.sweeps, self.result
         for name, sender in zip(self._names, self._senders, strict=True):
             # The table of one host stands for those of all: they heard the same.
-            batch = sender.batch(now_us, hosts, lambda one, name=name: sweeps.rank(one, name))  # type: ignore[misc] # a lambda with a default
+            batch = sender.batch(now_us, hosts, partial(sweeps.rank, host=name))
             if batch is None:
                 continue
             payload = encode(batch)

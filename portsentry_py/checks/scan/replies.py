@@ -69,15 +69,16 @@ def read_reply(packet: bytes, own: frozenset[bytes], probed: int) -> Reply | Non
 
 def _ip_header(packet: bytes) -> _Header | None:
     version = packet[0] >> 4 if packet else 0
-    if version == 4:  # noqa: PLR2004 - IPv4
-        first, length, fragment, protocol, source, target = _IPV4.unpack_from(packet)
-        begin = (first & 15) * 4
-        if begin < _IPV4.size or fragment & _FRAGMENT_OFFSET:
-            return None
-        return _Header(protocol, source, target, packet[begin : max(begin, length)])
-    if version == 6:  # noqa: PLR2004 - IPv6
-        _, length, protocol, source, target = _IPV6.unpack_from(packet)
-        return _Header(protocol, source, target, packet[_IPV6.size : _IPV6.size + length])
+    match version:
+        case 4:
+            first, length, fragment, protocol, source, target = _IPV4.unpack_from(packet)
+            begin = (first & 15) * 4
+            if begin < _IPV4.size or fragment & _FRAGMENT_OFFSET:
+                return None
+            return _Header(protocol, source, target, packet[begin : max(begin, length)])
+        case 6:
+            _, length, protocol, source, target = _IPV6.unpack_from(packet)
+            return _Header(protocol, source, target, packet[_IPV6.size : _IPV6.size + length])
     return None
 
 

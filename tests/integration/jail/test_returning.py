@@ -1,6 +1,7 @@
 """Scanners that come back: longer bans, and fail2ban's own jail [recidive], which counts each ban once."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,8 @@ def test_the_recommended_ban_times_grow(start_server: StartServer) -> None:
 
     for turn in (1, 2):
         server.write(scan_line(ADDRESS))
-        wait_for(lambda: said(f"] Ban {ADDRESS}", turn), "the ban", evidence=server.evidence)  # noqa: B023
-        wait_for(lambda: said(f"] Unban {ADDRESS}", turn), "its end", evidence=server.evidence)  # noqa: B023
+        wait_for(partial(said, f"] Ban {ADDRESS}", turn), "the ban", evidence=server.evidence)
+        wait_for(partial(said, f"] Unban {ADDRESS}", turn), "its end", evidence=server.evidence)
     server.write(scan_line(ADDRESS))
     # The longer time is worked out beside the ban, and fail2ban's log keeps it.
     increase = re.compile(rf"Increase Ban {re.escape(ADDRESS)} \((\d) # (?:0:00:)?0?(\d+)")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from ipaddress import ip_address
 
 from portsentry_py.errors import InputError
@@ -89,4 +89,4 @@ def _named(events: Iterable[Event], verdicts: set[str]) -> list[str]:
 
 
 def _time(text: str) -> datetime:
-    return datetime.strptime(text, _DATE)  # noqa: DTZ007 - both are UTC
+    return datetime.strptime(text, _DATE).replace(tzinfo=timezone.utc)

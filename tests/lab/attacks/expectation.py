@@ -35,8 +35,8 @@ def verdicts_of(seen: Observed, who: str) -> set[str]:
 
 def moment(line: Line) -> float:
     """When a line is dated, in seconds since 1970."""
-    stamp = datetime.strptime(line["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ")  # noqa: DTZ007 - the next line dates it
-    return stamp.replace(tzinfo=timezone.utc).timestamp()
+    stamp = datetime.strptime(line["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    return stamp.timestamp()
 
 
 def _bans_late(seen: Observed) -> bool:

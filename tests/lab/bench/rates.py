@@ -130,14 +130,15 @@ def installed() -> list[Program]:
 
 def measure(plan: Plan, peers: Sequence[Program]) -> list[Trial]:
     """Try the sensor at all rates, then each peer, one program after the other."""
-    found: list[Trial] = []
     with opened() as lab, tempfile.TemporaryDirectory(prefix="portsentry-py-") as name:
         tcpreplay.connect_feed(lab)
         lab.silence()
         captures = [_recorded(lab, Path(name), kind, plan.most) for kind in plan.ours]
-        for capture in captures:
-            for rate in plan.ours[capture.stem]:
-                found.append(shown(trial(lab, SENSOR, capture, rate, plan.packets(rate))))  # noqa: PERF401
+        found = [
+            shown(trial(lab, SENSOR, capture, rate, plan.packets(rate)))
+            for capture in captures
+            for rate in plan.ours[capture.stem]
+        ]
         for program, capture in product(peers, captures):
             for rate in plan.peers:
                 found.append(shown(trial(lab, program, capture, rate, plan.packets(rate))))

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.lab.boot.machine import ADDRESS, LOG, SCANNERS, UNIT, Machine, Process
@@ -341,8 +342,12 @@ def metrics_are_served_once_the_unit_permits_it(machine: Machine) -> str:
     config.parent.mkdir(exist_ok=True)
     config.write_text(f"outputs: {{journald: true}}\nmetrics: {{listen: 9797, textfile: {file}}}\n", encoding="utf-8")
     machine.told("systemctl", "restart", UNIT)
+
+    def is_written(text: str) -> bool:
+        return any(text in line for line in machine.journal())
+
     for complaint in ("add IPAddressAllow=localhost", "metrics.textfile: cannot write"):
-        wait_for(lambda: any(complaint in line for line in machine.journal()), complaint, evidence=machine.evidence)  # noqa: B023 - called at once
+        wait_for(partial(is_written, complaint), complaint, evidence=machine.evidence)
     change.parent.mkdir(exist_ok=True)
     change.write_text(f"[Service]\nIPAddressAllow=localhost\nReadWritePaths={Path(file).parent}\n", encoding="utf-8")
     machine.told("systemctl", "daemon-reload")

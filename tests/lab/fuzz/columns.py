@@ -78,7 +78,7 @@ class Sensor:
             _check_packet(packet)
             return observe(packet)
 
-        self._engine._flows.observe = watched  # type: ignore[method-assign]
+        self._engine._flows.observe = watched  # type: ignore[method-assign] # to see each packet
         self.inputs: list[bytes] = []
 
     def check(self, data: bytes) -> None:

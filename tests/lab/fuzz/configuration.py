@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from portsentry_py.config import loader
 from portsentry_py.config.settings import Settings
@@ -32,10 +32,10 @@ def check(data: bytes) -> None:
             Pipeline(settings, US)
 
 
-def check_settings(section: object) -> None:
+def check_settings(section: Any) -> None:
     """Fail if a value is not what its field allows."""
     hints = get_type_hints(type(section))
-    for item in fields(section):  # type: ignore[arg-type] # a dataclass
+    for item in fields(section):
         content, meta, hint = getattr(section, item.name), item.metadata, hints[item.name]
         if is_dataclass(content):
             check_settings(content)
@@ -87,9 +87,9 @@ def mutated(data: bytes, random: Random, raw: Raw) -> bytes:
     return "\n".join(lines).encode("utf-8", "replace")
 
 
-def _keys(section: object) -> list[str]:
+def _keys(section: Any) -> list[str]:
     found = []
-    for item in fields(section):  # type: ignore[arg-type] # a dataclass
+    for item in fields(section):
         found.append(item.name)
         if is_dataclass(getattr(section, item.name)):
             found += _keys(getattr(section, item.name))

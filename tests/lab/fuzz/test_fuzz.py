@@ -6,7 +6,6 @@ import importlib
 import json
 import platform
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -231,7 +230,9 @@ def test_what_cannot_be_done_is_refused(words: list[str]) -> None:
 def test_without_atheris_it_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    missing: Callable[[str], None] = lambda _: None  # noqa: E731 - a stand-in
+    def missing(_: str) -> None:
+        """No program has it."""
+
     monkeypatch.setattr("importlib.util.find_spec", missing)
     with pytest.raises(SystemExit, match="2"):
         program.main(["columns", "--finds", str(tmp_path)])

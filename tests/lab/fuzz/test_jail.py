@@ -103,7 +103,7 @@ def test_a_line_may_break_off_anywhere(one: Event, two: Event) -> None:
 def test_a_line_within_a_value_bans_nobody(one: Event, two: Event) -> None:
     inner = text(two)
     outer = text(replace(one, in_iface=inner))  # type: ignore[call-arg] # decode.py would never let it in
-    check(outer, outer.replace('\\"', '"'), text(replace(one, in_iface=f'","x":"{inner}')))  # type: ignore[call-arg]
+    check(outer, outer.replace('\\"', '"'), text(replace(one, in_iface=f'","x":"{inner}')))  # type: ignore[call-arg] # same
 
 
 def test_the_reader_reads() -> None:

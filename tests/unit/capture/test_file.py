@@ -3,6 +3,7 @@
 import gzip
 import os
 import subprocess
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
@@ -161,7 +162,8 @@ def test_reading_that_is_given_up_leaves_no_process(tools: Tools, tmp_path: Path
     before = psutil.Process().children()
     reading = replay_lines(tools, path)
     next(reading)
-    reading.close()  # type: ignore[attr-defined] # it is a generator
+    assert isinstance(reading, Generator)
+    reading.close()
     assert psutil.Process().children() == before
 
 

@@ -1,5 +1,7 @@
 """A line has the evidence for its verdict, so that no capture is needed."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from portsentry_py.config.settings import Traps
@@ -10,6 +12,7 @@ from tests.support.build import (
     HOST6,
     SCANNER,
     SCANNER6,
+    Sent,
     connect,
     connections,
     in_time,
@@ -30,8 +33,8 @@ from tests.support.build import (
 NO_TRAPS = Traps(tcp=frozenset(), udp=frozenset())
 
 
-def only(*traffic: object) -> ScanEvent:
-    (scan,) = scans(watch(strict(traps=NO_TRAPS), *traffic))  # type: ignore[arg-type]
+def only(*traffic: Sent | Iterable[Sent]) -> ScanEvent:
+    (scan,) = scans(watch(strict(traps=NO_TRAPS), *traffic))
     return scan
 
 

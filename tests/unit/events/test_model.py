@@ -53,7 +53,7 @@ def test_lists_are_lists() -> None:
 def test_events_are_frozen() -> None:
     (event,) = connections(watch(strict(), syn("203.0.113.9", 22)))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        event.verdict = "ban"  # type: ignore[misc]
+        event.verdict = "ban"  # type: ignore[misc] # it is read-only
 
 
 def test_every_event_type_has_a_word_of_its_own() -> None:

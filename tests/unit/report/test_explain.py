@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.events.model import to_record, utc
+from portsentry_py.events.model import Technique, to_record, utc
 from portsentry_py.fail2ban.jails import Fail2banState, JailBan, JailState
 from portsentry_py.report.explain import Facts, as_object, explain, threshold
 from portsentry_py.report.reasons import RULES
@@ -164,8 +164,8 @@ def test_a_word_of_a_newer_version_is_explained(tmp_path: Path) -> None:
         ("port_scan", "8 of one host within 60 s"),
     ],
 )
-def test_each_technique_has_its_threshold(technique: str, words: str) -> None:
-    line = dataclasses.replace(SCAN, technique=technique)  # type: ignore[arg-type] # a word of the line
+def test_each_technique_has_its_threshold(technique: Technique, words: str) -> None:
+    line = dataclasses.replace(SCAN, technique=technique)
     assert words in threshold(line, Settings())
 
 

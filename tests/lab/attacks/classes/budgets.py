@@ -270,7 +270,7 @@ def _live_jail_filled(stage: Wire) -> None:
             stage.scan(*syns(FOUR.attacker, FOUR.victim, ttl=44), every=0.0005)
         wait_for(lambda: FOUR.attacker in jail.blocked(), "the ban", seconds=120, evidence=jail.evidence)
         ban = next(line for line in jail.messages() if line.endswith(f"Ban {FOUR.attacker}"))
-        moment = datetime.strptime(ban[:23], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007 - fail2ban writes local time
+        moment = datetime.strptime(ban[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone()
         stage.facts["seconds to the ban"] = moment.timestamp() - begun
         stage.facts["innocents banned"] = len(jail.banned() - {FOUR.attacker})
 

@@ -26,6 +26,10 @@ def _from_port(number: int, family: Family, ports: range) -> Play:
     return lambda stage: stage.scan(*datagrams(family.attacker, family.victim, ports, src_port=number), every=0.001)
 
 
+def _connects(family: Family) -> Play:
+    return lambda stage: stage.scan(*connects(family.attacker, family.victim))
+
+
 def _tcp_from_port(number: int, flags: int) -> Play:
     def play(stage: Wire) -> None:
         for port in range(2_000, 2_100):
@@ -117,9 +121,7 @@ def _everything() -> Iterator[Attack]:
         for number in (53, 123, 5353):
             plays[f"hidden-udp-from-{number}-to-high{end}"] = _from_port(number, family, range(40_000, 40_040))
         plays[f"hidden-udp-from-53-to-low{end}"] = _from_port(53, family, _MANY)
-        plays[f"hidden-connect{end}"] = lambda stage, family=family: stage.scan(  # type: ignore[misc] # bound now
-            *connects(family.attacker, family.victim)
-        )
+        plays[f"hidden-connect{end}"] = _connects(family)
     plays |= {f"hidden-extension-{name}": _hidden(hides, SIX) for name, hides in EXTENSIONS.items()}
     plays |= {f"hidden-ip-options-{name}": _hidden(hides, FOUR) for name, hides in IP_OPTIONS.items()}
     for number in (20, 53, 80, 443):

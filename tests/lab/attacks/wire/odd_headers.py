@@ -1,6 +1,7 @@
 """Probes behind tags and IPv4 options, with odd headers of TCP, other transports and odd times to live."""
 
 from dataclasses import replace
+from typing import Any
 
 from tests.lab.attacks.attack import Sent
 from tests.lab.attacks.parties import FAMILIES, FOUR, Family
@@ -68,10 +69,8 @@ IP_OPTIONS: dict[str, Hides] = {
 }
 
 
-def _flags(flags: int, **words: int | bytes) -> Hides:
-    return lambda probe: [
-        tcp(probe.src, probe.dst, 40_000 + port_of(probe) % 1000, port_of(probe), flags, **words)  # type: ignore[arg-type] # any keyword
-    ]
+def _flags(flags: int, **words: Any) -> Hides:
+    return lambda probe: [tcp(probe.src, probe.dst, 40_000 + port_of(probe) % 1000, port_of(probe), flags, **words)]
 
 
 SEGMENTS: dict[str, Hides] = {
