@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import struct
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,14 @@ def test_tshark_finds_no_programs_and_plugins_of_a_user(
 ) -> None:
     monkeypatch.setenv(name, str(tmp_path))
     assert not Path(environment()[name]).exists()
+
+
+def test_tshark_keeps_no_address_for_a_database(tools: Tools) -> None:
+    told = subprocess.run(
+        [tools.tshark, "-G", "currentprefs"], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert {"ip.use_geoip: FALSE", "ipv6.use_geoip: FALSE"} <= set(told.stdout.splitlines())
+    assert "preference" not in told.stderr
 
 
 # ---- what lies inside a tunnel is never read, by the real tshark
