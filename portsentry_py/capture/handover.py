@@ -8,7 +8,10 @@ MOVED = "this host has other addresses or routes"
 TWICE = "interfaces have come whose packets another one has too"
 BEHIND = "packets may have been dropped while the sensor was behind"
 
-_SETTLED_SECONDS = 2.0  # then tshark has loaded what it needs
+# A takeover costs as much as the packets of more than a second, so the next one waits for a while.
+_SETTLED_SECONDS = 2.0
+# A fresh capture takes so long to take over: its start, the overlap, and a second between two looks at the growth.
+_TAKEOVER_SECONDS = 2.4
 _BEHIND_SECONDS = 1.0  # twice the delay of dumpcap's timer and ours
 _OVERLAP_SECONDS = 5.0  # a fresh capture is behind at first, because it is not read before the old one ends
 _SILENCE_SECONDS = 10.0
@@ -19,8 +22,8 @@ _MAX_PAUSE_SECONDS = 600.0
 class HandoverPolicy:
     """What is known of the running capture, and whether another one is due.
 
-    `growth_bytes` is the growth at which tshark is replaced. The argument `now` is in seconds of any clock that
-    is never set back.
+    `growth_bytes` is what tshark may have grown by when it is replaced. The argument `now` is in seconds of any clock
+    that is never set back.
     """
 
     def __init__(self, growth_bytes: int) -> None:
@@ -40,7 +43,7 @@ class HandoverPolicy:
     def decoding_started(self, now: float) -> None:
         """Its tshark has started; that of a capture which takes over starts later than dumpcap."""
         self._started = self._last_lag = now
-        self._settled_bytes = 0
+        self._growth, self._allowed_bytes = (now, 0), self._growth_bytes
 
     def update_host(self, host: FilterHost) -> None:
         """The host is this now. A port that is there twice in a row is a service's, not a client's."""
@@ -67,12 +70,13 @@ class HandoverPolicy:
         elif now - self._started > _OVERLAP_SECONDS:
             self._is_behind, self._has_caught_up = True, False
 
-    def due(self, now: float, tshark_bytes: int) -> str | None:
-        """The reason why a fresh capture should take over now, if there is one. Each reason is given once."""
-        if now - self._started < _SETTLED_SECONDS or not self._settled_bytes:
-            self._settled_bytes = tshark_bytes
-        if tshark_bytes - self._settled_bytes > self._growth_bytes:
-            self._settled_bytes = tshark_bytes
+    def due(self, now: float, grown_bytes: int) -> str | None:
+        """The reason why a fresh capture should take over now, if there is one. Each reason is given once.
+
+        `grown_bytes` is what tshark has grown by so far.
+        """
+        if self._will_have_grown(now, grown_bytes):
+            self._allowed_bytes = grown_bytes + self._growth_bytes
             return GROWN
         # dumpcap reports its drops only when it ends.
         reason = BEHIND if self._has_caught_up else None
@@ -91,3 +95,14 @@ class HandoverPolicy:
         self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS) if returned_at_once else _PAUSE_SECONDS
         self._last_due = now
         return reason
+
+    def _will_have_grown(self, now: float, grown_bytes: int) -> bool:
+        """Whether tshark has grown by more than it may, or will have before a fresh one has taken over.
+
+        In a flood it grows by half of that meanwhile. Little growth is no reason, however fast it came.
+        """
+        (before, bytes_before), self._growth = self._growth, (now, grown_bytes)
+        if now - self._started < _SETTLED_SECONDS or grown_bytes < self._allowed_bytes - self._growth_bytes / 2:
+            return False
+        pace = max(0.0, (grown_bytes - bytes_before) / (now - before)) if now > before else 0.0
+        return grown_bytes + pace * _TAKEOVER_SECONDS > self._allowed_bytes

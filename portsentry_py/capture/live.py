@@ -162,6 +162,11 @@ class LiveCapture:
         return sum(worker.tshark_bytes for worker in self._workers)
 
     @property
+    def tshark_growth_bytes(self) -> int:
+        """What all tsharks have grown by since their first lines."""
+        return sum(worker.tshark_growth_bytes for worker in self._workers)
+
+    @property
     def ended(self) -> SensorReason | None:
         """`dumpcap_ended` or `tshark_ended` when `read` has noticed an end, None before."""
         return next(filter(None, (worker.ended for worker in self._workers)), None)

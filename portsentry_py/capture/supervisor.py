@@ -42,7 +42,7 @@ class CaptureSupervisor:
         counter: counts in the kernel what passes the capture's filter.
         forged: counts what that filter drops because somebody forges our addresses.
         tshark_version: for diagnostics.
-        growth_bytes: growth of tshark at which a fresh capture takes over.
+        growth_bytes: what tshark may have grown by when a fresh capture takes over.
         ring: keeps packets with the same filter.
     """
 
@@ -203,7 +203,7 @@ class CaptureSupervisor:
         self._read_others()
         self._stalled = self._stalled or self.loss.check_stall(time.monotonic())
         if self._fresh is None and not self._stalled:
-            reason = self._policy.due(time.monotonic(), self._running().tshark_bytes)
+            reason = self._policy.due(time.monotonic(), self._running().tshark_growth_bytes)
             if reason is not None:
                 self._start_fresh(reason, self._host)
 

@@ -41,6 +41,7 @@ class Worker:
         self._early: list[str] = []
         self._received, self._lag = float("-inf"), 0.0
         self._last_lines: dict[str, str] | None = None
+        self._bytes_at_first = 0
         self._overlap = _Overlap({})
         self._end_noticed: float | None = None
         self._start_error = ""
@@ -102,6 +103,7 @@ class Worker:
     def _delivered(self, lines: list[str]) -> list[str]:
         lines, self._early = self._early + lines, []
         if lines:
+            self._bytes_at_first = self._bytes_at_first or self.tshark_bytes
             self._received, self._lag = time.monotonic(), time.time() - time_of(lines[-1])
         if self._last_lines is not None:
             self._last_lines.update((interface_of(line), line) for line in lines)
@@ -116,6 +118,11 @@ class Worker:
     def tshark_bytes(self) -> int:
         """The memory that tshark occupies."""
         return self._pipe.resident_bytes(_TSHARK)
+
+    @property
+    def tshark_growth_bytes(self) -> int:
+        """What tshark has grown by since its first line, when it had loaded what it needs."""
+        return max(0, self.tshark_bytes - self._bytes_at_first) if self._bytes_at_first else 0
 
     def _notice_end(self) -> None:
         """The end of one process causes that of the other: give both a moment, to see which ended first."""

@@ -208,7 +208,7 @@ class Capture(Section):
     buffer_mib: int = number(64, "the kernel buffer of all dumpcaps together", 1, 1024)
     snap_bytes: int = number(128, "bytes of each packet that are captured", 96, 65_535)
     tshark_growth_mib: int = number(
-        32, "the growth at which a fresh tshark replaces the running one, without a gap", 16, 100_000
+        64, "the growth of tshark before which a fresh one replaces it, without a gap", 16, 100_000
     )
     keep_minutes: int = number(0, "minutes of packets that are kept in files for `explain`; 0 keeps none", 0, 1440)
     keep_mib: int = number(64, "the size of these files together, whatever the minutes", 16, 100_000)

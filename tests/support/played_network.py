@@ -59,6 +59,7 @@ class Played(LiveCapture):
         self.names = interfaces
         self.host = host
         self.decodes = decode
+        self.first_mib = network.tshark_mib
         self.queue: list[str] = []
         self.drops = 0
         self.stopped = self.killed = self.hangs = False
@@ -69,6 +70,11 @@ class Played(LiveCapture):
     def tshark_bytes(self) -> int:
         """As the test says."""
         return self.network.tshark_mib << 20
+
+    @property
+    def tshark_growth_bytes(self) -> int:
+        """Since it started."""
+        return self.network.tshark_mib - self.first_mib << 20
 
     def has_started(self) -> bool:
         """As the test says."""

@@ -180,6 +180,7 @@ def test_several_workers_deliver_all_lines(tmp_path: Path) -> None:
     assert capture.ended is None
     assert len(tsharks()) == 2
     assert capture.tshark_bytes > max(tshark.memory_info().rss for tshark in tsharks())
+    assert 0 <= capture.tshark_growth_bytes < capture.tshark_bytes / 2
     assert capture.stop() == []
     assert capture.dropped == 14
     assert not tsharks()

@@ -30,9 +30,8 @@ def test_interfaces_that_come_and_go_are_read_once_something_comes(network: Netw
     network.others += 1
     seconds(captures, network, 1)
     assert network.captures[0].reads_others
-    network.tshark_mib += 100  # that of the others
     seconds(captures, network, 5)
-    assert len(network.captures) == 1, "it has not grown"
+    assert len(network.captures) == 1
 
 
 def test_without_a_counter_interfaces_that_come_and_go_are_read_at_once(network: Network) -> None:

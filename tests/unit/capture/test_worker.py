@@ -1,8 +1,11 @@
 """One dumpcap and one tshark, played by shell scripts."""
 
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ FIRST, SECOND, THIRD = (f"1700000000.{n:06d}\tx{n}" for n in (1, 2, 3))
 READY = "echo 'File: -' >&2"
 GOES_ON = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 Start = Callable[..., Worker]
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -78,6 +82,26 @@ def test_what_another_worker_delivered_is_skipped(start: Start) -> None:
     worker.skip_until({"": THIRD})
     wait_for(worker.check_start)
     assert worker.stop() == []
+
+
+def test_what_tshark_grows_by_counts_from_its_first_line(start: Start, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    waits = f"until [ -e {shlex.quote(str(go))} ]; do sleep 0.05; done"
+    program = [
+        "print(input(), flush=True)",
+        "line = input()",
+        f"x = b'x' * {50 * MIB}",
+        "print(line, flush=True)",
+        "input()",
+    ]
+    tshark = shlex.join([sys.executable, "-c", "\n".join(program)])
+    worker = start(printed(FIRST), waits, printed(SECOND), READY, GOES_ON, tshark=f"exec {tshark}")
+    assert worker.tshark_growth_bytes == 0, "nothing is known of it yet"
+    gathered(worker, 1)
+    assert worker.tshark_growth_bytes < 2 * MIB < worker.tshark_bytes
+    go.touch()
+    gathered(worker, 1)
+    assert 48 * MIB < worker.tshark_growth_bytes < worker.tshark_bytes
 
 
 def test_the_same_packet_is_skipped_although_each_capture_has_its_own_time(start: Start) -> None:
