@@ -1,12 +1,12 @@
 """What one source has tried on this host, and what follows from it."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from portsentry_py.core.fingerprints import tool_of
 from portsentry_py.core.sighting import Sighting
@@ -41,6 +41,19 @@ class Counts(dict[_T, int]):
 
     def __missing__(self, _thing: _T) -> int:
         return 0
+
+
+class _Shared(Counts[_T]):
+    """Counts that many records hold, so they never change."""
+
+    __slots__ = ()
+
+
+_NONE: Mapping[Any, int] = _Shared()
+
+
+def _none() -> Mapping[Any, int]:
+    return _NONE
 
 
 class Endpoint(NamedTuple):
@@ -80,7 +93,7 @@ class SourceRecord:
     Attributes:
         source: an IPv4 address, or an IPv6 /64, whose addresses one owner has.
         address: the address of the last probe.
-        unserved: the attempts, in the order of their last probe.
+        unserved: the attempts, in the order of their last probe; ordered by itself from the second one on.
         targets: how many of them each address has.
         closed: how many of them were refused.
         settled: how many of them nobody answers for sure.
@@ -99,15 +112,15 @@ class SourceRecord:
     first_us: int
     last_us: int
     address: str = ""
-    unserved: "OrderedDict[Endpoint, Attempt]" = field(default_factory=OrderedDict)
-    targets: Counts[str] = field(default_factory=Counts)
+    unserved: dict[Endpoint, Attempt] = field(default_factory=dict)
+    targets: Mapping[str, int] = field(default_factory=_none)
     closed: int = 0
     settled: int = 0
     # Tuples, because most records never have one: an empty set would cost 216 bytes.
     opened: tuple[Endpoint, ...] = ()
-    types: Counts[ScanType] = field(default_factory=Counts)
-    tools: Counts[Tool] = field(default_factory=Counts)
-    stacks: Counts[StackFingerprint] = field(default_factory=Counts)
+    types: Mapping[ScanType, int] = field(default_factory=_none)
+    tools: Mapping[Tool, int] = field(default_factory=_none)
+    stacks: Mapping[StackFingerprint, int] = field(default_factory=_none)
     proven_stacks: tuple[StackFingerprint, ...] = ()
     proofs: tuple[Endpoint, ...] = ()
     checks: tuple[Endpoint, ...] = ()
@@ -182,25 +195,30 @@ class SourceRecord:
         packet = probe.packet
         self.probes += times
         self.address = packet.src
-        self.types[probe.scan_type] += times
+        self.types = _plus(self.types, probe.scan_type, times)
         stack: StackFingerprint = _new(StackFingerprint, (packet.ttl, packet.header_bytes))
         if stack in self.stacks or len(self.stacks) < MAX_STACKS:
-            self.stacks[stack] += times
+            self.stacks = _plus(self.stacks, stack, times)
         tool = tool_of(packet)
         if tool is not None:
-            self.tools[tool] += times
+            self.tools = _plus(self.tools, tool, times)
 
     def attempt(self, endpoint: Endpoint, probe: Sighting) -> bool:
         """Note a probe of the endpoint; whether it is the first one."""
-        attempt = self.unserved.get(endpoint)
+        unserved = self.unserved
+        attempt = unserved.get(endpoint)
         if attempt is not None:
             attempt.last_us = probe.time_us
-            self.unserved.move_to_end(endpoint)
+            if isinstance(unserved, OrderedDict):
+                unserved.move_to_end(endpoint)
             if attempt.scan_type == "unseen" != probe.scan_type:
                 self._recognize(attempt, probe)
             return False
-        self.unserved[endpoint] = Attempt(probe.time_us, probe.time_us, probe.scan_type)
-        self.targets[endpoint.target] += 1
+        if len(unserved) == 1:
+            # A plain dict has an order too, and is half as large, but its oldest entry is slow to find.
+            self.unserved = unserved = OrderedDict(unserved)
+        unserved[endpoint] = Attempt(probe.time_us, probe.time_us, probe.scan_type)
+        self.targets = _plus(self.targets, endpoint.target, 1)
         self.score += _points(endpoint.port)
         return True
 
@@ -209,8 +227,8 @@ class SourceRecord:
         attempt.scan_type = probe.scan_type
         if self.types["unseen"] and self.stacks[_UNSEEN_STACK]:
             self.probes -= 1
-            self.types["unseen"] -= 1
-            self.stacks[_UNSEEN_STACK] -= 1
+            self.types = _plus(self.types, "unseen", -1)
+            self.stacks = _plus(self.stacks, _UNSEEN_STACK, -1)
 
     def settle(self, endpoint: Endpoint, *, refused: bool) -> None:
         """Nobody answers the endpoint, or it was refused."""
@@ -229,9 +247,10 @@ class SourceRecord:
         self.closed -= dropped.refused
         self.settled -= dropped.settled
         self.score -= _points(endpoint.port)
-        self.targets[endpoint.target] -= 1
-        if not self.targets[endpoint.target]:
-            del self.targets[endpoint.target]
+        self.targets = targets = _own(self.targets)
+        targets[endpoint.target] -= 1
+        if not targets[endpoint.target]:
+            del targets[endpoint.target]
 
     def add_opened(self, endpoint: Endpoint) -> None:
         """Somebody serves the endpoint."""
@@ -257,21 +276,49 @@ class SourceRecord:
     def evict(self) -> None:
         """Give the memory back: an open scan may hold the record for long."""
         self.evicted = True
-        for content in (self.unserved, self.targets, self.types, self.tools, self.stacks):
-            content.clear()
+        self.unserved = {}
+        self.targets = self.types = self.tools = self.stacks = _NONE
         self.settled = 0
         self.closed, self.opened, self.proven_stacks, self.proofs, self.checks = 0, (), (), (), ()
 
     def recompute(self) -> None:
         """Derive what follows from the rest of a restored record, and keep its bounds."""
-        self.targets = Counts(Counter(endpoint.target for endpoint in self.unserved))
+        self.unserved = OrderedDict(self.unserved) if len(self.unserved) > 1 else dict(self.unserved)
+        self.targets = _small(Counter(endpoint.target for endpoint in self.unserved))
+        self.types, self.tools = _small(self.types), _small(self.tools)
         self.closed = sum(attempt.refused for attempt in self.unserved.values())
         self.settled = sum(attempt.settled for attempt in self.unserved.values())
         self.score = sum(_points(endpoint.port) for endpoint in self.unserved)
         self.opened = tuple(map(_shared, self.opened[:MAX_OPENED]))
-        self.stacks = Counts(islice(self.stacks.items(), MAX_STACKS))
+        self.stacks = _small(dict(islice(self.stacks.items(), MAX_STACKS)))
         self.proven_stacks, self.proofs = self.proven_stacks[:MAX_STACKS], self.proofs[:MAX_STACKS]
         self.checks = self.checks[:MAX_STACKS]
+
+
+def _plus(counts: Mapping[_T, int], thing: _T, times: int) -> Mapping[_T, int]:
+    """The counts with that many more of a thing."""
+    if type(counts) is not Counts:
+        if not counts:
+            return _one(thing, times)
+        counts = Counts(counts)
+    counts[thing] += times
+    return counts
+
+
+@lru_cache(maxsize=4096)
+def _one(thing: Hashable, times: int) -> Mapping[Any, int]:
+    """One object for all records: most of a flood look alike, and a dict each would take more than the rest of them."""
+    return _Shared({thing: times})
+
+
+def _small(counts: Mapping[_T, int]) -> Mapping[_T, int]:
+    """The same counts, shared where that is possible."""
+    return Counts(counts) if len(counts) > 1 else next((_one(*item) for item in counts.items()), _NONE)
+
+
+def _own(counts: Mapping[_T, int]) -> Counts[_T]:
+    """The counts, or a copy if other records hold them."""
+    return counts if type(counts) is Counts else Counts(counts)
 
 
 def prevailing(types: Mapping[ScanType, int]) -> ScanType:

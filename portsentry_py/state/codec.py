@@ -3,7 +3,7 @@
 The bytes are blocks, each behind its length, so that packets can be read between the making of two.
 """
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_network
@@ -235,7 +235,7 @@ class _Reader:
             "stacks": Counts({StackFingerprint(*stack): count for stack, count in saved.stacks.items()}),
             "proven_stacks": tuple(StackFingerprint(*stack) for stack in saved.proven_stacks),
         }
-        record = SourceRecord(unserved=OrderedDict(map(self._attempt, reversed(saved.unserved))), **copied)
+        record = SourceRecord(unserved=dict(map(self._attempt, reversed(saved.unserved))), **copied)
         self._scans += [self._scan(scan, record) for scan in saved.scans]
         return record
 

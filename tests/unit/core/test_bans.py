@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from portsentry_py.config.settings import Bans
 from portsentry_py.core import bans as module
 from portsentry_py.core.bans import BanBudget, owner_of
-from portsentry_py.core.source_record import SourceRecord, StackFingerprint
+from portsentry_py.core.source_record import Counts, SourceRecord, StackFingerprint
 from tests.support.build import SCANNER, SCANNER6, START_US, micros, no_deadline
 
 WIDE = Bans(unverified_per_minute=100_000, network_per_minute=100_000, verified_per_minute=100_000)
@@ -17,7 +17,7 @@ WIDE = Bans(unverified_per_minute=100_000, network_per_minute=100_000, verified_
 
 def record(address: str = SCANNER, *, probes: int = 8, ttl: int = 64, verified: bool = False) -> SourceRecord:
     one = SourceRecord(address, "inbound", START_US, START_US, address, probes=probes, trap_answered=verified)
-    one.stacks[StackFingerprint(ttl, 24)] = probes
+    one.stacks = Counts({StackFingerprint(ttl, 24): probes})
     return one
 
 
@@ -122,10 +122,10 @@ def test_sources_of_one_network_are_no_reason_to_think_of_one_sender() -> None:
 
 def test_most_probes_tell_the_sender() -> None:
     budget, mixed = BanBudget(WIDE), record()
-    mixed.stacks[StackFingerprint(51, 40)] = 7
+    mixed.stacks = Counts({**mixed.stacks, StackFingerprint(51, 40): 7})
     banned(budget, *alike(31))
     assert budget.refusal(mixed, START_US) == "one_sender"
-    mixed.stacks[StackFingerprint(51, 40)] = 9
+    mixed.stacks = Counts({**mixed.stacks, StackFingerprint(51, 40): 9})
     assert budget.refusal(mixed, START_US) is None
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from portsentry_py.core.group_table import GroupLimits, GroupPorts, GroupTable
 from portsentry_py.core.host_state import network_of
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_record import Counts, SourceRecord
 from portsentry_py.events.model import Direction, Proto
 from tests.support.build import HOST, HOST6, SECOND_US, START_US, no_deadline
 from tests.support.sightings import sighting
@@ -21,7 +21,7 @@ def table(*sightings: Sighting, tool: bool = False, max_groups: int = 16) -> Gro
     made.set_limits(LIMITS)
     for one in sightings:
         record = SourceRecord(one.source, one.direction, START_US, START_US, probes=1)
-        record.tools.update({"zmap": 1} if tool else {})
+        record.tools = Counts({"zmap": 1} if tool else {})
         made.update(one, record)
     return made
 

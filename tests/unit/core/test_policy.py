@@ -47,7 +47,7 @@ def finding(
     """A finding about attempts that took so long; an IPv6 source is its network unless it stands alone."""
     source = network_of(address) if ":" in address and is_network else address
     record = SourceRecord(source, direction, START_US, micros(seconds), address, probes=attempts)
-    record.stacks[stack] = attempts
+    record.stacks = Counts({stack: attempts})
     record.trap_answered, record.proofs = proofs > 0, (OWN,) * proofs
     for port in range(attempts):
         first_us = micros(seconds) if port == attempts - 1 else START_US
@@ -164,7 +164,7 @@ def test_one_of_many_reflectors_is_doubted_for_what_an_answer_looks_like() -> No
     mixed = finding(udp=True)._replace(scan_type="mixed")
     mixed.record.types = Counts({"udp": 4, "unseen": 4})
     assert judged(mixed, expected=expected) == ("watch", "reflection")
-    mixed.record.types["syn"] = 1
+    mixed.record.types = Counts({"udp": 4, "unseen": 4, "syn": 1})
     assert judged(mixed, expected=expected) == BAN
     assert judged(finding(), expected=expected) == BAN
     assert judged(finding(udp=True, proofs=1), expected=expected) == BAN
@@ -216,9 +216,9 @@ def test_no_standing_excuses_more_than_an_hour_with_another_stack() -> None:
 
 def test_half_of_the_probes_with_a_stack_of_its_own_are_the_visitors() -> None:
     one, known = finding(seconds=TEN_MINUTES + 1), regular(SCANNER)
-    one.record.stacks[OTHER_STACK], one.record.stacks[ITS_STACK] = 4, 4
+    one.record.stacks = Counts({OTHER_STACK: 4, ITS_STACK: 4})
     assert judged(one, known) == BAN
-    one.record.stacks[OTHER_STACK], one.record.stacks[ITS_STACK] = 5, 3
+    one.record.stacks = Counts({OTHER_STACK: 5, ITS_STACK: 3})
     assert judged(one, known) == ("watch", "friend")
 
 

@@ -13,7 +13,7 @@ from portsentry_py.core.finding import Finding
 from portsentry_py.core.policy import Judgement
 from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Attempt, Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.source_record import Attempt, Counts, Endpoint, SourceRecord, StackFingerprint
 from portsentry_py.events.model import Reason, ScanType, Technique, Verdict
 from tests.support.build import FRIEND, HOST, SCANNER, SECOND_US, START_US, micros, no_deadline
 from tests.support.sightings import sighting
@@ -42,7 +42,7 @@ def judged(
 
 def source_record(source: str = SCANNER, weight: int = 8, *, verified: bool = False) -> SourceRecord:
     one = SourceRecord(source, "inbound", START_US, START_US, source, probes=8, trap_answered=verified)
-    one.stacks[STACK] = 8
+    one.stacks = Counts({STACK: 8})
     return grow(one, weight)
 
 

@@ -1,7 +1,8 @@
 """What follows from the record of one source: ports, score, scan type, tool, proof."""
 
 import dataclasses
-from collections import Counter
+import operator
+from collections import Counter, OrderedDict
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 from portsentry_py.core.packet import ICMP
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint, prevailing, stack_of
+from portsentry_py.core.source_record import Counts, Endpoint, SourceRecord, StackFingerprint, prevailing, stack_of
 from portsentry_py.events.model import ScanType
-from tests.support.build import HOST, HOST6, SCANNER6, SECOND_US, START_US, no_deadline
+from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, SECOND_US, START_US, no_deadline
 from tests.support.sightings import noted, probes, proof, sighting
 
 
@@ -246,13 +247,43 @@ def test_an_evicted_record_gives_its_memory_back() -> None:
     assert (record.opened, record.proven_stacks, record.proofs, record.closed) == ((), (), (), 0)
 
 
+def test_records_that_look_alike_share_their_counts_and_never_change_those_of_others() -> None:
+    made = [noted(sighting(Kind.PROBE, 22, source=source))[1] for source in (SCANNER, SCANNER6)]
+    alike = [[one.types, one.stacks, one.targets, one.tools] for one in made]
+    assert all(map(operator.is_, *alike))
+    assert not isinstance(made[0].unserved, OrderedDict)
+    one, other = made
+    one.attempt(Endpoint(HOST, "tcp", 23), sighting(Kind.PROBE, 23))
+    one.count_probes(sighting(Kind.PROBE, 23), 1)
+    assert (one.types, one.targets, [*one.stacks.values()]) == ({"syn": 2}, {HOST: 2}, [2])
+    assert (other.types, other.targets, [*other.stacks.values()]) == ({"syn": 1}, {HOST: 1}, [1])
+    other.drop(Endpoint(HOST, "tcp", 22))
+    assert (other.targets, other.unserved) == ({}, {})
+    third = noted(*probes(22))[1]
+    assert (third.types, third.targets) == ({"syn": 1}, {HOST: 1})
+    assert third.targets is alike[0][2]
+    third.recompute()
+    assert all(map(operator.is_, alike[0], (third.types, third.stacks, third.targets, third.tools)))
+    assert not isinstance(third.unserved, OrderedDict)
+
+
+def test_the_order_of_two_attempts_is_that_of_their_last_probes() -> None:
+    _, record = noted(*probes(22, 22, 23, 22))
+    assert [endpoint.port for endpoint in record.unserved] == [23, 22]
+    record.drop(Endpoint(HOST, "tcp", 22))
+    record.drop(Endpoint(HOST, "tcp", 23))
+    for port in (24, 25, 24):
+        record.attempt(Endpoint(HOST, "tcp", port), sighting(Kind.PROBE, port))
+    assert [endpoint.port for endpoint in record.unserved] == [25, 24]
+
+
 def test_what_follows_from_a_restored_record_is_derived_and_bounded() -> None:
     _, record = noted(*probes(22, 2000), sighting(Kind.REFUSED, 22))
-    record.targets.clear()
+    record.targets = Counts()
     record.closed = record.score = 0
     record.opened = tuple(Endpoint(HOST, "tcp", port) for port in range(100))
     record.proven_stacks = tuple(StackFingerprint(ttl, 24) for ttl in range(100))
-    record.stacks.update(dict.fromkeys(record.proven_stacks, 1))
+    record.stacks = Counts(dict.fromkeys(record.proven_stacks, 1))
     record.proofs = record.opened
     record.recompute()
     assert (dict(record.targets), record.closed, record.score) == ({HOST: 2}, 1, 4)

@@ -91,6 +91,7 @@ CACHES = (
     _cached("canonical IPv6 addresses", decode, "_canonical_ipv6"),
     _cached("addresses that packets go to", decode, "_canonical_target"),
     _cached("ports that somebody serves", source_record, "_shared", lambda sender, nth: (_pair(sender, nth),)),
+    _cached("counts that records share", source_record, "_one", lambda sender, nth: (sender.target(nth), 1)),
     _cached("addresses as numbers", fingerprints, "_address"),
     _caches(
         "which addresses are ours",

@@ -11,7 +11,7 @@ from portsentry_py.core.packet import TCP, Packet
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.policy import Judgement
 from portsentry_py.core.sighting import Kind, Sighting
-from portsentry_py.core.source_record import Endpoint, SourceRecord, StackFingerprint
+from portsentry_py.core.source_record import Counts, Endpoint, SourceRecord, StackFingerprint
 from tests.lab.bench.fillings.engine import PART, QUIET, SIZES, UNBOUND, each, feed, small_engine
 from tests.lab.bench.fillings.table import Table, fixed, length, of_parts, per_source
 from tests.lab.bench.lines import SECOND_US, Sender
@@ -40,7 +40,7 @@ def suspect(engine: Pipeline, sender: Sender, stacks: int) -> Pipeline:
     budget, now_us = engine._scans._budget, sender.clock[0]
     for nth, network in product(range(stacks), range(bans._ONE_SENDER_NETWORKS)):
         record = SourceRecord("", "inbound", now_us, now_us, sender.source((nth << 5 | network) * _WIDE))
-        record.stacks[StackFingerprint(nth % 256, nth // 256)] = 1
+        record.stacks = Counts({StackFingerprint(nth % 256, nth // 256): 1})
         budget._is_one_sender(record, now_us + network)
     return engine
 
