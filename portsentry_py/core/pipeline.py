@@ -434,8 +434,9 @@ class Pipeline:
         is_probe = sighting.kind in PROBES
         until_us = self._scans.suppressed_until(sighting)
         if until_us is None:
-            # A scanner that goes on is judged now and then, to be remembered until there is room for its line.
-            is_spent = record.probes not in _REMEMBERED_AT and self._scans.is_spent(sighting, record)
+            # A scanner that goes on is judged now and then, to be remembered until there is room for its line. Outcomes
+            # count too: else all those that come after its last probe would be judged, or none.
+            is_spent = record.probes + record.settled not in _REMEMBERED_AT and self._scans.is_spent(sighting, record)
             record.waits_again = is_spent
             if is_spent and is_probe:
                 self._unjudged += 1

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.config.settings import Detectors, Limits, Lines, PortScan, Settings, Slow, Traps
+from portsentry_py.config.settings import Bans, Detectors, Limits, Lines, PortScan, Settings, Slow, Traps
+from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.packet import ACK, FIN, PSH, URG
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.core.policy import Judgement
 from portsentry_py.events.model import utc
 from tests.support.build import (
     FRIEND,
@@ -283,6 +285,25 @@ def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
     assert counts["packets_held"] + counts["probes_unjudged"] > 15_000
     # Most of them cost no more than a line that waits.
     assert counts["packets_held"] > 5 * counts["probes_unjudged"]
+
+
+def test_while_no_line_can_be_written_the_outcomes_of_datagrams_are_judged_now_and_then() -> None:
+    """All of them come when a source has sent its last datagram, and its probes are as many as at a judgement."""
+    limits, bans = Limits(new_sources_per_second=100), Bans(unverified_per_minute=1)
+    pipeline, judged = Pipeline(Settings(lines=Lines(scans_per_second=1), bans=bans, limits=limits), US), 0
+    judge = pipeline._policy.judge
+
+    def counted(finding: Finding) -> Judgement:
+        nonlocal judged
+        judged += finding.record.source.startswith("198.18.1.")
+        return judge(finding)
+
+    pipeline._policy.judge = counted  # type: ignore[method-assign]
+    silent = [udp(f"198.18.1.{nth}", *range(2000, 2032), every=0.0001) for nth in range(5)]
+    forged = [syn(f"198.{20 + nth % 5}.0.{nth}", *range(99), at=0.1 + nth * 0.01, seq=nth + 2) for nth in range(100)]
+    events = [*watch(pipeline, in_time(*silent), in_time(*forged)), *pipeline.advance(micros(6))]
+    assert not [event for event in evidence(events) if event.src_ip.startswith("198.18.1.")]
+    assert 5 <= judged <= 5 * 5
 
 
 def test_forged_scanners_that_go_on_for_long_do_not_keep_out_one_that_begins() -> None:
