@@ -36,6 +36,7 @@ _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 _HOST_READ_US = 2_000_000
 # For so long it is known that no scan ends.
 _IDLE_US = 100_000
+_MANY_UNSERVED = 16
 _LATER_FLAGS = ACCEPTING_FLAGS | CLOSING_FLAGS
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
@@ -371,8 +372,9 @@ class Pipeline:
         events: Sequence[Event] = ()
         if kind in self._connection_kinds and direction == "inbound":
             events = self._connection(sighting)
-        if kind not in _GROUPED:
+        if kind not in _GROUPED and len(record.unserved) < _MANY_UNSERVED:
             # What a visitor does is of no interest to anybody: that is known sooner than whether a line can be written.
+            # To judge a scanner takes longer, and the silence after each of its datagrams comes here.
             for detector in self._detectors[kind, direction]:
                 if detector.observe(sighting, record):
                     break
@@ -396,12 +398,15 @@ class Pipeline:
         found: dict[Series, Finding] = {}
         for detector in detectors:
             finding = detector.observe(sighting, record)
-            if finding is not None and self._takes_back(finding):
+            if finding is None:
+                continue
+            if self._takes_back(finding):
                 finding = detector.observe(sighting, record)
-            if finding is not None:
-                first = found.setdefault(finding.series, finding)
-                if finding.bannable and not first.bannable:
-                    found[finding.series] = finding
+                if finding is None:
+                    continue
+            first = found.setdefault(finding.series, finding)
+            if finding.bannable and not first.bannable:
+                found[finding.series] = finding
         return found.values()
 
     def _takes_back(self, finding: Finding) -> bool:
@@ -443,13 +448,20 @@ class Pipeline:
                 self._touch(sighting)
                 if sighting.direction == "inbound":
                     self._admission.note_spent(sighting.time_us)
-            return is_spent
+            return is_spent or self._is_told(sighting, record)
         if is_probe:
             self._touch(sighting)
             is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
             if sighting.kind is Kind.PROBE and is_counted:
                 self._suppressed.suppress(sighting.source, until_us)
         return True
+
+    def _is_told(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether the scan just had its line and there is no other to expect now; its probes keep it open."""
+        is_told = self._scans.is_told(sighting, record)
+        if is_told and sighting.kind in PROBES:
+            self._touch(sighting)
+        return is_told
 
     def _touch(self, probe: Sighting) -> None:
         """One more probe of a scan, which may be another one than before that ends next."""

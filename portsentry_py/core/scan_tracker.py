@@ -234,6 +234,17 @@ class ScanTracker:
         # Only a ban has a line now, and to look for one costs more than all else.
         return not self.is_banned(record.source) and self._budget.is_spent(record, now_us)
 
+    def is_told(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether the scan just had a line, and only a ban would make another now, which the budget has not.
+
+        Such sources go on for as long as their sender likes, and to judge one costs as much as twenty other packets.
+        """
+        key, now_us = (sighting.source, sighting.direction, SCAN), sighting.time_us
+        scan = self._fast.peek(key) or self._slow.peek(key)
+        if scan is None or scan.interval.is_over(now_us) or not self._is_limited(record):
+            return False
+        return scan.reported_verdict != "ban" and self._budget.is_spent(record, now_us)
+
     @staticmethod
     def _is_limited(record: SourceRecord) -> bool:
         return record.direction == "inbound" and not record.verified
