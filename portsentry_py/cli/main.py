@@ -79,10 +79,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every error is one sentence and an exit code, never a traceback."""
-    # The tables hold many small objects that live long: walking them all at every turn would cost a third of
-    # the time, and they form no cycles.
+    # What a log or a fleet tells lives as long as the command that reads it, and forms no cycles to look for.
     gc.set_threshold(100_000, 20, 100)
-    # For the same reason: the last walk, when Python ends, frees what the system takes back anyway.
+    # The last walk, when Python ends, frees what the system takes back anyway.
     atexit.register(gc.freeze)
     try:
         cli.main(standalone_mode=False)

@@ -20,6 +20,7 @@ from portsentry_py.output.geo import GeoTags
 from portsentry_py.output.json_log import StreamSink, open_log
 from portsentry_py.output.log_file import replacing
 from portsentry_py.output.sink import Sink
+from portsentry_py.sensor.cycles import look_rarely
 from portsentry_py.sensor.replay import Replay
 
 
@@ -70,6 +71,7 @@ def replay(
 
     Standard output or the file of -o gets the event lines alone; a summary goes to standard error.
     """
+    look_rarely()
     settings = load(config)
     settings = replace(settings, profile=profile or settings.profile)
     ours = networks("--home", home)

@@ -9,6 +9,7 @@ from portsentry_py.cli.options import command, config_option, option
 from portsentry_py.cli.say import say
 from portsentry_py.config.loader import load
 from portsentry_py.config.settings import DEFAULT_LOG, Settings
+from portsentry_py.sensor.cycles import look_rarely
 
 
 @command()
@@ -31,6 +32,7 @@ def run(config: Path | None, iface: tuple[str, ...], log: str | None) -> None:
         loaded = load(config)
         return replace(loaded, interfaces=iface or loaded.interfaces, log=log or loaded.log)
 
+    look_rarely()
     with closing(TsharkTrial(find_tools())) as trial:
         # The trial takes as long as this import.
         from portsentry_py.sensor.assembly import run_sensor  # noqa: PLC0415 - said above

@@ -33,12 +33,10 @@ class GroupTable:
     def __init__(self, max_groups: int) -> None:
         self._groups: LruTable[tuple[str, str], GroupPorts] = LruTable(max_groups)
         self._limits: GroupLimits | None = None
-        self._max_ports = 0
 
     def set_limits(self, limits: GroupLimits | None) -> None:
         """Take the limits of the detector that reads the table; None where no detector does."""
         self._limits = limits
-        self._max_ports = limits.max_ports if limits else 0
 
     def ports(self, group: str, target: str) -> GroupPorts:
         """The ports of the target that the group (a network or a tool) probed."""
@@ -51,22 +49,23 @@ class GroupTable:
             return
         if sighting.proto not in {"tcp", "udp"}:
             return
-        port = (sighting.proto, sighting.port)
         tool = record.tool
         if tool is not None:
-            self._update((tool, sighting.target), port, sighting, limits.tool_window_us)
-        for network in groups_of(sighting.source):
-            self._update((network, sighting.target), port, sighting, limits.network_window_us)
+            self._update((tool,), sighting, limits.max_ports, limits.tool_window_us)
+        self._update(groups_of(sighting.source), sighting, limits.max_ports, limits.network_window_us)
 
-    def _update(self, key: tuple[str, str], port: tuple[Proto, int], sighting: Sighting, window_us: int) -> None:
-        ports = self._groups.touch(key)
-        if ports is None:
-            ports = {}
-            self._groups.put(key, ports)
-        source, _ = ports.pop(port, (sighting.source, 0))
-        if sighting.kind is Kind.ANSWERED:
-            return
-        now_us = sighting.time_us
-        ports[port] = (source, now_us)
-        while len(ports) > self._max_ports or abs(now_us - next(iter(ports.values()))[1]) > window_us:
-            del ports[next(iter(ports))]
+    def _update(self, groups: tuple[str, ...], sighting: Sighting, max_ports: int, window_us: int) -> None:
+        _, now_us, source, target, number, proto, *_ = sighting
+        port, is_answered = (proto, number), sighting.kind is Kind.ANSWERED
+        for group in groups:
+            key = (group, target)
+            ports = self._groups.touch(key)
+            if ports is None:
+                ports = {}
+                self._groups.put(key, ports)
+            first, _ = ports.pop(port, (source, 0))
+            if is_answered:
+                continue
+            ports[port] = (first, now_us)
+            while len(ports) > max_ports or abs(now_us - next(iter(ports.values()))[1]) > window_us:
+                del ports[next(iter(ports))]

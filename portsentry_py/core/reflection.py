@@ -155,6 +155,7 @@ class Reflection:
             sent = _Reflector(wide_network_of(source.partition("/")[0]), packet.time_us, packet.time_us)
             self._reflectors.put(key, sent)
         sent.add(packet)
+        # Most sources of a flood send too few.
         if sent.counted or sent.packets >= _MIN_PACKETS:
             self._crowds[key[1]].note(source, sent)
         return sent

@@ -20,6 +20,8 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, SYN, Packet
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent, Reason
+from tests.scenarios.families import SCENARIOS
+from tests.scenarios.scenario import Scenario
 from tests.support.bounds import held_within
 from tests.support.build import (
     FRIEND,
@@ -181,6 +183,21 @@ def test_garbage_between_packets_changes_nothing(garbage: list[str], traffic: li
     mixed = [*watch(dirty, garbage), *watch(dirty, traffic, garbage)]
     assert records([*mixed, *dirty.finish()]) == records([*watch(clean, traffic), *clean.finish()])
     assert dirty.counts()["packets"] == len(traffic) + 2 * len(garbage)
+
+
+@pytest.mark.parametrize("one", SCENARIOS.values(), ids=SCENARIOS)
+def test_the_core_forms_no_cycles(one: Scenario) -> None:
+    """A process that feeds it looks for them after a million new objects."""
+    traffic = one.traffic()
+    gc.collect()
+    gc.disable()
+    try:
+        pipeline = Pipeline(strict(), HOME)
+        watch(pipeline, traffic)
+        list(pipeline.finish())
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def held(pipeline: Pipeline) -> int:
