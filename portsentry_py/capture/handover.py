@@ -12,6 +12,8 @@ BEHIND = "packets may have been dropped while the sensor was behind"
 _SETTLED_SECONDS = 2.0
 # A fresh capture takes so long to take over: its start, the overlap, and a second between two looks at the growth.
 _TAKEOVER_SECONDS = 2.4
+# And as long as the old one is behind. It is no further behind than this unless the clock is wrong.
+_LONGEST_LAG_SECONDS = 5.0
 _BEHIND_SECONDS = 1.0  # twice the delay of dumpcap's timer and ours
 _OVERLAP_SECONDS = 5.0  # a fresh capture is behind at first, because it is not read before the old one ends
 _SILENCE_SECONDS = 10.0
@@ -44,6 +46,7 @@ class HandoverPolicy:
         """Its tshark has started; that of a capture which takes over starts later than dumpcap."""
         self._started = self._last_lag = now
         self._growth, self._allowed_bytes = (now, 0), self._growth_bytes
+        self._lag_seconds = 0.0
 
     def update_host(self, host: FilterHost) -> None:
         """The host is this now. A port that is there twice in a row is a service's, not a client's."""
@@ -61,6 +64,7 @@ class HandoverPolicy:
 
     def update_lag(self, now: float, lag_seconds: float | None) -> None:
         """The capture is this far behind; None if no line came lately."""
+        self._lag_seconds = min(max(lag_seconds or 0.0, 0.0), _LONGEST_LAG_SECONDS)
         if lag_seconds is not None:
             self._last_lag = now
         elif now - self._last_lag < _SILENCE_SECONDS:
@@ -105,4 +109,4 @@ class HandoverPolicy:
         if now - self._started < _SETTLED_SECONDS or grown_bytes < self._allowed_bytes - self._growth_bytes / 2:
             return False
         pace = max(0.0, (grown_bytes - bytes_before) / (now - before)) if now > before else 0.0
-        return grown_bytes + pace * _TAKEOVER_SECONDS > self._allowed_bytes
+        return grown_bytes + pace * (_TAKEOVER_SECONDS + self._lag_seconds) > self._allowed_bytes

@@ -57,6 +57,22 @@ def test_the_faster_it_grows_the_earlier_it_is_replaced(policy: HandoverPolicy) 
     assert policy.due(4, 70 * MIB) == GROWN
 
 
+@pytest.mark.parametrize(("lag", "reason"), [(None, None), (0.3, None), (1.2, GROWN), (3600.0, GROWN), (-3600.0, None)])
+def test_a_tshark_that_is_behind_is_replaced_earlier(
+    policy: HandoverPolicy, lag: float | None, reason: str | None
+) -> None:
+    """It goes on until it has delivered what came before the fresh one."""
+    assert policy.due(3, 60 * MIB) is None
+    policy.update_lag(4, lag)
+    assert policy.due(4, 78 * MIB) == reason
+
+
+def test_a_clock_that_is_wrong_replaces_no_tshark_that_hardly_grows(policy: HandoverPolicy) -> None:
+    assert policy.due(3, 60 * MIB) is None
+    policy.update_lag(4, 3600.0)
+    assert policy.due(4, 66 * MIB) is None
+
+
 def test_growth_by_more_than_that_is_a_reason_at_any_pace(policy: HandoverPolicy) -> None:
     assert policy.due(2, 0) is None
     assert policy.due(1002, 127 * MIB) is None
