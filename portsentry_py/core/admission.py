@@ -24,6 +24,8 @@ from portsentry_py.core.columns import (
     head_of,
     micros_of,
 )
+from portsentry_py.core.host_state import wide_network_of
+from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, CWR, ECE, SYN
 from portsentry_py.core.rate_limit import Rate, TokenBucket
 
@@ -55,6 +57,9 @@ _BURST_SECONDS = 2
 _SHARE = 4
 # While no log line can be written about most sources, so many packets are released instead.
 _SPENT_SHARE = 2
+# One /16 or /32 has one in so many of them: an owner of an IPv6 /48 has 65,536 sources and forges none.
+_NETWORK_SHARE = 2
+_MAX_NETWORKS = 4_096
 _SPENT_US = 1_000_000  # since a probe was examined for no line
 _SLOTS = 1 << 20
 _MOST = 255
@@ -101,6 +106,39 @@ class _Sketch:
         return count + 1 + self._older[slot]
 
 
+class _Tokens:
+    """A bucket of tokens by the time of lines. While it has too few, times are compared as text."""
+
+    def __init__(self, per_second: int) -> None:
+        self.size = _BURST_SECONDS * per_second
+        self._bucket = TokenBucket(Rate(per_second / 1e6, self.size), self.size)
+        self._closed_until: dict[float, str] = {}
+
+    def take(self, time: str, asked: int = _MANY, price: int = 1) -> bool:
+        """Take as many tokens as the price if there is room for a source that asked for so much."""
+        if not self.has(time, asked):
+            return False
+        self.pay(price)
+        return True
+
+    def has(self, time: str, asked: int = _MANY) -> bool:
+        """Whether there is room for a source that asked for so much."""
+        least = 1 if asked >= _MANY else self.size / 4 if asked >= _MORE else self.size / 2
+        closed_until = self._closed_until.get(least, "")
+        if time < closed_until and len(time) == len(closed_until):
+            return False
+        now_us = micros_of(time)
+        if self._bucket.refill(now_us) >= least:
+            return True
+        until_us = now_us + self._bucket.wait_us(least)
+        self._closed_until[least] = f"{until_us / 1e6:.6f}".ljust(len(time), "0")
+        return False
+
+    def pay(self, price: int) -> None:
+        """Take tokens; what is missing is owed."""
+        self._bucket.tokens -= price
+
+
 class Admission:
     """Decides which lines are inspected now; bounded in the lines that wait.
 
@@ -125,6 +163,9 @@ class Admission:
         self._new = _Tokens(limits.new_sources_per_second)
         self._enough = _Tokens(_SHARE * limits.new_sources_per_second)
         self._spent = _Tokens(_SPENT_SHARE * limits.new_sources_per_second)
+        self._per_network = max(1, _SPENT_SHARE * limits.new_sources_per_second // _NETWORK_SHARE)
+        # Who comes from more networks than these has new tokens for a network, but not more of them in all.
+        self._networks: LruTable[str, _Tokens] = LruTable(_MAX_NETWORKS)
         self._spent_us, self._spent_from, self._spent_until = 0, "", ""
         self._source_of = source_of
         self._waits_again = waits_again
@@ -187,7 +228,7 @@ class Admission:
         if (waits_again is None or not self._is_spent(time)) and self._new.take(time):
             return None
         asked = self._sketch.add(source)
-        if asked >= _ENOUGH and self._has_token(time, asked, 1):
+        if asked >= _ENOUGH and self._has_token(time, source, asked, 1):
             return None
         newer[source] = line
         self.held += 1
@@ -222,7 +263,8 @@ class Admission:
             waiting.questions = max(len(waiting.asked), self._sketch.add(source))
         questions = waiting.questions
         is_enough = questions >= _ENOUGH or not self._is_plain(head)
-        if is_proof or (is_enough and self._has_token(head[0], questions, len(waiting.lines) + 1, is_new=is_new)):
+        lines = len(waiting.lines) + 1
+        if is_proof or (is_enough and self._has_token(head[0], source, questions, lines, is_new=is_new)):
             self.held -= len(waiting.lines)
             return [*waiting.lines, line]
         self.held += 1
@@ -301,36 +343,29 @@ class Admission:
             return (proto, src, digits[SRC_PORT]) not in asked
         return bool(proto) and not self._may_be_answer(head)
 
-    def _has_token(self, time: str, asked: int, lines: int, *, is_new: bool = True) -> bool:
+    def _has_token(self, time: str, source: str, asked: int, lines: int, *, is_new: bool = True) -> bool:
         """Whether lines that waited may be inspected now: part of the tokens is left to sources that ask for more."""
-        tokens, price = self._enough, 1
-        if self._is_spent(time):
-            if asked >= _ENOUGH and not (is_new and asked in _TRIED_AT):
-                return False
-            tokens, price = self._spent, lines
-        least = 1 if asked >= _MANY else tokens.size / 4 if asked >= _MORE else tokens.size / 2
-        return tokens.take(time, least, price)
-
-
-class _Tokens:
-    """A bucket of tokens by the time of lines. While it has too few, times are compared as text."""
-
-    def __init__(self, per_second: int) -> None:
-        self.size = _BURST_SECONDS * per_second
-        self._bucket = TokenBucket(Rate(per_second / 1e6, self.size), self.size)
-        self._closed_until: dict[float, str] = {}
-
-    def take(self, time: str, least: float = 1, price: int = 1) -> bool:
-        """Take as many tokens as the price if there are at least `least`; what is missing is owed."""
-        closed_until = self._closed_until.get(least, "")
-        if time < closed_until and len(time) == len(closed_until):
+        if not self._is_spent(time):
+            return self._enough.take(time, asked)
+        if asked >= _ENOUGH and not (is_new and asked in _TRIED_AT):
             return False
-        now_us = micros_of(time)
-        if self._bucket.take(now_us, least, price):
-            return True
-        until_us = now_us + self._bucket.wait_us(least)
-        self._closed_until[least] = f"{until_us / 1e6:.6f}".ljust(len(time), "0")
-        return False
+        # The network only if there is room at all: a flood from everywhere makes no look-up for each packet.
+        if not self._spent.has(time, asked) or not self._places_of(source).take(time, asked, lines):
+            return False
+        self._spent.pay(lines)
+        return True
+
+    def _places_of(self, source: str) -> _Tokens:
+        """What the network of a source may have inspected while no line can be written."""
+        try:
+            network = wide_network_of(source.partition("/")[0])
+        except ValueError:  # for a packet that ends within its IP header, tshark prints link addresses
+            network = ""
+        places = self._networks.touch(network)
+        if places is None:
+            places = _Tokens(self._per_network)
+            self._networks.put(network, places)
+        return places
 
 
 def _asked(head: Head) -> tuple[str, str, str]:

@@ -1,7 +1,16 @@
 """The bound of every table of the pipeline."""
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core import bans, expectation, outbound_table, rate_limit, reflection, route_probes, standing
+from portsentry_py.core import (
+    admission,
+    bans,
+    expectation,
+    outbound_table,
+    rate_limit,
+    reflection,
+    route_probes,
+    standing,
+)
 from portsentry_py.core import flows as flow_limits
 from portsentry_py.core.pipeline import Pipeline
 
@@ -43,3 +52,4 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     owners = (budget._verified, scans._verified_lines)
     for buckets in (budget._networks, *(part for one in owners for part in (one._near, one._wide))):
         assert len(buckets._buckets) <= rate_limit._MAX_NETWORKS
+    assert len(engine._admission._networks) <= admission._MAX_NETWORKS

@@ -7,6 +7,7 @@ from itertools import chain
 
 from portsentry_py.config.settings import Limits, Lines, Settings
 from portsentry_py.core import (
+    admission,
     bans,
     decode,
     expectation,
@@ -25,7 +26,7 @@ from portsentry_py.core import (
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, SYN
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench.fillings.admission import hold
+from tests.lab.bench.fillings.admission import crowd, hold
 from tests.lab.bench.fillings.engine import NAMED, each, feed
 from tests.lab.bench.fillings.expected import EXCUSED, REFUSED
 from tests.lab.bench.fillings.flows import accept
@@ -87,6 +88,7 @@ class FullTables:
         visit(engine, self._six, standing._MAX_NETWORKS // self._share)
         suspect(engine, self._six, bans._MAX_STACKS // self._share)
         spend(engine, self._six, rate_limit._MAX_NETWORKS // self._share)
+        crowd(engine, self._six, admission._MAX_NETWORKS // self._share)
         neglect(engine, self._six, unreported_scans.MAX_SCANS // self._share)
         return hold(engine, self._six)
 

@@ -144,7 +144,7 @@ def test_while_no_line_can_be_written_a_released_source_pays_for_each_line() -> 
     gate.admission.note_spent(micros(0))
     sizes = []
     for nth in range(20):
-        probes = lines(*syn(f"198.51.100.{nth + 1}", *range(1, 5), at=0.1, every=0.0001))
+        probes = lines(*syn(f"198.{51 + nth}.100.1", *range(1, 5), at=0.1, every=0.0001))
         sizes += [len(admitted) for line in probes if (admitted := gate.admits(line))]
     # A bucket of 32 packets, of which half is left to sources that ask for more.
     assert sizes == [4] * 5
@@ -155,11 +155,87 @@ def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_
     gate.admission._new.take = lambda *_: False  # type: ignore[method-assign] # others took the places of new sources
     gate.admission.note_spent(micros(0))
     for nth in range(5):
-        for line in lines(*syn(f"198.51.100.{nth + 1}", *range(1, 5), at=0.1, every=0.0001)):
+        for line in lines(*syn(f"198.{51 + nth}.100.1", *range(1, 5), at=0.1, every=0.0001)):
             gate.admits(line)
     *waiting, last = lines(*syn(SCANNER, *range(1, 5), at=0.1), *syn(SCANNER, 5, 5, 6, 7, 7, 8, at=0.9, every=0.001))
     assert [gate.admits(line) for line in waiting] == [()] * 9
     assert gate.admits(last) == (*waiting, last)
+
+
+def spent_gate(new_sources_per_second: int = 8) -> Gate:
+    """A gate with no places for new sources, while no line can be written."""
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=new_sources_per_second, max_held=100_000))
+    gate.admission._new.take = lambda *_: False  # type: ignore[method-assign] # others took the places of new sources
+    gate.admission.note_spent(micros(0))
+    return gate
+
+
+def released(gate: Gate, source: str, asks: int, at: float = 0.1) -> int:
+    """How many lines of a source that asks for so much are inspected."""
+    return sum(len(gate.admits(line)) for line in lines(*syn(source, *range(1, asks + 1), at=at, every=0)))
+
+
+def test_while_no_line_can_be_written_a_network_has_half_of_the_places() -> None:
+    gate = spent_gate()
+    # Of its sixteen, it leaves half to sources that ask for more; so do all together.
+    assert [released(gate, f"198.51.100.{nth + 1}", 4) for nth in range(5)] == [4, 4, 4, 0, 0]
+    assert [released(gate, f"203.0.113.{nth + 1}", 4) for nth in range(3)] == [4, 4, 0]
+
+
+def test_within_a_network_places_are_left_to_sources_that_ask_for_more() -> None:
+    gate = spent_gate()
+    for nth in range(5):
+        released(gate, f"198.51.100.{nth + 1}", 4)
+    assert released(gate, "198.51.100.77", 15) == 0
+    assert released(gate, "198.51.100.78", 16) == 16
+
+
+def test_the_networks_whose_places_are_counted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portsentry_py.core.admission._MAX_NETWORKS", 2)
+    gate = spent_gate()
+    counts = [released(gate, f"198.{20 + nth % 4}.100.{nth + 1}", 4) for nth in range(40)]
+    assert len(gate.admission._networks) == 2
+    assert sum(counts) == 20, "to be forgotten gives a network no more than all have"
+
+
+@pytest.mark.parametrize("cell", ["02:00:5e:00:53:01", "::", "2001::5", "::ffff:198.51.100.7", "fe80::1%2"])
+def test_a_source_of_any_text_has_a_network(cell: str) -> None:
+    gate = spent_gate()
+    asked = [line.replace(SCANNER6, cell) for line in lines(*syn(SCANNER6, 1, 2, 3, 4, at=0.1))]
+    assert [len(gate.admits(line)) for line in asked] == [0, 0, 0, 4]
+
+
+_PLACES = 20  # new sources in a second, so twice as many packets of those that wait
+
+
+@no_deadline
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from((4, 8, 16, 32, 64)), st.integers(0, 300)), min_size=1, max_size=40
+    )
+)
+def test_no_network_and_not_all_together_have_more_places_than_theirs(flood: list[tuple[int, int, int]]) -> None:
+    gate, now, most = spent_gate(_PLACES), 0.1, 0
+    inspected = [0, 0, 0]
+    for nth, (network, asks, after) in enumerate(flood):
+        now += after / 1000
+        gate.admission.note_spent(micros(now))
+        inspected[network] += released(gate, f"198.{20 + network}.0.{nth}", asks, at=now)
+        most = max(most, asks)
+        # A burst of two seconds, and what is owed by the one that was released last.
+        assert max(inspected) < _PLACES * (2 + now) + most
+        assert sum(inspected) < 2 * _PLACES * (2 + now) + most
+
+
+@no_deadline
+@given(st.lists(st.tuples(st.sampled_from((4, 8, 16, 32, 64)), st.integers(0, 300)), max_size=40))
+def test_no_flood_of_one_network_keeps_out_a_scanner_of_another(flood: list[tuple[int, int]]) -> None:
+    gate, now = spent_gate(2 * _PLACES), 0.1
+    for nth, (asks, after) in enumerate(flood):
+        now += after / 1000
+        gate.admission.note_spent(micros(now))
+        released(gate, f"198.20.0.{nth}", asks, at=now)
+    assert released(gate, SCANNER, 64, at=now) > 0
 
 
 def test_while_no_line_can_be_written_a_source_that_was_examined_waits_and_a_new_one_does_not() -> None:

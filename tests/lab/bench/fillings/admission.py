@@ -6,7 +6,7 @@ from operator import attrgetter
 from portsentry_py.config.settings import Limits
 from portsentry_py.core import admission, fast_path
 from portsentry_py.core.pipeline import Pipeline
-from tests.lab.bench.fillings.engine import feed, small_engine
+from tests.lab.bench.fillings.engine import WIDE, feed, small_engine
 from tests.lab.bench.fillings.table import Table, length
 from tests.lab.bench.lines import SECOND_US, Sender
 
@@ -40,6 +40,23 @@ def _held(engine: Pipeline) -> int:
     return (once + waiting._again_size) // admission._CHARACTERS
 
 
+def _crowded(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
+    engine = small_engine(sender)
+    for networks in (1, admission._MAX_NETWORKS * 3 // 2):
+        yield crowd(engine, sender, networks)
+
+
+def crowd(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
+    """Let each network have no place left, for sources that asked for little, more and much."""
+    time = f"{sender.clock[0] / SECOND_US:.6f}"
+    for nth in range(networks):
+        places = engine._admission._places_of(sender.source(nth * WIDE))
+        places.pay(places.size)
+        for asked in (admission._ENOUGH, admission._MORE, admission._MANY):
+            places.has(time, asked)
+    return engine
+
+
 def _told(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
     engine = small_engine(sender)
     for some in (1, fast_path.MAX_SOURCES):
@@ -67,6 +84,15 @@ ADMISSION = (
         _waiting,
         ("_admission._newer", "_admission._older", "_admission._again"),
         ("_Waiting.asked",),
+        version=6,
+    ),
+    Table(
+        "networks with places for sources that wait",
+        f"{admission._MAX_NETWORKS:,}",
+        lambda _: admission._MAX_NETWORKS,
+        length("_admission._networks"),
+        _crowded,
+        ("_admission._networks",),
         version=6,
     ),
     Table(

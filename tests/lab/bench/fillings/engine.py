@@ -26,6 +26,8 @@ NAMED = Served(tcp=frozenset(SERVED), udp=frozenset({SWEPT}))
 # Nobody is a scanner, no line is written, no group is made.
 QUIET = Settings(profile="portanoia", connections="off", served=NAMED)
 UNBOUND = 1 << 40
+# Sources that are so far apart are of unrelated networks.
+WIDE = 0xF000
 PART = 8
 SIZES = {
     name: int(getattr(module, name))

@@ -12,15 +12,13 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.policy import Judgement
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Counts, Endpoint, SourceRecord, StackFingerprint
-from tests.lab.bench.fillings.engine import PART, QUIET, SIZES, UNBOUND, each, feed, small_engine
+from tests.lab.bench.fillings.engine import PART, QUIET, SIZES, UNBOUND, WIDE, each, feed, small_engine
 from tests.lab.bench.fillings.table import Table, fixed, length, of_parts, per_source
 from tests.lab.bench.lines import SECOND_US, Sender
 
 # No group is ever called a scanner.
 _LONE = Distributed(min_sources=256)
 _GROUP_PORTS = 2 * Distributed().min_ports
-# Sources that are so far apart are of unrelated networks.
-_WIDE = 0xF000
 _ANY_PORT = 40_000
 _LIMITED = (
     "_budget._networks",
@@ -39,7 +37,7 @@ def suspect(engine: Pipeline, sender: Sender, stacks: int) -> Pipeline:
     """Let as many networks as are kept share each stack."""
     budget, now_us = engine._scans._budget, sender.clock[0]
     for nth, network in product(range(stacks), range(bans._ONE_SENDER_NETWORKS)):
-        record = SourceRecord("", "inbound", now_us, now_us, sender.source((nth << 5 | network) * _WIDE))
+        record = SourceRecord("", "inbound", now_us, now_us, sender.source((nth << 5 | network) * WIDE))
         record.stacks = Counts({StackFingerprint(nth % 256, nth // 256): 1})
         budget._is_one_sender(record, now_us + network)
     return engine
@@ -55,7 +53,7 @@ def spend(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
     """Give each network its budgets of bans and lines."""
     scans = engine._scans
     for nth in range(networks):
-        address, now_us = sender.source(nth * _WIDE), sender.clock[0]
+        address, now_us = sender.source(nth * WIDE), sender.clock[0]
         scans._budget._networks.of(address).take(now_us)
         for buckets in (scans._budget._verified, scans._verified_lines):
             buckets.take(address, now_us)
