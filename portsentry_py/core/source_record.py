@@ -93,7 +93,8 @@ class SourceRecord:
     Attributes:
         source: an IPv4 address, or an IPv6 /64, whose addresses one owner has.
         address: the address of the last probe.
-        unserved: the attempts, in the order of their last probe; ordered by itself from the second one on.
+        unserved: the attempts, in the order of their last probe, or of a datagram's outcome; ordered by itself from the
+            second one on.
         targets: how many of them each address has.
         closed: how many of them were refused.
         settled: how many of them nobody answers for sure.
@@ -186,9 +187,8 @@ class SourceRecord:
         Times in a capture can run backwards, so the distance counts and not its sign.
         """
         for endpoint, attempt in islice(reversed(self.unserved.items()), limit):
-            if abs(now_us - attempt.last_us) > window_us:
-                return
-            yield endpoint, attempt
+            if abs(now_us - attempt.last_us) <= window_us:
+                yield endpoint, attempt
 
     def count_probes(self, probe: Sighting, times: int) -> None:
         """Count that many probes that look like this one."""
@@ -235,6 +235,9 @@ class SourceRecord:
         attempt = self.unserved.get(endpoint)
         if attempt is None:
             return
+        if endpoint.proto == "udp" and isinstance(self.unserved, OrderedDict):
+            # Datagrams count when they are settled, and until then a fast scanner sends more than are judged.
+            self.unserved.move_to_end(endpoint)
         self.settled += not attempt.settled
         attempt.settled = True
         if refused:
