@@ -20,6 +20,8 @@ _WIDE_SHARE = 4
 _ONE_SENDER_NETWORKS = 32
 _ONE_SENDER_US = 600_000_000
 _MAX_STACKS = 1_024
+BUDGET_REASONS: frozenset[Reason] = frozenset({"ban_budget", "one_sender"})
+"""Why `refusal` says no."""
 # Fewer attempts make no finding.
 _FEW_ATTEMPTS = 3
 

@@ -441,14 +441,15 @@ class Pipeline:
         if until_us is None:
             # A scanner that goes on is judged now and then, to be remembered until there is room for its line. Outcomes
             # count too: else all those that come after its last probe would be judged, or none.
-            is_spent = record.probes + record.settled not in _REMEMBERED_AT and self._scans.is_spent(sighting, record)
+            is_judged = record.probes + record.settled in _REMEMBERED_AT
+            is_spent = not is_judged and self._scans.is_spent(sighting, record)
             record.waits_again = is_spent
             if is_spent and is_probe:
                 self._unjudged += 1
                 self._touch(sighting)
                 if sighting.direction == "inbound":
                     self._admission.note_spent(sighting.time_us)
-            return is_spent or self._is_told(sighting, record)
+            return is_spent or (not is_judged and self._is_told(sighting, record))
         if is_probe:
             self._touch(sighting)
             is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"

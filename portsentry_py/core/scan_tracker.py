@@ -12,13 +12,13 @@ from heapq import merge
 from typing import NamedTuple
 
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.bans import BanBudget, OwnerBuckets
+from portsentry_py.core.bans import BUDGET_REASONS, BanBudget, OwnerBuckets
 from portsentry_py.core.finding import SCAN, TRAP, Finding
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.policy import Judgement
 from portsentry_py.core.rate_limit import ScanRateLimit
 from portsentry_py.core.sighting import Sighting
-from portsentry_py.core.source_record import SourceRecord
+from portsentry_py.core.source_record import MAX_JUDGED, SourceRecord
 from portsentry_py.core.unreported_scans import ScanKey, UnreportedScan, UnreportedScans
 from portsentry_py.events.model import ScanType, State, Verdict
 
@@ -28,6 +28,8 @@ _LONGEST_INTERVAL = 4
 # change nothing, what still answers may be the ban itself: a firewall can reject with a RST.
 _BAN_TAKES_US = 2_000_000
 _ANSWERED_US = 5_000_000
+# A large scan that is watched is judged again after this time.
+_WATCHED_US = 2_000_000
 # With these verdicts, and about ourselves, further probes change nothing until the next line is due.
 _FINAL: frozenset[Verdict | None] = frozenset({"ban", "ignore"})
 # Lines about one ban: new, again while it goes on, ended.
@@ -235,15 +237,22 @@ class ScanTracker:
         return not self.is_banned(record.source) and self._budget.is_spent(record, now_us)
 
     def is_told(self, sighting: Sighting, record: SourceRecord) -> bool:
-        """Whether the scan just had a line, and only a ban would make another now, which the budget has not.
+        """Whether the scan had a line not long ago, and only a ban, which cannot come now, would make another.
 
-        Such sources go on for as long as their sender likes, and to judge one costs as much as twenty other packets.
+        It cannot while the budget has none. Other reasons to watch a source (it may be a friend, its address may stand
+        for another one) are looked at again after a while, once it has more attempts than are judged. To judge a scan
+        costs as much as twenty packets, and who sends those chooses how many follow.
         """
         key, now_us = (sighting.source, sighting.direction, SCAN), sighting.time_us
         scan = self._fast.peek(key) or self._slow.peek(key)
-        if scan is None or scan.interval.is_over(now_us) or not self._is_limited(record):
+        if scan is None or scan.interval.is_over(now_us) or scan.reported_verdict == "ban":
             return False
-        return scan.reported_verdict != "ban" and self._budget.is_spent(record, now_us)
+        if not self._is_limited(record):
+            return False
+        if scan.last.reason in BUDGET_REASONS:
+            return self._budget.is_spent(record, now_us)
+        is_judged = len(record.unserved) >= MAX_JUDGED
+        return is_judged and abs(now_us - scan.last.finding.sighting.time_us) < _WATCHED_US
 
     @staticmethod
     def _is_limited(record: SourceRecord) -> bool:

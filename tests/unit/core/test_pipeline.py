@@ -306,6 +306,30 @@ def test_while_no_line_can_be_written_the_outcomes_of_datagrams_are_judged_now_a
     assert 5 <= judged <= 5 * 5
 
 
+@pytest.mark.parametrize("source", [SCANNER, "::ffff:192.0.2.7"])
+def test_a_fast_scan_by_datagrams_that_nobody_refuses_is_found_while_it_goes_on(source: str) -> None:
+    """It sends more than are judged before the first of them is known to be silent."""
+    probes = udp(source, *range(2000, 4000), every=0.001, dst=HOST6 if ":" in source else HOST)
+    (scan, *_) = scans(watch(Pipeline(Settings(), US), probes))
+    assert (scan.scan_type, scan.technique) == ("udp", "port_scan")
+    assert scan.timestamp < utc(micros(1.3))
+
+
+def test_a_large_scan_that_is_watched_is_not_judged_at_each_probe() -> None:
+    pipeline, judged = Pipeline(Settings(), US), 0
+    judge = pipeline._policy.judge
+
+    def counted(finding: Finding) -> Judgement:
+        nonlocal judged
+        judged += 1
+        return judge(finding)
+
+    pipeline._policy.judge = counted  # type: ignore[method-assign]
+    events = watch(pipeline, syn("::ffff:192.0.2.7", *range(2000, 4000), every=0.001, dst=HOST6))
+    assert {scan.reason for scan in scans(events)} == {"mapped_source"}
+    assert judged < 400
+
+
 def test_forged_scanners_that_go_on_for_long_do_not_keep_out_one_that_begins() -> None:
     """Each of 300 sources has sent FINs to a hundred ports when the scanner comes, which proves nothing."""
     forged = [

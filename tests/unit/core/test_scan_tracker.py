@@ -476,6 +476,33 @@ def test_a_source_over_the_budget_of_bans_is_watched_until_it_is_within() -> Non
     assert verdicts(reported(scans, late(30))) == [("changed", "ban", "ports_in_window")]
 
 
+def test_a_scan_that_the_budget_lets_be_watched_is_told_until_the_budget_has_a_ban() -> None:
+    scans, one = tracker(bans=Bans(network_per_minute=2)), late(0)
+    record, probe = one.finding.record, one.finding.sighting
+    assert not scans.is_told(probe, record), "it had no line yet"
+    reported(scans, *strangers(20), one)
+    assert scans.is_told(probe, record)
+    assert not scans.is_told(probe._replace(time_us=micros(31)), record), "there is a ban"
+    assert not scans.is_told(probe._replace(time_us=micros(60)), record), "the next line is due"
+    record.trap_answered = True
+    assert not scans.is_told(probe, record), "it is verified now"
+
+
+@pytest.mark.parametrize(("weight", "second", "is_told"), [(128, 1, True), (127, 1, False), (128, 2, False)])
+def test_a_large_scan_that_is_watched_for_another_reason_is_judged_again_after_a_while(
+    weight: int, second: float, is_told: bool
+) -> None:
+    scans, one = tracker(), judged(weight, verdict="watch", reason="mapped_source")
+    reported(scans, one)
+    assert scans.is_told(one.finding.sighting._replace(time_us=micros(second)), one.finding.record) is is_told
+
+
+def test_a_banned_scan_is_not_told() -> None:
+    scans, one = tracker(), judged(200)
+    assert reported(scans, one)[0].judgement.bans
+    assert not scans.is_told(one.finding.sighting, one.finding.record)
+
+
 def test_a_ban_that_the_budget_refuses_takes_one_line_from_the_rate_limit() -> None:
     scans = tracker(Lines(scans_per_second=8), bans=Bans(network_per_minute=1))
     reported(scans, *strangers(10))
