@@ -24,7 +24,6 @@ from portsentry_py.core.columns import (
     head_of,
     micros_of,
 )
-from portsentry_py.core.host_state import wide_network_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, CWR, ECE, SYN
 from portsentry_py.core.rate_limit import Rate, TokenBucket
@@ -357,15 +356,23 @@ class Admission:
 
     def _places_of(self, source: str) -> _Tokens:
         """What the network of a source may have inspected while no line can be written."""
-        try:
-            network = wide_network_of(source.partition("/")[0])
-        except ValueError:  # for a packet that ends within its IP header, tshark prints link addresses
-            network = ""
+        network = _network_of(source)
         places = self._networks.touch(network)
         if places is None:
             places = _Tokens(self._per_network)
             self._networks.put(network, places)
         return places
+
+
+def _network_of(source: str) -> str:
+    """The /16 or /32 of a source, or the beginning of what is no address.
+
+    From its text: sources of a flood would push all others out of the caches of networks.
+    """
+    if ":" in source:
+        first, second = source.split(":", 2)[:2]
+        return f"{first}:{second or 0}"
+    return source[: source.find(".", source.find(".") + 1)]
 
 
 def _asked(head: Head) -> tuple[str, str, str]:

@@ -182,6 +182,13 @@ def test_while_no_line_can_be_written_a_network_has_half_of_the_places() -> None
     assert [released(gate, f"203.0.113.{nth + 1}", 4) for nth in range(3)] == [4, 4, 0]
 
 
+def test_a_network_with_a_zero_in_it_is_one_however_its_addresses_are_written() -> None:
+    gate = spent_gate()
+    sources = ["2600::5", "2600:0:1:1::5", "2600::7", "2600:0:2:1::5"]
+    assert [released(gate, source, 4) for source in sources] == [4, 4, 4, 0]
+    assert released(gate, "2600:1:2:1::5", 4) == 4
+
+
 def test_within_a_network_places_are_left_to_sources_that_ask_for_more() -> None:
     gate = spent_gate()
     for nth in range(5):
