@@ -29,6 +29,7 @@ from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
 from portsentry_py.core.standing import StandingTable
+from portsentry_py.core.unreported_scans import LEAST_WEIGHT
 from portsentry_py.events.model import Direction, Event, EvidenceEvent, Proto
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
@@ -440,8 +441,9 @@ class Pipeline:
         until_us = self._scans.suppressed_until(sighting)
         if until_us is None:
             # A scanner that goes on is judged now and then, to be remembered until there is room for its line. Outcomes
-            # count too: else all those that come after its last probe would be judged, or none.
-            is_judged = record.probes + record.settled in _REMEMBERED_AT
+            # count too: else all those that come after its last probe would be judged, or none. Small
+            # scans are not remembered.
+            is_judged = record.probes + record.settled in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT
             is_spent = not is_judged and self._scans.is_spent(sighting, record)
             record.waits_again = is_spent
             if is_spent and is_probe:
