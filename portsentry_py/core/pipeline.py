@@ -21,7 +21,7 @@ from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.policy import Policy
 from portsentry_py.core.probe_types import answers
 from portsentry_py.core.question import Questions
-from portsentry_py.core.rate_limit import ConnectionRateLimit
+from portsentry_py.core.rate_limit import ConnectionRateLimit, Rate, TokenBucket
 from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.self_test import is_self_test
@@ -41,6 +41,11 @@ _MANY_UNSERVED = 16
 _LATER_FLAGS = ACCEPTING_FLAGS | CLOSING_FLAGS
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
+# To judge a scan takes as long as twenty packets, and many sources that are only watched are never done with. So many
+# judgements find a scan in a second, twice as many at once; beyond that, a source is judged when it did twice as much.
+_FOUND_PER_SECOND = 1_000
+_FEW_PROBES = 8
+_JUDGED_AT = _REMEMBERED_AT | {_FEW_PROBES}
 _GROUPED = PROBES | {Kind.ANSWERED}
 _DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 _CONNECTION_KINDS = {
@@ -107,6 +112,7 @@ class Pipeline:
         self.packets = 0
         """Lines that were fed."""
         self._unjudged = self._skipped = 0
+        self._found = TokenBucket(Rate(_FOUND_PER_SECOND / 1e6, 2 * _FOUND_PER_SECOND), 2 * _FOUND_PER_SECOND)
         self.last_us = 0
         self._idle_from_us = self._idle_until_us = 0
         self.self_tests = 0
@@ -388,6 +394,7 @@ class Pipeline:
         if detectors:
             for finding in self._findings(detectors, sighting, record):
                 self._idle_until_us = 0
+                self._found.take(sighting.time_us)
                 events = [*events, *map(self._evidence, self._scans.observe(self._policy.judge(finding)))]
         return events
 
@@ -444,6 +451,9 @@ class Pipeline:
             # count too: else all those that come after its last probe would be judged, or none. Small
             # scans are not remembered.
             is_judged = record.probes + record.settled in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT
+            if not is_judged and self._is_put_off(sighting, record):
+                record.waits_again = False
+                return True
             is_spent = not is_judged and self._scans.is_spent(sighting, record)
             record.waits_again = is_spent
             if is_spent and is_probe:
@@ -465,6 +475,17 @@ class Pipeline:
         if is_told and sighting.kind in PROBES:
             self._touch(sighting)
         return is_told
+
+    def _is_put_off(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether so many scans are found that this source is judged when it did more."""
+        count = record.probes + record.settled
+        is_few = count < _FEW_PROBES or sighting.direction == "outbound"
+        if is_few or count in _JUDGED_AT or self._found.refill(sighting.time_us) >= 1:
+            return False
+        if sighting.kind in PROBES:
+            self._unjudged += 1
+            self._touch(sighting)
+        return True
 
     def _touch(self, probe: Sighting) -> None:
         """One more probe of a scan, which may be another one than before that ends next."""

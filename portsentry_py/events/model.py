@@ -189,7 +189,8 @@ class StatusEvent(Event):
         "packets that wait, or went while they waited: their sources can have no line yet", unit="packets"
     )
     probes_unjudged: int = _key(
-        "probes of unverified sources while the rate limit of scan lines was spent", unit="probes"
+        "probes of sources that were not judged, because no scan line could be written or too many scans were found",
+        unit="probes",
     )
     lines_suppressed: int = _key("connection lines suppressed since the start", unit="lines")
     lines_lost: int = _key("lines that could not be written since the start", unit="lines")

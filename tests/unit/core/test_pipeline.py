@@ -315,6 +315,27 @@ def test_a_fast_scan_by_datagrams_that_nobody_refuses_is_found_while_it_goes_on(
     assert scan.timestamp < utc(micros(1.3))
 
 
+def test_of_very_many_scans_each_is_judged_when_it_has_doubled() -> None:
+    """All of them are watched, for their addresses, so that the budget of bans is whole and none is ever done with."""
+    pipeline, judged = Pipeline(Settings(limits=Limits(new_sources_per_second=20_000)), US), 0
+    judge = pipeline._policy.judge
+
+    def counted(finding: Finding) -> Judgement:
+        nonlocal judged
+        judged += 1
+        return judge(finding)
+
+    pipeline._policy.judge = counted  # type: ignore[method-assign]
+    ports = range(2000, 2048)
+    forged = [syn(f"::ffff:198.18.{nth}.7", *ports, every=0.001, dst=HOST6, seq=nth + 1) for nth in range(200)]
+    scan = syn(SCANNER, *range(100, 120), at=0.04, every=0.0001)
+    events = watch(pipeline, in_time(*forged, scan))
+    # Without the bound, 41 for each and twice as many looks. At once 2,000 are found, which may be looked at twice.
+    assert 200 * 3 <= judged <= 2 * (2_000 + 200 * 3)
+    assert pipeline.counts()["probes_unjudged"] > 200 * 20
+    assert {event.verdict for event in scans(events) if event.src_ip == SCANNER} == {"ban"}
+
+
 def test_a_large_scan_that_is_watched_is_not_judged_at_each_probe() -> None:
     pipeline, judged = Pipeline(Settings(), US), 0
     judge = pipeline._policy.judge
