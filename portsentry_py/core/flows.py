@@ -273,7 +273,7 @@ class FlowTable:
     def _udp(self, packet: Packet) -> Sequence[Sighting]:
         if self.is_home(packet.src):
             self.expected.send(packet)
-        if self._has_reverse(packet):
+        if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
         if self._routes.take(packet, self.source_of(packet.src)):
             return ()
@@ -361,7 +361,7 @@ class FlowTable:
 
     def _attempt(self, packet: Packet, scan_type: ScanType) -> Sequence[Sighting]:
         """A packet that opens a flow, or repeats the one that did, unless it belongs to a flow of its receiver."""
-        if self._has_reverse(packet):
+        if self._flow(reverse_key_of(packet)) is not None:
             return ()
         return self._first(packet, scan_type, self._direction(packet))
 
@@ -369,7 +369,7 @@ class FlowTable:
         """The same of a packet that belongs to no flow of its receiver."""
         if direction is None or not is_unicast(packet.dst):
             return ()
-        key = (packet.proto, packet.src, packet.src_port, packet.dst, packet.dest_port)
+        key = key_of(packet)
         table = self._inbound if direction == "inbound" else self._outbound
         flow = table.touch(key)
         if flow is not None:
@@ -615,14 +615,6 @@ class FlowTable:
             self._inbound.renew(key)
             return flow
         return self._outbound.touch(key) if self._outbound.holds(key) else None
-
-    def _has_reverse(self, packet: Packet) -> bool:
-        """Whether there is a flow of the packet's receiver; it counts as used."""
-        key = (packet.proto, packet.dst, packet.dest_port, packet.src, packet.src_port)
-        has_reverse = self._inbound.holds(key) or self._outbound.holds(key)
-        if has_reverse:
-            self._flow(key)
-        return has_reverse
 
     def _table(self, direction: Direction) -> LruTable[FlowKey, Flow]:
         return self._outbound if direction == "outbound" else self._inbound

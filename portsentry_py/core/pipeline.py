@@ -444,48 +444,40 @@ class Pipeline:
         Returns:
             Whether no line about a scan of the source can be written now, whatever a detector finds.
         """
-        is_probe = sighting.kind in PROBES
         until_us = self._scans.suppressed_until(sighting)
         if until_us is None:
-            # A scanner that goes on is judged now and then, to be remembered until there is room for its line. Outcomes
-            # count too: else all those that come after its last probe would be judged, or none. Small
-            # scans are not remembered.
-            is_judged = record.probes + record.settled in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT
-            if not is_judged and self._is_put_off(sighting, record):
-                record.waits_again = False
-                return True
-            is_spent = not is_judged and self._scans.is_spent(sighting, record)
-            record.waits_again = is_spent
-            if is_spent and is_probe:
-                self._unjudged += 1
-                self._touch(sighting)
-                if sighting.direction == "inbound":
-                    self._admission.note_spent(sighting.time_us)
-            return is_spent or (not is_judged and self._is_told(sighting, record))
-        if is_probe:
+            return self._is_unjudged(sighting, record)
+        if sighting.kind in PROBES:
             self._touch(sighting)
             is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
             if sighting.kind is Kind.PROBE and is_counted:
                 self._suppressed.suppress(sighting.source, until_us)
         return True
 
-    def _is_told(self, sighting: Sighting, record: SourceRecord) -> bool:
-        """Whether the scan just had its line and there is no other to expect now; its probes keep it open."""
-        is_told = self._scans.is_told(sighting, record)
-        if is_told and sighting.kind in PROBES:
+    def _is_unjudged(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether a source that is not suppressed goes without a judgement now; its probes keep its scan open."""
+        # A scanner that goes on is judged now and then, to be remembered until there is room for its line. Outcomes
+        # count too: else all those that come after its last probe would be judged, or none. Small scans are not
+        # remembered.
+        if record.probes + record.settled in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT:
+            record.waits_again = False
+            return False
+        is_put_off = self._is_put_off(sighting, record)
+        is_spent = not is_put_off and self._scans.is_spent(sighting, record)
+        record.waits_again = is_spent
+        is_unjudged = is_put_off or is_spent or self._scans.is_told(sighting, record)
+        if is_unjudged and sighting.kind in PROBES:
             self._touch(sighting)
-        return is_told
+            self._unjudged += is_put_off or is_spent
+            if is_spent:
+                self._admission.note_spent(sighting.time_us)
+        return is_unjudged
 
     def _is_put_off(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether so many scans are found that this source is judged when it did more."""
         count = record.probes + record.settled
         is_few = count < _FEW_PROBES or sighting.direction == "outbound"
-        if is_few or count in _JUDGED_AT or self._found.refill(sighting.time_us) >= 1:
-            return False
-        if sighting.kind in PROBES:
-            self._unjudged += 1
-            self._touch(sighting)
-        return True
+        return not is_few and count not in _JUDGED_AT and self._found.refill(sighting.time_us) < 1
 
     def _touch(self, probe: Sighting) -> None:
         """One more probe of a scan, which may be another one than before that ends next."""
