@@ -49,21 +49,14 @@ def test_losses_of_both_captures_are_accounted_for(network: Network) -> None:
     assert account(captures) == (4, 7, 0, 0)
 
 
-def test_a_handover_waits_for_an_old_capture_that_is_behind(network: Network) -> None:
+@pytest.mark.parametrize(("lag", "waits"), [(20.0, 19), (100.0, 29)])
+def test_a_handover_waits_for_an_old_capture_that_is_behind_half_a_minute_at_most(
+    network: Network, lag: float, waits: int
+) -> None:
     captures = started(network)
     old, _ = grown(captures, network)
-    old.lag = 20.0
-    seconds(captures, network, 19, passing=1)
-    assert not old.stopped
-    seconds(captures, network, 2, passing=1)
-    assert old.stopped
-
-
-def test_a_handover_waits_half_a_minute_at_most(network: Network) -> None:
-    captures = started(network)
-    old, _ = grown(captures, network)
-    old.lag = 100.0
-    seconds(captures, network, 29, passing=1)
+    old.lag = lag
+    seconds(captures, network, waits, passing=1)
     assert not old.stopped
     seconds(captures, network, 2, passing=1)
     assert old.stopped
