@@ -22,10 +22,10 @@ PAGE = (DOCS / "fail2ban.md").read_text(encoding="utf-8")
 _RECORD = """\
 #!/usr/bin/python3
 import json, os, sys
-with open({file!r}, "a") as file:
-    file.write(json.dumps(sys.argv[1:]) + "\\n")
 with open({file!r} + ".environment", "w") as file:
     json.dump({{name: os.environ.get(name) for name in {names!r}}}, file)
+with open({file!r}, "a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
 """
 _NAMES = ["SRC_IP", "DEST_PORT", "SCAN_TYPE", "TECHNIQUE", "SRC_NET", "HOST_NAME"]
 _LOOSE = """\
@@ -50,7 +50,7 @@ def program(path: Path, text: str) -> Path:
 
 
 def recorder(folder: Path) -> tuple[Path, Path]:
-    """Make a program that writes down its arguments and its environment, and name the file of the arguments."""
+    """Make a program that writes down its environment, then its arguments, and name the file of the arguments."""
     record = folder / "record"
     return program(folder / "on-scan", _RECORD.format(file=str(record), names=_NAMES)), record
 
@@ -181,7 +181,7 @@ def said(heading: str, name: str, start_server: StartServer, folder: Path) -> li
     stand_in, record = recorder(folder)
     server = start_server(NFTABLES + example(heading).replace(f"'{name} ", f"'{stand_in} "))
     server.write(scan_line("192.0.2.1"))
-    wait_for(record.exists, "the call", evidence=server.evidence)
+    wait_for(lambda: recorded(record), "the call", evidence=server.evidence)
     assert "192.0.2.1" in server.listing()
     server.client("unban", "192.0.2.1")
     assert server.errors() == []

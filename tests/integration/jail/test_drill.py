@@ -41,6 +41,13 @@ engine._LINE_SECONDS, engine._BAN_SECONDS = float(sys.argv.pop(1)), float(sys.ar
 cli.QUICK = QUICK[1:2]
 main()
 """
+# The whole command, which waits for all lines and bans on a busy machine too.
+_PATIENT = """\
+from portsentry_py.checks.drill import drill as engine
+from portsentry_py.cli.main import main
+engine._LINE_SECONDS = engine._BAN_SECONDS = 60.0
+main()
+"""
 # A sensor whose lines are of two hours ago, as on a host whose clock was put right after the start.
 _LATE_SENSOR = """\
 import sys
@@ -85,7 +92,7 @@ class Drill:
 
     def carry_out_in_full(self, *options: str) -> dict[str, Any]:
         """What every technique finds."""
-        return self._found(self.target.run(*self.words(*options), seconds=300))
+        return self._found(self.target.run(*self.words(*options, program=("-c", _PATIENT)), seconds=300))
 
     def _found(self, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         assert done.stdout, done.stderr

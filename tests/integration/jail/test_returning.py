@@ -66,7 +66,8 @@ def test_recidive_bans_the_network_of_an_ipv6_source(start_server: StartServer, 
     network = "2001:db8:7::/64"
     for address in ("2001:db8:7::1", "2001:db8:7::2"):
         server.write(scan_line(address, network=network))
-        server.wait_for_bans([network])
+        # fail2ban lists a ban before it carries it out, and an unban does not wait for that.
+        wait_for(lambda: network in server.listing(), "the rule", evidence=server.evidence)
         server.client("set", "portsentry", "unbanip", network)
 
     server.wait_for_bans([network], "recidive")
