@@ -11,6 +11,7 @@ from portsentry_py.capture.bpf import PLAIN, kernel_filter
 from tests.integration.fixtures import StartSensor
 from tests.support.capturing import capturing, packets_in
 from tests.support.namespaces import Host, Lab
+from tests.support.running import fields
 from tests.support.scanning import nmap
 from tests.support.waiting import wait_for
 
@@ -21,14 +22,13 @@ SESSIONS = REQUESTS + 1  # one more is held open meanwhile
 LATER, VISITS = 8443, 12
 
 
-def browse(lab: Lab, reference: Path) -> int:
-    """Let the visitor open and close its sessions; returns the packets that a filter without a host lets through."""
+def browse(lab: Lab, reference: Path) -> None:
+    """Let the visitor open and close its sessions, and capture what a filter without a host lets through."""
     with capturing(lab.target, reference, "-f", kernel_filter(PLAIN, vlan=True)):
         visit = lab.visitor.visit(lab.target, REQUESTS)
         said = visit.communicate(timeout=60)[0]
         assert json.loads(said)["answered"] == REQUESTS
         wait_for(lambda: packets_in(reference) >= 4 * SESSIONS, "the end of every session")
-    return packets_in(reference)
 
 
 def serve_later(host: Host) -> None:
@@ -43,13 +43,16 @@ def serve_later(host: Host) -> None:
 
 
 def test_a_visit_is_three_packets_and_not_four(lab: Lab, start_sensor: StartSensor, tmp_path: Path) -> None:
-    sensor = start_sensor()
-    assert browse(lab, tmp_path / "reference.pcapng") == 4 * SESSIONS
+    sensor, reference = start_sensor(), tmp_path / "reference.pcapng"
+    browse(lab, reference)
     seen = sensor.settle()
     assert sensor.stop() == 0
 
     last = sensor.lines()[-1]
-    assert seen["packets_seen"] == last["packets"] == 3 * SESSIONS
+    own_ends = len(fields(reference, ["frame.number"], "-Y", "tcp.flags.fin == 1 and tcp.srcport in {22, 80}"))
+    assert own_ends >= SESSIONS
+    # A busy machine sends a packet again now and then.
+    assert seen["packets_seen"] == last["packets"] == packets_in(reference) - own_ends >= 3 * SESSIONS
     assert (last["packets_dropped"], last["packets_malformed"], last["restarts"]) == (0, 0, 0)
     assert sensor.matching(src_ip=lab.visitor.ipv4[0]) == []
 
@@ -68,15 +71,17 @@ def test_a_scan_that_connects_to_a_served_port_is_still_verified(
     assert (line["source_verified"], line["scan_type"]) == (True, "connect")
 
 
-def test_a_service_that_comes_later_costs_no_fresh_capture(lab: Lab, start_sensor: StartSensor) -> None:
-    sensor = start_sensor()
+def test_a_service_that_comes_later_costs_no_fresh_capture(lab: Lab, start_sensor: StartSensor, tmp_path: Path) -> None:
+    sensor, reference = start_sensor(), tmp_path / "reference.pcapng"
     serve_later(lab.target)
-    for _ in range(VISITS):
-        assert lab.visitor.reaches(lab.target.ipv4[0], LATER)
-    sensor.settle()
+    with capturing(lab.target, reference, "-f", kernel_filter(PLAIN, vlan=True)):
+        for _ in range(VISITS):
+            assert lab.visitor.reaches(lab.target.ipv4[0], LATER)
+        wait_for(lambda: packets_in(reference) >= 4 * VISITS, "the end of every session")
+        sensor.settle()
     assert sensor.stop() == 0
 
     last = sensor.lines()[-1]
     assert (last["renewals"], last["restarts"], last["packets_dropped"]) == (0, 0, 0)
-    assert last["packets_seen"] == last["packets"] == 4 * VISITS
+    assert last["packets_seen"] == last["packets"] == packets_in(reference) >= 4 * VISITS
     assert sensor.matching(event_type="scan") == []
