@@ -106,7 +106,7 @@ class FakeBroker:
 
     def break_off(self) -> None:
         """End every connection."""
-        for one in self.sessions:
+        for one in tuple(self.sessions):  # each leaves the list when it has ended
             self.call(one.closed.set)
 
     def close(self) -> None:

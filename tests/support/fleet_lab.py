@@ -227,9 +227,9 @@ class FleetHost:
             os.close(descriptor)
 
     def lines(self, **keys: object) -> list[dict[str, Any]]:
-        """The lines of the fleet's log with these values."""
+        """The whole lines of the fleet's log with these values."""
         text = self.fleet_log.read_text() if self.fleet_log.exists() else ""
-        found = [json.loads(one) for one in text.splitlines()]
+        found = [json.loads(one) for one in text.split("\n")[:-1]]
         return [one for one in found if all(one.get(key) == value for key, value in keys.items())]
 
     def wait_for_line(self, **keys: object) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_a_broker_that_is_killed_and_a_host_that_was_away_lose_nothing(started: 
     wait_for(lambda: "the connection to the broker has ended" in web1.said(), "the report", evidence=web1.said)
     started.start_broker()
     web2.wait_for_line(src_ip=SCANNER)
-    assert "all is well again" in web1.said()
+    wait_for(lambda: "all is well again" in web1.said(), "the end of the trouble", evidence=web1.said)
     web3.start()
     web3.wait_for_line(src_ip=SCANNER)
 
