@@ -54,6 +54,7 @@ def slow() -> Iterator[Slow]:
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(async_writer, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(async_writer, "_GRACE_SECONDS", 0.01)
+    monkeypatch.setattr(async_writer, "_CLOSE_SECONDS", 60.0)
 
 
 def reports(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -317,10 +318,10 @@ def test_a_stall_and_its_end_are_reported_once(
 def test_a_fast_or_idle_writer_is_not_stalled(
     slow: Slow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(async_writer, "_STALL_SECONDS", 0.0)
     monkeypatch.setattr(async_writer, "_GRACE_SECONDS", NEVER)
     queue = AsyncWriter(slow, "x")
     queue.write(1)
+    monkeypatch.setattr(async_writer, "_STALL_SECONDS", 0.0)
     queue.flush()
     queue.flush()
     queue.close()
