@@ -15,6 +15,9 @@ _SPECIAL6 = ("::", "64:ff9b", "2001:0:", "2001::", "fe8", "fe9", "fea", "feb")
 PLAIN_64 = re.compile(r"(?!64:ff9b|fe[89ab])((?:[1-9a-f][0-9a-f]{0,3}:){3}[1-9a-f][0-9a-f]{0,3}):")
 """The first half of an IPv6 address whose /64 is written like it, and has one owner."""
 _GROUPS, _GROUP_BITS = 8, 16  # of an IPv6 address as text
+_HALF = 4  # groups
+_LOW_DIGITS = 2  # of the four of a group
+_ZERO = frozenset({"", "0"})  # a group in an address, or what is left of it where zeros are shortened
 # Of a network with so many bits at most, the zeros at the end are what RFC 5952 shortens.
 _LONGEST_TEXT = 64
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
@@ -67,13 +70,15 @@ def within(address: str, networks: Iterable[object]) -> bool:
 
 @lru_cache(maxsize=8192)
 def network_of(address: str, prefix6: int = 64) -> str:
-    """The network of an address and its neighbours: /24, or an IPv6 network of that length."""
+    """The network of a canonical address and its neighbours: /24, or an IPv6 network of that length."""
     if ":" not in address:
         return f"{address[: address.rindex('.')]}.0/24"
     # An object costs ten times as much as its text.
     if prefix6 > _LONGEST_TEXT or "." in address:
         return str(ip_network((address, prefix6), strict=False))
     head, gap, tail = address.partition("::")
+    if gap and prefix6 == _LONGEST_TEXT and head.count(":") < _HALF > tail.count(":"):
+        return f"{head}::/64"  # all that the gap leaves of the first half; no zero stands beside a gap (RFC 5952)
     groups = head.split(":") if head else []
     if gap and len(groups) < _LONGEST_TEXT // _GROUP_BITS:
         ends = tail.split(":") if tail else []
@@ -91,16 +96,31 @@ def network_of(address: str, prefix6: int = 64) -> str:
 @lru_cache(maxsize=8192)
 def groups_of(source: str) -> tuple[str, ...]:
     """The networks in which a source (an address or an IPv6 /64) may scan together with its neighbours."""
-    address, _, prefix = source.partition("/")
-    return tuple(network_of(address, size) for size in (56, 48)) if prefix else (network_of(address),)
+    if source[-3:] != "/64":
+        return (network_of(source),)
+    # Of a /64 the text tells all: zeros at its end are left out, others are not.
+    groups = source[:-5].split(":")
+    if len(groups) < _LONGEST_TEXT // _GROUP_BITS:
+        head = source[:-3]
+        return f"{head}/56", f"{head}/48"
+    site = groups.pop()
+    while groups and groups[-1] == "0":
+        groups.pop()
+    head = ":".join(groups)
+    if len(site) <= _LOW_DIGITS:  # of the last group, a /56 has the upper half
+        return f"{head}::/56", f"{head}::/48"
+    return f"{source[: -5 - _LOW_DIGITS]}00::/56", f"{head}::/48"
 
 
 @lru_cache(maxsize=8192)
 def wide_network_of(address: str) -> str:
     """The network that one owner or provider mostly has: /16 or /32."""
-    if ":" in address:
+    if ":" not in address:
+        return ".".join(address.split(".", 2)[:2]) + ".0.0/16"
+    if "." in address or address[0] in "0:":
         return network_of(address, 32)
-    return ".".join(address.split(".")[:2]) + ".0.0/16"
+    first, second = address.split(":", 2)[:2]
+    return f"{first}::/32" if second in _ZERO else f"{first}:{second}::/32"
 
 
 def is_one_of_many_owners(address: str) -> bool:

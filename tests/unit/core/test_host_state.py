@@ -79,3 +79,5 @@ def test_an_ipv6_network_is_written_as_its_object_is(address: IPv6Address, zeroe
     text = str(IPv6Address(number))
     for length in (32, 48, 64, prefix):
         assert network_of(text, length) == str(ip_network((text, length), strict=False))
+    assert wide_network_of(text) == network_of(text, 32)
+    assert groups_of(network_of(text)) == (network_of(text, 56), network_of(text, 48))
