@@ -1,11 +1,13 @@
 """Distributed scan: sources cover the ports of a host together, each of them below the other thresholds."""
 
 from collections import Counter
+from collections.abc import Callable
+from operator import itemgetter
 
 from portsentry_py.config.settings import Distributed
 from portsentry_py.core.detectors.base import Detector
 from portsentry_py.core.finding import Finding
-from portsentry_py.core.group_table import GroupLimits, GroupTable
+from portsentry_py.core.group_table import GroupLimits, GroupPorts, GroupTable
 from portsentry_py.core.host_state import groups_of
 from portsentry_py.core.question import look_for_services
 from portsentry_py.core.sighting import Sighting
@@ -13,6 +15,8 @@ from portsentry_py.core.source_record import SourceRecord
 
 # A tool has users everywhere: their probes count together for a tenth of the time of a network's.
 _TOOL_SHARE = 10
+_PROTOS = frozenset({"tcp", "udp"})
+_source: Callable[[tuple[str, int]], str] = itemgetter(0)
 
 
 class DistributedDetector(Detector):
@@ -36,10 +40,11 @@ class DistributedDetector(Detector):
 
     def observe(self, sighting: Sighting, record: SourceRecord) -> Finding | None:
         """See Detector."""
-        if sighting.proto not in {"tcp", "udp"}:
+        if sighting.proto not in _PROTOS:
             return None
-        for network in groups_of(sighting.source):
-            if self._is_shared(network, sighting):
+        source, target, groups = sighting.source, sighting.target, self._groups
+        for network in groups_of(source):
+            if self._is_shared(groups.peek((network, target)), source):
                 return Finding(
                     "distributed",
                     sighting,
@@ -49,15 +54,17 @@ class DistributedDetector(Detector):
                     reason="network_together",
                     group=network,
                 )
-        if record.tool is not None and self._is_shared(record.tool, sighting):
+        tool = record.tool if record.tools else None
+        if tool is not None and self._is_shared(groups.peek((tool, target)), source):
             return Finding("distributed", sighting, record, record.scan_type, False, "tool_together")
         return None
 
-    def _is_shared(self, group: str, sighting: Sighting) -> bool:
-        ports = self._groups.ports(group, sighting.target)
-        # The first two checks tell most; they are asked after each probe.
-        if len(ports) < self._min_ports or len({source for source, _ in ports.values()}) < self._min_sources:
+    def _is_shared(self, ports: GroupPorts | None, source: str) -> bool:
+        # The first checks tell most; they are asked after each probe.
+        if ports is None or ports.only or len(ports) < self._min_ports:
             return False
-        counts = Counter(source for source, _ in ports.values())
-        is_shared = sighting.source in counts and max(counts.values()) * 2 <= len(ports)
+        if len(set(map(_source, ports.values()))) < self._min_sources:
+            return False
+        counts = Counter(map(_source, ports.values()))
+        is_shared = source in counts and max(counts.values()) * 2 <= len(ports)
         return is_shared and not look_for_services(port for _, port in ports)
