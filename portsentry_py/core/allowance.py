@@ -26,6 +26,8 @@ class Allowance:
         self._most = most
         self._age_us = age_us
         self._excused: LruTable[str, Excused] = LruTable(max_sources)
+        self.knows = self._excused.holds
+        """Whether anything is or was excused of a source."""
 
     def takes(self, source: str, thing: Hashable, now_us: int) -> bool:
         """Whether the thing is or can still be excused; it is then."""

@@ -177,15 +177,17 @@ class Expectations:
         """
         if packet.proto == UDP:
             sent_us = self._sockets.peek((packet.dst, packet.dest_port))
-            is_to_socket = sent_us is not None and abs(packet.time_us - sent_us) <= _SOCKET_US
-            if is_to_socket or self._excused.holds(source, _port_of(packet, packet.dest_port), packet.time_us):
+            if sent_us is not None and abs(packet.time_us - sent_us) <= _SOCKET_US:
                 return True
-        return self._is_announced(packet, source)
-
-    def _is_announced(self, packet: Packet, source: str) -> bool:
-        """Whether a control session with the sender may have named the port."""
+            is_excused = self._excused.knows(source)
+            if is_excused and self._excused.holds(source, _port_of(packet, packet.dest_port), packet.time_us):
+                return True
         contact = self._contacts.peek(packet.src)
-        if contact is None or contact.data_proto != packet.proto or packet.dest_port < FIRST_CLIENT_PORT:
+        return contact is not None and self._is_announced(contact, packet, source)
+
+    def _is_announced(self, contact: _Contact, packet: Packet, source: str) -> bool:
+        """Whether a control session with the sender may have named the port."""
+        if contact.data_proto != packet.proto or packet.dest_port < FIRST_CLIENT_PORT:
             return False
         is_open = packet.src in self._host.contacts or self.is_contact(packet.src, packet.time_us)
         if not is_open or (packet.proto == TCP and not self._is_data_connection(packet)):

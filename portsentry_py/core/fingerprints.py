@@ -83,11 +83,12 @@ def tool_of(packet: Packet) -> Tool | None:
     if packet.proto not in {TCP, ICMP}:
         return "zmap" if packet.ip_id == _ZMAP_IP_ID else None
     # The fingerprints of these tools differ from probe to probe; those of the others can be cached.
-    if _mirai(packet):
+    is_syn = packet.flags == SYN  # those of other segments are told by the headers alone
+    if is_syn and _mirai(packet):
         return "mirai"
-    if _zmap(packet):
+    if packet.ip_id == _ZMAP_IP_ID and _zmap(packet):
         return "zmap"
-    if _masscan(packet):
+    if is_syn and _masscan(packet):
         return "masscan"
     return _by_headers(packet.proto, packet.flags, packet.window, packet.header_bytes, packet.options)
 

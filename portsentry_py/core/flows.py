@@ -38,7 +38,7 @@ from portsentry_py.core.probe_types import (
     tcp_type,
 )
 from portsentry_py.core.reflection import REFLECTED_TYPES
-from portsentry_py.core.route_probes import RouteProbes
+from portsentry_py.core.route_probes import FIRST_ROUTE_PORT, RouteProbes
 from portsentry_py.core.served_ports import ServedPorts
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.events.model import Direction, ScanType
@@ -275,7 +275,8 @@ class FlowTable:
             self.expected.send(packet)
         if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
-        if self._routes.take(packet, self.source_of(packet.src)):
+        # The port first: most datagrams of a flood go below it, and to call costs more.
+        if packet.dest_port >= FIRST_ROUTE_PORT and self._routes.take(packet, self.source_of(packet.src)):
             return ()
         direction = self._direction(packet)
         is_ours = direction == "outbound" and not self.served(packet.src, "udp", packet.src_port)
@@ -367,27 +368,27 @@ class FlowTable:
 
     def _first(self, packet: Packet, scan_type: ScanType, direction: Direction | None) -> Sequence[Sighting]:
         """The same of a packet that belongs to no flow of its receiver."""
-        if direction is None or not is_unicast(packet.dst):
+        time_us, src, dst, proto, src_port, dest_port = packet[:6]
+        if direction is None or not is_unicast(dst):
             return ()
-        key = key_of(packet)
+        key = (proto, src, src_port, dst, dest_port)
         table = self._inbound if direction == "inbound" else self._outbound
-        flow = table.touch(key)
-        if flow is not None:
-            repeated = self._repeats(flow, packet, scan_type)
-            if repeated is not None:
-                return repeated
+        known = table.touch(key)
+        repeated = None if known is None else self._repeats(known, packet, scan_type)
+        if repeated is not None:
+            return repeated
         flow = Flow(packet, scan_type, direction)
-        table.put(key, flow)
+        (table.add if known is None else table.put)(key, flow)
         if direction == "outbound":
             self.expected.query(packet)
-        if packet.proto != TCP and ":" in packet.src:
-            self._latest.put((packet.proto, packet.src, packet.dst), key)
+        if proto != TCP and ":" in src:
+            self._latest.put((proto, src, dst), key)
         state = flow.state = self._first_state(flow)
         if state is _PENDING:
             self._await(flow)
         if state is _EXPECTED:
             return ()
-        return (self._about(flow, _VISIT if state is _SERVED else _PROBE, packet.time_us),)
+        return (self._about(flow, _VISIT if state is _SERVED else _PROBE, time_us),)
 
     def _repeats(self, flow: Flow, packet: Packet, scan_type: ScanType) -> Sequence[Sighting] | None:
         """What a further first packet of a flow shows; None if it is a new attempt."""
@@ -406,16 +407,17 @@ class FlowTable:
 
     def _first_state(self, flow: Flow) -> FlowState:
         """What is known of a flow when it begins."""
-        probe = flow.probe
         if flow.direction == "outbound":
             return _PENDING
-        if probe.dest_port in self.served.numbers and self.served(probe.dst, proto_name(probe), probe.dest_port):
+        probe, served, expected = flow.probe, self.served, self.expected
+        if probe.dest_port in served.numbers and served(probe.dst, proto_name(probe), probe.dest_port):
             return _SERVED
-        source = self.source_of(probe.src)
-        if self.expected.expects(probe, source):
+        src = probe.src
+        source = src if ":" not in src else self._source_of(src)
+        if expected.expects(probe, source):
             return _EXPECTED
         if flow.scan_type in REFLECTED_TYPES:
-            self.expected.reflection.note(source, probe)
+            expected.reflection.note(source, probe)
         return _PENDING
 
     def _expects(self, probe: Packet) -> bool:
@@ -423,12 +425,13 @@ class FlowTable:
 
     def _await(self, flow: Flow) -> None:
         """An answer may come until the flow is SILENT."""
-        if len(self._pending) == self._max_pending:
+        pending = self._pending
+        if len(pending) == self._max_pending:
             self.due_us = 0  # of the next one, which may be earlier where the clock was set back
-            _, oldest = self._pending.popleft()
+            _, oldest = pending.popleft()
             self._dropped += self._table(oldest.direction).peek(key_of(oldest.probe)) is oldest
         deadline_us = flow.probe.time_us + SETTLE_US
-        self._pending.append((deadline_us, flow))
+        pending.append((deadline_us, flow))
         self.due_us = min(self.due_us, deadline_us)
 
     def _repeated(self, flow: Flow, packet: Packet) -> Sequence[Sighting]:
@@ -610,9 +613,10 @@ class FlowTable:
         return ()
 
     def _flow(self, key: FlowKey) -> Flow | None:
-        flow = self._inbound.peek(key)
+        inbound = self._inbound
+        flow = inbound.peek(key)
         if flow is not None:
-            self._inbound.renew(key)
+            inbound.renew(key)
             return flow
         return self._outbound.touch(key) if self._outbound.holds(key) else None
 

@@ -51,6 +51,13 @@ class LruTable(Generic[K, V]):
             self._entries.move_to_end(key)
         return entry
 
+    def add(self, key: K, entry: V) -> None:
+        """Add an entry that is not there; evicts others if there are too many. A look-up less than `put`."""
+        entries = self._entries
+        entries[key] = entry
+        if len(entries) > self._limit:
+            self.evict_oldest()
+
     def put(self, key: K, entry: V) -> None:
         """Add or replace an entry as the most recently used; evicts others if there are too many."""
         entries = self._entries

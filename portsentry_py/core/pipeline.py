@@ -23,7 +23,7 @@ from portsentry_py.core.probe_types import answers
 from portsentry_py.core.question import Questions
 from portsentry_py.core.rate_limit import ConnectionRateLimit, Rate, TokenBucket
 from portsentry_py.core.saved_state import SavedState
-from portsentry_py.core.scan_tracker import Report, ScanTracker
+from portsentry_py.core.scan_tracker import Report, Scan, ScanTracker
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
@@ -37,6 +37,8 @@ _COUNTED_PROTOS = frozenset({"tcp", "udp"})
 _HOST_READ_US = 2_000_000
 # For so long it is known that no scan ends.
 _IDLE_US = 100_000
+# A packet that waited for admission comes late by so much: what is not due now was not due then.
+_LATE_US = 5_000_000
 _MANY_UNSERVED = 16
 _LATER_FLAGS = ACCEPTING_FLAGS | CLOSING_FLAGS
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
@@ -222,7 +224,7 @@ class Pipeline:
 
     # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
     def _inspect(self, line: str, head: Head, cells: Cells) -> Sequence[Event]:
-        if head[2][FLAGS] in _LATER_FLAGS and head[4] == "tcp":
+        if head[4] == "tcp" and head[2][FLAGS] in _LATER_FLAGS:
             known = self._of_known_flow(head)
             if known is not None:
                 return known
@@ -251,7 +253,7 @@ class Pipeline:
         """A packet of that time came: what was due before it."""
         self.last_us = now_us
         # Three numbers instead of three tables: few packets are the first after a deadline.
-        is_idle = self._idle_from_us <= now_us < self._idle_until_us
+        is_idle = self._idle_from_us - _LATE_US <= now_us < self._idle_until_us
         if is_idle and now_us < self._flows.due_us and now_us < self._suppressed.next_due_us:
             return ()
         return list(self.advance(now_us)) if self._is_due(now_us) else ()
@@ -403,7 +405,7 @@ class Pipeline:
 
         The first detector that has one names the scan, but evidence that may only be watched hides no other.
         """
-        found: dict[Series, Finding] = {}
+        found: dict[Series, Finding] | None = None
         for detector in detectors:
             finding = detector.observe(sighting, record)
             if finding is None:
@@ -412,10 +414,12 @@ class Pipeline:
                 finding = detector.observe(sighting, record)
                 if finding is None:
                     continue
+            if found is None:
+                found = {}
             first = found.setdefault(finding.series, finding)
             if finding.bannable and not first.bannable:
                 found[finding.series] = finding
-        return found.values()
+        return found.values() if found else ()
 
     def _takes_back(self, finding: Finding) -> bool:
         """Before a ban, read the host again; retract datagrams to a socket that is open by now.
@@ -444,9 +448,10 @@ class Pipeline:
         Returns:
             Whether no line about a scan of the source can be written now, whatever a detector finds.
         """
-        until_us = self._scans.suppressed_until(sighting)
+        scan = self._scans.open_scan(sighting)
+        until_us = None if scan is None else self._scans.suppressed_until(scan, sighting)
         if until_us is None:
-            return self._is_unjudged(sighting, record)
+            return self._is_unjudged(sighting, record, scan)
         if sighting.kind in PROBES:
             self._touch(sighting)
             is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
@@ -454,30 +459,30 @@ class Pipeline:
                 self._suppressed.suppress(sighting.source, until_us)
         return True
 
-    def _is_unjudged(self, sighting: Sighting, record: SourceRecord) -> bool:
+    def _is_unjudged(self, sighting: Sighting, record: SourceRecord, scan: Scan | None) -> bool:
         """Whether a source that is not suppressed goes without a judgement now; its probes keep its scan open."""
         # A scanner that goes on is judged now and then, to be remembered until there is room for its line. Outcomes
         # count too: else all those that come after its last probe would be judged, or none. Small scans are not
         # remembered.
-        if record.probes + record.settled in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT:
+        now_us, count = sighting.time_us, record.probes + record.settled
+        if count in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT:
             record.waits_again = False
             return False
-        is_put_off = self._is_put_off(sighting, record)
+        is_put_off = count >= _FEW_PROBES and self._is_put_off(sighting, count)
         is_spent = not is_put_off and self._scans.is_spent(sighting, record)
         record.waits_again = is_spent
-        is_unjudged = is_put_off or is_spent or self._scans.is_told(sighting, record)
+        is_unjudged = is_put_off or is_spent or (scan is not None and self._scans.is_told(scan, sighting, record))
         if is_unjudged and sighting.kind in PROBES:
             self._touch(sighting)
             self._unjudged += is_put_off or is_spent
             if is_spent:
-                self._admission.note_spent(sighting.time_us)
+                self._admission.note_spent(now_us)
         return is_unjudged
 
-    def _is_put_off(self, sighting: Sighting, record: SourceRecord) -> bool:
-        """Whether so many scans are found that this source is judged when it did more."""
-        count = record.probes + record.settled
-        is_few = count < _FEW_PROBES or sighting.direction == "outbound"
-        return not is_few and count not in _JUDGED_AT and self._found.refill(sighting.time_us) < 1
+    def _is_put_off(self, sighting: Sighting, count: int) -> bool:
+        """Whether so many scans are found that a source with so many probes and outcomes is judged when it did more."""
+        is_judged = count in _JUDGED_AT or sighting.direction == "outbound"
+        return not is_judged and self._found.refill(sighting.time_us) < 1
 
     def _touch(self, probe: Sighting) -> None:
         """One more probe of a scan, which may be another one than before that ends next."""

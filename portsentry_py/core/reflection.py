@@ -61,10 +61,11 @@ class _Reflector:
 
     def add(self, packet: Packet) -> None:
         """One more packet."""
-        if abs(packet.time_us - self.since_us) > _WINDOW_US:
-            self.since_us, self.packets, self.syn_acks = packet.time_us, self.packets // 2, self.syn_acks // 2
+        now_us = packet.time_us
+        if abs(now_us - self.since_us) > _WINDOW_US:
+            self.since_us, self.packets, self.syn_acks = now_us, self.packets // 2, self.syn_acks // 2
             self.probes //= 2
-        self.last_us = packet.time_us
+        self.last_us = now_us
         self.packets += packet.dest_port >= FIRST_CLIENT_PORT
         self.probes += 1
         self.in_all += 1
@@ -86,9 +87,12 @@ class _Crowd:
         if not sent.is_one:
             self.forget(source, sent)
             return
-        self._ones[source] = sent
-        self._ones.move_to_end(source)
-        self._count(sent, sent.packets)
+        if sent.counted:
+            self._ones.move_to_end(source)
+        else:
+            self._ones[source] = sent
+        if sent.packets != sent.counted:
+            self._count(sent, sent.packets)
 
     def forget(self, source: str, sent: _Reflector) -> None:
         """The source speaks for nobody."""
@@ -125,11 +129,22 @@ class Reflection:
 
     def note(self, source: str, packet: Packet) -> None:
         """The source sent what may answer a question that somebody asked in our name, or a probe of that kind."""
-        self._add(source, packet)
+        key = (source, proto_name(packet))
+        sent = self._reflectors.touch(key)
+        if sent is None:
+            sent = _Reflector(wide_network_of(source.partition("/")[0]), packet.time_us, packet.time_us)
+            self._reflectors.add(key, sent)
+        sent.add(packet)
+        # Most sources of a flood send too few.
+        if sent.counted or sent.packets >= _MIN_PACKETS:
+            self._crowds[key[1]].note(source, sent)
 
     def note_syn_ack(self, source: str, packet: Packet) -> None:
         """The source sent a SYN-ACK that nobody asked for: somebody floods it in our name."""
-        self._add(source, packet).syn_acks += 1
+        self.note(source, packet)
+        sent = self._reflectors.peek((source, proto_name(packet)))
+        if sent is not None:
+            sent.syn_acks += 1
 
     def explains_reset(self, source: str, now_us: int) -> bool:
         """Whether a segment that only our reset shows may be one more SYN-ACK: as many of the source were seen."""
@@ -147,18 +162,6 @@ class Reflection:
         if sent.answers_clients and self._crowds[proto].explains(sent, now_us):
             sent.excused = sent.in_all + _LATE_PACKETS
         return sent.in_all <= sent.excused
-
-    def _add(self, source: str, packet: Packet) -> _Reflector:
-        key = (source, proto_name(packet))
-        sent = self._reflectors.touch(key)
-        if sent is None:
-            sent = _Reflector(wide_network_of(source.partition("/")[0]), packet.time_us, packet.time_us)
-            self._reflectors.put(key, sent)
-        sent.add(packet)
-        # Most sources of a flood send too few.
-        if sent.counted or sent.packets >= _MIN_PACKETS:
-            self._crowds[key[1]].note(source, sent)
-        return sent
 
     def _forget(self, key: tuple[str, str], sent: _Reflector) -> None:
         source, proto = key

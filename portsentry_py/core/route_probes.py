@@ -9,7 +9,8 @@ from portsentry_py.core.rate_limit import Rate, TokenBucket
 
 # traceroute(8) counts from 33434; mtr --udp from 33000, tracepath from 44444, one port for each probe.
 _TRACEROUTE_PORTS = range(33_434, 33_626)
-_FIRST_PORT = 33_000
+FIRST_ROUTE_PORT = 33_000
+"""No probe of the route goes to a lower port."""
 _MOST_HOPS = 32
 # A round of mtr asks for one port for each hop, and traceroute has sixteen probes under way, which overtake each other.
 _MOST_STEP = 64
@@ -54,7 +55,7 @@ class RouteProbes:
             packet: the packet.
             source: the source that its address belongs to.
         """
-        if packet.proto != UDP or packet.dest_port < _FIRST_PORT or packet.ttl > _MOST_HOPS:
+        if packet.proto != UDP or packet.dest_port < FIRST_ROUTE_PORT or packet.ttl > _MOST_HOPS:
             return False
         if not self._targets.takes(source, packet.dst, packet.time_us):
             return False
@@ -68,7 +69,7 @@ class RouteProbes:
 
     def holds(self, probe: Packet, source: str) -> bool:
         """Whether a probe that we refused is one, as far as the refusal tells: not how many hops were left."""
-        if probe.proto != UDP or probe.dest_port < _FIRST_PORT:
+        if probe.proto != UDP or probe.dest_port < FIRST_ROUTE_PORT:
             return False
         run = self._runs.peek((source, probe.dst))
         is_latest = run is not None and 0 <= run.port - probe.dest_port <= _MOST_STEP

@@ -225,6 +225,11 @@ class ScanTracker:
             return self._verified_lines.take(record.address, now_us)
         return self._limit.allows(now_us, record.probes, bans=judgement.bans)
 
+    def open_scan(self, sighting: Sighting) -> Scan | None:
+        """The scan of the sighting's source, if it had a line and has not ended."""
+        key = (sighting.source, sighting.direction, SCAN)
+        return self._fast.peek(key) or self._slow.peek(key)
+
     def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether the rate limit leaves no line for this source now, whatever it does."""
         now_us, probes = sighting.time_us, record.probes
@@ -236,16 +241,15 @@ class ScanTracker:
         # Only a ban has a line now, and to look for one costs more than all else.
         return not self.is_banned(record.source) and self._budget.is_spent(record, now_us)
 
-    def is_told(self, sighting: Sighting, record: SourceRecord) -> bool:
-        """Whether the scan had a line not long ago, and only a ban, which cannot come now, would make another.
+    def is_told(self, scan: Scan, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether an open scan had a line not long ago, and only a ban, which cannot come now, would make another.
 
         It cannot while the budget has none. Other reasons to watch a source (it may be a friend, its address may stand
         for another one) are looked at again after a while, once it has more attempts than are judged. To judge a scan
         costs as much as twenty packets, and who sends those chooses how many follow.
         """
-        key, now_us = (sighting.source, sighting.direction, SCAN), sighting.time_us
-        scan = self._fast.peek(key) or self._slow.peek(key)
-        if scan is None or scan.interval.is_over(now_us) or scan.reported_verdict == "ban":
+        now_us = sighting.time_us
+        if scan.interval.is_over(now_us) or scan.reported_verdict == "ban":
             return False
         if not self._is_limited(record):
             return False
@@ -258,19 +262,16 @@ class ScanTracker:
     def _is_limited(record: SourceRecord) -> bool:
         return record.direction == "inbound" and not record.verified
 
-    def suppressed_until(self, sighting: Sighting) -> int | None:
-        """The time until which the source can make no line: its scan was just reported, and the verdict is final.
+    def suppressed_until(self, scan: Scan, sighting: Sighting) -> int | None:
+        """The time until which the source of an open scan can make no line: it was just reported, with a final verdict.
 
         None if it is not suppressed. Until then its probes need not be judged, if `touch` gets the last one.
         The time, in microseconds since 1970, is so near that the scan cannot end before it, and that it is soon
         known whether this host still answers the source.
         """
-        key, now_us = (sighting.source, sighting.direction, SCAN), sighting.time_us
-        scan = self._fast.peek(key) or self._slow.peek(key)
-        is_final = sighting.direction == "outbound" or (scan is not None and scan.reported_verdict in _FINAL)
-        if scan is None or not is_final:
+        if scan.reported_verdict not in _FINAL and sighting.direction != "outbound":
             return None
-        interval = scan.interval
+        interval, now_us = scan.interval, sighting.time_us
         if interval.is_over(now_us) or interval.is_answered(now_us):
             return None
         return min(interval.reported_us + interval.wait_us, now_us + _BAN_TAKES_US, now_us + self._quiet_us // 2)

@@ -47,13 +47,11 @@ class _Shared(Counts[_T]):
     """Counts that many records hold, so they never change."""
 
     __slots__ = ()
+    # So they can be the default of a field, which takes no call for each record.
+    __hash__ = object.__hash__  # type: ignore[assignment] # a dictionary can change, these do not
 
 
 _NONE: Mapping[Any, int] = _Shared()
-
-
-def _none() -> Mapping[Any, int]:
-    return _NONE
 
 
 class Endpoint(NamedTuple):
@@ -114,14 +112,14 @@ class SourceRecord:
     last_us: int
     address: str = ""
     unserved: dict[Endpoint, Attempt] = field(default_factory=dict)
-    targets: Mapping[str, int] = field(default_factory=_none)
+    targets: Mapping[str, int] = _NONE
     closed: int = 0
     settled: int = 0
     # Tuples, because most records never have one: an empty set would cost 216 bytes.
     opened: tuple[Endpoint, ...] = ()
-    types: Mapping[ScanType, int] = field(default_factory=_none)
-    tools: Mapping[Tool, int] = field(default_factory=_none)
-    stacks: Mapping[StackFingerprint, int] = field(default_factory=_none)
+    types: Mapping[ScanType, int] = _NONE
+    tools: Mapping[Tool, int] = _NONE
+    stacks: Mapping[StackFingerprint, int] = _NONE
     proven_stacks: tuple[StackFingerprint, ...] = ()
     proofs: tuple[Endpoint, ...] = ()
     checks: tuple[Endpoint, ...] = ()

@@ -67,7 +67,7 @@ class SourceTable:
 
     def _put_known(self, key: _Key, record: SourceRecord) -> None:
         self._of_network[wide_network_of(record.address)] += 1
-        self._known.put(key, record)
+        self._known.add(key, record)
 
     def _evict(self, _key: _Key, record: SourceRecord) -> None:
         self.attempts -= len(record.unserved)
@@ -124,14 +124,24 @@ class SourceTable:
         if kind is _PROBE and sighting.scan_type == "unseen" and endpoint in record.unserved:
             return record  # the probe was counted without a flow
         if kind in _PROBES:
+            now_us = sighting.time_us
             record.attempts += 1
-            record.last_us = sighting.time_us
+            record.last_us = now_us
             record.count_probes(sighting, 1)
             self.attempts += record.attempt(endpoint, sighting)
             if kind is _PROBE and sighting.proto == "tcp":
                 self._twins.note(sighting.packet, sighting.scan_type, record.unserved[endpoint])
-            self._make_room(record, sighting.time_us, 1)
-        elif kind in _TOUCHES:
+            is_old = abs(now_us - record.first_us) > self._memory_us
+            if is_old or self.attempts > self._max_attempts or sighting.direction == "outbound":
+                self._make_room(record, now_us, 1)
+        else:
+            self._conclude(record, endpoint, sighting)
+        return record
+
+    def _conclude(self, record: SourceRecord, endpoint: Endpoint, sighting: Sighting) -> None:
+        """What became of an attempt."""
+        kind = sighting.kind
+        if kind in _TOUCHES:
             record.settle(endpoint, refused=kind is Kind.REFUSED)
             record.trap_touches += self._is_touch(sighting)
         elif kind is Kind.ANSWERED:
@@ -142,7 +152,6 @@ class SourceTable:
         elif kind is Kind.PROVEN:
             record.prove(endpoint, sighting)
             record.trap_answered = record.trap_answered or (record.trap_touches > 0 and self._is_touch(sighting))
-        return record
 
     def _visit(self, record: SourceRecord, sighting: Sighting) -> None:
         """A first packet to a served port: of most visitors nothing is new but the time."""
@@ -187,15 +196,16 @@ class SourceTable:
 
     def _record(self, sighting: Sighting) -> SourceRecord:
         key, self._now_us = (sighting.source, sighting.direction), sighting.time_us
-        record = self._known.peek(key)
+        known = self._known
+        record = known.peek(key)
         if record is not None:
-            self._known.renew(key)
+            known.renew(key)
             return record
         record = self._newcomers.touch(key)
         if record is None:
             record = SourceRecord(*key, sighting.time_us, sighting.time_us, sighting.packet.src)
             if sighting.kind in _ATTEMPTS:  # the outcome of an evicted source's attempt brings nobody back
-                self._newcomers.put(key, record)
+                self._newcomers.add(key, record)
         elif record.attempts and sighting.kind in _ATTEMPTS:
             self._newcomers.pop(key)
             self._put_known(key, record)

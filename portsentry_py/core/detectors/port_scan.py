@@ -43,10 +43,10 @@ class PortScanDetector(Detector):
             return None
         threshold = self._min_protocols if sighting.proto == "ip" else self._min_ports
         threshold = max(threshold, len(record.opened) // _OPEN_FOR_EACH)
+        if sighting.proto == "udp" and not record.closed and record.settled < threshold:
+            return None  # a scanner sends thousands of datagrams before the first is settled
         if sighting.proto in {"icmp", "icmpv6"} or self._asked(sighting.target, record) < threshold:
             return None
-        if sighting.proto == "udp" and not record.closed and record.settled < threshold:
-            return None  # found quickly, too: a scanner sends thousands of datagrams before the first is settled
         attempts = self._judged(sighting, record)
         if len(attempts) < threshold or not self._questions.are_enough(attempts, threshold):
             return None

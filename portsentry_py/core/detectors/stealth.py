@@ -28,6 +28,8 @@ class StealthDetector(Detector):
         """See Detector."""
         if sighting.scan_type not in STEALTH_TYPES:
             return None
+        if len(record.unserved) < self._min_ports and len(record.types) < _OS_DETECTION_TYPES:
+            return None  # most sources of a flood
         recent = record.recent(sighting.time_us, self._window_us, MAX_JUDGED)
         attempts = [item for item in recent if item[1].scan_type in STEALTH_TYPES]
         if len(attempts) >= self._min_ports:

@@ -64,6 +64,16 @@ def reported(scans: ScanTracker, *judgements: Judgement) -> list[Report]:
     return [report for one in judgements for report in scans.observe(one)]
 
 
+def suppressed_until(scans: ScanTracker, probe: Sighting) -> int | None:
+    scan = scans.open_scan(probe)
+    return None if scan is None else scans.suppressed_until(scan, probe)
+
+
+def told(scans: ScanTracker, probe: Sighting, record: SourceRecord) -> bool:
+    scan = scans.open_scan(probe)
+    return scan is not None and scans.is_told(scan, probe, record)
+
+
 def states(scans: ScanTracker, *judgements: Judgement) -> list[str | None]:
     """The state of each judgement's report, None where there is none."""
     return [next((report.state for report in scans.observe(one)), None) for one in judgements]
@@ -329,50 +339,50 @@ def at(second: float, kind: Kind = Kind.PROBE) -> Sighting:
 
 def test_a_banned_source_is_suppressed_until_it_may_show_that_it_is_still_answered() -> None:
     scans = tracker()
-    assert scans.suppressed_until(at(0)) is None
+    assert suppressed_until(scans, at(0)) is None
     states(scans, judged())
-    assert scans.suppressed_until(at(10)) == micros(12)
-    assert scans.suppressed_until(at(59)) == micros(60)
-    assert scans.suppressed_until(at(60)) is None
-    assert scans.suppressed_until(sighting(Kind.PROBE, 22, source=FRIEND, at=1)) is None
+    assert suppressed_until(scans, at(10)) == micros(12)
+    assert suppressed_until(scans, at(59)) == micros(60)
+    assert suppressed_until(scans, at(60)) is None
+    assert suppressed_until(scans, sighting(Kind.PROBE, 22, source=FRIEND, at=1)) is None
 
 
 def test_a_banned_source_that_is_still_answered_is_not_suppressed() -> None:
     scans = tracker()
     states(scans, judged())
     scans.answer(SCANNER, micros(3))
-    assert scans.suppressed_until(at(4)) == micros(6)
-    assert scans.suppressed_until(at(5)) is None
+    assert suppressed_until(scans, at(4)) == micros(6)
+    assert suppressed_until(scans, at(5)) is None
     states(scans, judged(at=5))
-    assert scans.suppressed_until(at(6)) == micros(8)
+    assert suppressed_until(scans, at(6)) == micros(8)
 
 
 def test_no_source_is_suppressed_until_its_scan_may_have_ended() -> None:
     scans = tracker(Lines(quiet_seconds=2))
     states(scans, judged())
-    assert scans.suppressed_until(at(1)) == micros(2)
+    assert suppressed_until(scans, at(1)) == micros(2)
 
 
 @pytest.mark.parametrize("verdict", ["ban", "ignore"])
 def test_a_source_is_suppressed_if_more_probes_change_nothing(verdict: Verdict) -> None:
     scans = tracker()
     states(scans, judged(verdict=verdict, technique="slow"))
-    assert scans.suppressed_until(at(1)) == micros(3)
+    assert suppressed_until(scans, at(1)) == micros(3)
 
 
 def test_a_source_that_may_still_be_banned_is_not_suppressed() -> None:
     scans = tracker()
     states(scans, judged(verdict="watch"), judged(technique="trap"))
-    assert scans.suppressed_until(at(1)) is None
+    assert suppressed_until(scans, at(1)) is None
 
 
 def test_a_suppressed_scan_goes_on() -> None:
     scans = tracker()
     scans.touch(at(0))
     states(scans, judged())
-    assert scans.suppressed_until(at(50))
+    assert suppressed_until(scans, at(50))
     scans.touch(at(50))
-    assert scans.suppressed_until(at(55, Kind.REFUSED))
+    assert suppressed_until(scans, at(55, Kind.REFUSED))
     assert ended(scans, 109) == []
     (report,) = ended(scans, 110)
     assert (report.time_us, report.judgement.finding.sighting) == (micros(110), at(50))
@@ -479,13 +489,13 @@ def test_a_source_over_the_budget_of_bans_is_watched_until_it_is_within() -> Non
 def test_a_scan_that_the_budget_lets_be_watched_is_told_until_the_budget_has_a_ban() -> None:
     scans, one = tracker(bans=Bans(network_per_minute=2)), late(0)
     record, probe = one.finding.record, one.finding.sighting
-    assert not scans.is_told(probe, record), "it had no line yet"
+    assert not told(scans, probe, record), "it had no line yet"
     reported(scans, *strangers(20), one)
-    assert scans.is_told(probe, record)
-    assert not scans.is_told(probe._replace(time_us=micros(31)), record), "there is a ban"
-    assert not scans.is_told(probe._replace(time_us=micros(60)), record), "the next line is due"
+    assert told(scans, probe, record)
+    assert not told(scans, probe._replace(time_us=micros(31)), record), "there is a ban"
+    assert not told(scans, probe._replace(time_us=micros(60)), record), "the next line is due"
     record.trap_answered = True
-    assert not scans.is_told(probe, record), "it is verified now"
+    assert not told(scans, probe, record), "it is verified now"
 
 
 @pytest.mark.parametrize(("weight", "second", "is_told"), [(128, 1, True), (127, 1, False), (128, 2, False)])
@@ -494,13 +504,13 @@ def test_a_large_scan_that_is_watched_for_another_reason_is_judged_again_after_a
 ) -> None:
     scans, one = tracker(), judged(weight, verdict="watch", reason="mapped_source")
     reported(scans, one)
-    assert scans.is_told(one.finding.sighting._replace(time_us=micros(second)), one.finding.record) is is_told
+    assert told(scans, one.finding.sighting._replace(time_us=micros(second)), one.finding.record) is is_told
 
 
 def test_a_banned_scan_is_not_told() -> None:
     scans, one = tracker(), judged(200)
     assert reported(scans, one)[0].judgement.bans
-    assert not scans.is_told(one.finding.sighting, one.finding.record)
+    assert not told(scans, one.finding.sighting, one.finding.record)
 
 
 def test_a_ban_that_the_budget_refuses_takes_one_line_from_the_rate_limit() -> None:
