@@ -110,7 +110,7 @@ def wait_for_all(lab: FleetLab, reports: Reports) -> int:
     """How many bans never came to a host, after a while."""
     wanted = {(address, name) for address, by in reports.hosts.items() for name in lab.hosts if name != by}
     try:
-        wait_for(lambda: wanted <= delays(lab, reports).keys(), "every ban", seconds=30)
+        wait_for(lambda: wanted <= delays(lab, reports).keys(), "every ban")
     except AssertionError:
         return len(wanted - delays(lab, reports).keys())
     return 0

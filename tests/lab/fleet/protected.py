@@ -96,7 +96,7 @@ def _row(victim: FleetHost, who: str, address: str, reason: str) -> Row:
         return next((line for line in victim.said().splitlines() if text in line), None)
 
     try:
-        said = wait_for(look, text, seconds=20)
+        said = wait_for(look, text)
     except AssertionError:
         said = ""
     return Row(who, address, said.rpartition("agent:")[2], bool(said) and not victim.lines(src_ip=address))

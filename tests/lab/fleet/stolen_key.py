@@ -277,7 +277,7 @@ class Suite:
             return next((line for line in lines if attack.says in line), None)
 
         try:
-            return wait_for(look, attack.says, seconds=20)
+            return wait_for(look, attack.says)
         except AssertionError:
             return ""
 
