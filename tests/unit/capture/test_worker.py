@@ -60,7 +60,7 @@ def gathered(worker: Worker, count: int) -> list[str]:
 def test_lines_from_before_it_is_ready_are_kept(start: Start) -> None:
     worker = start(printed(FIRST, SECOND), "sleep 0.1", READY, GOES_ON)
     wait_for(worker.check_start)
-    assert worker.read() == [FIRST, SECOND]
+    assert gathered(worker, 2) == [FIRST, SECOND]
     assert worker.read() == []
     worker = start(printed(FIRST), "sleep 0.1", READY, GOES_ON)
     wait_for(worker.check_start)
