@@ -122,9 +122,9 @@ def _swarm(target: str, ports: str, *sources: str) -> None:
 
 
 def _burst(iface: str) -> None:
-    frames = [bytes.fromhex(line) for line in sys.stdin.read().split()]
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
         link.bind((iface, 0))
+        frames = [bytes.fromhex(line) for line in sys.stdin]  # as they come, so that the end is not late
         for frame in frames:
             link.send(frame)
 
