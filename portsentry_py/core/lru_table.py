@@ -37,6 +37,8 @@ class LruTable(Generic[K, V]):
         """The entry, which is there, becomes the most recently used."""
         self.size = self._entries.__len__
         """The number of entries."""
+        self.values = self._entries.values()
+        """All entries as they are now, the least recently used first."""
 
     def __len__(self) -> int:
         return len(self._entries)

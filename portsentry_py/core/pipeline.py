@@ -18,7 +18,7 @@ from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.outbound_table import OutboundTable
-from portsentry_py.core.policy import Policy
+from portsentry_py.core.policy import Judgement, Policy
 from portsentry_py.core.probe_types import answers
 from portsentry_py.core.question import Questions
 from portsentry_py.core.rate_limit import ConnectionRateLimit, Rate, TokenBucket
@@ -82,6 +82,7 @@ class Pipeline:
         self._known = known or KnownScanners()
         self._read_host = read_host
         self._host_read_us = 0
+        self._judged: Judgement | None = None
         self._flows = FlowTable(settings.limits)
         self._sources = SourceTable(settings.limits)
         self._groups = GroupTable(settings.limits.max_sources)
@@ -256,7 +257,9 @@ class Pipeline:
         is_idle = self._idle_from_us - _LATE_US <= now_us < self._idle_until_us
         if is_idle and now_us < self._flows.due_us and now_us < self._suppressed.next_due_us:
             return ()
-        return list(self.advance(now_us)) if self._is_due(now_us) else ()
+        if not self._is_due(now_us):
+            return ()
+        return self._settle(now_us) if now_us < self._suppressed.next_due_us else list(self.advance(now_us))
 
     def _is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do; if not, notes for how long no scan ends."""
@@ -290,13 +293,15 @@ class Pipeline:
             self._suppressed.flush_due()
         yield from self._settle(now_us)
 
-    def _settle(self, now_us: int) -> Iterator[Event]:
+    def _settle(self, now_us: int) -> list[Event]:
+        events: list[Event] = []
         for sighting in self._flows.advance(now_us):
             if self._scans.is_due(sighting.time_us):
-                yield from self._end_scans(sighting.time_us)
-            yield from self._observe(sighting)
+                events += self._end_scans(sighting.time_us)
+            events += self._observe(sighting)
         if self._scans.is_due(now_us):
-            yield from self._end_scans(now_us)
+            events += self._end_scans(now_us)
+        return events
 
     def _end_scans(self, now_us: int) -> Iterator[Event]:
         for report in self._scans.advance(now_us):
@@ -397,7 +402,7 @@ class Pipeline:
             for finding in self._findings(detectors, sighting, record):
                 self._idle_until_us = 0
                 self._found.take(sighting.time_us)
-                events = [*events, *map(self._evidence, self._scans.observe(self._policy.judge(finding)))]
+                events = [*events, *map(self._evidence, self._scans.observe(self._judge(finding)))]
         return events
 
     def _findings(self, detectors: tuple[Detector, ...], sighting: Sighting, record: SourceRecord) -> Iterable[Finding]:
@@ -433,14 +438,23 @@ class Pipeline:
         record, now_us, is_udp = finding.record, finding.sighting.time_us, finding.sighting.proto == "udp"
         is_due = abs(now_us - self._host_read_us) >= _HOST_READ_US
         # The judgement costs most, and comes once more anyway.
-        if not (is_udp or is_due) or self._scans.is_banned(record.source) or not self._policy.judge(finding).bans:
+        if not (is_udp or is_due) or self._scans.is_banned(record.source):
             return False
+        self._judged = self._policy.judge(finding)
+        if not self._judged.bans:
+            return False
+        self._judged = None  # what comes now may change it
         if is_due:
             self._host_read_us = now_us
             host = self._read_host()
             if host is not None:
                 self.set_host(host)
         return is_udp and self._sources.retract_served(record, self._flows.served)
+
+    def _judge(self, finding: Finding) -> Judgement:
+        """The verdict on a finding, unless it was judged just now."""
+        judged, self._judged = self._judged, None
+        return judged if judged is not None and judged.finding is finding else self._policy.judge(finding)
 
     def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Suppress the source if its scan was just reported.

@@ -1,6 +1,6 @@
 """Who may be banned: the only place that decides. The line has it as `verdict` and `reason`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Network
 from typing import NamedTuple
 
@@ -67,6 +67,7 @@ class Policy:
         """Take the host's addresses as they are now."""
         self._host = host
         self._never = (*self._ignore, *host.allowed)
+        self._never6 = tuple(one for one in self._never if isinstance(one, IPv6Network))
         self._connected = host.peers | host.contacts
         self._connected_networks = _networks6(self._connected)
         self._exempt_networks = _networks6([*host.own, *host.protected])
@@ -83,10 +84,11 @@ class Policy:
         record, address = finding.record, finding.record.address
         if record.direction == "outbound":
             return "watch", "outbound"
-        exempt = self._exempt(address)
+        home = self._home_of(address)
+        exempt = self._exempt(address, home)
         if exempt is not None:
             return "ignore", exempt
-        if self._home_of(address):
+        if home:
             return "watch", "home_network"
         if address.startswith("::ffff:"):
             # On the wire such a source is forged, and fail2ban would ban the embedded IPv4 address.
@@ -134,8 +136,10 @@ class Policy:
         """Whether an address that must never be banned lies in the source's network: a ban would hit it."""
         if network in self._exempt_networks:
             return True
+        if not self._never6:
+            return False
         its = IPv6Network(network)
-        return any(isinstance(never, IPv6Network) and its.overlaps(never) for never in self._never)
+        return any(map(its.overlaps, self._never6))
 
     @staticmethod
     def _is_excused(record: SourceRecord, known: list[Acquaintance], is_connected: bool, now_us: int) -> bool:
@@ -151,8 +155,8 @@ class Policy:
     def _home_of(self, address: str) -> list[Network]:
         return [network for network in self._host.home if parsed(address) in network]
 
-    def _exempt(self, address: str) -> Reason | None:
-        if address in self._host.own or any(net.num_addresses == 1 for net in self._home_of(address)):
+    def _exempt(self, address: str, home: Sequence[Network]) -> Reason | None:
+        if address in self._host.own or any(net.num_addresses == 1 for net in home):
             return "own_address"
         if within(address, self._never):
             return "ignore_list"

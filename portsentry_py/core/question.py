@@ -76,10 +76,10 @@ class Questions:
 
     def are_enough(self, attempts: Attempts, number: int) -> bool:
         """Whether these attempts are at least so many distinct questions; of a scan, few of them tell."""
-        others: set[Endpoint] = set()
+        others: set[tuple[str, Proto, int]] = set()
         for endpoint, attempt in attempts:
             if not _is_guess(endpoint, attempt):
-                others.add(endpoint._replace(target=self.host_of(endpoint.target)))
+                others.add((self.host_of(endpoint.target), endpoint.proto, endpoint.port))
                 if len(others) >= number and len(others) > _MAX_OTHERS:
                     return True
         return len(self.of(attempts)) >= number

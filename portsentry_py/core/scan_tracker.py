@@ -304,10 +304,16 @@ class ScanTracker:
 
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do."""
-        return self._unreported.next_us <= now_us or bool(
-            (self._fast.size() and _due(self._fast, self._quiet_us, now_us))
-            or (self._slow.size() and _due(self._slow, self._slow_quiet_us, now_us))
-        )
+        if self._unreported.next_us <= now_us:
+            return True
+        # The first one of each, without a call: each packet and each outcome asks.
+        for scan in self._fast.values:
+            if scan.last_probe.time_us + self._quiet_us <= now_us:
+                return True
+            break
+        for scan in self._slow.values:
+            return scan.last_probe.time_us + self._slow_quiet_us <= now_us
+        return False
 
     def advance(self, now_us: int) -> Iterator[Report]:
         """The time is `now_us`: scans without a probe for long enough have ended."""

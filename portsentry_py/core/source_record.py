@@ -1,7 +1,7 @@
 """What one source has tried on this host, and what follows from it."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -179,14 +179,13 @@ class SourceRecord:
         name, count = max(self.tools.items(), key=itemgetter(1))
         return name if count * 4 >= self.probes and count * 2 >= self.probes - self.types["icmp"] else None
 
-    def recent(self, now_us: int, window_us: int, limit: int) -> Iterator[tuple[Endpoint, Attempt]]:
+    def recent(self, now_us: int, window_us: int, limit: int) -> list[tuple[Endpoint, Attempt]]:
         """The latest attempts within the window before now, the latest first, at most `limit`.
 
         Times in a capture can run backwards, so the distance counts and not its sign.
         """
-        for endpoint, attempt in islice(reversed(self.unserved.items()), limit):
-            if abs(now_us - attempt.last_us) <= window_us:
-                yield endpoint, attempt
+        latest = islice(reversed(self.unserved.items()), limit)
+        return [item for item in latest if abs(now_us - item[1].last_us) <= window_us]
 
     def count_probes(self, probe: Sighting, times: int) -> None:
         """Count that many probes that look like this one."""

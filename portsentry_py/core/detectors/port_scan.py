@@ -61,12 +61,12 @@ class PortScanDetector(Detector):
 
     def _judged(self, sighting: Sighting, record: SourceRecord) -> Attempts:
         """The attempts on the target's host that count now."""
-        host = self._questions.host_of(sighting.target)
-        attempts = [
-            (endpoint, attempt)
-            for endpoint, attempt in record.recent(sighting.time_us, self._window_us, MAX_JUDGED)
-            if endpoint.proto == sighting.proto and self._questions.host_of(endpoint.target) == host
-        ]
-        if sighting.proto != "udp" or any(attempt.refused for _, attempt in attempts):
+        proto, host_of = sighting.proto, self._questions.host_of
+        recent = record.recent(sighting.time_us, self._window_us, MAX_JUDGED)
+        attempts = [item for item in recent if item[0].proto == proto]
+        if len(record.targets) > 1:
+            host = host_of(sighting.target)
+            attempts = [item for item in attempts if host_of(item[0].target) == host]
+        if proto != "udp" or (record.closed and any(attempt.refused for _, attempt in attempts)):
             return attempts
         return [(endpoint, attempt) for endpoint, attempt in attempts if attempt.settled]
