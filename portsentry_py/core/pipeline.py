@@ -45,7 +45,7 @@ _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
 # To judge a scan takes as long as twenty packets, and many sources that are only watched are never done with. So many
 # judgements find a scan in a second, twice as many at once; beyond that, a source is judged when it did twice as much.
-_FOUND_PER_SECOND = 1_000
+_FOUND_PER_SECOND = 250
 _FEW_PROBES = 8
 _JUDGED_AT = _REMEMBERED_AT | {_FEW_PROBES}
 _GROUPED = PROBES | {Kind.ANSWERED}
