@@ -1,6 +1,6 @@
 """A search for the packets that cost the core most: protocols, headers and sources in every combination."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, product
 from types import MappingProxyType
 
@@ -12,6 +12,8 @@ from tests.support.workloads import TARGET, Frames
 TARGET6 = "2001:db8:113::1"
 PER_SECOND = 10_000
 """The rate at which the search and the replay have packets come, by their times."""
+LASTING_PER_SECOND = 2_000
+"""The rate of what costs most once its sources have been silent for a second."""
 _STRIDE = 40_503_001
 _POOL = 2_000
 _PORTS = 5_000
@@ -29,6 +31,16 @@ def source(number: int) -> str:
 def source6(number: int) -> str:
     """A forged IPv6 source in a /64 of its own for each number."""
     return f"2001:db8:{0x4000 + (number & 0x3FFF):x}:{number >> 14:x}::5"
+
+
+def _network4(number: int) -> str:
+    """A forged IPv4 source for each number, in 256 networks (/16) in turn."""
+    return f"12.{number % 256}.{number >> 8 & 0xFF}.1"
+
+
+def _network6(number: int) -> str:
+    """A forged IPv6 source for each number, in 256 networks (/32) in turn."""
+    return f"2001:{0xDB8 + number % 256:x}:{0x4000 + (number >> 8):x}::5"
 
 
 def _segment(flags: int) -> Made:
@@ -65,8 +77,44 @@ SOURCES: Mapping[str, Callable[[int], int]] = MappingProxyType(
 _HEADERS = ("IPv4", "IPv6", "IPv6 behind an option header")
 
 
+# Sources that are judged many times: they make many findings, and their probes have outcomes. No verdict on what may
+# answer somebody, or has an address that is nobody's, is final.
+_JUDGED = ("SYN", "FIN", "datagram")
+_MANY = 64
+_LASTING: Mapping[str, Callable[[int], str]] = MappingProxyType(
+    {
+        f"IPv4, {_MANY} from each source of 256 networks": lambda number: _network4(number // _MANY),
+        f"IPv6, {_MANY} from each source of 256 networks": lambda number: _network6(number // _MANY),
+        f"IPv6, {_MANY} from each source of one network": lambda number: source6(number // _MANY),
+        "IPv6, from one IPv4-mapped address": lambda _: "::ffff:198.18.0.1",
+        "IPv6, from one link-local address": lambda _: "fe80::5",
+    }
+)
+
+
 def patterns() -> Iterator[tuple[str, Frames]]:
     """Every combination, by its name."""
+    yield from brief()
+    yield from lasting()
+
+
+def lasting() -> Iterator[tuple[str, Frames]]:
+    """The combinations that cost most after a while: few, because each probe of theirs is looked at again and again."""
+    for what, (whose, name_of) in product(_JUDGED, _LASTING.items()):
+        yield f"{what}, {whose}", _lasting(PROTOCOLS[what], name_of)
+
+
+def _lasting(made: Made, name_of: Callable[[int], str]) -> Frames:
+    def frames(packets: int, _link: Link) -> Iterator[bytes]:
+        for number in range(packets):
+            name = name_of(number)
+            yield ethernet(made(name, TARGET6 if ":" in name else TARGET, number * 31 % _PORTS))
+
+    return frames
+
+
+def brief() -> Iterator[tuple[str, Frames]]:
+    """The combinations that cost most at once, while sources are new."""
     for (what, made), header, (whose, number_of) in product(PROTOCOLS.items(), _HEADERS, SOURCES.items()):
         yield f"{what}, {header}, {whose}", _frames(made, header, number_of)
 
@@ -84,7 +132,7 @@ def _frames(made: Made, header: str, number_of: Callable[[int], int]) -> Frames:
     return frames
 
 
-def all_frames(packets: int) -> Iterator[bytes]:
+def all_frames(packets: int, combinations: Iterable[tuple[str, Frames]]) -> Iterator[bytes]:
     """That many packets of each combination, one combination after the other, as one capture."""
-    for _, frames in patterns():
+    for _, frames in combinations:
         yield from islice(frames(packets, Link()), packets)
