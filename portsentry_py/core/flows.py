@@ -6,8 +6,6 @@ packets in our name that did not leave this host.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from ipaddress import IPv6Network
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.columns import ACK_NUMBER, DEST_PORT, ENDS, HEADER_WORDS, SEQ_NUMBER, SRC_PORT, Head
@@ -22,7 +20,8 @@ from portsentry_py.core.flow import (
     quoted_key_of,
     reverse_key_of,
 )
-from portsentry_py.core.host_state import PLAIN_64, HostState, is_one_of_many_owners, is_unicast, network_of, within
+from portsentry_py.core.home import Home
+from portsentry_py.core.host_state import HostState, is_unicast
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from portsentry_py.core.probe_types import (
@@ -81,6 +80,7 @@ class FlowTable:
 
     def __init__(self, limits: Limits) -> None:
         self._host: HostState = HostState()
+        self.home = Home()
         self.served = ServedPorts()
         self.expected = Expectations(limits.max_flows)
         self._routes = RouteProbes()
@@ -98,8 +98,6 @@ class FlowTable:
         self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
         self._replies: LruTable[tuple[int, str, str], Packet] = LruTable(_MAX_LATEST)
         self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_ACCEPTED)  # a set with an order
-        self._source_of = lru_cache(maxsize=8192)(self._uncached_source_of)
-        self._is_in_home_network = lru_cache(maxsize=4096)(lambda address: within(address, self._home_networks))
 
     @property
     def evicted(self) -> int:
@@ -109,31 +107,9 @@ class FlowTable:
     def set_host(self, host: HostState) -> None:
         """Take the host's addresses and listening sockets as they are now."""
         self._host = host
+        self.home.set_host(host)
         self.served.set_host(host)
         self.expected.set_host(host)
-        self._near = frozenset(network_of(address) for address in host.own if ":" in address)
-        # A flood has ever new addresses, and an address is compared much sooner than a network.
-        single = frozenset(str(one.network_address) for one in host.home if one.num_addresses == 1)
-        self._home_addresses = host.own | single
-        self._home_networks = tuple(one for one in host.home if one.num_addresses > 1)
-        self._home6 = tuple(one for one in host.home if isinstance(one, IPv6Network))
-        self._home_64s = frozenset(network_of(str(one.network_address)) for one in self._home6)
-        self._is_home6_wide = any(one.prefixlen < 64 for one in self._home6)  # noqa: PLR2004 - a source is a /64
-        self._source_of.cache_clear()
-        self._is_in_home_network.cache_clear()
-
-    def source_of(self, address: str) -> str:
-        """The source that an address belongs to: for IPv6 its /64, which one owner has, else the address.
-
-        In a network of our own, every address is a host: the /64 would be us as well.
-        """
-        return address if ":" not in address else self._source_of(address)
-
-    def _uncached_source_of(self, address: str) -> str:
-        network = network_of(address)
-        may_be_home = self._is_home6_wide or network in self._home_64s
-        is_near = network in self._near or (may_be_home and within(address, self._home6))
-        return address if is_near or is_one_of_many_owners(address) else network
 
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do; if not, notes when it may."""
@@ -147,17 +123,6 @@ class FlowTable:
             return True
         self.due_us = min(one[0][0] if one else NEVER_US for one in (pending, lasting))
         return False
-
-    def source_of_text(self, text: str) -> str:
-        """The /64 that an IPv6 address shows by itself and that is far from here; empty where it takes a closer look.
-
-        In a flood each address is another, and its object costs ten times as much.
-        """
-        prefix = PLAIN_64.match(text)
-        if prefix is None or self._is_home6_wide:
-            return ""
-        network = f"{prefix[1]}::/64"
-        return "" if network in self._near or network in self._home_64s else network
 
     def advance(self, now_us: int) -> Iterator[Sighting]:
         """The time is `now_us`: unanswered attempts become SILENT, lasting connections contacts."""
@@ -271,17 +236,17 @@ class FlowTable:
         return self._attempt(packet, tcp_type(packet))
 
     def _udp(self, packet: Packet) -> Sequence[Sighting]:
-        if self.is_home(packet.src):
+        if self.home.has(packet.src):
             self.expected.send(packet)
         if self._flow(reverse_key_of(packet)) is not None:
             return self._answered(packet)
         # The port first: most datagrams of a flood go below it, and to call costs more.
-        if packet.dest_port >= FIRST_ROUTE_PORT and self._routes.take(packet, self.source_of(packet.src)):
+        if packet.dest_port >= FIRST_ROUTE_PORT and self._routes.take(packet, self.home.source_of(packet.src)):
             return ()
-        direction = self._direction(packet)
+        direction = self.home.direction(packet.src, packet.dst)
         is_ours = direction == "outbound" and not self.served(packet.src, "udp", packet.src_port)
         if not is_ours and looks_like_a_reply(packet, self._host.local_ports):
-            self.expected.reflection.note(self.source_of(packet.src), packet)
+            self.expected.reflection.note(self.home.source_of(packet.src), packet)
             if ":" in packet.src:
                 self._replies.put((UDP, packet.src, packet.dst), packet)
             return self._unasked(packet)
@@ -289,7 +254,7 @@ class FlowTable:
 
     def _unasked(self, packet: Packet) -> Sequence[Sighting]:
         """What looks like a reply between clients is a sweep if many of our hosts get it, and none asked for it."""
-        if packet.src_port >= self._host.local_ports.start and self._is_ours(packet.dst):
+        if packet.src_port >= self._host.local_ports.start and self.home.surely_has(packet.dst):
             return [one for counted in self.expected.unasked(packet) for one in self._attempt(counted, "udp")]
         return ()
 
@@ -320,7 +285,7 @@ class FlowTable:
         flow = self._flow(quoted_key_of(quoted, has_ports))
         if flow is not None:
             return self._refused(flow, packet.time_us)
-        if not self._is_our_refusal(packet) or not self.is_home(quoted.dst):
+        if not self._is_our_refusal(packet) or not self.home.has(quoted.dst):
             return ()
         ports = (quoted.src_port, quoted.dest_port)
         if not has_ports:
@@ -347,7 +312,7 @@ class FlowTable:
     def _is_our_refusal(self, error: Packet) -> bool:
         is_refusal = (error.proto, error.src_port) in _UNREACHABLE
         is_too_big = error.proto == ICMP and error.dest_port == _ICMP_TOO_BIG
-        return is_refusal and not is_too_big and self._is_ours(error.src)
+        return is_refusal and not is_too_big and self.home.surely_has(error.src)
 
     def _other(self, packet: Packet) -> Sequence[Sighting]:
         """Any other protocol; where it has no ports, its number takes the place of the port."""
@@ -364,7 +329,7 @@ class FlowTable:
         """A packet that opens a flow, or repeats the one that did, unless it belongs to a flow of its receiver."""
         if self._flow(reverse_key_of(packet)) is not None:
             return ()
-        return self._first(packet, scan_type, self._direction(packet))
+        return self._first(packet, scan_type, self.home.direction(packet.src, packet.dst))
 
     def _first(self, packet: Packet, scan_type: ScanType, direction: Direction | None) -> Sequence[Sighting]:
         """The same of a packet that belongs to no flow of its receiver."""
@@ -413,7 +378,7 @@ class FlowTable:
         if probe.dest_port in served.numbers and served(probe.dst, proto_name(probe), probe.dest_port):
             return _SERVED
         src = probe.src
-        source = src if ":" not in src else self._source_of(src)
+        source = src if ":" not in src else self.home.source6_of(src)
         if expected.expects(probe, source):
             return _EXPECTED
         if flow.scan_type in REFLECTED_TYPES:
@@ -421,7 +386,7 @@ class FlowTable:
         return _PENDING
 
     def _expects(self, probe: Packet) -> bool:
-        return self.expected.expects(probe, self.source_of(probe.src))
+        return self.expected.expects(probe, self.home.source_of(probe.src))
 
     def _await(self, flow: Flow) -> None:
         """An answer may come until the flow is SILENT."""
@@ -449,7 +414,7 @@ class FlowTable:
         if packet.proto != UDP or flow.direction != "inbound" or flow.state not in UNANSWERED_STATES:
             return False
         is_long = flow.repeats >= _STREAM_REPEATS
-        return self._expects(packet) or (is_long and self.expected.is_stream(packet, self.source_of(packet.src)))
+        return self._expects(packet) or (is_long and self.expected.is_stream(packet, self.home.source_of(packet.src)))
 
     def _answered(self, packet: Packet) -> Sequence[Sighting]:
         """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
@@ -489,8 +454,8 @@ class FlowTable:
     def _stray(self, packet: Packet) -> None:
         """A segment with ACK that belongs to no known flow."""
         if packet.proto == TCP:
-            if packet.flags & SYN and not self.is_home(packet.src):
-                self.expected.reflection.note_syn_ack(self.source_of(packet.src), packet)
+            if packet.flags & SYN and not self.home.has(packet.src):
+                self.expected.reflection.note_syn_ack(self.home.source_of(packet.src), packet)
             elif packet.flags & SYN and not self.served.is_open_trap("tcp", packet.src_port):
                 # Our hosts send a SYN-ACK only from a port that is served.
                 self.served.learn(packet.src, "tcp", packet.src_port, packet.time_us)
@@ -498,7 +463,7 @@ class FlowTable:
 
     def _reset(self, packet: Packet) -> Sequence[Sighting]:
         flow = self._flow(reverse_key_of(packet))
-        is_refusal = resets_first_packet(packet) and self._is_ours(packet.src)
+        is_refusal = resets_first_packet(packet) and self.home.surely_has(packet.src)
         if flow is not None:
             flow.has_ended = True
             if is_refusal and flow.direction == "inbound" and flow.state in ANSWERED_STATES:
@@ -537,7 +502,7 @@ class FlowTable:
 
         A scanner learns by exactly these refusals, so it cannot hide them.
         """
-        if self._flow(reverse_key_of(probe)) is not None or self._routes.holds(probe, self.source_of(probe.src)):
+        if self._flow(reverse_key_of(probe)) is not None or self._routes.holds(probe, self.home.source_of(probe.src)):
             return ()  # an answer to us that came too late, or while a ban held it off; or a probe of the route
         if probe.proto in {TCP, UDP} and looks_like_a_reply(probe, self._host.local_ports):
             return self._refused_reply(probe, "udp" if probe.proto == UDP else "unseen")
@@ -545,7 +510,7 @@ class FlowTable:
 
     def _refused_reply(self, probe: Packet, scan_type: ScanType) -> Sequence[Sighting]:
         """We refused what looks like a reply; it is one, unless its source goes on."""
-        counted = self.expected.refused(self.source_of(probe.src), probe)
+        counted = self.expected.refused(self.home.source_of(probe.src), probe)
         return [sighting for one in counted for sighting in self._settled_at_once(one, scan_type)]
 
     def _settled_at_once(self, probe: Packet, scan_type: ScanType) -> Sequence[Sighting]:
@@ -561,13 +526,13 @@ class FlowTable:
         """
         seen = self._strays.touch(reverse_key_of(reset))
         stray = seen or _probe_before(reset)
-        if stray.flags & SYN or not self.is_home(reset.src):
+        if stray.flags & SYN or not self.home.has(reset.src):
             return ()
-        if seen is None and self.expected.reflection.explains_reset(self.source_of(stray.src), reset.time_us):
+        if seen is None and self.expected.reflection.explains_reset(self.home.source_of(stray.src), reset.time_us):
             return ()
         stray = stray._replace(time_us=reset.time_us)
         scan_type: ScanType = "maimon" if stray.flags & FIN else "ack"
-        if self.expected.is_late(stray, self.source_of(stray.src)):
+        if self.expected.is_late(stray, self.home.source_of(stray.src)):
             return ()
         if looks_like_a_reply(stray, self._host.local_ports):
             return self._refused_reply(stray, scan_type)
@@ -598,7 +563,7 @@ class FlowTable:
 
         Where both directions are captured, a scanner could use this to retract its probes.
         """
-        if self._host.home_known or flow.state not in UNANSWERED_STATES or not packet.flags & ACK:
+        if self.home.is_known or flow.state not in UNANSWERED_STATES or not packet.flags & ACK:
             return ()
         flow.state = _ANSWERED
         return (self._about(flow, Kind.ANSWERED, packet.time_us),)
@@ -623,22 +588,6 @@ class FlowTable:
     def _table(self, direction: Direction) -> LruTable[FlowKey, Flow]:
         return self._outbound if direction == "outbound" else self._inbound
 
-    def is_home(self, address: str) -> bool:
-        """Whether a canonical address is ours; in a replay without `--home`, any may be."""
-        if address in self._home_addresses or not self._host.home_known:
-            return True
-        return bool(self._home_networks) and self._is_in_home_network(address)
-
-    def _is_ours(self, address: str) -> bool:
-        """Whether an address is known to be ours, so that a refusal from there tells of a probe that we missed."""
-        return self._host.home_known and self.is_home(address)
-
-    def _direction(self, packet: Packet) -> Direction | None:
-        """`inbound` to us, `outbound` from us to others, None between others."""
-        if self.is_home(packet.dst):
-            return "inbound"
-        return "outbound" if self.is_home(packet.src) else None
-
     def probe(self, packet: Packet) -> Sighting:
         """The sighting of a TCP or UDP probe of a suppressed source, which is not tracked as a flow."""
         scan_type: ScanType = tcp_type(packet) if packet.proto == TCP else "udp"
@@ -652,14 +601,14 @@ class FlowTable:
             (
                 kind,
                 time_us,
-                src if ":" not in src else self._source_of(src),
+                src if ":" not in src else self.home.source6_of(src),
                 probe.dst,
                 probe.dest_port,
                 "tcp" if probe.proto == TCP else proto_name(probe),
                 flow.scan_type,
                 flow.direction,
                 probe,
-                self._host.home_known,
+                self.home.is_known,
             ),
         )
 

@@ -214,7 +214,7 @@ class Pipeline:
             return ()
         events, (flow, number) = self._tick(now_us), known
         if accepts:
-            source = self._flows.source_of(head[3])
+            source = self._flows.home.source_of(head[3])
             if self._scans.is_banned(source):
                 events = [*events, *self._note_answer(source, now_us)]
             self._flows.accept(flow, number, now_us)
@@ -241,7 +241,7 @@ class Pipeline:
         events = self._tick(now_us)
         if self._suppressed.sources:
             self._suppressed.flush(packet)
-        source = dst if ":" not in dst else self._flows.source_of(dst)
+        source = dst if ":" not in dst else self._flows.home.source_of(dst)
         if self._scans.is_banned(source) and answers(packet):
             events = [*events, *self._note_answer(source, now_us)]
         for sighting in self._flows.observe(packet):
@@ -505,13 +505,13 @@ class Pipeline:
 
     def _is_home_cell(self, cell: str) -> bool:
         try:
-            return self._flows.is_home(canonical_address(cell))
+            return self._flows.home.has(canonical_address(cell))
         except ValueError:  # for a packet that ends within its IP header, tshark prints link addresses
             return False
 
     def _source_of_cell(self, cell: str) -> str:
         try:
-            return self._flows.source_of_text(cell) or self._flows.source_of(canonical_address(cell))
+            return self._flows.home.source_of_text(cell) or self._flows.home.source_of(canonical_address(cell))
         except ValueError:
             return cell
 

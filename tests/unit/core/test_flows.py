@@ -240,6 +240,6 @@ def test_a_probe_that_is_counted_is_no_flow() -> None:
     for (asked,) in (syn(SCANNER, 22), udp(SCANNER6, 161), syn(SCANNER, 23, flags=0)):
         probe = flows.probe(asked.packet)
         assert (probe.kind, probe.packet, probe.direction) == (Kind.PROBE, asked.packet, "inbound")
-        assert probe.source == flows.source_of(asked.src)
+        assert probe.source == flows.home.source_of(asked.src)
     assert flows.probe(udp(SCANNER6, 161)[0].packet).scan_type == "udp"
     assert list(flows.finish()) == []

@@ -66,7 +66,7 @@ def test_any_packets_leave_bounded_tables_and_no_outcome_open(some: list[Packet]
         assert max(len(flows._inbound), len(flows._outbound), len(flows._pending)) <= limits.max_flows
     seen += flows.finish()
     assert not flows._pending
-    assert all(one.source == flows.source_of(one.packet.src) for one in seen)
+    assert all(one.source == flows.home.source_of(one.packet.src) for one in seen)
     assert {one.target for one in seen}.isdisjoint({"224.0.0.1", "255.255.255.255", "ff02::1"})
 
 

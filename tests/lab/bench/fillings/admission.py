@@ -71,7 +71,7 @@ def _counted(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 def _tell(engine: Pipeline, sender: Sender, some: int) -> Pipeline:
     for nth in range(some):
-        engine._suppressed.suppress(engine._flows.source_of(sender.source(nth)), sender.clock[0] + 60 * SECOND_US)
+        engine._suppressed.suppress(engine._flows.home.source_of(sender.source(nth)), sender.clock[0] + 60 * SECOND_US)
     return engine
 
 
