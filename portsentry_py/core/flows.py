@@ -22,6 +22,7 @@ from portsentry_py.core.flow import (
 )
 from portsentry_py.core.home import Home
 from portsentry_py.core.host_state import HostState, is_unicast
+from portsentry_py.core.icmp_errors import WITH_PORTS, LatestPackets, is_error, is_refusal, quoted_probe
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, DCCP, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, UDPLITE, Packet, Quoted
 from portsentry_py.core.probe_types import (
@@ -59,11 +60,6 @@ _UNUSED_BYTES = 2
 # So many further datagrams to one port of ours, none of them refused, are a stream: a scanner repeats a probe less.
 _STREAM_REPEATS = 5
 _LEAST_WORDS = "5"  # of a TCP header, RFC 9293; as hex digits sort
-_ICMP_ERRORS = {(ICMP, 3), (ICMP, 11), (ICMP, 12), (ICMPV6, 1), (ICMPV6, 3), (ICMPV6, 4)}
-_UNREACHABLE = {(ICMP, 3), (ICMPV6, 1), (ICMPV6, 4)}
-_ICMP_TOO_BIG = 4  # the code of ICMP's type 3 that refuses nothing
-_WITH_PORTS = {TCP, UDP, UDPLITE, DCCP, SCTP}
-_MAX_LATEST = 4096
 _MAX_ACCEPTED = 4096
 NEVER_US = 1 << 63
 _new = tuple.__new__  # of a named tuple, in one call
@@ -94,9 +90,7 @@ class FlowTable:
         self.due_us = 0
         """`advance` has nothing to do before this time, unless time runs backwards."""
         self._dropped = 0  # attempts whose answer is no longer awaited because too many were
-        # For ICMPv6 errors without a port: the latest attempt, and the latest datagram that looked like a reply.
-        self._latest: LruTable[tuple[int, str, str], FlowKey] = LruTable(_MAX_LATEST)
-        self._replies: LruTable[tuple[int, str, str], Packet] = LruTable(_MAX_LATEST)
+        self._latest = LatestPackets()
         self._accepted: LruTable[FlowKey, bool] = LruTable(_MAX_ACCEPTED)  # a set with an order
 
     @property
@@ -248,7 +242,7 @@ class FlowTable:
         if not is_ours and looks_like_a_reply(packet, self._host.local_ports):
             self.expected.reflection.note(self.home.source_of(packet.src), packet)
             if ":" in packet.src:
-                self._replies.put((UDP, packet.src, packet.dst), packet)
+                self._latest.note_reply(packet)
             return self._unasked(packet)
         return self._first(packet, "udp", direction)
 
@@ -273,7 +267,7 @@ class FlowTable:
         if request is not None:
             return self._answered(packet._replace(src_port=request, dest_port=0))
         quoted = packet.quoted
-        if quoted is None or (packet.proto, packet.src_port) not in _ICMP_ERRORS:
+        if quoted is None or not is_error(packet):
             return ()
         return self._icmp_error(packet, quoted)
 
@@ -281,38 +275,29 @@ class FlowTable:
         """An error is about the packet that it quotes, not about its own addresses."""
         if not quoted.dst:
             return self._portless_error(packet, quoted)
-        has_ports = quoted.proto in _WITH_PORTS
+        has_ports = quoted.proto in WITH_PORTS
         flow = self._flow(quoted_key_of(quoted, has_ports))
         if flow is not None:
             return self._refused(flow, packet.time_us)
         if not self._is_our_refusal(packet) or not self.home.has(quoted.dst):
             return ()
-        ports = (quoted.src_port, quoted.dest_port)
         if not has_ports:
-            ports = (0, quoted.proto)
             is_asked = self._flow((quoted.proto, quoted.dst, 0, quoted.src, quoted.proto)) is not None
             if is_asked or quoted.proto in {ICMP, ICMPV6}:
                 return ()
-        return self._refused_unseen(
-            Packet(
-                packet.time_us, quoted.src, quoted.dst, quoted.proto, *ports, vlan=packet.vlan, in_iface=packet.in_iface
-            )
-        )
+        return self._refused_unseen(quoted_probe(packet, quoted))
 
     def _portless_error(self, packet: Packet, quoted: Quoted) -> Sequence[Sighting]:
-        """Tshark prints too little of an ICMPv6 error to know the quoted port: it is about the latest packet."""
-        ends = (quoted.proto, quoted.src, packet.src)
-        key, reply = self._latest.peek(ends), self._replies.peek(ends)
+        """An error that does not show the quoted port is about the latest packet."""
+        key, reply = self._latest.attempt(packet, quoted), self._latest.reply(packet, quoted)
         flow = None if key is None else self._flow(key)
         if reply is None or (flow is not None and flow.probe.time_us > reply.time_us):
             return self._refused(flow, packet.time_us)
-        self._replies.pop(ends)
+        self._latest.forget_reply(packet, quoted)
         return self._refused_unseen(reply._replace(time_us=packet.time_us)) if self._is_our_refusal(packet) else ()
 
     def _is_our_refusal(self, error: Packet) -> bool:
-        is_refusal = (error.proto, error.src_port) in _UNREACHABLE
-        is_too_big = error.proto == ICMP and error.dest_port == _ICMP_TOO_BIG
-        return is_refusal and not is_too_big and self.home.surely_has(error.src)
+        return is_refusal(error) and self.home.surely_has(error.src)
 
     def _other(self, packet: Packet) -> Sequence[Sighting]:
         """Any other protocol; where it has no ports, its number takes the place of the port."""
@@ -347,7 +332,7 @@ class FlowTable:
         if direction == "outbound":
             self.expected.query(packet)
         if proto != TCP and ":" in src:
-            self._latest.put((proto, src, dst), key)
+            self._latest.note_attempt(packet, key)
         state = flow.state = self._first_state(flow)
         if state is _PENDING:
             self._await(flow)

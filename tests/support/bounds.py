@@ -5,13 +5,13 @@ from portsentry_py.core import (
     admission,
     bans,
     expectation,
+    icmp_errors,
     outbound_table,
     rate_limit,
     reflection,
     route_probes,
     standing,
 )
-from portsentry_py.core import flows as flow_limits
 from portsentry_py.core.pipeline import Pipeline
 
 
@@ -28,7 +28,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert max(len(flows._pending), len(flows._open)) <= limits.max_flows
     for per_source in (scans._fast, scans._slow, scans._banned, engine._connection_limit._sources):
         assert len(per_source) <= limits.max_sources
-    assert max(len(flows._latest), len(flows._replies)) <= flow_limits._MAX_LATEST
+    assert max(len(flows._latest._attempts), len(flows._latest._replies)) <= icmp_errors._MAX_LATEST
     assert len(expected._servers) <= expectation._MAX_SERVERS
     assert max(len(expected._contacts), len(expected._contact_networks)) <= expectation._MAX_CONTACTS
     assert len(expected._refused) <= expectation._MAX_REFUSED

@@ -15,6 +15,7 @@ from portsentry_py.core import (
     fingerprints,
     flows,
     host_state,
+    icmp_errors,
     outbound_table,
     rate_limit,
     route_probes,
@@ -126,7 +127,7 @@ class FullTables:
         yield from each(range(expectation._MAX_CONTACTS // self._share), six.ask)
         yield from each(range(served_ports._MAX_LEARNED // self._share), four.discovered)
         yield from each(range(expectation._MAX_SERVERS), six.question)
-        yield from (six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(flows._MAX_LATEST))
+        yield from (six.datagram(six.source(nth), ours, after_us=_PACE_US) for nth in range(icmp_errors._MAX_LATEST))
         yield from each(strangers, four.stray)
         yield from each(strangers, four.ask)
         yield from each(strangers, four.late)

@@ -13,7 +13,6 @@ from portsentry_py.core.sighting import Kind
 from tests.support.build import (
     FRIEND,
     HOST,
-    HOST6,
     SCANNER,
     SCANNER6,
     Sent,
@@ -29,7 +28,7 @@ from tests.support.build import (
     udp,
     udp_reply,
 )
-from tests.support.flows import icmp, kinds, sightings, silent, steps, table
+from tests.support.flows import kinds, sightings, silent, steps, table
 
 
 def test_a_clock_that_was_ahead_delays_no_outcome() -> None:
@@ -81,20 +80,6 @@ def test_a_refusal_is_about_the_probe(answer: object) -> None:
     assert (refusal.kind, refusal.source, refusal.target, refusal.port) == (Kind.REFUSED, SCANNER, HOST, 22)
     assert refusal.packet == probe.packet
     assert refusal.time_us == asked.later(0.001).time_us
-
-
-def test_an_icmp_error_of_a_router_is_about_the_packet_that_it_quotes() -> None:
-    (asked,) = udp(SCANNER, 161)
-    assert steps(table(), asked, icmp_unreachable(asked, router="192.0.2.1")) == [
-        (Kind.PROBE, SCANNER, 161),
-        (Kind.REFUSED, SCANNER, 161),
-    ]
-
-
-@pytest.mark.parametrize("kind", [4, 5, 9, 10, 30])
-def test_other_icmp_messages_are_ignored(kind: int) -> None:
-    assert steps(table(), icmp(SCANNER, HOST, kind)) == []
-    assert steps(table(), icmp(SCANNER6, HOST6, 130 + kind)) == []
 
 
 def test_a_second_refusal_is_ignored() -> None:

@@ -47,16 +47,6 @@ def test_an_answer_to_us_that_comes_too_late_is_no_scan() -> None:
     assert not {Kind.REFUSED} & set(seen)
 
 
-def test_over_ipv6_an_error_that_shows_no_port_is_about_the_latest_datagram_that_looks_like_a_reply() -> None:
-    flows = table()
-    probes = [udp(SCANNER6, port, src_port=53, at=nth)[0] for nth, port in enumerate(range(40_000, 40_020))]
-    seen = steps(flows, *(packet for one in probes for packet in (one, icmp_unreachable(one))))
-    assert seen == [(kind, NETWORK6, port) for port in range(40_000, 40_020) for kind in REFUSED_PROBE]
-    assert kinds(flows, icmp_unreachable(probes[-1])) == [], "each datagram is refused once"
-    (later,) = udp(SCANNER6, 40_020, src_port=53, at=30)
-    assert kinds(flows, later, icmp_unreachable(later, router="2001:db8:f::1")) == [], "a router refuses nothing for us"
-
-
 def test_refused_replies_count_for_the_network_of_an_ipv6_source() -> None:
     flows = table()
     seen = []

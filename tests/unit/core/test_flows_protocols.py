@@ -5,10 +5,10 @@ import struct
 
 import pytest
 
-from portsentry_py.core.packet import DCCP, SCTP, UDP, UDPLITE, Quoted
+from portsentry_py.core.packet import DCCP, UDPLITE
 from portsentry_py.core.sighting import Kind
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, Sent, icmp_unreachable, micros, syn, udp
-from tests.support.flows import NETWORK6, icmp, kinds, sctp, sightings, steps, table
+from tests.support.flows import icmp, kinds, sctp, sightings, steps, table
 
 
 @pytest.mark.parametrize(("chunk", "scan_type"), [(1, "sctp_init"), (10, "sctp_cookie")])
@@ -54,11 +54,6 @@ def test_icmp_requests_are_attempts_that_we_answer_or_not(source: str, request_t
     assert kinds(flows, icmp(other, host, request_type, at=2)) == [Kind.SERVED]
 
 
-def test_an_icmp_error_refuses_the_request_that_it_quotes() -> None:
-    asked = icmp(SCANNER, HOST, 13)
-    assert kinds(table(), asked, icmp_unreachable(asked, code=13)) == [Kind.PROBE, Kind.REFUSED]
-
-
 def test_an_echo_reply_without_a_request_is_ignored() -> None:
     assert steps(table(), icmp(SCANNER, HOST, 0), icmp(SCANNER6, HOST6, 129)) == []
 
@@ -84,28 +79,12 @@ def test_a_protocol_that_we_speak_is_served() -> None:
     assert kinds(flows, Sent(micros(5), FRIEND, HOST, 89, b"")) == [Kind.SERVED]
 
 
-def test_an_icmpv6_error_is_about_the_latest_attempt_of_that_transport() -> None:
-    """Tshark prints too little of it to know the quoted port."""
-    (first,), (second,) = udp(SCANNER6, 161), udp(SCANNER6, 162, at=0.1)
-    assert steps(table(), first, second, icmp_unreachable(second))[-1] == (Kind.REFUSED, NETWORK6, 162)
-
-
 def test_the_latest_attempts_are_bounded() -> None:
     flows = table()
     asked = [one for nth in range(4097) for one in udp(f"2001:db8:bad::{nth + 1:x}", 161, every=0)]
     sightings(flows, asked)
     assert kinds(flows, icmp_unreachable(asked[0])) == []
     assert kinds(flows, icmp_unreachable(asked[1])) == [Kind.REFUSED]
-
-
-def test_an_icmpv6_error_that_shows_the_port_is_about_that_port() -> None:
-    (first,), (second,) = udp(SCANNER6, 161), udp(SCANNER6, 162, at=0.1)
-    error = icmp_unreachable(first, after=0.2)
-    quoted = Quoted(UDP, SCANNER6, HOST6, first.src_port, 161)
-    flows = table()
-    sightings(flows, first, second)
-    (refusal,) = flows.observe(error.packet._replace(quoted=quoted))
-    assert (refusal.kind, refusal.port) == (Kind.REFUSED, 161)
 
 
 @pytest.mark.parametrize(("proto", "name"), [(UDPLITE, "udplite"), (DCCP, "dccp")])
@@ -119,10 +98,3 @@ def test_udp_lite_and_dccp_are_probed_by_port(proto: int, name: str) -> None:
     (served,) = sightings(flows, dataclasses.replace(asked.later(1), src=FRIEND))
     assert (served.kind, served.port) == (Kind.SERVED, 53)
     assert kinds(flows, syn(FRIEND, 53, at=2)) == [Kind.PROBE], "TCP has ports of its own"
-
-
-@pytest.mark.parametrize("proto", [UDPLITE, DCCP, SCTP])
-def test_an_icmp_error_about_a_protocol_with_ports_is_about_its_port(proto: int) -> None:
-    head = struct.pack("!HHII", 40_000, 53, 0, 0) + bytes([1, 0, 0, 4])
-    asked = Sent(micros(0), SCANNER, HOST, proto, head)
-    assert steps(table(), asked, icmp_unreachable(asked, code=2))[-1] == (Kind.REFUSED, SCANNER, 53)

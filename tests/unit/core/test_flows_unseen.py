@@ -11,7 +11,6 @@ from portsentry_py.core.sighting import Kind
 from tests.support.build import (
     FRIEND,
     HOST,
-    HOST6,
     SCANNER,
     SCANNER6,
     Sent,
@@ -103,38 +102,6 @@ def test_a_refusal_of_a_host_that_is_not_known_to_be_ours_is_none_of_ours(host: 
 )
 def test_another_reset_or_error_is_no_unseen_probe(refusal: Sent) -> None:
     assert steps(table(), refusal) == []
-
-
-def test_an_unreachable_about_a_protocol_without_ports_is_an_unseen_probe_of_it() -> None:
-    (probe, refusal) = sightings(table(), icmp_unreachable(Sent(micros(0), SCANNER, HOST, 47, b""), code=2))
-    assert (probe.kind, refusal.kind) == (Kind.PROBE, Kind.REFUSED)
-    assert (probe.source, probe.proto, probe.port, probe.scan_type) == (SCANNER, "ip", 47, "unseen")
-
-
-def test_an_unreachable_about_the_answer_to_a_packet_of_ours_without_ports_is_no_probe() -> None:
-    flows = table()
-    asked = Sent(micros(0), HOST, SCANNER, 47, b"")
-    assert kinds(flows, asked) == [Kind.PROBE]
-    assert kinds(flows, icmp_unreachable(Sent(micros(0.1), SCANNER, HOST, 47, b""), code=2)) == []
-
-
-@pytest.mark.parametrize(("kind", "unseen"), [(3, True), (11, False), (12, False)])
-def test_only_an_unreachable_is_a_refusal(kind: int, unseen: bool) -> None:
-    error = icmp_unreachable(udp(SCANNER, 161)[0])
-    error = dataclasses.replace(error, payload=bytes([kind]) + error.payload[1:])
-    assert kinds(table(), error) == (REFUSED_PROBE if unseen else [])
-
-
-@pytest.mark.parametrize(("kind", "unseen"), [(1, True), (4, True), (3, False)])
-def test_only_an_unreachable_of_icmpv6_is_a_refusal(kind: int, unseen: bool) -> None:
-    error = icmp_unreachable(udp(SCANNER6, 161)[0]).packet
-    quoted = Quoted(UDP, SCANNER6, HOST6, 40_000, 161)
-    seen = [one.kind for one in table().observe(error._replace(src_port=kind, quoted=quoted))]
-    assert seen == (REFUSED_PROBE if unseen else [])
-
-
-def test_an_icmpv6_error_that_does_not_show_the_port_is_about_no_unseen_probe() -> None:
-    assert steps(table(), icmp_unreachable(udp(SCANNER6, 161)[0])) == []
 
 
 def test_a_refusal_of_a_late_answer_to_us_is_no_unseen_probe() -> None:

@@ -11,6 +11,7 @@ from portsentry_py.config.settings import Limits, Served, Settings
 from portsentry_py.core import (
     expectation,
     flows,
+    icmp_errors,
     outbound_table,
     reflection,
     route_probes,
@@ -34,7 +35,7 @@ SIZES = {
     for module, name in (
         (spoofed_twins, "_MAX_ROUNDS"),
         (served_ports, "_MAX_LEARNED"),
-        (flows, "_MAX_LATEST"),
+        (icmp_errors, "_MAX_LATEST"),
         (flows, "_MAX_ACCEPTED"),
         (expectation, "_MAX_SERVERS"),
         (expectation, "_MAX_CONTACTS"),

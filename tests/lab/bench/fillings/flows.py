@@ -89,8 +89,8 @@ FLOWS = (
     per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
     per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
     per_flow("segments of no flow", "_flows._strays", _strays),
-    fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest", _latest, version=6),
-    fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows._replies", _replies, version=6),
+    fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest._attempts", _latest, version=6),
+    fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows._latest._replies", _replies, version=6),
     fixed("connections that a trap accepted", "_MAX_ACCEPTED", "_flows._accepted", _accepted, version=6),
     fixed("ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"),
 )
