@@ -9,10 +9,12 @@ import pytest
 from tests.integration.fixtures import StartServer
 from tests.support.fail2ban_server import NFTABLES, Fail2banServer
 from tests.support.namespaces import Lab
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.wire
 
-_CHECK = """\
+_CHECK = f"""\
+{PATIENCE}
 import json, sys
 from pathlib import Path
 from portsentry_py.checks.jail import Fail2banHost, check_jail

@@ -19,6 +19,7 @@ from portsentry_py.host.interfaces import DRILL_LINK
 from tests.integration.fixtures import StartSensor
 from tests.support.fail2ban_server import NFTABLES, Fail2banServer
 from tests.support.namespaces import IFACE, Host, Lab
+from tests.support.patience import PATIENCE
 from tests.support.peers import HTTP_PORT
 from tests.support.processes import all_ended
 from tests.support.sensor import RUN, Sensor
@@ -31,7 +32,8 @@ _SOURCES = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]
 # The drill sees the files of this test as those of the host.
 _INSIDE = 'mount --bind "$1" /run; mount --bind "$2" /etc/fail2ban; shift 2; exec "$@"'
 # The command with one technique, and with this many seconds for a line and for a ban.
-_BRIEF = """\
+_BRIEF = f"""\
+{PATIENCE}
 import sys
 from portsentry_py.checks.drill import drill as engine
 from portsentry_py.checks.drill.techniques import QUICK
@@ -42,7 +44,8 @@ cli.QUICK = QUICK[1:2]
 main()
 """
 # The whole command, which waits for all lines and bans on a busy machine too.
-_PATIENT = """\
+_PATIENT = f"""\
+{PATIENCE}
 from portsentry_py.checks.drill import drill as engine
 from portsentry_py.cli.main import main
 engine._LINE_SECONDS = engine._BAN_SECONDS = 60.0

@@ -15,6 +15,7 @@ from tests.integration.fixtures import StartSensor
 from tests.support.capturing import capturing
 from tests.support.fail2ban_server import Fail2banServer, scan_line
 from tests.support.namespaces import Lab
+from tests.support.patience import PATIENT_RUN
 from tests.support.peers import HTTP_PORT, SSH_PORT
 from tests.support.processes import all_ended
 from tests.support.running import run
@@ -65,8 +66,9 @@ def test_a_scanner_is_banned_and_a_visitor_is_not(
 def explained_with_its_ban(lab: Lab, sensor: Sensor, jail: Fail2banServer, banned: str) -> None:
     """`explain` names the jail that holds the ban and its end, as fail2ban does, and shows packets that were kept."""
     files = ("-c", sensor.config, "--log", sensor.log, "--socket", jail.socket)
-    done = lab.target.run(sys.executable, *RUN, "explain", banned, *files, "--json")
+    done = lab.target.run(sys.executable, *PATIENT_RUN, "explain", banned, *files, "--json")
     found = json.loads(done.stdout)
+    assert len(found["fail2ban"]["bans"]) == 1, found["fail2ban"]
     (ban,) = found["fail2ban"]["bans"]
     assert (found["verdict"], ban["jail"], ban["address"]) == ("ban", "portsentry", banned)
     end = datetime.fromisoformat(ban["ends_at"].replace("Z", "+00:00")).astimezone()
@@ -76,7 +78,7 @@ def explained_with_its_ban(lab: Lab, sensor: Sensor, jail: Fail2banServer, banne
     addresses = {address for packet in found["capture"]["packets"] for address in (packet["src_ip"], packet["dest_ip"])}
     assert any(ip_address(one) in ip_network(banned) for one in addresses)
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in (sensor.state.parent / "packets").iterdir())
-    shown = " ".join(lab.target.run(sys.executable, *RUN, "explain", banned, *files).stdout.split())
+    shown = " ".join(lab.target.run(sys.executable, *PATIENT_RUN, "explain", banned, *files).stdout.split())
     assert f"Jail portsentry bans {banned} until {ban['ends_at']}" in shown
 
 
@@ -106,7 +108,7 @@ def test_whom_the_operator_allows_is_unbanned_and_not_banned_again(
     jail.wait_for_ban(banned)
 
     words = ["allow", network, "--for", "1d", "--allowlist", str(allowlist), "--socket", str(jail.socket)]
-    done = lab.target.run(sys.executable, "-m", "portsentry_py", *words)
+    done = lab.target.run(sys.executable, *PATIENT_RUN, *words)
 
     assert done.returncode == 0, done.stderr
     assert f"unbanned {banned} in portsentry" in done.stdout

@@ -3,6 +3,7 @@
 import pytest
 
 from portsentry_py.core.host_state import network_of
+from portsentry_py.fail2ban import jails
 from portsentry_py.fail2ban.client import Fail2banClient
 from portsentry_py.report.overview import look
 from tests.integration.fixtures import StartSensor
@@ -14,8 +15,9 @@ pytestmark = pytest.mark.wire
 
 
 def test_a_ban_is_shown_with_its_reason_until_fail2ban_stops(
-    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor
+    lab: Lab, jail: Fail2banServer, start_sensor: StartSensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(jails, "_TIMEOUT_SECONDS", 60)
     sensor = start_sensor()
     log, client = jail.folder.parent / "portsentry.log", Fail2banClient(jail.folder / "fail2ban.sock")
     scanner = lab.scanner.ipv6[0]
