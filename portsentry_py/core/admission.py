@@ -27,17 +27,17 @@ from portsentry_py.core.columns import (
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, CWR, ECE, SYN
 from portsentry_py.core.rate_limit import Rate, TokenBucket
+from portsentry_py.core.waiting import MANY, STRONG, StrongSources, Waiting, asked_for, network_of_text
 
 # No detector reports fewer plain probes than this.
 _ENOUGH = 4
 # Where too many sources asked for enough, those come first that asked for so many: a forger pays for each probe.
 _MORE = 16
-_MANY = 64
 # While no line can be written, a source is tried each time it has asked for twice as much: a scanner that has begun
 # just now is not lost among thousands of forged ones that go on for long.
 _TRIED_AT = frozenset(1 << power for power in range(2, 9))
 # Our answers to one source that are kept, behind a single packet as text.
-_MAX_ANSWERS = 2 * _MANY
+_MAX_ANSWERS = 2 * MANY
 _MAX_KEPT = 600
 # What a line of a first packet has at most, but for few.
 _CHARACTERS = 160
@@ -49,7 +49,6 @@ _USED_BYTES = 1 << 20
 _SCTP_INIT = "01"
 _ICMP_REQUESTS = frozenset({"08", "0d", "0f", "11"})
 _ICMPV6_REQUEST = "80"
-_WITH_PORTS = frozenset({"tcp", "udp", "sctp", "33", "136"})
 _DATAGRAMS = frozenset({"udp", "33", "136"})
 _BURST_SECONDS = 2
 # For each new source that is admitted at once, so many that waited are.
@@ -63,23 +62,6 @@ _SPENT_US = 1_000_000  # since a probe was examined for no line
 _SLOTS = 1 << 20
 _MOST = 255
 _NOTHING: tuple[str, ...] = ()
-
-
-class _Waiting:
-    """A source that sent more than one packet, but did not ask for enough: its lines, and our answers among them."""
-
-    __slots__ = ("answers", "asked", "lines", "questions", "size")
-
-    def __init__(self, kept: str) -> None:
-        self.lines = kept.split("\n")
-        self.size = len(kept)
-        self.asked = {_asked(head_of(self.lines[0]))}
-        self.answers = len(self.lines) - 1
-        self.questions = 1
-
-    def add(self, line: str) -> None:
-        self.lines.append(line)
-        self.size += len(line)
 
 
 class _Sketch:
@@ -113,16 +95,16 @@ class _Tokens:
         self._bucket = TokenBucket(Rate(per_second / 1e6, self.size), self.size)
         self._closed_until: dict[float, str] = {}
 
-    def take(self, time: str, asked: int = _MANY, price: int = 1) -> bool:
+    def take(self, time: str, asked: int = MANY, price: int = 1) -> bool:
         """Take as many tokens as the price if there is room for a source that asked for so much."""
         if not self.has(time, asked):
             return False
         self.pay(price)
         return True
 
-    def has(self, time: str, asked: int = _MANY) -> bool:
+    def has(self, time: str, asked: int = MANY) -> bool:
         """Whether there is room for a source that asked for so much."""
-        least = 1 if asked >= _MANY else self.size / 4 if asked >= _MORE else self.size / 2
+        least = 1 if asked >= MANY else self.size / 4 if asked >= _MORE else self.size / 2
         closed_until = self._closed_until.get(least, "")
         if time < closed_until and len(time) == len(closed_until):
             return False
@@ -175,9 +157,12 @@ class Admission:
         self._newer: dict[str, str] = {}
         self._older: dict[str, str] = {}
         self._size = 0
-        self._again: OrderedDict[str, _Waiting] = OrderedDict()
+        self._again: OrderedDict[str, Waiting] = OrderedDict()
         self._again_size = 0
-        self._max_size = limits.max_held * _CHARACTERS // 3  # for each of the three
+        self._max_size = limits.max_held * _CHARACTERS // 4  # for each of the four
+        self.strong = StrongSources(self._max_size)
+        """Those that asked for many things, which `let_in` takes when they are due."""
+        self._is_strong, self._strong_one = self.strong.holds, self.strong.peek
         self._sketch = _Sketch()
         self._traps = frozenset[str]()
         self.held = 0
@@ -203,15 +188,32 @@ class Admission:
         self.held -= len(lines)
         return lines
 
+    def let_in(self) -> list[str]:
+        """The lines of strong sources to inspect now that they are due, as far as there is room."""
+        strong, lines = self.strong, list[str]()
+        turns = strong.next_turns()
+        # While lines can be written, strong sources that go on have the places of those that asked for enough.
+        is_room = self._is_spent(strong.due) or self._enough.has(strong.due, _ENOUGH)
+        while is_room and self._spent.has(strong.due):
+            waiting = next(turns, None)
+            if waiting is None:
+                break
+            self._spent.pay(len(waiting.lines))
+            lines += strong.not_late(waiting)
+        strong.pass_on()
+        self.held -= len(lines)
+        return lines
+
     def admit(self, line: str, head: Head) -> Sequence[str] | None:
         """The lines to inspect now, with those kept before if its source had to wait; None for this line alone."""
         time, src, digits, dst, proto = head
         newer, older, again = self._newer, self._older, self._again
         source, receiver = (src, dst) if ":" not in src else (self._source_of(src), self._source_of(dst))
-        if again or newer or older:
-            if source in again or source in newer or source in older:
+        if again or newer or older or self.strong.size:
+            is_strong = self._is_strong
+            if source in again or source in newer or source in older or is_strong(source):
                 return self._wait_on(source, line, head)
-            if receiver in again or receiver in newer or receiver in older:
+            if receiver in again or receiver in newer or receiver in older or is_strong(receiver):
                 return self._keep_answer(receiver, line, head)
         if (
             not proto
@@ -249,15 +251,18 @@ class Admission:
 
     def _wait_on(self, source: str, line: str, head: Head) -> Sequence[str] | None:
         """One more packet of a source that waits."""
-        waiting = self._taken(source)
+        strong = self._strong_one(source)  # stays where it is while it waits
+        waiting = strong or self._taken(source)
         is_proof = _proves(head, waiting)
         if not is_proof and self._is_reply(head):
-            self._put_back(source, waiting)
+            if not strong:
+                self._put_back(source, waiting, head[0])
             return None
-        asked = _asked(head)
+        asked = asked_for(head)
         is_new = asked not in waiting.asked
         if is_new:
-            if len(waiting.asked) < _MANY:
+            waiting.count += 1
+            if len(waiting.asked) < MANY:
                 waiting.asked.add(asked)
             waiting.questions = max(len(waiting.asked), self._sketch.add(source))
         questions = waiting.questions
@@ -265,35 +270,48 @@ class Admission:
         lines = len(waiting.lines) + 1
         if is_proof or (is_enough and self._has_token(head[0], source, questions, lines, is_new=is_new)):
             self.held -= len(waiting.lines)
+            if strong:
+                self.strong.pop(source)
             return [*waiting.lines, line]
         self.held += 1
-        if len(waiting.lines) < 2 * _MANY + waiting.answers:
+        is_kept = not waiting.is_cut and len(waiting.lines) < 2 * MANY + waiting.answers
+        if strong:
+            self.strong.go_on(source, head[0], line if is_kept else "")
+            return _NOTHING
+        if is_kept:
             waiting.add(line)
-        self._put_back(source, waiting)
+        self._put_back(source, waiting, head[0])
         return _NOTHING
 
-    def _taken(self, source: str) -> _Waiting:
+    def _taken(self, source: str) -> Waiting:
         """A source that waits, which does not wait any more."""
         waiting = self._again.pop(source, None)
         if waiting is not None:
             self._again_size -= waiting.size
-        elif source in self._newer:
-            waiting = _Waiting(self._newer.pop(source))
+            return waiting
+        if source in self._newer:
+            waiting = Waiting(self._newer.pop(source))
             self._size -= waiting.size
-        else:
-            waiting = _Waiting(self._older.pop(source))
-        return waiting
+            return waiting
+        return self.strong.pop(source) or Waiting(self._older.pop(source))
 
-    def _put_back(self, source: str, waiting: _Waiting) -> None:
+    def _put_back(self, source: str, waiting: Waiting, time: str) -> None:
         """Let a source wait on, among the latest: one that goes on is not dropped before those that do not."""
+        if waiting.count >= STRONG:
+            self.strong.put(source, waiting, time)
+            return
         again = self._again
         again[source] = waiting
         self._again_size += waiting.size
         while self._again_size > self._max_size:
             self._again_size -= again.popitem(last=False)[1].size
 
+    def _waiting(self, source: str) -> Waiting | None:
+        """What is kept of a source, if it sent more than one packet."""
+        return self._again.get(source) or self.strong.peek(source)
+
     def _waits(self, source: str) -> bool:
-        return source in self._again or source in self._newer or source in self._older
+        return source in self._again or source in self._newer or source in self._older or self._is_strong(source)
 
     def _is_plain(self, head: Head) -> bool:
         """Whether a packet says little by itself: it asks for something, for no trap, as a client does."""
@@ -317,17 +335,20 @@ class Admission:
         """A packet to a source that waits: our answer, which belongs behind its probe, or a call of ours."""
         if self._is_call(source, head):
             return [*self.release(source), line]
-        waiting = self._again.get(source)
+        waiting = self._waiting(source)
         self.held += 1
         if waiting is None:
             table = self._newer if source in self._newer else self._older
             if len(table[source]) < _MAX_KEPT:
                 table[source] += f"\n{line}"
                 self._size += len(line) if table is self._newer else 0
-        elif waiting.answers < _MAX_ANSWERS:
-            waiting.add(line)
+        elif not waiting.is_cut and waiting.answers < _MAX_ANSWERS:
             waiting.answers += 1
-            self._again_size += len(line)
+            if self._is_strong(source):
+                self.strong.add(source, line)
+            else:
+                waiting.add(line)
+                self._again_size += len(line)
         return _NOTHING
 
     def _is_call(self, source: str, head: Head) -> bool:
@@ -336,9 +357,9 @@ class Admission:
         if proto == "tcp":
             return digits[FLAGS] in OPENING_FLAGS
         if proto in _DATAGRAMS:
-            waiting = self._again.get(source)
+            waiting = self._waiting(source)
             kept = self._newer.get(source) or self._older.get(source, "")
-            asked = waiting.asked if waiting else {_asked(head_of(kept.partition("\n")[0]))}
+            asked = waiting.asked if waiting else {asked_for(head_of(kept.partition("\n")[0]))}
             return (proto, src, digits[SRC_PORT]) not in asked
         return bool(proto) and not self._may_be_answer(head)
 
@@ -349,14 +370,15 @@ class Admission:
         if asked >= _ENOUGH and not (is_new and asked in _TRIED_AT):
             return False
         # The network only if there is room at all: a flood from everywhere makes no look-up for each packet.
-        if not self._spent.has(time, asked) or not self._places_of(source).take(time, asked, lines):
+        # The rest is for those that asked for most: see `let_in`.
+        if not self._spent.has(time, min(asked, _MORE)) or not self._places_of(source).take(time, asked, lines):
             return False
         self._spent.pay(lines)
         return True
 
     def _places_of(self, source: str) -> _Tokens:
         """What the network of a source may have inspected while no line can be written."""
-        network = _network_of(source)
+        network = network_of_text(source)
         places = self._networks.touch(network)
         if places is None:
             places = _Tokens(self._per_network)
@@ -364,24 +386,7 @@ class Admission:
         return places
 
 
-def _network_of(source: str) -> str:
-    """The /16 or /32 of a source, or the beginning of what is no address.
-
-    From its text: sources of a flood would push all others out of the caches of networks.
-    """
-    if ":" in source:
-        first, second = source.split(":", 2)[:2]
-        return f"{first}:{second or 0}"
-    return source[: source.find(".", source.find(".") + 1)]
-
-
-def _asked(head: Head) -> tuple[str, str, str]:
-    """What a packet asks for: a port, an IP protocol, or whether a host is there."""
-    _, _, digits, dst, proto = head
-    return proto, dst, digits[DEST_PORT] if proto in _WITH_PORTS else ""
-
-
-def _proves(head: Head, waiting: _Waiting) -> bool:
+def _proves(head: Head, waiting: Waiting) -> bool:
     """Whether the segment acknowledges a SYN-ACK of ours among the lines that wait: no forger knows its number."""
     _, src, digits, _, proto = head
     if proto != "tcp" or not waiting.answers or digits[FLAGS] in OPENING_FLAGS:

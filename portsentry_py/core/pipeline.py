@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.admission import Admission
-from portsentry_py.core.columns import ACCEPTING_FLAGS, CLOSING_FLAGS, FLAGS, Cells, Head, split
+from portsentry_py.core.columns import ACCEPTING_FLAGS, CLOSING_FLAGS, FLAGS, Cells, Head, micros_of, split
 from portsentry_py.core.decode import Discard, canonical_address, decode, time_us
 from portsentry_py.core.detectors.base import PROBES, Detector
 from portsentry_py.core.detectors.profiles import Tables, detectors_of
@@ -169,9 +169,12 @@ class Pipeline:
             self._inspect,
             self._flows.is_own_end,
         )
+        strong = self._admission.strong
         for line in lines:
             self.packets += 1
             head, cells = split(line)
+            if head[0] >= strong.due:
+                yield from self._let_in(micros_of(head[0]))
             if suppressed.sources and suppressed.count(line, head):
                 continue
             if head[2][FLAGS] in CLOSING_FLAGS and is_own_end(head):
@@ -280,6 +283,7 @@ class Pipeline:
 
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
         """An open trap accepted a connection: the kernel vouches for the visitor's address, so nothing of it waits."""
+        yield from self._let_in(now_us)
         for line in self._admission.release(self._source_of(visitor)):
             yield from self._inspect(line, *split(line))
         for sighting in self._flows.accepted(visitor, port, trap, trap_port, now_us):
@@ -287,6 +291,20 @@ class Pipeline:
 
     def advance(self, now_us: int) -> Iterator[Event]:
         """The time is `now_us`, without a packet."""
+        yield from self._let_in(now_us)
+        yield from self._pass(now_us)
+
+    def _let_in(self, now_us: int) -> Iterator[Event]:
+        """The events of strong sources that waited until now."""
+        while (due_us := self._admission.strong.due_us) <= now_us:
+            yield from self._pass(due_us)
+            self._scans.refill(due_us)
+            self._found.refill(due_us)
+            for line in self._admission.let_in():
+                yield from self._inspect(line, *split(line))
+
+    def _pass(self, now_us: int) -> Iterator[Event]:
+        """The events of what was due by that time."""
         # In the order of time, so that a tick between two packets changes no line.
         while self._suppressed.next_due_us <= now_us:
             yield from self._settle(self._suppressed.next_due_us)

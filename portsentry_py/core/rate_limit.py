@@ -109,6 +109,10 @@ class ScanRateLimit:
         size = _BURST_SECONDS * settings.scans_per_second
         self._bucket = TokenBucket(Rate(settings.scans_per_second / 1e6, size), size)
 
+    def refill(self, now_us: int) -> None:
+        """Refill as of that time."""
+        self._bucket.refill(now_us)
+
     def is_spent(self, now_us: int, probes: int, *, bans: bool) -> bool:
         """Whether there is no line now about a source that sent so many probes."""
         return self._bucket.refill(now_us) < self._least(probes, bans=bans)

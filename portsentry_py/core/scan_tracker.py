@@ -302,6 +302,11 @@ class ScanTracker:
         else:
             self._unreported.touch(key, sighting)
 
+    def refill(self, now_us: int) -> None:
+        """Refill what limits lines and bans: packets that come late do not."""
+        self._limit.refill(now_us)
+        self._budget.refill(now_us)
+
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do."""
         if self._unreported.next_us <= now_us:

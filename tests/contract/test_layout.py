@@ -56,6 +56,7 @@ CORE = (
     "decode",
     "rate_limit",
     "fast_path",
+    "waiting",
     "admission",
     "sighting",
     "probe_types",

@@ -5,12 +5,15 @@ from operator import attrgetter
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core import admission, fast_path
+from portsentry_py.core.admission import Admission
+from portsentry_py.core.columns import head_of, time_text
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.core.waiting import MANY, STRONG, Waiting, asked_for
 from tests.lab.bench.fillings.engine import WIDE, feed, small_engine
 from tests.lab.bench.fillings.table import Table, length
 from tests.lab.bench.lines import SECOND_US, Sender
 
-_FEW_LINES = 1_000
+_FEW_LINES = 600
 
 
 def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
@@ -20,10 +23,13 @@ def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 
 def hold(engine: Pipeline, sender: Sender) -> Pipeline:
-    """Let sources wait until there is no room: those that asked for two things, then those that asked for one."""
+    """Let sources wait until there is no room: those that asked for many things, for two, then for one."""
     waiting, nth = engine._admission, 1 << 20
     waiting._new, waiting._enough = admission._Tokens(1), admission._Tokens(1)
     feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(nth - 2, nth)))
+    while waiting.strong.size < waiting._max_size - _FEW_LINES:
+        _put_strong(waiting, sender, nth)
+        nth += 1
     while waiting._again_size < waiting._max_size - _FEW_LINES:
         feed(engine, (sender.probe(sender.source(nth), what, after_us=0) for what in range(2)))
         nth += 1
@@ -33,11 +39,26 @@ def hold(engine: Pipeline, sender: Sender) -> Pipeline:
     return engine
 
 
+def _put_strong(waiting: Admission, sender: Sender, nth: int) -> None:
+    """Let a source wait that asked for many things; in a small room, for as many as fit."""
+    one: Waiting | None = None
+    for what in range(STRONG):
+        line = sender.probe(sender.source(nth), what, after_us=0)
+        if one is None:
+            one = Waiting(line)
+        elif waiting.strong.size + one.size + len(line) <= waiting._max_size:
+            one.asked.add(asked_for(head_of(line)))
+            one.add(line)
+            one.count += 1
+    if one is not None:
+        waiting.strong.put(sender.source(nth), one, time_text(line))
+
+
 def _held(engine: Pipeline) -> int:
     """The lines that wait, as if they had the usual size."""
     waiting = engine._admission
     once = sum(map(len, (*waiting._newer.values(), *waiting._older.values())))
-    return (once + waiting._again_size) // admission._CHARACTERS
+    return (once + waiting._again_size + waiting.strong.size) // admission._CHARACTERS
 
 
 def _crowded(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
@@ -52,7 +73,7 @@ def crowd(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
     for nth in range(networks):
         places = engine._admission._places_of(sender.source(nth * WIDE))
         places.pay(places.size)
-        for asked in (admission._ENOUGH, admission._MORE, admission._MANY):
+        for asked in (admission._ENOUGH, admission._MORE, MANY):
             places.has(time, asked)
     return engine
 
@@ -82,8 +103,14 @@ ADMISSION = (
         lambda limits: limits.max_held,
         _held,
         _waiting,
-        ("_admission._newer", "_admission._older", "_admission._again"),
-        ("_Waiting.asked",),
+        (
+            "_admission._newer",
+            "_admission._older",
+            "_admission._again",
+            "_admission.strong._sources",
+            "_admission.strong._turns",
+        ),
+        ("Waiting.asked",),
         version=6,
     ),
     Table(
