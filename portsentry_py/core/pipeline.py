@@ -21,7 +21,7 @@ from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.policy import Judgement, Policy
 from portsentry_py.core.probe_types import answers
 from portsentry_py.core.question import Questions
-from portsentry_py.core.rate_limit import ConnectionRateLimit, Rate, TokenBucket
+from portsentry_py.core.rate_limit import MOST_LATE_US, ConnectionRateLimit, Rate, TokenBucket
 from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Report, Scan, ScanTracker
 from portsentry_py.core.self_test import is_self_test
@@ -188,8 +188,20 @@ class Pipeline:
                 if events:
                     yield from events
                 continue
-            for one in admitted:
-                yield from inspect(one, *split(one))
+            if admitted:
+                yield from self._inspect_late(admitted, micros_of(head[0]))
+
+    def _inspect_late(self, lines: Iterable[str], now_us: int) -> Iterator[Event]:
+        """The events of lines of a source that waited until now.
+
+        The limits on lines and bans must not take their times for a clock that was set back: they would refill from
+        there, and whoever lets sources wait for minutes, and then asks for enough, would have one ban more for each.
+        """
+        self._scans.earliest_us = now_us - MOST_LATE_US
+        for line in lines:
+            yield from self._inspect(line, *split(line))
+        yield from self._pass(now_us)  # what the lines bring about is late as well
+        self._scans.earliest_us = 0
 
     def _skip(self, head: Head) -> Sequence[Event]:
         """A packet came that tells nothing but the time."""
@@ -284,8 +296,7 @@ class Pipeline:
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
         """An open trap accepted a connection: the kernel vouches for the visitor's address, so nothing of it waits."""
         yield from self._let_in(now_us)
-        for line in self._admission.release(self._source_of(visitor)):
-            yield from self._inspect(line, *split(line))
+        yield from self._inspect_late(self._admission.release(self._source_of(visitor)), now_us)
         for sighting in self._flows.accepted(visitor, port, trap, trap_port, now_us):
             yield from self._observe(sighting)
 
@@ -419,7 +430,7 @@ class Pipeline:
         if detectors:
             for finding in self._findings(detectors, sighting, record):
                 self._idle_until_us = 0
-                self._found.take(sighting.time_us)
+                self._found.take(max(sighting.time_us, self._scans.earliest_us))
                 events = [*events, *map(self._evidence, self._scans.observe(self._judge(finding)))]
         return events
 
@@ -514,7 +525,7 @@ class Pipeline:
     def _is_put_off(self, sighting: Sighting, count: int) -> bool:
         """Whether so many scans are found that a source with so many probes and outcomes is judged when it did more."""
         is_judged = count in _JUDGED_AT or sighting.direction == "outbound"
-        return not is_judged and self._found.refill(sighting.time_us) < 1
+        return not is_judged and self._found.refill(max(sighting.time_us, self._scans.earliest_us)) < 1
 
     def _touch(self, probe: Sighting) -> None:
         """One more probe of a scan, which may be another one than before that ends next."""
@@ -566,7 +577,7 @@ class Pipeline:
         return evidence_event(report, self._known.of(report.judgement.finding.record.address))
 
     def _connection(self, sighting: Sighting) -> Sequence[Event]:
-        if not self._connection_limit.allows(sighting.source, sighting.time_us):
+        if not self._connection_limit.allows(sighting.source, max(sighting.time_us, self._scans.earliest_us)):
             return ()
         held_back = self._connection_limit.suppressed - self._suppressed_before
         self._suppressed_before = self._connection_limit.suppressed

@@ -14,8 +14,8 @@ _BURST_MINUTES = 10
 _NETWORK_BURST_MINUTES = 2
 _MANY_PROBES = 64
 _MAX_NETWORKS = 4_096
-# A time that is earlier by more than this comes from a clock that was set back, not from a late packet.
-_LATEST_US = 60_000_000
+MOST_LATE_US = 60_000_000
+"""A time that is earlier by more than this comes from a clock that was set back, not from a late packet."""
 
 
 class Rate(NamedTuple):
@@ -47,7 +47,7 @@ class TokenBucket:
             per_us, size = self.rate
             self.tokens = min(size, self.tokens + (now_us - filled_us) * per_us)
         # Packets that waited come late: the time by which they are late must not refill the bucket again.
-        if now_us > filled_us or filled_us - now_us > _LATEST_US:
+        if now_us > filled_us or filled_us - now_us > MOST_LATE_US:
             self.filled_us = now_us
         return self.tokens
 

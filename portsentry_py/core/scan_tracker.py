@@ -126,6 +126,8 @@ class ScanTracker:
         self._banned: LruTable[str, bool] = LruTable(max_scans)  # a set with an order
         self.is_banned = self._banned.holds
         """Whether the last line about a scan of the source has the verdict `ban`."""
+        self.earliest_us = 0
+        """For the limits, no time is earlier than this: packets that waited for long do not set the clock back."""
 
     def ban_budget(self, now_us: int) -> float:
         """How many unverified sources may be banned now."""
@@ -177,11 +179,10 @@ class ScanTracker:
         Where the rate limit leaves no line, nothing is taken from the budget.
         """
         finding = judgement.finding
-        if self._is_limited(finding.record) and self._limit.is_spent(
-            finding.sighting.time_us, finding.record.probes, bans=True
-        ):
+        now_us = max(finding.sighting.time_us, self.earliest_us)
+        if self._is_limited(finding.record) and self._limit.is_spent(now_us, finding.record.probes, bans=True):
             return judgement
-        refusal = self._budget.refusal(finding.record, finding.sighting.time_us)
+        refusal = self._budget.refusal(finding.record, now_us)
         return judgement if refusal is None else judgement._replace(verdict="watch", reason=refusal)
 
     def _new_scan(self, key: ScanKey, judgement: Judgement) -> Scan:
@@ -218,7 +219,7 @@ class ScanTracker:
     def _takes_token(self, judgement: Judgement, now_us: int | None = None) -> bool:
         """Whether the rate limits allow a line, at the time of the sighting if no other is given."""
         record = judgement.finding.record
-        now_us = judgement.finding.sighting.time_us if now_us is None else now_us
+        now_us = max(judgement.finding.sighting.time_us if now_us is None else now_us, self.earliest_us)
         if record.direction == "outbound":
             return True
         if record.verified:
@@ -232,7 +233,7 @@ class ScanTracker:
 
     def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether the rate limit leaves no line for this source now, whatever it does."""
-        now_us, probes = sighting.time_us, record.probes
+        now_us, probes = max(sighting.time_us, self.earliest_us), record.probes
         # The rate limit first: mostly it leaves lines, and to know that costs least.
         if not self._limit.is_spent(now_us, probes, bans=False) or not self._is_limited(record):
             return False
@@ -254,7 +255,7 @@ class ScanTracker:
         if not self._is_limited(record):
             return False
         if scan.last.reason in BUDGET_REASONS:
-            return self._budget.is_spent(record, now_us)
+            return self._budget.is_spent(record, max(now_us, self.earliest_us))
         is_judged = len(record.unserved) >= MAX_JUDGED
         return is_judged and abs(now_us - scan.last.finding.sighting.time_us) < _WATCHED_US
 
@@ -333,16 +334,16 @@ class ScanTracker:
         while (due := _due(scans, quiet_us, now_us)) is not None:
             key, scan = due
             scans.pop(key)
-            last = _past(scan)
+            last, ended_us = _past(scan), scan.last_probe.time_us + quiet_us
             # If the record was evicted, nothing is known of the source any more.
-            if last.finding.series.has_end and not last.finding.record.evicted and self._takes_token(last):
-                yield Report("ended", scan.last_probe.time_us + quiet_us, scan.first_us, last)
+            if last.finding.series.has_end and not last.finding.record.evicted and self._takes_token(last, ended_us):
+                yield Report("ended", ended_us, scan.first_us, last)
 
     def _ended_unreported(self, now_us: int) -> Iterator[Report]:
         """The scans that had no line and have ended, as far as there is room for lines by now."""
         for at_us in self._unreported.times(now_us):
             # First what is quick: while the flood goes on, there is no room.
-            if self._limit.is_spent(at_us, 0, bans=False):
+            if self._limit.is_spent(max(at_us, self.earliest_us), 0, bans=False):
                 continue
             for key, scan in self._unreported.ended(at_us):
                 last = _past(scan)

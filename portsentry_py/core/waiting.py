@@ -12,6 +12,7 @@ from operator import attrgetter
 
 from portsentry_py.core.columns import DEST_PORT, Head, head_of, micros_of
 from portsentry_py.core.lru_table import LruTable
+from portsentry_py.core.rate_limit import MOST_LATE_US
 
 STRONG = 16
 """Who asked for so many things has a place here. Of a smaller scan nothing is remembered either."""
@@ -21,8 +22,6 @@ _WITH_PORTS = frozenset({"tcp", "udp", "sctp", "33", "136"})
 _FIRST = 2 * STRONG
 # Whole seconds, so that a tick between two packets changes no line.
 _STEP_US = 1_000_000
-# What is older is not let in: limits on lines take it for a clock that was set back.
-_LATE_US = 60_000_000
 _MAX_NETWORKS = 1_024
 _NEVER, _NEVER_US = "~", 1 << 63  # the text comes after all digits
 
@@ -135,7 +134,8 @@ class StrongSources:
 
     def not_late(self, waiting: Waiting) -> list[str]:
         """The lines of a source that may be let in now."""
-        since = f"{(self.due_us - _LATE_US) / 1e6:.6f}"
+        # A ban would come long after its scan.
+        since = f"{(self.due_us - MOST_LATE_US) / 1e6:.6f}"
         return [line for line in waiting.lines if line >= since]
 
     def _set_due(self, now_us: int) -> None:

@@ -1,17 +1,31 @@
 """Sources that wait and asked for many things: those that asked for most stay, and have their turn first."""
 
+from collections.abc import Iterable
 from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portsentry_py.config.settings import Limits, Lines, Settings
+from portsentry_py.config.settings import Bans, Limits, Lines, Settings
 from portsentry_py.core import waiting as module
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.waiting import STRONG, StrongSources, Waiting, network_of_text
-from portsentry_py.events.model import Event
-from tests.support.build import SCANNER, US, Sent, evidence, in_time, lines, micros, no_deadline, records, syn, watch
+from portsentry_py.events.model import Event, EvidenceEvent
+from tests.support.build import (
+    SCANNER,
+    US,
+    Sent,
+    connections,
+    evidence,
+    in_time,
+    lines,
+    micros,
+    no_deadline,
+    records,
+    syn,
+    watch,
+)
 
 ROOM = 1_000_000
 FLOOD = st.lists(st.tuples(st.integers(0, 3), st.integers(STRONG, 90)), max_size=60)
@@ -176,3 +190,28 @@ def test_a_tick_changes_no_line_about_sources_that_wait(every: float) -> None:
             ticks += 1
         events += watch(live, sent)
     assert records([*events, *live.finish()]) == records(watch(SMALL, traffic))
+
+
+def forged(nth: int, at: float) -> list[Sent]:
+    """Eighty probes of a source with a stack and a network of its own."""
+    ports = range(1_000 * nth + 600, 1_000 * nth + 680)
+    return syn(f"10.{nth}.0.1", *ports, at=at, every=0, src_port=2_000 + nth, seq=nth, options=bytes([2, 4, 5, nth]))
+
+
+def test_sources_that_waited_for_long_refill_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each forged source that waits for minutes has an innocent more banned."""
+    engine = Pipeline(Settings(bans=Bans(unverified_per_minute=1), lines=Lines(per_second=1)), US)
+    events = list(watch(engine, in_time(*(forged(nth, at=1_000 + nth) for nth in range(12)))))
+    assert 8 <= len(bans(events)) <= 10
+    now = {nth: syn("192.0.2.9", 5_000 + nth, at=1_012 + nth) for nth in range(12, 24)}
+    late = {line: lines(*forged(nth, at=10)) for nth, sent in now.items() for line in lines(*sent)}
+    monkeypatch.setattr(engine._admission, "admit", lambda line, _: [*late.get(line, ()), line])
+    later = list(watch(engine, in_time(*now.values())))
+    assert bans(later) == []
+    assert len(connections(later)) < 50
+    assert len(bans(watch(engine, in_time(*(forged(nth, at=1_100 + nth) for nth in range(24, 28)))))) <= 2
+
+
+def bans(events: Iterable[Event]) -> list[EvidenceEvent]:
+    """The lines that ban anew."""
+    return [one for one in evidence(events) if one.verdict == "ban"]
