@@ -2,8 +2,9 @@
 
 A forged flood has new sources all the time, and no detector has anything to say about a few plain packets. When a
 source has asked for enough, all its lines are released in order: a scanner in the flood loses nothing. A flood of
-forged scanners has asked for enough, and spends the limit of log lines: meanwhile, sources that were examined wait
-again, and few packets are released. What may answer this host, or proves an address, does not wait.
+forged scanners has asked for enough, and goes on: sources that were examined wait again, and leave the places to those
+that were not. If it spends the limit of log lines, few packets of any source are released. What may answer this host,
+or proves an address, does not wait.
 """
 
 from collections import OrderedDict
@@ -33,6 +34,8 @@ from portsentry_py.core.waiting import MANY, STRONG, StrongSources, Waiting, ask
 _ENOUGH = 4
 # Where too many sources asked for enough, those come first that asked for so many: a forger pays for each probe.
 _MORE = 16
+# A source that was examined, and goes on, comes last.
+_EXAMINED = 0
 # While no line can be written, a source is tried each time it has asked for twice as much: a scanner that has begun
 # just now is not lost among thousands of forged ones that go on for long.
 _TRIED_AT = frozenset(1 << power for power in range(2, 9))
@@ -104,7 +107,8 @@ class _Tokens:
 
     def has(self, time: str, asked: int = MANY) -> bool:
         """Whether there is room for a source that asked for so much."""
-        least = 1 if asked >= MANY else self.size / 4 if asked >= _MORE else self.size / 2
+        fourths = 2 if asked >= _ENOUGH else 3
+        least = 1 if asked >= MANY else self.size / 4 if asked >= _MORE else self.size * fourths / 4
         closed_until = self._closed_until.get(least, "")
         if time < closed_until and len(time) == len(closed_until):
             return False
@@ -225,8 +229,7 @@ class Admission:
         waits_again = self._waits_again(source)
         if waits_again is False:
             return None
-        # While the limit is spent, the places of new sources are for sources that are new.
-        if (waits_again is None or not self._is_spent(time)) and self._new.take(time):
+        if self._new.take(time) if waits_again is None else self._has_spare(time):
             return None
         asked = self._sketch.add(source)
         if asked >= _ENOUGH and self._has_token(time, source, asked, 1):
@@ -365,8 +368,11 @@ class Admission:
 
     def _has_token(self, time: str, source: str, asked: int, lines: int, *, is_new: bool = True) -> bool:
         """Whether lines that waited may be inspected now: part of the tokens is left to sources that ask for more."""
-        if not self._is_spent(time):
-            return self._enough.take(time, asked)
+        if not self._waits_again(source):
+            if not self._is_spent(time):
+                return self._enough.take(time, asked)
+        elif self._has_spare(time, lines):
+            return True
         if asked >= _ENOUGH and not (is_new and asked in _TRIED_AT):
             return False
         # The network only if there is room at all: a flood from everywhere makes no look-up for each packet.
@@ -375,6 +381,10 @@ class Admission:
             return False
         self._spent.pay(lines)
         return True
+
+    def _has_spare(self, time: str, lines: int = 1) -> bool:
+        """Whether new sources leave places to one that was examined: what begins comes before what goes on."""
+        return not self._is_spent(time) and self._new.take(time, _EXAMINED, lines)
 
     def _places_of(self, source: str) -> _Tokens:
         """What the network of a source may have inspected while no line can be written."""

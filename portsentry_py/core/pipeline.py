@@ -513,12 +513,14 @@ class Pipeline:
             return False
         is_put_off = count >= _FEW_PROBES and self._is_put_off(sighting, count)
         is_spent = not is_put_off and self._scans.is_spent(sighting, record)
-        record.waits_again = is_spent
+        # A source that goes on leaves room to those that begin: of very many, each was judged with its first eight.
+        record.waits_again = is_spent or (is_put_off and record.probes >= _FEW_PROBES)
         is_unjudged = is_put_off or is_spent or (scan is not None and self._scans.is_told(scan, sighting, record))
         if is_unjudged and sighting.kind in PROBES:
             self._touch(sighting)
             self._unjudged += is_put_off or is_spent
-            if is_spent:
+            # If this source alone can have no ban, others can.
+            if is_spent and self._scans.has_no_line(sighting, record):
                 self._admission.note_spent(now_us)
         return is_unjudged
 

@@ -242,6 +242,10 @@ class ScanTracker:
         # Only a ban has a line now, and to look for one costs more than all else.
         return not self.is_banned(record.source) and self._budget.is_spent(record, now_us)
 
+    def has_no_line(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Whether the rate limit leaves no line now even for a ban of a source that sent so many probes."""
+        return self._limit.is_spent(max(sighting.time_us, self.earliest_us), record.probes, bans=True)
+
     def is_told(self, scan: Scan, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether an open scan had a line not long ago, and only a ban, which cannot come now, would make another.
 

@@ -102,7 +102,7 @@ class SourceRecord:
         stacks: probes by the fingerprint of the sender's stack.
         proven_stacks: stacks that acknowledged what we sent, at the endpoints `proofs`.
         checks: served endpoints where it opens and closes connections as a health check does.
-        waits_again: no line about it could be written at its last probe, so its next packets wait (see `Admission`).
+        waits_again: its last probe could have no line, or was not judged, so its next packets wait (see `Admission`).
         evicted: the table has dropped the record and emptied it; others may still hold it.
     """
 
