@@ -296,7 +296,9 @@ class Pipeline:
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
         """An open trap accepted a connection: the kernel vouches for the visitor's address, so nothing of it waits."""
         yield from self._let_in(now_us)
-        yield from self._inspect_late(self._admission.release(self._source_of(visitor)), now_us)
+        waited = self._admission.release(self._source_of(visitor))
+        if waited:
+            yield from self._inspect_late(waited, now_us)
         for sighting in self._flows.accepted(visitor, port, trap, trap_port, now_us):
             yield from self._observe(sighting)
 
