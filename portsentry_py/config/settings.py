@@ -172,10 +172,12 @@ class Bans(Section):
     """How many new sources get the verdict `ban`, because forging costs nothing; the others get `watch` meanwhile."""
 
     unverified_per_minute: int = number(20, "unverified sources in all; ten times as many at once", 1, 100_000)
-    network_per_minute: int = number(4, "unverified sources of one /16 or IPv6 /32; twice as many at once", 1, 100_000)
+    network_per_minute: int = number(
+        4, "unverified sources of one /16 or IPv6 /32; ten times as many at once", 1, 100_000
+    )
     verified_per_minute: int = number(
         30,
-        "verified sources of one /24 or IPv6 /48, four times as many of its /16 or /32; twice as many at once",
+        "verified sources of one /24 or IPv6 /48, four times as many of its /16 or /32; ten times as many at once",
         1,
         100_000,
     )

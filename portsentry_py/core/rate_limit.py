@@ -9,9 +9,6 @@ from portsentry_py.core.lru_table import LruTable
 
 _BURST_SECONDS = 10
 _BURST_MINUTES = 10
-# Of one network, less: fail2ban carries out one ban after the other, some ten a second. A burst of them is the time by
-# which it is late for a scanner from elsewhere.
-_NETWORK_BURST_MINUTES = 2
 _MANY_PROBES = 64
 _MAX_NETWORKS = 4_096
 MOST_LATE_US = 60_000_000
@@ -63,14 +60,14 @@ class TokenBucket:
         return max(0, int((least - self.tokens) / self.rate.per_us))
 
 
-def bucket_of(per_minute: int, minutes: int = _BURST_MINUTES) -> TokenBucket:
-    """A full bucket that holds the tokens of so many minutes."""
-    size = minutes * per_minute
+def bucket_of(per_minute: int) -> TokenBucket:
+    """A full bucket that holds ten minutes' worth of tokens."""
+    size = _BURST_MINUTES * per_minute
     return TokenBucket(Rate(per_minute / 60e6, size), size)
 
 
 class NetworkBuckets:
-    """A bucket of two minutes' worth for each network, bounded in networks.
+    """A bucket for each network, bounded in networks.
 
     Args:
         per_minute: how a bucket refills.
@@ -92,7 +89,7 @@ class NetworkBuckets:
         network = self._network_of(address)
         bucket = self._buckets.touch(network)
         if bucket is None:
-            bucket = bucket_of(self._per_minute, _NETWORK_BURST_MINUTES)
+            bucket = bucket_of(self._per_minute)
             self._buckets.put(network, bucket)
         return bucket
 

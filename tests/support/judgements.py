@@ -52,10 +52,7 @@ def grow(record: SourceRecord, weight: int) -> SourceRecord:
 
 
 def tracker(lines: Lines = LINES, *, bans: Bans | None = None, max_scans: int = MAX_SCANS) -> ScanTracker:
-    """A tracker whose networks have more bans than a test of something else needs."""
-    return ScanTracker(
-        Settings(lines=lines, bans=bans or Bans(network_per_minute=20), limits=Limits(max_sources=max_scans))
-    )
+    return ScanTracker(Settings(lines=lines, bans=bans or Bans(), limits=Limits(max_sources=max_scans)))
 
 
 def reported(scans: ScanTracker, *judgements: Judgement) -> list[Report]:

@@ -37,8 +37,8 @@ Five between two lines, two until the answer is noticed.
 _BANS = Settings().bans
 A_MINUTE = 11 * _BANS.unverified_per_minute
 """Unverified bans of innocents in the first minute, at most: the budget, ten minutes' worth of it at once."""
-A_NETWORK = 3 * _BANS.network_per_minute
-"""The same for the innocents of one network, which has two minutes' worth at once."""
+A_NETWORK = 11 * _BANS.network_per_minute
+"""The same for the innocents of one network."""
 
 EXPECTED: Mapping[str, tuple[Property, ...]] = {
     # The suite itself: plain scans and ordinary use.

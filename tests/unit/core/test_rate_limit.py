@@ -59,7 +59,7 @@ def test_the_addresses_of_a_network_share_a_bucket(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "_MAX_NETWORKS", 2)
     buckets = NetworkBuckets(1, network_of)
     assert buckets.of(SCANNER) is buckets.of("203.0.113.77")
-    assert [buckets.of(SCANNER).take(START_US) for _ in range(3)] == [True] * 2 + [False]
+    assert [buckets.of(SCANNER).take(START_US) for _ in range(11)] == [True] * 10 + [False]
     assert buckets.of(FRIEND).take(START_US)
     assert not buckets.of(SCANNER).take(START_US)
     buckets.of("10.0.0.1")

@@ -102,7 +102,7 @@ def verified(count: int, net: int = 113) -> list[Judgement]:
 
 
 def test_verified_sources_of_one_network_have_four_lines_for_each_ban_that_they_may_have() -> None:
-    scans = tracker(bans=Bans(verified_per_minute=5))
+    scans = tracker(bans=Bans(verified_per_minute=1))
     found = verdicts(reported(scans, *verified(100)))
     assert found == [("new", "ban", "ports_in_window")] * 10 + [("new", "watch", "ban_budget")] * 30
     assert len(reported(scans, *verified(5, net=114))) == 5
@@ -150,7 +150,7 @@ def test_a_banned_scan_is_not_told() -> None:
 
 
 def test_a_ban_that_the_budget_refuses_takes_one_line_from_the_rate_limit() -> None:
-    scans = tracker(Lines(scans_per_second=8), bans=Bans(network_per_minute=5))
+    scans = tracker(Lines(scans_per_second=8), bans=Bans(network_per_minute=1))
     reported(scans, *strangers(10))
     assert len(reported(scans, *[late(0)] * 100)) == 1
     others = [judged(source=f"10.{nth % 6}.0.{nth}") for nth in range(60)]
@@ -158,7 +158,7 @@ def test_a_ban_that_the_budget_refuses_takes_one_line_from_the_rate_limit() -> N
 
 
 def test_beyond_the_rate_limit_nothing_is_taken_from_the_budget_of_bans() -> None:
-    scans = tracker(Lines(scans_per_second=1), bans=Bans(unverified_per_minute=2, network_per_minute=20))
+    scans = tracker(Lines(scans_per_second=1), bans=Bans(unverified_per_minute=2))
     assert len(reported(scans, *strangers(40))) == 8
     assert [one.judgement.verdict for one in reported(scans, *strangers(60, at=10)[40:])] == ["ban"] * 8
 
