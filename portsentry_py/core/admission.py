@@ -32,8 +32,6 @@ from portsentry_py.core.waiting import MANY, STRONG, StrongSources, Waiting, ask
 
 # No detector reports fewer plain probes than this.
 _ENOUGH = 4
-# Where too many sources asked for enough, those come first that asked for so many: a forger pays for each probe.
-_MORE = 16
 # A source that was examined, and goes on, comes last.
 _EXAMINED = 0
 # While no line can be written, a source is tried each time it has asked for twice as much: a scanner that has begun
@@ -107,8 +105,9 @@ class _Tokens:
 
     def has(self, time: str, asked: int = MANY) -> bool:
         """Whether there is room for a source that asked for so much."""
-        fourths = 2 if asked >= _ENOUGH else 3
-        least = 1 if asked >= MANY else self.size / 4 if asked >= _MORE else self.size * fourths / 4
+        # Who asked for many things comes first: a forger pays for each probe.
+        fourths = 1 if asked >= STRONG else 2 if asked >= _ENOUGH else 3
+        least = 1 if asked >= MANY else self.size * fourths / 4
         closed_until = self._closed_until.get(least, "")
         if time < closed_until and len(time) == len(closed_until):
             return False
@@ -377,7 +376,7 @@ class Admission:
             return False
         # The network only if there is room at all: a flood from everywhere makes no look-up for each packet.
         # The rest is for those that asked for most: see `let_in`.
-        if not self._spent.has(time, min(asked, _MORE)) or not self._places_of(source).take(time, asked, lines):
+        if not self._spent.has(time, min(asked, STRONG)) or not self._places_of(source).take(time, asked, lines):
             return False
         self._spent.pay(lines)
         return True

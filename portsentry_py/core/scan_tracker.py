@@ -233,11 +233,11 @@ class ScanTracker:
 
     def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether the rate limit leaves no line for this source now, whatever it does."""
-        now_us, probes = max(sighting.time_us, self.earliest_us), record.probes
+        now_us = max(sighting.time_us, self.earliest_us)
         # The rate limit first: mostly it leaves lines, and to know that costs least.
-        if not self._limit.is_spent(now_us, probes, bans=False) or not self._is_limited(record):
+        if not self._limit.is_spent(now_us, record.probes, bans=False) or not self._is_limited(record):
             return False
-        if self._limit.is_spent(now_us, probes, bans=True):
+        if self.has_no_line(sighting, record):
             return True
         # Only a ban has a line now, and to look for one costs more than all else.
         return not self.is_banned(record.source) and self._budget.is_spent(record, now_us)

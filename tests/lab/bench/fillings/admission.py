@@ -73,7 +73,7 @@ def crowd(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
     for nth in range(networks):
         places = engine._admission._places_of(sender.source(nth * WIDE))
         places.pay(places.size)
-        for asked in (admission._ENOUGH, admission._MORE, MANY):
+        for asked in (admission._ENOUGH, STRONG, MANY):
             places.has(time, asked)
     return engine
 
