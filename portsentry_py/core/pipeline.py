@@ -195,7 +195,7 @@ class Pipeline:
         """The events of lines of a source that waited until now.
 
         The limits on lines and bans must not take their times for a clock that was set back: they would refill from
-        there, and whoever lets sources wait for minutes, and then asks for enough, would have one ban more for each.
+        there, and a forger who lets sources wait for minutes and then asks for enough would have one ban more for each.
         """
         self._scans.earliest_us = now_us - MOST_LATE_US
         for line in lines:

@@ -213,5 +213,5 @@ def test_sources_that_waited_for_long_refill_no_limit(monkeypatch: pytest.Monkey
 
 
 def bans(events: Iterable[Event]) -> list[EvidenceEvent]:
-    """The lines that ban anew."""
+    """The lines that ban."""
     return [one for one in evidence(events) if one.verdict == "ban"]
