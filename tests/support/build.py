@@ -431,7 +431,7 @@ def _reply(asked: Sent, flags: int, after: float, *, seq: int, ack: int) -> Sent
 
 def _again(asked: Sent, flags: int, after: float, ack: int) -> Sent:
     segment = tcp(asked.src, asked.dst, asked.src_port, asked.dest_port, flags, seq=asked.seq + 1, ack=ack)
-    return dataclasses.replace(segment, time_us=asked.later(after).time_us)
+    return dataclasses.replace(segment, time_us=asked.later(after).time_us, ttl=asked.ttl)
 
 
 def ping(src: str, dst: str, *, at: float = 0.0, number: int = 1) -> Sent:
