@@ -113,6 +113,16 @@ def decode(line: str, cells: Cells = NO_CELLS) -> Packet | Discard:
         return Discard.MALFORMED
 
 
+def hops_of(cells: Cells) -> int:
+    """The hop limit of a packet, from its cells; 0 if they cannot be read."""
+    text = cells[-1]
+    try:
+        shared = _shared(text) if len(text) <= _MAX_CACHED else Discard.MALFORMED
+    except ValueError:
+        return 0
+    return 0 if isinstance(shared, Discard) else shared.ttl
+
+
 class _Shared(NamedTuple):
     """What the shared cells of a line say."""
 

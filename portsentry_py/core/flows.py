@@ -1,7 +1,8 @@
 """The flow table: who spoke first, and how it was answered. Packet in, Sightings out.
 
 Plain ACKs and data never come here: the kernel's filter drops them live, and `decode` in a replay. Nor do, live,
-packets in our name that did not leave this host.
+packets in our name that did not leave this host, and the first segments of ordinary clients to served TCP ports: our
+SYN-ACK tells of those.
 """
 
 from collections import deque
@@ -59,6 +60,9 @@ _USED_BYTES = 1 << 20
 _UNUSED_BYTES = 2
 # So many further datagrams to one port of ours, none of them refused, are a stream: a scanner repeats a probe less.
 _STREAM_REPEATS = 5
+# TCP header of the first segments that the kernel's filter keeps, as Linux and Android send them.
+_UNSEEN_HEADER_BYTES = 40
+_UNKNOWN_TTL, _TTL = 0, Packet._fields.index("ttl")
 _LEAST_WORDS = "5"  # of a TCP header, RFC 9293; as hex digits sort
 _MAX_ACCEPTED = 4096
 NEVER_US = 1 << 63
@@ -183,6 +187,8 @@ class FlowTable:
         flow = self._inbound.peek(key)
         if flow is None or flow.state in UNANSWERED_STATES or digits[HEADER_WORDS] < _LEAST_WORDS:
             return None
+        if flow.our_seq is not None and flow.our_seq != seq:
+            return None  # perhaps it answers another first segment, which was not seen
         self._inbound.renew(key)
         return flow, seq
 
@@ -193,8 +199,15 @@ class FlowTable:
         if not self.served.is_open_trap("tcp", probe.dest_port):
             self.served.learn(probe.dst, "tcp", probe.dest_port, now_us)
 
-    def end(self, flow: Flow, acknowledged: int, now_us: int) -> Sequence[Sighting]:
-        """The initiator of a flow from outside ends it, and acknowledges what this host sent."""
+    def end(self, flow: Flow, acknowledged: int, now_us: int, ttl: int) -> Sequence[Sighting]:
+        """The initiator of a flow from outside ends it, and acknowledges what this host sent.
+
+        Args:
+            flow: the flow.
+            acknowledged: the number that the end acknowledges.
+            now_us: its time.
+            ttl: its hop limit, which stands for that of a first segment that was not seen: one stack sends both.
+        """
         first = not flow.has_ended
         flow.has_ended = True
         if flow.our_seq is None or not first:
@@ -202,6 +215,11 @@ class FlowTable:
         received = (acknowledged - flow.our_seq) % (1 << 32)
         if not 0 < received <= _USED_BYTES:
             return ()
+        probe = flow.probe
+        if probe.ttl == _UNKNOWN_TTL:
+            if ttl == _UNKNOWN_TTL:
+                return ()  # proof of nobody's stack
+            flow.probe = _new(Packet, (*probe[:_TTL], ttl, *probe[_TTL + 1 :]))
         return (self._about(flow, _SESSION if received > _UNUSED_BYTES else _PROVEN, now_us),)
 
     def observe(self, packet: Packet) -> Sequence[Sighting]:
@@ -348,6 +366,9 @@ class FlowTable:
             return (self._about(flow, Kind.REPEAT, packet.time_us),)
         if packet.proto == TCP and flow.probe.flags != packet.flags:
             return None
+        if flow.probe.ttl == _UNKNOWN_TTL and flow.state is _SERVED and flow.probe.seq == packet.seq:
+            flow.probe, flow.scan_type = packet, scan_type  # captured out of order, behind our answer
+            return ()
         if packet.is_whole and flow.probe.seq == packet.seq:
             return ()  # its first piece was the probe
         # The same packet before an answer is a repetition; after an answer it is a new attempt.
@@ -404,6 +425,8 @@ class FlowTable:
     def _answered(self, packet: Packet) -> Sequence[Sighting]:
         """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
         flow = self._flow(reverse_key_of(packet))
+        if packet.proto == TCP and self._answers_unseen(packet, flow):
+            return self._accepted_unseen(packet)
         if flow is None:
             self._stray(packet)
             return ()
@@ -424,6 +447,38 @@ class FlowTable:
         if trap and self._accepted.pop(key_of(flow.probe)):
             return answered, answered._replace(kind=Kind.PROVEN)
         return (answered,)
+
+    def _answers_unseen(self, packet: Packet, flow: Flow | None) -> bool:
+        """Whether a SYN-ACK answers a first segment that the kernel's filter kept.
+
+        Args:
+            packet: the SYN-ACK.
+            flow: the flow that its addresses and ports belong to.
+        """
+        if flow is not None:
+            # A client may use its port again.
+            is_same = flow.our_seq in {None, packet.seq} or flow.probe.seq == (packet.ack - 1) % (1 << 32)
+            if is_same or flow.direction == "outbound":
+                return False
+        return self._may_answer_unseen(packet.src, packet.src_port, packet.dst, packet.dest_port)
+
+    def _may_answer_unseen(self, src: str, port: int, dst: str, dest_port: int) -> bool:
+        """Whether a SYN-ACK between these ends is a server's of ours, to somebody else."""
+        if dst in self._host.own or not self.home.surely_has(src) or self.served.is_open_trap("tcp", port):
+            return False
+        return not self._outbound.holds((TCP, src, port, dst, dest_port))
+
+    def _accepted_unseen(self, packet: Packet) -> Sequence[Sighting]:
+        """Our SYN-ACK, whose flow begins as with the first segment: that was a client's, or it had been seen."""
+        time_us, src, dst, _, src_port, dest_port, _, _, ack = packet[:9]
+        seq, vlan, iface = (ack - 1) % (1 << 32), packet.vlan, packet.in_iface
+        head = (time_us, dst, src, TCP, dest_port, src_port, SYN, seq, 0, 0, _UNSEEN_HEADER_BYTES, b"", _UNKNOWN_TTL)
+        flow = Flow(_new(Packet, (*head, 0, vlan, iface, False, None)), "connect", "inbound")
+        flow.state = _SERVED
+        self._inbound.put((TCP, dst, dest_port, src, src_port), flow)
+        self._note_accepted(flow, packet.seq, time_us)
+        self.served.learn(src, "tcp", src_port, time_us)
+        return (self._about(flow, _VISIT, time_us),)
 
     def _note_accepted(self, flow: Flow, seq: int, now_us: int) -> None:
         """Our SYN-ACK: what acknowledges its number is proof."""
@@ -457,7 +512,7 @@ class FlowTable:
         if self._flow(key_of(packet)) is not None:
             return self._closing(packet)
         if is_refusal:
-            return self._refused_unseen(_probe_before(packet))
+            return self._refused_unseen(self._closed(_probe_before(packet)))
         if packet.flags & (FIN | ACK) == FIN:
             return self._attempt(packet, "odd_flags")  # no stack's reset
         return self._unknown_segment(packet) if resets_unknown(packet) else ()
@@ -481,6 +536,12 @@ class FlowTable:
         self.served.forget(probe.dst, proto, probe.dest_port)
         flow.state = FlowState.REFUSED
         return self._about(flow, Kind.PROBE, reset.time_us), self._about(flow, Kind.REFUSED, reset.time_us)
+
+    def _closed(self, probe: Packet) -> Packet:
+        """A first packet for a port that our stack says is closed, though it answered before."""
+        if not self.served.is_configured("tcp", probe.dest_port):
+            self.served.forget(probe.dst, "tcp", probe.dest_port)
+        return probe
 
     def _refused_unseen(self, probe: Packet) -> Sequence[Sighting]:
         """We refused something that we did not see: a probe in fragments, say, or behind headers that were cut.
@@ -541,7 +602,7 @@ class FlowTable:
         if flow.direction == "outbound" or not packet.flags & ACK:
             flow.has_ended = True
             return missing
-        return (*missing, *self.end(flow, packet.ack, packet.time_us))
+        return (*missing, *self.end(flow, packet.ack, packet.time_us, packet.ttl))
 
     def _answer_missing(self, flow: Flow, packet: Packet) -> Sequence[Sighting]:
         """In a capture of one direction, a source that closes a connection had an answer that is missing.

@@ -7,7 +7,7 @@ from functools import lru_cache
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import ACCEPTING_FLAGS, CLOSING_FLAGS, FLAGS, Cells, Head, micros_of, split
-from portsentry_py.core.decode import Discard, canonical_address, decode, time_us
+from portsentry_py.core.decode import Discard, canonical_address, decode, hops_of, time_us
 from portsentry_py.core.detectors.base import PROBES, Detector
 from portsentry_py.core.detectors.profiles import Tables, detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
@@ -213,7 +213,7 @@ class Pipeline:
         self._skipped += 1
         return self._tick(now_us)
 
-    def _of_known_flow(self, head: Head) -> Sequence[Event] | None:
+    def _of_known_flow(self, head: Head, cells: Cells) -> Sequence[Event] | None:
         """The events of a TCP segment that accepts or ends a connection; None if it has to be decoded."""
         suppressed = self._suppressed.sources
         if suppressed and not suppressed.keys().isdisjoint(map(self._source_of, head[1:4:2])):
@@ -234,14 +234,14 @@ class Pipeline:
                 events = [*events, *self._note_answer(source, now_us)]
             self._flows.accept(flow, number, now_us)
         else:
-            for sighting in self._flows.end(flow, number, now_us):
+            for sighting in self._flows.end(flow, number, now_us, flow.probe.ttl or hops_of(cells)):
                 events = [*events, *self._observe(sighting)]
         return events
 
     # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
     def _inspect(self, line: str, head: Head, cells: Cells) -> Sequence[Event]:
         if head[4] == "tcp" and head[2][FLAGS] in _LATER_FLAGS:
-            known = self._of_known_flow(head)
+            known = self._of_known_flow(head, cells)
             if known is not None:
                 return known
         packet = decode(line, cells)

@@ -57,8 +57,8 @@ def pool(count: int, link: Link) -> Iterator[bytes]:
         yield segment(link, (base + bits % _POOL, 1024 + (bits >> 32) % 60_000, _TARGET, port), SYN, number)
 
 
-def visitors(count: int, link: Link) -> Iterator[bytes]:
-    """Let many clients open and close connections to served ports; what the kernel's filter lets through."""
+def visitors(count: int, link: Link, *, calls: bool = True) -> Iterator[bytes]:
+    """Let many clients open and close connections to served ports; without the calls if they stay in the kernel."""
     base = int(IPv4Address("100.64.0.0"))
     back = Link(link.source, link.destination)
     sent = 0
@@ -69,7 +69,7 @@ def visitors(count: int, link: Link) -> Iterator[bytes]:
             (now - _END, FIN | ACK, False),
             (now - _LAST, FIN | ACK, True),
         ):
-            if opened < 0:
+            if opened < 0 or (flags == SYN and not calls):
                 continue
             if sent == count:
                 return
@@ -81,6 +81,11 @@ def visitors(count: int, link: Link) -> Iterator[bytes]:
             ack = (sequence_of(opened) + 1_000) & 0xFFFFFFFF if flags & FIN and not ours else 0
             yield segment(back if ours else link, ends, flags, opened, ack=ack)
             sent += 1
+
+
+def unseen_visitors(count: int, link: Link) -> Iterator[bytes]:
+    """The same, whose first segments the kernel's filter keeps."""
+    return visitors(count, link, calls=False)
 
 
 def mixed(count: int, link: Link) -> Iterator[bytes]:

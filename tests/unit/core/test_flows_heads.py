@@ -61,7 +61,7 @@ def test_an_end_that_is_known_by_its_head_proves_what_a_decoded_one_does(seq: in
         assert ending is not None
         flow, acknowledged = ending
         assert acknowledged == end.packet.ack
-        assert list(known.end(flow, acknowledged, end.time_us)) == list(decoded.observe(end.packet))
+        assert list(known.end(flow, acknowledged, end.time_us, end.packet.ttl)) == list(decoded.observe(end.packet))
 
 
 def test_an_answer_of_a_served_port_is_known_by_its_head() -> None:
