@@ -4,7 +4,7 @@ A forged flood has new sources all the time, and no detector has anything to say
 source has asked for enough, all its lines are released in order: a scanner in the flood loses nothing. A flood of
 forged scanners has asked for enough, and goes on: sources that were examined wait again, and leave the places to those
 that were not. If it spends the limit of log lines, few packets of any source are released. What may answer this host,
-or proves an address, does not wait.
+or proves an address, does not wait. Our SYN-ACK stands for a first segment that stayed in the kernel.
 """
 
 from collections import OrderedDict
@@ -13,6 +13,7 @@ from zlib import crc32
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.columns import (
+    ACCEPTING_FLAGS,
     ACK_NUMBER,
     CHUNK_TYPE,
     DEST_PORT,
@@ -133,6 +134,7 @@ class Admission:
         waits_again: whether the packets of a source that was examined wait again; None if there is no record of it.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
         is_home: whether an address is ours.
+        answers_unseen: whether a SYN-ACK of ours answers a first segment that stayed in the kernel.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Admission:
         waits_again: Callable[[str], bool | None],
         is_queried: Callable[[str], bool],
         is_home: Callable[[str], bool],
+        answers_unseen: Callable[[Head], bool],
     ) -> None:
         self._new = _Tokens(limits.new_sources_per_second)
         self._enough = _Tokens(_SHARE * limits.new_sources_per_second)
@@ -155,6 +158,7 @@ class Admission:
         self._waits_again = waits_again
         self._is_queried = is_queried
         self._is_home = is_home
+        self._answers_unseen = answers_unseen
         # The first packets, in two generations: when the newer is full, the older goes as a whole, at no cost for each
         # line. Sources that sent more have a room of their own, which single packets do not fill.
         self._newer: dict[str, str] = {}
@@ -218,17 +222,16 @@ class Admission:
                 return self._wait_on(source, line, head)
             if receiver in again or receiver in newer or receiver in older or is_strong(receiver):
                 return self._keep_answer(receiver, line, head)
-        if (
-            not proto
-            # A look-up less for most packets of most floods.
-            or (digits[FLAGS] not in OPENING_FLAGS if proto == "tcp" else self._may_be_answer(head))
-            or not self._is_home(dst)
-        ):
+        # A look-up less for most packets of most floods.
+        if proto == "tcp" and digits[FLAGS] not in OPENING_FLAGS:
+            may_stand = digits[FLAGS] in ACCEPTING_FLAGS and self._waits_again(receiver) is not False
+            if not may_stand or not self._answers_unseen(head):
+                return None
+            source = receiver  # our answer stands for its first packet
+        elif not proto or (proto != "tcp" and self._may_be_answer(head)) or not self._is_home(dst):
             return None
         waits_again = self._waits_again(source)
-        if waits_again is False:
-            return None
-        if self._new.take(time) if waits_again is None else self._has_spare(time):
+        if waits_again is False or (self._new.take(time) if waits_again is None else self._has_spare(time)):
             return None
         asked = self._sketch.add(source)
         if asked >= _ENOUGH and self._has_token(time, source, asked, 1):
@@ -400,8 +403,8 @@ def _proves(head: Head, waiting: Waiting) -> bool:
     _, src, digits, _, proto = head
     if proto != "tcp" or not waiting.answers or digits[FLAGS] in OPENING_FLAGS:
         return False
-    # The first line is the source's own. Its own SYN-ACK, whose number it knows, has another target.
-    answers = [sent for _, _, sent, dst, _ in map(head_of, waiting.lines[1:]) if dst == src and sent[FLAGS] in _SYN_ACK]
+    # The source's own SYN-ACK, whose number it knows, has another target.
+    answers = [sent for _, _, sent, dst, _ in map(head_of, waiting.lines) if dst == src and sent[FLAGS] in _SYN_ACK]
     try:
         received = [int(digits[ACK_NUMBER], 16) - int(answer[SEQ_NUMBER], 16) for answer in answers]
     except ValueError:

@@ -192,6 +192,19 @@ class FlowTable:
         self._inbound.renew(key)
         return flow, seq
 
+    def answers_unseen(self, head: Head) -> bool:
+        """Whether a SYN-ACK of ours answers a first segment that was not seen."""
+        _, src, digits, dst, _ = head
+        if dst in self._host.own:
+            return False
+        try:
+            ports = int(digits[ENDS], 16)
+            port, dest_port = ports >> 16, ports & 0xFFFF
+            is_known = self._inbound.holds((TCP, dst, dest_port, src, port))
+            return not is_known and self._may_answer_unseen(src, port, dst, dest_port)
+        except ValueError:  # no ports, or no address
+            return False
+
     def accept(self, flow: Flow, seq: int, now_us: int) -> None:
         """A SYN-ACK with that sequence number accepts a flow from outside, whose port is served."""
         self._note_accepted(flow, seq, now_us)

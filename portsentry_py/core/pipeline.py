@@ -100,6 +100,7 @@ class Pipeline:
             waits_again=self._sources.waits_again,
             is_queried=self._flows.expected.is_queried,
             is_home=self._is_home,
+            answers_unseen=self._flows.answers_unseen,
         )
         self._suppressed = SuppressedSources(
             settings.limits,

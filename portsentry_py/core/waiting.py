@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from operator import attrgetter
 
-from portsentry_py.core.columns import DEST_PORT, Head, head_of, micros_of
+from portsentry_py.core.columns import ACCEPTING_FLAGS, DEST_PORT, FLAGS, SRC_PORT, Head, head_of, micros_of
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.rate_limit import MOST_LATE_US
 
@@ -40,8 +40,11 @@ class Waiting:
     def __init__(self, kept: str) -> None:
         self.lines = kept.split("\n")
         self.size = len(kept)
-        self.asked = {asked_for(head_of(self.lines[0]))}
-        self.answers = len(self.lines) - 1
+        first = head_of(self.lines[0])
+        # The first line is the source's own, or our SYN-ACK, which stands for it.
+        is_answer = first[4] == "tcp" and first[2][FLAGS] in ACCEPTING_FLAGS
+        self.asked = {answered_for(first) if is_answer else asked_for(first)}
+        self.answers = len(self.lines) - (not is_answer)
         self.questions = self.count = 1
         self.is_cut = False
 
@@ -157,6 +160,12 @@ def asked_for(head: Head) -> tuple[str, str, str]:
     """What a packet asks for: a port, an IP protocol, or whether a host is there."""
     _, _, digits, dst, proto = head
     return proto, dst, digits[DEST_PORT] if proto in _WITH_PORTS else ""
+
+
+def answered_for(head: Head) -> tuple[str, str, str]:
+    """What the packet asked for that a SYN-ACK of ours answers."""
+    _, src, digits, _, proto = head
+    return proto, src, digits[SRC_PORT]
 
 
 def network_of_text(source: str) -> str:

@@ -24,6 +24,7 @@ from tests.support.build import (
     SCANNER6,
     US,
     Sent,
+    connect,
     evidence,
     fin_ack,
     fragments,
@@ -80,6 +81,7 @@ class Gate:
             waits_again=self.waits_again.get,
             is_queried=lambda address: address == FRIEND,
             is_home=lambda address: address in {HOST, HOST6, *home_hosts(3)},
+            answers_unseen=lambda head: head[1] in {HOST, HOST6},
         )
         for line in lines(*strangers(2)):
             assert self.admits(line) == (line,)
@@ -376,6 +378,45 @@ def test_a_source_that_acknowledges_a_number_of_its_own_needs_a_token() -> None:
     own = tcp(SCANNER, HOST, 50_000, 81, SYN | ACK, seq=5000)
     for line in lines(call, rst(call), own, fin_ack(call, ack=5001)):
         assert gate.admits(line) == ()
+
+
+@pytest.mark.parametrize("call", [*syn(SCANNER, 80), *syn(SCANNER6, 80)])
+def test_our_answer_to_a_first_segment_that_was_not_seen_waits_and_stands_for_it(call: Sent) -> None:
+    gate = Gate()
+    probes = syn(call.src, 80, 81, 82, 83, at=1)
+    answer, *waiting, last = lines(syn_ack(call), *probes)
+    assert [gate.admits(line) for line in (answer, *waiting)] == [()] * 4
+    assert gate.admits(last) == (answer, *waiting, last), "it asked for port 80 before"
+    assert Gate(source_of(call.src)).admits(answer) == (answer,)
+    others = tcp("198.51.100.7", call.src, 80, 40_000, SYN | ACK).line
+    assert gate.admits(others) == (others,), "one that passes through this host"
+
+
+@pytest.mark.parametrize(("ack", "is_admitted"), [(5001, True), (5000, False), (5001 + (1 << 20), False)])
+@pytest.mark.parametrize("answers", [1, 2])
+def test_a_visitor_whose_first_segment_was_not_seen_needs_no_token(answers: int, ack: int, is_admitted: bool) -> None:
+    gate = Gate()
+    gate.admission._enough.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    (call,) = syn(SCANNER, 80)
+    waiting = lines(syn_ack(call, seq=5000), *[syn_ack(call, seq=700_000_000)] * (answers - 1))
+    assert [gate.admits(line) for line in waiting] == [()] * len(waiting)
+    end = fin_ack(call, ack=ack).line
+    assert gate.admits(end) == ((*waiting, end) if is_admitted else ())
+
+
+def test_a_flood_of_first_segments_that_were_not_seen_has_the_places_of_new_sources() -> None:
+    limits = Limits(new_sources_per_second=10)
+    pipeline = Pipeline(Settings(limits=limits), US)
+    calls = [syn(f"198.{18 + nth // 62_500}.{nth // 250 % 250}.{nth % 250 + 1}", 80)[0] for nth in range(10_000)]
+    flood = [syn_ack(call, after=0.0001 * nth) for nth, call in enumerate(calls)]
+    (call,) = connect(FRIEND, 80, at=0.5)
+    session = [syn_ack(call), fin_ack(call, ack=6000, after=0.2)]
+    assert watch(pipeline, in_time(flood, session)) == []
+    places = 2 * limits.new_sources_per_second + limits.new_sources_per_second
+    assert pipeline.tracked_sources <= places + 1
+    assert pipeline.counts()["packets_held"] >= len(flood) - places
+    (friend,) = pipeline.state().standing
+    assert (friend.address, friend.stacks) == (FRIEND, ((64, 40),))
 
 
 def test_the_second_touch_of_a_trap_does_not_wait() -> None:

@@ -13,6 +13,7 @@ from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.waiting import STRONG, StrongSources, Waiting, network_of_text
 from portsentry_py.events.model import Event, EvidenceEvent
 from tests.support.build import (
+    HOST,
     SCANNER,
     US,
     Sent,
@@ -24,6 +25,7 @@ from tests.support.build import (
     no_deadline,
     records,
     syn,
+    syn_ack,
     watch,
 )
 
@@ -147,6 +149,13 @@ def test_the_networks_that_had_turns_are_bounded(monkeypatch: pytest.MonkeyPatch
         next(turns)
         room.pass_on()
         assert len(room._turns) <= 3
+
+
+def test_our_answer_that_stands_for_a_first_packet_asked_for_what_it_answers() -> None:
+    (asked,) = syn(SCANNER, 80)
+    kept = "\n".join(lines(asked, syn_ack(asked)))
+    for one, answers in ((Waiting(kept), 1), (Waiting(syn_ack(asked).line), 1), (Waiting(asked.line), 0)):
+        assert (one.asked, one.answers) == ({("tcp", HOST, "0050")}, answers)
 
 
 @pytest.mark.parametrize(
