@@ -29,10 +29,8 @@ from portsentry_py.core.columns import (
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, CWR, ECE, SYN
 from portsentry_py.core.rate_limit import Rate, TokenBucket
-from portsentry_py.core.waiting import MANY, STRONG, StrongSources, Waiting, asked_for, network_of_text
+from portsentry_py.core.waiting import ENOUGH, MANY, STRONG, StrongSources, Waiting, asked_for, network_of_text
 
-# No detector reports fewer plain probes than this.
-_ENOUGH = 4
 # A source that was examined, and goes on, comes last.
 _EXAMINED = 0
 # While no line can be written, a source is tried each time it has asked for twice as much: a scanner that has begun
@@ -53,10 +51,9 @@ _ICMP_REQUESTS = frozenset({"08", "0d", "0f", "11"})
 _ICMPV6_REQUEST = "80"
 _DATAGRAMS = frozenset({"udp", "33", "136"})
 _BURST_SECONDS = 2
-# For each new source that is admitted at once, so many that waited are.
-_SHARE = 4
-# While no log line can be written about most sources, so many packets are released instead.
-_SPENT_SHARE = 2
+# For each new source that is admitted at once, so many are that waited and ask for much within a second, as fast scans
+# do; of all others, and while no log line can be written about most sources, so many packets.
+_SHARE = 2
 # One /16 or /32 has one in so many of them: an owner of an IPv6 /48 has 65,536 sources and forges none.
 _NETWORK_SHARE = 2
 _MAX_NETWORKS = 4_096
@@ -107,7 +104,7 @@ class _Tokens:
     def has(self, time: str, asked: int = MANY) -> bool:
         """Whether there is room for a source that asked for so much."""
         # Who asked for many things comes first: a forger pays for each probe.
-        fourths = 1 if asked >= STRONG else 2 if asked >= _ENOUGH else 3
+        fourths = 1 if asked >= STRONG else 2 if asked >= ENOUGH else 3
         least = 1 if asked >= MANY else self.size * fourths / 4
         closed_until = self._closed_until.get(least, "")
         if time < closed_until and len(time) == len(closed_until):
@@ -128,8 +125,8 @@ class Admission:
     """Decides which lines are inspected now; bounded in the lines that wait.
 
     Args:
-        limits: `new_sources_per_second` are admitted at once, and as many of those that waited; `max_held` lines of
-            usual size wait.
+        limits: `new_sources_per_second` are admitted at once, twice as many of those that waited and are quick, and
+            twice as many packets of the others; `max_held` lines of usual size wait.
         source_of: the source that an address belongs to.
         waits_again: whether the packets of a source that was examined wait again; None if there is no record of it.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
@@ -148,9 +145,9 @@ class Admission:
         answers_unseen: Callable[[Head], bool],
     ) -> None:
         self._new = _Tokens(limits.new_sources_per_second)
-        self._enough = _Tokens(_SHARE * limits.new_sources_per_second)
-        self._spent = _Tokens(_SPENT_SHARE * limits.new_sources_per_second)
-        self._per_network = max(1, _SPENT_SHARE * limits.new_sources_per_second // _NETWORK_SHARE)
+        self._quick = _Tokens(_SHARE * limits.new_sources_per_second)
+        self._slow = _Tokens(_SHARE * limits.new_sources_per_second)
+        self._per_network = max(1, _SHARE * limits.new_sources_per_second // _NETWORK_SHARE)
         # Who comes from more networks than these has new tokens for a network, but not more of them in all.
         self._networks: LruTable[str, _Tokens] = LruTable(_MAX_NETWORKS)
         self._spent_us, self._spent_from, self._spent_until = 0, "", ""
@@ -200,12 +197,12 @@ class Admission:
         strong, lines = self.strong, list[str]()
         turns = strong.next_turns()
         # While lines can be written, strong sources that go on have the places of those that asked for enough.
-        is_room = self._is_spent(strong.due) or self._enough.has(strong.due, _ENOUGH)
-        while is_room and self._spent.has(strong.due):
+        is_room = self._is_spent(strong.due) or self._quick.has(strong.due, ENOUGH)
+        while is_room and self._slow.has(strong.due):
             waiting = next(turns, None)
             if waiting is None:
                 break
-            self._spent.pay(len(waiting.lines))
+            self._slow.pay(len(waiting.lines))
             lines += strong.not_late(waiting)
         strong.pass_on()
         self.held -= len(lines)
@@ -234,7 +231,7 @@ class Admission:
         if waits_again is False or (self._new.take(time) if waits_again is None else self._has_spare(time)):
             return None
         asked = self._sketch.add(source)
-        if asked >= _ENOUGH and self._has_token(time, source, asked, 1):
+        if asked >= ENOUGH and self._has_token(head, source, asked):
             return None
         newer[source] = line
         self.held += 1
@@ -271,9 +268,8 @@ class Admission:
                 waiting.asked.add(asked)
             waiting.questions = max(len(waiting.asked), self._sketch.add(source))
         questions = waiting.questions
-        is_enough = questions >= _ENOUGH or not self._is_plain(head)
-        lines = len(waiting.lines) + 1
-        if is_proof or (is_enough and self._has_token(head[0], source, questions, lines, is_new=is_new)):
+        is_enough = questions >= ENOUGH or not self._is_plain(head)
+        if is_proof or (is_enough and self._has_token(head, source, questions, waiting, is_new=is_new)):
             self.held -= len(waiting.lines)
             if strong:
                 self.strong.pop(source)
@@ -368,20 +364,23 @@ class Admission:
             return (proto, src, digits[SRC_PORT]) not in asked
         return bool(proto) and not self._may_be_answer(head)
 
-    def _has_token(self, time: str, source: str, asked: int, lines: int, *, is_new: bool = True) -> bool:
-        """Whether lines that waited may be inspected now: part of the tokens is left to sources that ask for more."""
+    def _has_token(
+        self, head: Head, source: str, asked: int, waiting: Waiting | None = None, *, is_new: bool = True
+    ) -> bool:
+        """Whether a line, and those that wait, may be inspected now: tokens are left to sources that ask for more."""
+        time, lines = head[0], len(waiting.lines) + 1 if waiting else 1
         if not self._waits_again(source):
-            if not self._is_spent(time):
-                return self._enough.take(time, asked)
+            if waiting and not self._is_spent(time) and (waiting.is_quick(time) or not self._is_plain(head)):
+                return self._quick.take(time, asked)
         elif self._has_spare(time, lines):
             return True
-        if asked >= _ENOUGH and not (is_new and asked in _TRIED_AT):
+        if asked >= ENOUGH and not (is_new and asked in _TRIED_AT):
             return False
         # The network only if there is room at all: a flood from everywhere makes no look-up for each packet.
         # The rest is for those that asked for most: see `let_in`.
-        if not self._spent.has(time, min(asked, STRONG)) or not self._places_of(source).take(time, asked, lines):
+        if not self._slow.has(time, min(asked, STRONG)) or not self._places_of(source).take(time, asked, lines):
             return False
-        self._spent.pay(lines)
+        self._slow.pay(lines)
         return True
 
     def _has_spare(self, time: str, lines: int = 1) -> bool:

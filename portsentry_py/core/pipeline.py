@@ -43,9 +43,11 @@ _MANY_UNSERVED = 16
 _LATER_FLAGS = ACCEPTING_FLAGS | CLOSING_FLAGS
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
 _REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
-# To judge a scan takes as long as twenty packets, and many sources that are only watched are never done with. So many
-# judgements find a scan in a second, twice as many at once; beyond that, a source is judged when it did twice as much.
-_FOUND_PER_SECOND = 250
+# So many probes and outcomes of sources that go on after their first eight are examined in a second, twice as many at
+# once; beyond that they wait, and are judged when they did twice as much. A finding takes as long as eight, and sources
+# that are only watched are never done with.
+_WORK_PER_SECOND = 2_000
+_FINDING = 8  # in probes
 _FEW_PROBES = 8
 _JUDGED_AT = _REMEMBERED_AT | {_FEW_PROBES}
 _GROUPED = PROBES | {Kind.ANSWERED}
@@ -116,7 +118,7 @@ class Pipeline:
         self.packets = 0
         """Lines that were fed."""
         self._unjudged = self._skipped = 0
-        self._found = TokenBucket(Rate(_FOUND_PER_SECOND / 1e6, 2 * _FOUND_PER_SECOND), 2 * _FOUND_PER_SECOND)
+        self._work = TokenBucket(Rate(_WORK_PER_SECOND / 1e6, 2 * _WORK_PER_SECOND), 2 * _WORK_PER_SECOND)
         self.last_us = 0
         self._idle_from_us = self._idle_until_us = 0
         self.self_tests = 0
@@ -313,7 +315,7 @@ class Pipeline:
         while (due_us := self._admission.strong.due_us) <= now_us:
             yield from self._pass(due_us)
             self._scans.refill(due_us)
-            self._found.refill(due_us)
+            self._work.refill(due_us)
             for line in self._admission.let_in():
                 yield from self._inspect(line, *split(line))
 
@@ -433,7 +435,7 @@ class Pipeline:
         if detectors:
             for finding in self._findings(detectors, sighting, record):
                 self._idle_until_us = 0
-                self._found.take(max(sighting.time_us, self._scans.earliest_us))
+                self._work.take(max(sighting.time_us, self._scans.earliest_us), price=_FINDING)
                 events = [*events, *map(self._evidence, self._scans.observe(self._judge(finding)))]
         return events
 
@@ -528,9 +530,9 @@ class Pipeline:
         return is_unjudged
 
     def _is_put_off(self, sighting: Sighting, count: int) -> bool:
-        """Whether so many scans are found that a source with so many probes and outcomes is judged when it did more."""
+        """Whether there is so much to do that a source with so many probes and outcomes is judged when it did more."""
         is_judged = count in _JUDGED_AT or sighting.direction == "outbound"
-        return not is_judged and self._found.refill(max(sighting.time_us, self._scans.earliest_us)) < 1
+        return not is_judged and not self._work.take(max(sighting.time_us, self._scans.earliest_us))
 
     def _touch(self, probe: Sighting) -> None:
         """One more probe of a scan, which may be another one than before that ends next."""

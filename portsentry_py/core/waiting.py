@@ -10,10 +10,22 @@ from collections.abc import Iterator
 from itertools import chain
 from operator import attrgetter
 
-from portsentry_py.core.columns import ACCEPTING_FLAGS, DEST_PORT, FLAGS, SRC_PORT, Head, head_of, micros_of
+from portsentry_py.core.columns import (
+    ACCEPTING_FLAGS,
+    DEST_PORT,
+    FLAGS,
+    SRC_PORT,
+    Head,
+    head_of,
+    micros_of,
+    seconds_of,
+    time_of,
+)
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.rate_limit import MOST_LATE_US
 
+ENOUGH = 4
+"""No detector reports fewer plain probes than this."""
 STRONG = 16
 """Who asked for so many things has a place here. Of a smaller scan nothing is remembered either."""
 MANY = 64
@@ -22,6 +34,7 @@ _WITH_PORTS = frozenset({"tcp", "udp", "sctp", "33", "136"})
 _FIRST = 2 * STRONG
 # Whole seconds, so that a tick between two packets changes no line.
 _STEP_US = 1_000_000
+_QUICK_SECONDS = 1
 _MAX_NETWORKS = 1_024
 _NEVER, _NEVER_US = "~", 1 << 63  # the text comes after all digits
 
@@ -52,6 +65,10 @@ class Waiting:
         """Keep one more line."""
         self.lines.append(line)
         self.size += len(line)
+
+    def is_quick(self, time: str) -> bool:
+        """Whether it has asked for enough within a second, as a fast scan does."""
+        return len(self.asked) >= ENOUGH and seconds_of(time) - time_of(self.lines[0]) < _QUICK_SECONDS
 
     def cut(self) -> bool:
         """Keep the first lines only; returns whether there were more."""

@@ -129,7 +129,10 @@ def test_a_source_whose_lines_were_dropped_is_remembered_by_what_it_asked() -> N
 
 
 def test_tokens_are_left_to_sources_that_ask_for_more() -> None:
-    gate = Gate(limits=dataclasses.replace(LIMITS, max_held=100_000))  # eight tokens for sources that waited
+    limits = dataclasses.replace(LIMITS, new_sources_per_second=2, max_held=100_000)
+    gate = Gate(limits=limits)  # eight tokens for sources that waited
+    for line in lines(*strangers(2, at=0.0025)):
+        gate.admits(line)
     for asked, crowd in ((4, 5), (16, 3)):
         for nth in range(crowd):
             for line in lines(*syn(f"198.51.100.{asked + nth}", *range(1, asked + 1))):
@@ -137,6 +140,20 @@ def test_tokens_are_left_to_sources_that_ask_for_more() -> None:
     *waiting, last = lines(*syn(SCANNER, *range(1, 65), every=0.001))
     assert [gate.admits(line) for line in waiting] == [()] * 63
     assert gate.admits(last) == (*waiting, last)
+
+
+def test_slow_sources_pay_for_each_packet_and_leave_the_places_of_quick_ones() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=8, max_held=100_000))
+    for line in lines(*strangers(20)):
+        gate.admits(line)
+    slow = [syn(f"198.{51 + nth}.100.1", *range(1, 5), at=0.1, every=0.4) for nth in range(20)]
+    sizes = [len(admitted) for line in lines(*in_time(*slow)) if (admitted := gate.admits(line))]
+    # A bucket of 32 packets, of which half is left to sources that ask for more.
+    assert 4 * sizes.count(4) <= 20
+    for line in lines(*strangers(40, at=1.3)):
+        gate.admits(line)
+    quick = lines(*syn(SCANNER, *range(1, 5), at=1.34, every=0.02))
+    assert [len(gate.admits(line)) for line in quick] == [0, 0, 0, 4]
 
 
 def test_while_no_line_can_be_written_a_released_source_pays_for_each_line() -> None:
@@ -360,10 +377,17 @@ def test_what_waits_can_be_released() -> None:
     assert gate.admission.held == 0
 
 
+def spend_all(admission: Admission) -> None:
+    """A flood took all places for a while."""
+    for tokens in (admission._quick, admission._slow):
+        assert tokens.has("1700000000.000000")
+        tokens.pay(1_000)
+
+
 @pytest.mark.parametrize(("ack", "is_admitted"), [(5001, True), (5000, False), (5001 + (1 << 20), False)])
 def test_a_visitor_that_acknowledges_our_number_needs_no_token(ack: int, is_admitted: bool) -> None:
     gate = Gate()
-    gate.admission._enough.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    spend_all(gate.admission)
     (call,) = syn(SCANNER, 80)
     waiting = lines(call, syn_ack(call, seq=5000))
     assert [gate.admits(line) for line in waiting] == [(), ()]
@@ -373,7 +397,7 @@ def test_a_visitor_that_acknowledges_our_number_needs_no_token(ack: int, is_admi
 
 def test_a_source_that_acknowledges_a_number_of_its_own_needs_a_token() -> None:
     gate = Gate()
-    gate.admission._enough.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    spend_all(gate.admission)
     (call,) = syn(SCANNER, 80)
     own = tcp(SCANNER, HOST, 50_000, 81, SYN | ACK, seq=5000)
     for line in lines(call, rst(call), own, fin_ack(call, ack=5001)):
@@ -396,7 +420,7 @@ def test_our_answer_to_a_first_segment_that_was_not_seen_waits_and_stands_for_it
 @pytest.mark.parametrize("answers", [1, 2])
 def test_a_visitor_whose_first_segment_was_not_seen_needs_no_token(answers: int, ack: int, is_admitted: bool) -> None:
     gate = Gate()
-    gate.admission._enough.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    spend_all(gate.admission)
     (call,) = syn(SCANNER, 80)
     waiting = lines(syn_ack(call, seq=5000), *[syn_ack(call, seq=700_000_000)] * (answers - 1))
     assert [gate.admits(line) for line in waiting] == [()] * len(waiting)

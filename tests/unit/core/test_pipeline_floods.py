@@ -192,7 +192,7 @@ def test_a_flood_of_sources_that_go_on_leaves_room_to_one_that_begins(
     monkeypatch: pytest.MonkeyPatch, probes: Callable[..., list[Sent]]
 ) -> None:
     """Each forged source has a network of its own, and all have one stack: they are judged, and mostly not banned."""
-    monkeypatch.setattr(pipeline_module, "_FOUND_PER_SECOND", 5)
+    monkeypatch.setattr(pipeline_module, "_WORK_PER_SECOND", 40)
     engine = Pipeline(Settings(limits=Limits(new_sources_per_second=20)), US)
     flood = [
         packet
@@ -203,3 +203,12 @@ def test_a_flood_of_sources_that_go_on_leaves_room_to_one_that_begins(
     scans = [event for event in evidence(watch(engine, in_time(flood, mine))) if event.src_ip == SCANNER]
     assert [(scan.verdict, scan.timestamp < utc(micros(2.2))) for scan in scans[:1]] == [("ban", True)]
     assert engine.counts()["packets_held"] > 5_000
+
+
+def test_sources_that_go_on_before_the_outcome_is_known_are_not_all_examined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found of datagrams before their second is over: a forger could have each of them examined."""
+    monkeypatch.setattr(pipeline_module, "_WORK_PER_SECOND", 100)
+    engine = Pipeline(Settings(), US)
+    watch(engine, in_time(*(udp(f"10.{nth}.0.1", *range(1_000, 1_500), every=0.001) for nth in range(8))))
+    assert engine.counts()["packets_held"] > 2_400
+    assert {scan.src_ip for scan in scans(list(engine.advance(micros(60))))} == {f"10.{nth}.0.1" for nth in range(8)}

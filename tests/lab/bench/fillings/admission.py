@@ -8,7 +8,7 @@ from portsentry_py.core import admission, fast_path
 from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import head_of, time_text
 from portsentry_py.core.pipeline import Pipeline
-from portsentry_py.core.waiting import MANY, STRONG, Waiting, asked_for
+from portsentry_py.core.waiting import ENOUGH, MANY, STRONG, Waiting, asked_for
 from tests.lab.bench.fillings.engine import WIDE, feed, small_engine
 from tests.lab.bench.fillings.table import Table, length
 from tests.lab.bench.lines import SECOND_US, Sender
@@ -25,7 +25,7 @@ def _waiting(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 def hold(engine: Pipeline, sender: Sender) -> Pipeline:
     """Let sources wait until there is no room: those that asked for many things, for two, then for one."""
     waiting, nth = engine._admission, 1 << 20
-    waiting._new, waiting._enough = admission._Tokens(1), admission._Tokens(1)
+    waiting._new, waiting._quick = admission._Tokens(1), admission._Tokens(1)
     feed(engine, (sender.probe(sender.source(nth), 0, after_us=0) for nth in range(nth - 2, nth)))
     while waiting.strong.size < waiting._max_size - _FEW_LINES:
         _put_strong(waiting, sender, nth)
@@ -73,7 +73,7 @@ def crowd(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
     for nth in range(networks):
         places = engine._admission._places_of(sender.source(nth * WIDE))
         places.pay(places.size)
-        for asked in (admission._ENOUGH, STRONG, MANY):
+        for asked in (ENOUGH, STRONG, MANY):
             places.has(time, asked)
     return engine
 

@@ -41,7 +41,7 @@ def test_datagrams_count_as_well() -> None:
 
 def test_the_fifth_danger_level_bans() -> None:
     pipeline = Pipeline(PSAD, US)
-    events = watch(pipeline, syn(SCANNER, *range(1, 9_999), every=0.0001), syn(SCANNER, 9_999, at=2))
+    events = watch(pipeline, syn(SCANNER, *range(1, 9_999), every=0.001), syn(SCANNER, 9_999, at=12))
     assert {scan.verdict for scan in packets(events)} == {"watch"}
-    (ban,) = packets(watch(pipeline, syn(SCANNER, 10_000, at=4)))
+    (ban,) = packets(watch(pipeline, syn(SCANNER, 10_000, at=14)))
     assert (ban.verdict, ban.state, ban.attempts) == ("ban", "changed", 10_000)
