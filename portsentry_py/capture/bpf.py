@@ -1,4 +1,4 @@
-"""The capture filter: plain ACKs, data and our own ends of sessions stay in the kernel; workers share the rest."""
+"""The capture filter: plain ACKs, data and what tells nothing of visits stay in the kernel; workers share the rest."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +9,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 _MASK = 0x17
 _ACK_ONLY = 0x10
 _FIN_ACK = 0x11
+# SYN alone, in a header of 40 bytes, as Linux and Android send it. Other stacks have other headers, so our SYN-ACK
+# tells of this one.
+_CALL = 0xA002
 _EXTENSIONS = (0, 43, 44, 51, 60)
 _FIRST_NEIGHBOUR_DISCOVERY = 130  # RFC 4443, RFC 4861: MLD and neighbour discovery follow echo
 MAX_OWN = 128
@@ -28,7 +31,7 @@ _NETWORK = {4: (15, 9), 6: (22, 13)}
 _SERVED_ADDRESS = {4: 8, 6: 36}
 _SERVED_UDP = 100
 _UDP_PORT, _UDP_RANGE = 24, 47
-_SERVED_TCP = 400
+_SERVED_TCP, _VISITS = 400, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ class FilterHost:
         elsewhere: pairs of an interface and a network of ours that does not live there. What comes in there from the
             network is forged.
         twice: indexes of interfaces whose packets come from another capture too; that of all others leaves them out.
-        served_tcp: TCP ports that it serves; its own end of a session is no evidence. An old list does no harm, so no
-            capture is renewed for them.
+        served_tcp: TCP ports that it serves; its own end of a session is no evidence, nor is a client's first segment.
+        wants_visits: whether those first segments are wanted all the same, for a line each.
     """
 
     own: frozenset[str] = frozenset()
@@ -50,6 +53,7 @@ class FilterHost:
     elsewhere: frozenset[tuple[str, str]] = frozenset()
     twice: frozenset[int] = frozenset()
     served_tcp: frozenset[int] = frozenset()
+    wants_visits: bool = False
 
     @property
     def routable(self) -> frozenset[str]:
@@ -69,7 +73,12 @@ class FilterHost:
     @property
     def filtered_udp(self) -> frozenset[int]:
         """The served ports that the filter has room for."""
-        return frozenset(port for low, high in _fitting(self).udp for port in range(low, high + 1))
+        return _ports_of(_fitting(self).udp)
+
+    @property
+    def unvisited_tcp(self) -> frozenset[int]:
+        """The served ports to which first segments stay in the kernel."""
+        return _ports_of(_fitting(self).visited)
 
 
 PLAIN = FilterHost()
@@ -83,12 +92,14 @@ class _Fitting:
     Attributes:
         twice: how many of its addresses and networks are looked for behind two tags.
         udp: ranges of served UDP ports.
-        tcp: ranges of served TCP ports.
+        tcp: ranges of served TCP ports, for our own ends of sessions.
+        visited: the same, for first segments of clients.
     """
 
     twice: int
     udp: tuple[tuple[int, int], ...]
     tcp: tuple[tuple[int, int], ...]
+    visited: tuple[tuple[int, int], ...]
 
 
 @lru_cache(maxsize=8)
@@ -108,8 +119,9 @@ def _fitting(host: FilterHost) -> _Fitting:
         if left < 0:
             break
         udp.append((low, high))
-    tcp = _ranges(host.served_tcp)[:_MAX_TCP_RANGES] if left >= _SERVED_TCP else []
-    return _Fitting(twice, tuple(udp), tuple(tcp))
+    tcp = tuple(_ranges(host.served_tcp)[:_MAX_TCP_RANGES]) if left >= _SERVED_TCP else ()
+    is_room = left >= _SERVED_TCP + _VISITS and not host.wants_visits and host.own
+    return _Fitting(twice, tuple(udp), tcp, tcp if is_room else ())
 
 
 def _networks(host: FilterHost) -> list[tuple[int, int]]:
@@ -173,7 +185,7 @@ def _wanted(host: FilterHost, forged: str, share: str, *, ends: bool) -> str:
         host: what stays in the kernel because of this host.
         forged: what is dropped; empty for nothing.
         share: what this worker takes; empty for all.
-        ends: whether our own ends of sessions are let through too.
+        ends: whether first segments to served ports and our own ends of sessions are let through too.
     """
     # A load beyond the end of a packet rejects it, whatever follows the `or`. Fragments come first: loading
     # the flags would reject the first piece of `nmap -f`, which has 8 bytes of TCP.
@@ -224,28 +236,39 @@ def _unless_from(links: Iterable[str]) -> str:
 
 
 def _tcp(host: FilterHost) -> tuple[str, str]:
-    """Segments of IPv4 and of IPv6, less plain ACKs, data, and the FIN that ends a session from a served port of ours.
+    """Segments of IPv4 and of IPv6, less plain ACKs, data, and two of each session with a served port of ours.
 
-    A proof is in the client's own FIN or RST. Our SYN-ACK has the number that it acknowledges, and our RST refuses.
-    A FIN without ACK ends no session: a scanner on this host sends it.
+    Those are the FIN that ends it from there, and its first segment if an ordinary client sends it. Our SYN-ACK tells
+    of the latter, or our RST refuses it, and a proof is in the client's own FIN or RST. A FIN without ACK ends no
+    session: a scanner on this host sends it.
     """
     # libpcap reads `tcp[13]` in IPv4 only. Behind tags, a port that it looks for behind IP options costs three times
-    # as much as one at a fixed place; our stack sends a FIN without options.
+    # as much as one at a fixed place; no stack sends these segments with options.
     found = []
-    ranges = _fitting(host).tcp
-    for wanted, end, port in (
-        ("tcp[13]", f"ip[0] & 15 = 5 and ip[33] & {_MASK:#x} = {_FIN_ACK:#x}", "ip[20:2]"),
-        ("ip6[53]", f"ip6[53] & {_MASK:#x} = {_FIN_ACK:#x}", "ip6[40:2]"),
-    ):
+    ranges, visited = _fitting(host).tcp, _fitting(host).visited
+    for wanted, version, header, plain in (("tcp[13]", "ip", 20, "ip[0] & 15 = 5 and "), ("ip6[53]", "ip6", 40, "")):
         expression = f"{wanted} & {_MASK:#x} != {_ACK_ONLY:#x}"
-        version = port.partition("[")[0]
         own = [one for one in _widest_first(host.own)[:_MAX_TCP_ADDRESSES] if (":" in one) == (version == "ip6")]
         if ranges and own:
-            served = " or ".join(_port(port, low, high) for low, high in ranges)
-            from_us = " or ".join(f"{version} src host {one}" for one in own)
-            expression += f" and not ({end} and ({served}) and ({from_us}))"
+            end = f"{version}[{header + 13}] & {_MASK:#x} = {_FIN_ACK:#x}"
+            kept = _kept(end, f"{version}[{header}:2]", ranges, f"{version} src host", own)
+            if visited:
+                call = f"{version}[{header + 12}:2] = {_CALL:#x}"
+                kept += f" or {_kept(call, f'{version}[{header + 2}:2]', visited, f'{version} dst host', own)}"
+            expression += f" and not ({plain}({kept}))"
         found.append(expression)
     return found[0], f"ip6[6] = 6 and {found[1]}"
+
+
+def _kept(segment: str, port: str, ranges: Iterable[tuple[int, int]], side: str, own: Iterable[str]) -> str:
+    """A condition for segments of a kind that a served port of ours, on that side, sends or gets."""
+    served = " or ".join(_port(port, low, high) for low, high in ranges)
+    ours = " or ".join(f"{side} {one}" for one in own)
+    return f"({segment} and ({served}) and ({ours}))"
+
+
+def _ports_of(ranges: Iterable[tuple[int, int]]) -> frozenset[int]:
+    return frozenset(port for low, high in ranges for port in range(low, high + 1))
 
 
 def _port(number: str, low: int, high: int) -> str:

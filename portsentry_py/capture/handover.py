@@ -3,7 +3,7 @@
 from portsentry_py.capture.bpf import PLAIN, FilterHost
 
 GROWN = "tshark has grown"
-SERVED = "UDP ports that are served now are still captured"
+SERVED = "the filter does not fit the served ports any more"
 MOVED = "this host has other addresses or routes"
 TWICE = "interfaces have come whose packets another one has too"
 BEHIND = "packets may have been dropped while the sensor was behind"
@@ -37,7 +37,7 @@ class HandoverPolicy:
         """A capture has started whose filter knows this of the host."""
         self.decoding_started(now)
         self._filtered = filtered
-        self._unfiltered: frozenset[int] = frozenset()
+        self._unfiltered = self._closed = frozenset[int]()
         self._ports_are_stale = self._addresses_are_stale = self._ports_changed = False
         self._are_heard_twice = False
         self._is_behind = self._has_caught_up = False
@@ -49,16 +49,21 @@ class HandoverPolicy:
         self._lag_seconds = 0.0
 
     def update_host(self, host: FilterHost) -> None:
-        """The host is this now. A port that is there twice in a row is a service's, not a client's."""
-        unfiltered = host.filtered_udp - self._filtered.filtered_udp
-        self._ports_are_stale = bool(unfiltered & self._unfiltered)
-        self._unfiltered = unfiltered
+        """The host is this now.
+
+        A UDP port that is there twice in a row is a service's, not a client's, and a TCP port that is not there twice
+        has no service that just starts again.
+        """
         filtered = self._filtered
+        unfiltered = host.filtered_udp - filtered.filtered_udp
+        closed = filtered.unvisited_tcp - host.served_tcp
+        self._ports_are_stale = bool(unfiltered & self._unfiltered or closed & self._closed)
+        self._unfiltered, self._closed = unfiltered, closed
         self._addresses_are_stale = (host.routable, host.elsewhere) != (filtered.routable, filtered.elsewhere)
         self._are_heard_twice = not host.twice <= filtered.twice
 
     def served_ports_changed(self) -> None:
-        """The operator has named other ports as served: take over at once."""
+        """The operator has named other ports as served, or wants other lines: take over at once."""
         self._ports_changed = True
         self._last_due = float("-inf")
 

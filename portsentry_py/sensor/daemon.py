@@ -195,11 +195,11 @@ class Daemon:
         changed = [name for name in RESTART_KEYS if getattr(settings, name) != kept[name]]
         if changed:
             _diagnostics.warning("%s: a reload does not change these; restart the sensor.", ", ".join(changed))
-        served_udp = self._settings.served.udp
+        before = self._settings
         self._settings = replace(settings, **kept)
         self._pipeline.set_settings(self._settings)
         self._refresh_host()
-        if self._settings.served.udp != served_udp:
+        if _in_filter(self._settings) != _in_filter(before):
             self._captures.set_host(self._filter_host(self._watched), at_once=True)
         self._status.report("reloaded", "signal")
 
@@ -210,9 +210,14 @@ class Daemon:
     def _filter_host(self, watched: Sequence[str]) -> FilterHost:
         state = self._host.state
         served = self._settings.served
-        served_udp, served_tcp = state.listening_udp | served.udp, state.listening_tcp | served.tcp
-        twice = self._host.heard_twice(watched)
-        return FilterHost(state.own, served_udp, self._host.home_elsewhere(state.home), twice, served_tcp)
+        return FilterHost(
+            state.own,
+            state.listening_udp | served.udp,
+            self._host.home_elsewhere(state.home),
+            self._host.heard_twice(watched),
+            (state.listening_tcp | served.tcp) - state.open_traps,
+            wants_visits=_wants_visits(self._settings),
+        )
 
     def _start_capture(self) -> None:
         try:
@@ -253,3 +258,13 @@ class Daemon:
         while not self._stops and self._clock.monotonic() < deadline and self._host.links_up() == links:
             self._clock.sleep(min(_READ_SECONDS, seconds))
             self._tick()
+
+
+def _wants_visits(settings: Settings) -> bool:
+    """Whether there is a line for each visit, about its first segment."""
+    return settings.connections == "all"
+
+
+def _in_filter(settings: Settings) -> object:
+    """The settings that the capture's filter uses, but for TCP ports that are served: these may be known later."""
+    return settings.served.udp, _wants_visits(settings)

@@ -12,7 +12,7 @@ from portsentry_py.capture.bpf import FilterHost, kernel_filter
 from portsentry_py.capture.toolchain import find_tools
 from portsentry_py.config import loader
 from portsentry_py.config.settings import Settings
-from portsentry_py.core.packet import ACK, SYN, TCP
+from portsentry_py.core.packet import ACK, RST, SYN, TCP
 from portsentry_py.sensor.replay import Replay
 from tests.support.build import HOST, HOST6, Sent, log_lines, write_pcap
 from tests.support.libpcap import compiled_for, passes
@@ -32,6 +32,7 @@ class Named(NamedTuple):
 
 
 _ETHERNET, _SNAP_BYTES, _FLAGS_AT = 1, 65_535, 13
+_ANSWER = SYN | RST | ACK
 _KEYS = ("src_ip", "verdict", "technique", "scan_type", "reason", "source_verified", "direction")
 
 
@@ -87,14 +88,19 @@ class Scenario:
         return log_lines(player.events([capture]))
 
     def without_what_the_kernel_keeps(self) -> list[Sent]:
-        """The traffic that a live sensor would get, if its filter knows every port that answers."""
+        """The traffic that a live sensor would get, if its filter knows every port that answers and never refuses."""
         traffic, settings = self.traffic(), self.settings()
         own = frozenset(one.partition("/")[0] for one in self.home.split()) | {HOST, HOST6}
-        answers = (one for one in traffic if one.src in own and one.proto == TCP and len(one.payload) > _FLAGS_AT)
-        served = frozenset(one.src_port for one in answers if one.payload[_FLAGS_AT] & (SYN | ACK) == SYN | ACK)
+        sent = [one for one in traffic if one.src in own and one.proto == TCP and len(one.payload) > _FLAGS_AT]
+        served, refused = (
+            frozenset(one.src_port for one in sent if one.payload[_FLAGS_AT] & _ANSWER == flags)
+            for flags in (SYN | ACK, RST | ACK)
+        )
+        served -= refused
         if settings.traps.listen:
             served -= settings.traps.tcp
-        live = compiled_for(_ETHERNET, _SNAP_BYTES, kernel_filter(FilterHost(own, served_tcp=served), vlan=True))
+        host = FilterHost(own, served_tcp=served, wants_visits=settings.connections == "all")
+        live = compiled_for(_ETHERNET, _SNAP_BYTES, kernel_filter(host, vlan=True))
         return [one for one in traffic if passes(live, one.frame)]
 
     def contradictions(self, lines: list[bytes]) -> list[str]:

@@ -1,5 +1,6 @@
 """Each scenario goes through the real tshark, gives exactly the expected lines, and those are true."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.schema import validate
 ALL = [pytest.param(one, id=one.name) for one in SCENARIOS.values()]
 COMMITTED = [pytest.param(one, id=one.name) for one in SCENARIOS.values() if one.committed]
 MOST_BYTES = 20_000
+MOST_LATER_SECONDS = 0.05
 
 
 def test_every_scenario_has_its_folder_and_the_other_way_round() -> None:
@@ -36,19 +38,31 @@ def test_a_replay_gives_the_expected_lines_and_understands_every_packet(one: Sce
 
 @pytest.mark.parametrize("one", COMMITTED)
 def test_what_the_kernel_keeps_to_itself_changes_no_line(one: Scenario, tmp_path: Path) -> None:
-    """A live sensor does not get our own ends of sessions with served ports, nor plain ACKs and data."""
+    """A live sensor gets no plain ACKs and data, and of sessions with served ports neither our own end nor most SYNs.
+
+    A scan that begins with such a session begins with its answer.
+    """
     require_tool("tshark")
     passed = one.without_what_the_kernel_keeps()
     if len(passed) == len(one.traffic()):
         return
     lines = one.replayed(write_pcap(tmp_path / "passed.pcap", passed))
-    assert lines[:-1] == one.expected()[:-1]
+    for line, expected in zip(map(validate, lines[:-1]), map(validate, one.expected()[:-1]), strict=True):
+        began = expected.get("first_seen", "")
+        if line.get("first_seen", "") != began:
+            assert abs(since(line["first_seen"]) - since(began)) <= MOST_LATER_SECONDS
+            expected |= {key: line[key] for key in ("first_seen", "event_id")}
+        assert line == expected
     assert validate(lines[-1])["packets"] == len(passed)
 
 
-def test_the_kernel_keeps_a_quarter_of_what_visitors_cause() -> None:
+def since(time: str) -> float:
+    return datetime.fromisoformat(time.removesuffix("Z")).timestamp()
+
+
+def test_the_kernel_keeps_nearly_half_of_what_visitors_cause() -> None:
     visitors = SCENARIOS["web_visitor"]
-    assert len(visitors.without_what_the_kernel_keeps()) <= 0.8 * len(visitors.traffic())
+    assert len(visitors.without_what_the_kernel_keeps()) <= 0.6 * len(visitors.traffic())
 
 
 @pytest.mark.parametrize("one", ALL)

@@ -3,7 +3,7 @@
 import ctypes
 import ctypes.util
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -15,7 +15,19 @@ from hypothesis import strategies as st
 
 from portsentry_py.capture.bpf import MAX_OWN, PLAIN, FilterHost, from_own, kernel_filter
 from portsentry_py.core.packet import ACK, FIN, PSH, RST, SYN, URG
-from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, fragments, no_deadline, syn, tcp, udp
+from tests.support.build import (
+    HOST,
+    HOST6,
+    SCANNER,
+    SCANNER6,
+    STACK_OPTIONS,
+    Sent,
+    fragments,
+    no_deadline,
+    syn,
+    tcp,
+    udp,
+)
 from tests.support.libpcap import CapturedHeader, Instructions, compiled_for, libpcap, passes
 from tests.support.needs import require_root, require_tool
 from tests.support.traffic import every_kind
@@ -83,7 +95,7 @@ def test_the_length_is_bounded_however_much_a_host_has() -> None:
 
 _KERNEL_TAKES = 4096
 # Addresses of both families and ranges of served UDP ports: the largest filters that a search over hosts has found.
-_LARGEST = [(0, 128, 0), (62, 55, 24), (62, 50, 24), (64, 32, 24), (1, 16, 24), (128, 0, 24)]
+_LARGEST = [(0, 128, 0), (62, 55, 24), (62, 50, 24), (64, 32, 24), (1, 16, 24), (128, 0, 24), (1, 12, 24), (4, 9, 24)]
 
 
 def no_bits(number: int, size: int) -> bytes:
@@ -136,6 +148,10 @@ def test_where_there_is_little_room_served_ports_are_left_out_first_those_of_tcp
     roomy, full, fuller, fullest = (crowded(*one) for one in ((1, 1, 24), (4, 24, 24), (4, 40, 24), (0, 128, 24)))
     tcp = [whole(one) != whole(replace(one, served_tcp=frozenset())) for one in (roomy, full, fuller, fullest)]
     assert tcp == [True, False, False, False]
+    assert [bool(one.unvisited_tcp) for one in (roomy, full, fuller, fullest)] == tcp
+    ends_alone = crowded(4, 20, 18)
+    assert whole(ends_alone) != whole(replace(ends_alone, served_tcp=frozenset()))
+    assert ends_alone.unvisited_tcp == frozenset(), "first segments are left out before our own ends"
     assert [len(one.filtered_udp) for one in (roomy, full)] == [24 * 5] * 2
     assert 0 < len(fuller.filtered_udp) < 24 * 5
     assert max(fuller.filtered_udp) < min(fuller.served_udp - fuller.filtered_udp), "every user can open the others"
@@ -260,6 +276,88 @@ def test_what_a_filter_has_no_room_for_passes(tags: int) -> None:
 
     assert passing(full) == passing(PLAIN)
     assert (passing(roomy) == passing(PLAIN)) is (tags == 2)
+
+
+def asked(
+    port: int, flags: int = SYN, options: bytes = STACK_OPTIONS, *, src: str = SCANNER, dst: str = HOST, vlan: int = 0
+) -> Sent:
+    return tcp(src, dst, 40_000, port, flags, options=options, vlan=vlan)
+
+
+def asked6(port: int, flags: int = SYN, options: bytes = STACK_OPTIONS, *, vlan: int = 0) -> Sent:
+    return asked(port, flags, options, src=SCANNER6, dst=HOST6, vlan=vlan)
+
+
+@pytest.mark.parametrize("made", [asked, asked6])
+@pytest.mark.parametrize("vlan", [0, 7])
+def test_the_first_segment_of_an_ordinary_client_to_a_served_port_stays_in_the_kernel(
+    made: Callable[..., Sent], vlan: int
+) -> None:
+    for port in (22, 80, 8000, 8005, 8010):
+        assert not lets_through(made(port, vlan=vlan)), port
+        assert lets_through(made(port, vlan=vlan), replace(SERVER, wants_visits=True))
+        assert lets_through(made(port, vlan=vlan), loopback=True)
+
+
+@pytest.mark.parametrize("made", [asked, asked6])
+@pytest.mark.parametrize("port", [0, 21, 23, 79, 81, 7999, 8011, 53, 40_000, 65_535])
+def test_the_first_segment_to_another_port_passes(made: Callable[..., Sent], port: int) -> None:
+    assert lets_through(made(port))
+
+
+@pytest.mark.parametrize("made", [asked, asked6])
+@pytest.mark.parametrize("flags", sorted(set(range(256)) - {SYN}))
+def test_a_first_segment_with_other_flags_passes(made: Callable[..., Sent], flags: int) -> None:
+    is_kept = flags & (SYN | FIN | RST | ACK) == ACK
+    assert lets_through(made(80, flags)) is not is_kept
+
+
+@pytest.mark.parametrize("made", [asked, asked6])
+@pytest.mark.parametrize("size", sorted(set(range(0, 41, 4)) - {20}))
+def test_the_first_segment_of_another_stack_passes(made: Callable[..., Sent], size: int) -> None:
+    """The header of Windows has 32 bytes, that of macOS 44, and those of raw scanners 20 to 28."""
+    assert lets_through(made(80, SYN, b"\1" * size))
+    assert not lets_through(made(80, SYN, b"\1" * 20)), "with any options"
+
+
+def test_a_first_segment_with_reserved_bits_passes() -> None:
+    for one, at in ((asked(80), 34), (asked6(80), 54)):
+        frame = one.frame[: at + 12] + b"\xa1" + one.frame[at + 13 :]
+        assert passes(compiled_for(ETHERNET, 65_535, kernel_filter(SERVER, vlan=True)), frame)
+
+
+def test_first_segments_of_others_and_to_others_pass_and_ours_too() -> None:
+    assert lets_through(asked(80, dst="198.51.100.7")), "one that passes through this host"
+    assert lets_through(asked(80, src=HOST, dst=SCANNER)), "a call of ours"
+    assert lets_through(tcp(SCANNER, HOST, 80, 40_000, SYN, options=STACK_OPTIONS)), "from such a port"
+
+
+def test_a_first_segment_with_ip_options_or_in_fragments_passes() -> None:
+    frame = asked(80).frame
+    longer = frame[:14] + bytes([0x46]) + frame[15:34] + b"\1\1\1\1" + frame[34:]
+    assert passes(compiled_for(ETHERNET, 65_535, kernel_filter(SERVER, vlan=True)), longer)
+    assert all(map(lets_through, fragments(asked(80), ip_id=7)))
+    behind = in_destination_options(asked6(80))
+    assert passes(compiled_for(ETHERNET, 65_535, kernel_filter(SERVER, vlan=True)), behind)
+
+
+def test_behind_two_tags_first_segments_pass() -> None:
+    for one in (asked(80), asked6(80)):
+        frame = one.frame[:12] + b"\x81\0\0\7" * 2 + one.frame[12:]
+        assert passes(compiled_for(ETHERNET, 65_535, kernel_filter(SERVER, vlan=True)), frame)
+
+
+def in_destination_options(one: Sent) -> bytes:
+    """The frame of an IPv6 packet, with an empty header of destination options (RFC 8200) before its last one."""
+    frame = one.frame
+    size = (int.from_bytes(frame[18:20], "big") + 8).to_bytes(2, "big")
+    return frame[:18] + size + b"\x3c" + frame[21:54] + b"\6\0\1\4\0\0\0\0" + frame[54:]
+
+
+def test_the_ports_to_which_first_segments_stay_in_the_kernel_are_known() -> None:
+    assert SERVER.unvisited_tcp == SERVER.served_tcp
+    assert replace(SERVER, wants_visits=True).unvisited_tcp == PLAIN.unvisited_tcp == frozenset()
+    assert also_over_tcp(PLAIN, 80).unvisited_tcp == frozenset(), "without an address they pass"
 
 
 @pytest.mark.parametrize("part", ["tcp[13] & 0x17 != 0x10", "ip6[53] & 0x17 != 0x10", "icmp", "0x3fff"])

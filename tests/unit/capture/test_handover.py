@@ -1,5 +1,6 @@
 """When a fresh capture is due: a grown tshark, a stale filter, drops that are not known yet."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -119,8 +120,33 @@ def test_ports_of_clients_do_not_make_the_filter_stale(policy: HandoverPolicy) -
         assert policy.due(port, STILL) is None
 
 
-def test_ports_that_are_served_over_tcp_cause_no_handover(policy: HandoverPolicy) -> None:
-    """An old list lets more through, or keeps ends of sessions that say nothing; every user can open ports."""
+def test_a_tcp_port_that_is_not_served_twice_in_a_row_makes_the_filter_stale(policy: HandoverPolicy) -> None:
+    """First segments to it would stay in the kernel, and where a firewall drops them, nothing refuses them."""
+    before, after = (
+        FilterHost(frozenset({"192.0.2.1"}), NTP, served_tcp=frozenset(ports)) for ports in ((22, 80), (22,))
+    )
+    policy.capture_started(3, before)
+    for host in (after, before, after):
+        policy.update_host(host)
+        assert policy.due(4, STILL) is None, "a service that starts again"
+    policy.update_host(after)
+    assert policy.due(5, STILL) == SERVED
+    policy.capture_started(6, after)
+    for _ in range(3):
+        policy.update_host(after)
+    assert policy.due(1000, STILL) is None
+
+
+def test_where_first_segments_pass_a_tcp_port_that_is_closed_causes_no_handover(policy: HandoverPolicy) -> None:
+    before = FilterHost(frozenset({"192.0.2.1"}), NTP, served_tcp=frozenset({22, 80}), wants_visits=True)
+    policy.capture_started(3, before)
+    for _ in range(3):
+        policy.update_host(replace(before, served_tcp=frozenset()))
+    assert policy.due(1000, STILL) is None
+
+
+def test_tcp_ports_that_come_cause_no_handover(policy: HandoverPolicy) -> None:
+    """An old list lets more through; every user can open ports."""
     for port in range(1024, 1124):
         policy.update_host(FilterHost(served_udp=NTP, served_tcp=frozenset({22, port // 10})))
         assert policy.due(port, STILL) is None

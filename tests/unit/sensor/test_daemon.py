@@ -148,6 +148,22 @@ def test_the_capture_gets_the_configured_interfaces_and_the_served_ports() -> No
     assert sensor.captures.started == [(["eth7"], host)]
 
 
+@pytest.mark.parametrize(("connections", "wanted"), [("unserved", False), ("off", False), ("all", True)])
+def test_first_segments_of_visitors_are_wanted_where_each_has_a_line(connections: str, wanted: bool) -> None:
+    sensor = Sensor(connections=connections)
+    sensor.run()
+    ((_, host),) = sensor.captures.started
+    assert host.wants_visits is wanted
+
+
+def test_an_open_trap_is_no_served_port_of_the_filter() -> None:
+    sensor = Sensor(served=Served(tcp=frozenset({23, 8080})))
+    sensor.host = PlayedHost(HostState(own=US.own, open_traps=frozenset({23})))
+    sensor.run()
+    ((_, host),) = sensor.captures.started
+    assert host.served_tcp == {8080}
+
+
 def test_without_interfaces_the_host_chooses_and_the_filter_knows_what_is_heard_twice() -> None:
     sensor = Sensor(interfaces=())
     sensor.host.names = ["eth0", OTHERS]
@@ -254,17 +270,19 @@ def test_a_reload_names_the_changes_that_need_a_restart(tmp_path: Path, caplog: 
 
 
 @pytest.mark.parametrize(
-    ("served", "calls"),
+    ("changes", "calls"),
     [
-        (Served(udp=frozenset({5060})), [(FilterHost(US.own, frozenset({5060})), True)]),
-        (Served(tcp=frozenset({80})), []),
+        ({"served": Served(udp=frozenset({5060}))}, [(FilterHost(US.own, frozenset({5060})), True)]),
+        ({"served": Served(tcp=frozenset({80}))}, []),
+        ({"connections": "off"}, []),
+        ({"connections": "all"}, [(FilterHost(US.own, wants_visits=True), True)]),
     ],
 )
-def test_udp_ports_that_a_reload_names_are_left_to_the_kernel_at_once(
-    served: Served, calls: list[tuple[FilterHost, bool]]
+def test_what_a_reload_leaves_to_the_kernel_or_wants_from_it_is_so_at_once(
+    changes: dict[str, object], calls: list[tuple[FilterHost, bool]]
 ) -> None:
     sensor = Sensor()
-    sensor.reload = lambda: replace(sensor.settings, served=served)
+    sensor.reload = lambda: replace(sensor.settings, **changes)  # type: ignore[arg-type] # fields of any type
     sensor.run(signalled(signal.SIGHUP))
     assert sensor.captures.hosts == calls
 
