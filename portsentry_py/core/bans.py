@@ -35,10 +35,6 @@ class BanBudget:
         self._verified = OwnerBuckets(settings.verified_per_minute)
         self._senders: LruTable[StackFingerprint, dict[str, int]] = LruTable(_MAX_STACKS)
 
-    def refill(self, now_us: int) -> None:
-        """Refill as of that time what all networks share."""
-        self._all.refill(now_us)
-
     def refusal(self, record: SourceRecord, now_us: int) -> Reason | None:
         """Why the source must not be banned now; None if it may be, which takes from the budget."""
         if record.verified:

@@ -21,7 +21,7 @@ from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.policy import Judgement, Policy
 from portsentry_py.core.probe_types import answers
 from portsentry_py.core.question import Questions
-from portsentry_py.core.rate_limit import MOST_LATE_US, ConnectionRateLimit, Rate, TokenBucket
+from portsentry_py.core.rate_limit import ConnectionRateLimit, Rate, TokenBucket
 from portsentry_py.core.saved_state import SavedState
 from portsentry_py.core.scan_tracker import Report, Scan, ScanTracker
 from portsentry_py.core.self_test import is_self_test
@@ -197,10 +197,10 @@ class Pipeline:
     def _inspect_late(self, lines: Iterable[str], now_us: int) -> Iterator[Event]:
         """The events of lines of a source that waited until now.
 
-        The limits on lines and bans must not take their times for a clock that was set back: they would refill from
-        there, and a forger who lets sources wait for minutes and then asks for enough would have one ban more for each.
+        For the limits on lines and bans it is now. They would take earlier times for a clock that was set back, and
+        refill from there: a forger who lets sources wait for minutes would have one ban more for each.
         """
-        self._scans.earliest_us = now_us - MOST_LATE_US
+        self._scans.earliest_us = now_us
         for line in lines:
             yield from self._inspect(line, *split(line))
         yield from self._pass(now_us)  # what the lines bring about is late as well
@@ -314,10 +314,7 @@ class Pipeline:
         """The events of strong sources that waited until now."""
         while (due_us := self._admission.strong.due_us) <= now_us:
             yield from self._pass(due_us)
-            self._scans.refill(due_us)
-            self._work.refill(due_us)
-            for line in self._admission.let_in():
-                yield from self._inspect(line, *split(line))
+            yield from self._inspect_late(self._admission.let_in(), due_us)
 
     def _pass(self, now_us: int) -> Iterator[Event]:
         """The events of what was due by that time."""

@@ -43,7 +43,7 @@ class TokenBucket:
         if now_us > filled_us:
             per_us, size = self.rate
             self.tokens = min(size, self.tokens + (now_us - filled_us) * per_us)
-        # Packets that waited come late: the time by which they are late must not refill the bucket again.
+        # Outcomes and packets out of order come late: the time by which they are late must not refill the bucket again.
         if now_us > filled_us or filled_us - now_us > MOST_LATE_US:
             self.filled_us = now_us
         return self.tokens
@@ -105,10 +105,6 @@ class ScanRateLimit:
     def __init__(self, settings: Lines) -> None:
         size = _BURST_SECONDS * settings.scans_per_second
         self._bucket = TokenBucket(Rate(settings.scans_per_second / 1e6, size), size)
-
-    def refill(self, now_us: int) -> None:
-        """Refill as of that time."""
-        self._bucket.refill(now_us)
 
     def is_spent(self, now_us: int, probes: int, *, bans: bool) -> bool:
         """Whether there is no line now about a source that sent so many probes."""

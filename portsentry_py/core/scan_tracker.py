@@ -127,7 +127,7 @@ class ScanTracker:
         self.is_banned = self._banned.holds
         """Whether the last line about a scan of the source has the verdict `ban`."""
         self.earliest_us = 0
-        """For the limits, no time is earlier than this: packets that waited for long do not set the clock back."""
+        """For the limits, no time is earlier than this: for packets that waited, it is the end of the wait."""
 
     def ban_budget(self, now_us: int) -> float:
         """How many unverified sources may be banned now."""
@@ -306,11 +306,6 @@ class ScanTracker:
             scan.last_probe = sighting
         else:
             self._unreported.touch(key, sighting)
-
-    def refill(self, now_us: int) -> None:
-        """Refill what limits lines and bans: packets that come late do not."""
-        self._limit.refill(now_us)
-        self._budget.refill(now_us)
 
     def is_due(self, now_us: int) -> bool:
         """Whether `advance` has anything to do."""
