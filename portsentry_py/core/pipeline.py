@@ -16,20 +16,20 @@ from portsentry_py.core.finding import Finding, Series
 from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
+from portsentry_py.core.judging import Judging
 from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.policy import Judgement, Policy
 from portsentry_py.core.probe_types import answers
 from portsentry_py.core.question import Questions
-from portsentry_py.core.rate_limit import ConnectionRateLimit, Rate, TokenBucket
+from portsentry_py.core.rate_limit import ConnectionRateLimit
 from portsentry_py.core.saved_state import SavedState
-from portsentry_py.core.scan_tracker import Report, Scan, ScanTracker
+from portsentry_py.core.scan_tracker import Report, ScanTracker
 from portsentry_py.core.self_test import is_self_test
 from portsentry_py.core.sighting import Kind, Sighting
 from portsentry_py.core.source_record import Endpoint, SourceRecord
 from portsentry_py.core.source_table import SourceTable
 from portsentry_py.core.standing import StandingTable
-from portsentry_py.core.unreported_scans import LEAST_WEIGHT
 from portsentry_py.events.model import Direction, Event, EvidenceEvent, Proto
 
 _COUNTED_PROTOS = frozenset({"tcp", "udp"})
@@ -42,14 +42,6 @@ _LATE_US = 5_000_000
 _MANY_UNSERVED = 16
 _LATER_FLAGS = ACCEPTING_FLAGS | CLOSING_FLAGS
 _PROOFS = frozenset({Kind.PROVEN, Kind.SESSION})
-_REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
-# So many probes and outcomes of sources that go on after their first eight are examined in a second, twice as many at
-# once; beyond that they wait, and are judged when they did twice as much. A finding takes as long as eight, and sources
-# that are only watched are never done with.
-_WORK_PER_SECOND = 2_000
-_FINDING = 8  # in probes
-_FEW_PROBES = 8
-_JUDGED_AT = _REMEMBERED_AT | {_FEW_PROBES}
 _GROUPED = PROBES | {Kind.ANSWERED}
 _DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 _CONNECTION_KINDS = {
@@ -104,6 +96,7 @@ class Pipeline:
             is_home=self._is_home,
             answers_unseen=self._flows.answers_unseen,
         )
+        self._judging = Judging(self._scans, self._admission.note_spent)
         self._suppressed = SuppressedSources(
             settings.limits,
             source_of=self._source_of,
@@ -117,8 +110,7 @@ class Pipeline:
         self._discarded: Counter[Discard] = Counter()
         self.packets = 0
         """Lines that were fed."""
-        self._unjudged = self._skipped = 0
-        self._work = TokenBucket(Rate(_WORK_PER_SECOND / 1e6, 2 * _WORK_PER_SECOND), 2 * _WORK_PER_SECOND)
+        self._skipped = 0
         self.last_us = 0
         self._idle_from_us = self._idle_until_us = 0
         self.self_tests = 0
@@ -393,7 +385,7 @@ class Pipeline:
             "packets_ignored": ignored,
             "packets_malformed": malformed,
             "packets_held": self._admission.held,
-            "probes_unjudged": self._unjudged,
+            "probes_unjudged": self._judging.unjudged,
             "lines_suppressed": self._connection_limit.suppressed,
             "sources_evicted": self._sources.evicted,
             "flows_evicted": self._flows.evicted,
@@ -432,7 +424,7 @@ class Pipeline:
         if detectors:
             for finding in self._findings(detectors, sighting, record):
                 self._idle_until_us = 0
-                self._work.take(max(sighting.time_us, self._scans.earliest_us), price=_FINDING)
+                self._judging.note_finding(sighting.time_us)
                 events = [*events, *map(self._evidence, self._scans.observe(self._judge(finding)))]
         return events
 
@@ -495,41 +487,14 @@ class Pipeline:
         """
         scan = self._scans.open_scan(sighting)
         until_us = None if scan is None else self._scans.suppressed_until(scan, sighting)
-        if until_us is None:
-            return self._is_unjudged(sighting, record, scan)
+        if until_us is None and not self._judging.is_put_off(sighting, record, scan):
+            return False
         if sighting.kind in PROBES:
             self._touch(sighting)
             is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
-            if sighting.kind is Kind.PROBE and is_counted:
+            if until_us is not None and sighting.kind is Kind.PROBE and is_counted:
                 self._suppressed.suppress(sighting.source, until_us)
         return True
-
-    def _is_unjudged(self, sighting: Sighting, record: SourceRecord, scan: Scan | None) -> bool:
-        """Whether a source that is not suppressed goes without a judgement now; its probes keep its scan open."""
-        # A scanner that goes on is judged now and then, to be remembered until there is room for its line. Outcomes
-        # count too: else all those that come after its last probe would be judged, or none. Small scans are not
-        # remembered.
-        now_us, count = sighting.time_us, record.probes + record.settled
-        if count in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT:
-            record.waits_again = False
-            return False
-        is_put_off = count >= _FEW_PROBES and self._is_put_off(sighting, count)
-        is_spent = not is_put_off and self._scans.is_spent(sighting, record)
-        # A source that goes on leaves room to those that begin: of very many, each was judged with its first eight.
-        record.waits_again = is_spent or (is_put_off and record.probes >= _FEW_PROBES)
-        is_unjudged = is_put_off or is_spent or (scan is not None and self._scans.is_told(scan, sighting, record))
-        if is_unjudged and sighting.kind in PROBES:
-            self._touch(sighting)
-            self._unjudged += is_put_off or is_spent
-            # If this source alone can have no ban, others can.
-            if is_spent and self._scans.has_no_line(sighting, record):
-                self._admission.note_spent(now_us)
-        return is_unjudged
-
-    def _is_put_off(self, sighting: Sighting, count: int) -> bool:
-        """Whether there is so much to do that a source with so many probes and outcomes is judged when it did more."""
-        is_judged = count in _JUDGED_AT or sighting.direction == "outbound"
-        return not is_judged and not self._work.take(max(sighting.time_us, self._scans.earliest_us))
 
     def _touch(self, probe: Sighting) -> None:
         """One more probe of a scan, which may be another one than before that ends next."""

@@ -86,6 +86,7 @@ CORE = (
     "bans",
     "unreported_scans",
     "scan_tracker",
+    "judging",
     "saved_state",
     "event_builder",
     "pipeline",

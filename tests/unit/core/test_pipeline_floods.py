@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from portsentry_py.config.settings import Bans, Detectors, Limits, Lines, PortScan, Settings, Slow
-from portsentry_py.core import pipeline as pipeline_module
+from portsentry_py.core import judging
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import FIN
@@ -192,7 +192,7 @@ def test_a_flood_of_sources_that_go_on_leaves_room_to_one_that_begins(
     monkeypatch: pytest.MonkeyPatch, probes: Callable[..., list[Sent]]
 ) -> None:
     """Each forged source has a network of its own, and all have one stack: they are judged, and mostly not banned."""
-    monkeypatch.setattr(pipeline_module, "_WORK_PER_SECOND", 40)
+    monkeypatch.setattr(judging, "_WORK_PER_SECOND", 40)
     engine = Pipeline(Settings(limits=Limits(new_sources_per_second=20)), US)
     flood = [
         packet
@@ -207,7 +207,7 @@ def test_a_flood_of_sources_that_go_on_leaves_room_to_one_that_begins(
 
 def test_sources_that_go_on_before_the_outcome_is_known_are_not_all_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is found of datagrams before their second is over: a forger could have each of them examined."""
-    monkeypatch.setattr(pipeline_module, "_WORK_PER_SECOND", 100)
+    monkeypatch.setattr(judging, "_WORK_PER_SECOND", 100)
     engine = Pipeline(Settings(), US)
     watch(engine, in_time(*(udp(f"10.{nth}.0.1", *range(1_000, 1_500), every=0.001) for nth in range(8))))
     assert engine.counts()["packets_held"] > 2_400
