@@ -231,7 +231,7 @@ class Admission:
         if waits_again is False or (self._new.take(time) if waits_again is None else self._has_spare(time)):
             return None
         asked = self._sketch.add(source)
-        if asked >= ENOUGH and self._has_token(head, source, asked):
+        if asked in _TRIED_AT and self._has_place(time, source, asked, 1):
             return None
         newer[source] = line
         self.held += 1
@@ -267,9 +267,8 @@ class Admission:
             if len(waiting.asked) < MANY:
                 waiting.asked.add(asked)
             waiting.questions = max(len(waiting.asked), self._sketch.add(source))
-        questions = waiting.questions
-        is_enough = questions >= ENOUGH or not self._is_plain(head)
-        if is_proof or (is_enough and self._has_token(head, source, questions, waiting, is_new=is_new)):
+        is_enough = waiting.questions >= ENOUGH or not self._is_plain(head)
+        if is_proof or (is_enough and self._has_token(head, source, waiting, is_new=is_new)):
             self.held -= len(waiting.lines)
             if strong:
                 self.strong.pop(source)
@@ -364,18 +363,20 @@ class Admission:
             return (proto, src, digits[SRC_PORT]) not in asked
         return bool(proto) and not self._may_be_answer(head)
 
-    def _has_token(
-        self, head: Head, source: str, asked: int, waiting: Waiting | None = None, *, is_new: bool = True
-    ) -> bool:
-        """Whether a line, and those that wait, may be inspected now: tokens are left to sources that ask for more."""
-        time, lines = head[0], len(waiting.lines) + 1 if waiting else 1
+    def _has_token(self, head: Head, source: str, waiting: Waiting, *, is_new: bool) -> bool:
+        """Whether a line, and those that wait, may be inspected now."""
+        time, asked, lines = head[0], waiting.questions, len(waiting.lines) + 1
         if not self._waits_again(source):
-            if waiting and not self._is_spent(time) and (waiting.is_quick(time) or not self._is_plain(head)):
+            if not self._is_spent(time) and (waiting.is_quick(time) or not self._is_plain(head)):
                 return self._quick.take(time, asked)
         elif self._has_spare(time, lines):
             return True
         if asked >= ENOUGH and not (is_new and asked in _TRIED_AT):
             return False
+        return self._has_place(time, source, asked, lines)
+
+    def _has_place(self, time: str, source: str, asked: int, lines: int) -> bool:
+        """Whether there is a place for lines of a source that is not quick, among all and those of its network."""
         # The network only if there is room at all: a flood from everywhere makes no look-up for each packet.
         # The rest is for those that asked for most: see `let_in`.
         if not self._slow.has(time, min(asked, STRONG)) or not self._places_of(source).take(time, asked, lines):
