@@ -62,7 +62,7 @@ def visitors(count: int, link: Link, *, calls: bool = True) -> Iterator[bytes]:
     base = int(IPv4Address("100.64.0.0"))
     back = Link(link.source, link.destination)
     sent = 0
-    for now in range(count):
+    for now in range(count + _ANSWER):
         for opened, flags, ours in (
             (now, SYN, False),
             (now - _ANSWER, SYN | ACK, True),

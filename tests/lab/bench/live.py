@@ -1,5 +1,6 @@
 """What is sent and replayed: floods, a scanner, visitors, all of them in turn, and what costs the core most."""
 
+import struct
 import subprocess
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
@@ -10,11 +11,12 @@ from typing import Any
 
 from tests.lab.bench import core, costliest
 from tests.support import tcpreplay
-from tests.support.frames import ACK, FIN, Link
+from tests.support.frames import ACK, FIN, SYN, Link
 from tests.support.namespaces import Lab
 from tests.support.workloads import SERVED, TARGET, Frames, flood, mixed, pool, scanner, visitors
 
 WORST = "costliest packets"
+_TARGET = IPv4Address(TARGET).packed
 # The kernel of a silent lab has no IPv6 address, but the packets are for the sensor's host.
 SETTINGS: Mapping[str, Any] = MappingProxyType({"home": [TARGET, costliest.TARGET6], "served": {"tcp": [*SERVED]}})
 
@@ -54,15 +56,19 @@ def start(lab: Lab, capture: Path, per_second: int | None, packets: int | None =
 
 
 def passed(kind: str, packets: int) -> int:
-    """How many of the first packets the kernel's filter lets through: all but the target's ends of visits."""
+    """How many of the first packets the kernel's filter lets through: not first segments and the target's own ends."""
     if kind not in _DIALOGUES:
         return packets
-    return sum(not _is_own_end(frame) for frame in islice(KINDS[kind](packets, Link()), packets))
+    return sum(not _is_kept(frame) for frame in islice(KINDS[kind](packets, Link()), packets))
 
 
-def _is_own_end(frame: bytes) -> bool:
-    # The source of IPv4, and the flags of TCP behind a header without options (RFC 791, RFC 9293).
-    return frame[26:30] == IPv4Address(TARGET).packed and frame[47] == FIN | ACK
+def _is_kept(frame: bytes) -> bool:
+    # Both addresses of IPv4, the ports of TCP behind a header without options, its flags (RFC 791, RFC 9293).
+    source, target = frame[26:30], frame[30:34]
+    ports, flags = struct.unpack("!HH", frame[34:38]), frame[47]
+    if flags == FIN | ACK:
+        return source == _TARGET and ports[0] in SERVED
+    return flags == SYN and target == _TARGET and ports[1] in SERVED
 
 
 def note() -> str:

@@ -309,7 +309,7 @@ def test_visits() -> None:
     wire()
     found = visits.measure(9)
 
-    assert (found.sessions, found.unknown, found.sensor) == (10, 40, 30)
+    assert (found.sessions, found.unknown, found.sensor) == (10, 40, 20)
     assert found.on_the_wire > found.unknown
     assert len(visits.section(found).splitlines()) == 2 + 2 + len(found.rows())
 
