@@ -35,7 +35,7 @@ def browse(lab: Lab, reference: Path) -> None:
         wait_for(lambda: packets_in(reference) >= 4 * SESSIONS, "the end of every session")
 
 
-def serve_later(host: Host) -> None:
+def serve_later(host: Host) -> subprocess.Popen[str]:
     """Open a port whose service waits for the end of each session, and ends it too."""
     script = (
         f"import socket; service = socket.create_server(('', {LATER})); print('ready', flush=True)\n"
@@ -44,6 +44,7 @@ def serve_later(host: Host) -> None:
     service = host.start(sys.executable, "-c", script, stdout=subprocess.PIPE)
     assert service.stdout is not None
     assert service.stdout.readline() == "ready\n"
+    return service
 
 
 def kept(capture: Path) -> int:
@@ -110,6 +111,20 @@ def test_in_a_flood_of_first_segments_to_a_served_port_a_session_is_still_proof(
     assert FORGED // 2 < seen["packets_held"] < seen["packets"] < 2 * FORGED
     assert sensor.stop() == 0
     assert {one["src_ip"] for one in sensor.matching(event_type="scan")} == {lab.scanner.ipv4[0]}
+
+
+@pytest.mark.slow
+def test_a_service_that_stops_is_watched_again(lab: Lab, start_sensor: StartSensor) -> None:
+    service = serve_later(lab.target)
+    sensor, target = start_sensor(), lab.target.ipv4[0]
+    lab.visitor.reaches(target, LATER)
+    service.kill()
+    service.wait()
+    assert not lab.visitor.reaches(target, LATER)
+    sensor.wait_for(lambda: sensor.status_now()["renewals"], "a capture that knows the ports")
+    assert not lab.scanner.reaches(target, LATER)
+    line = sensor.wait_for_line("the refusal", src_ip=lab.scanner.ipv4[0], event_type="connection")
+    assert (line["outcome"], line["scan_type"], line["dest_port"]) == ("refused", "connect", LATER)
 
 
 def test_a_service_that_comes_later_costs_no_fresh_capture(lab: Lab, start_sensor: StartSensor, tmp_path: Path) -> None:
