@@ -29,6 +29,7 @@ _DAMAGE = """The same captures, after what a poor capture does to them. The seed
 - **lost**: 35 % of the packets, any of them, are missing.
 - **shuffled**: a packet comes up to 200 ms later; its time stays.
 - **twice**: each packet comes twice, as a capture of a VLAN and its parent has them.
+- **first segments to served ports**: those with a header of 40 bytes are missing, as the kernel's filter keeps them.
 - **still detected**: of the scans that are detected in the whole captures.
 - **others banned**: scans with a line that bans somebody who is no scanner.
 - **accused**: innocent captures with a line that bans or watches somebody.

@@ -1,5 +1,6 @@
 """What the damages do to a capture, and what the page says of it."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
 from portsentry_py.core.columns import time_of
@@ -9,6 +10,7 @@ from tests.lab.accuracy.score import Score
 from tests.lab.ordinary.day import seeded
 from tests.lab.support.labelled import Capture
 from tests.scenarios.families import scans
+from tests.support.build import FRIEND, HOST, STACK_OPTIONS, fin_ack, lines, syn, syn_ack
 from tests.support.paths import CASES
 
 LINES = [f"{1_700_000_000 + nth / 100:.6f}\t{nth}" for nth in range(1000)]
@@ -40,6 +42,18 @@ def test_each_packet_stands_there_twice() -> None:
     double = Damage("double", twice=True).of(LINES, seeded("test"))
 
     assert double[::2] == double[1::2] == LINES
+
+
+def test_first_segments_to_ports_that_we_serve_are_missing() -> None:
+    call, other = syn(FRIEND, 80, 81, options=STACK_OPTIONS)
+    (short,) = syn(FRIEND, 80, src_port=7)
+    seen = [call, other, short, syn_ack(call), fin_ack(call)]
+    missing = Damage("missing", served=True)
+
+    left = missing.of(lines(*seen), seeded("test"), (ip_network(HOST),))
+
+    assert sorted(set(lines(*seen)) - set(left)) == lines(call)
+    assert missing.of(lines(*seen), seeded("test")) == lines(*seen), "nobody knows which side is ours"
 
 
 def test_a_scan_is_detected_in_what_is_left_of_its_capture() -> None:
