@@ -255,7 +255,7 @@ class Admission:
         """One more packet of a source that waits."""
         strong = self._strong_one(source)  # stays where it is while it waits
         waiting = strong or self._taken(source)
-        is_proof = _proves(head, waiting)
+        is_proof = self._proves(head, waiting)
         if not is_proof and self._is_reply(head):
             if not strong:
                 self._put_back(source, waiting, head[0])
@@ -282,6 +282,23 @@ class Admission:
             waiting.add(line)
         self._put_back(source, waiting, head[0])
         return _NOTHING
+
+    def _proves(self, head: Head, waiting: Waiting) -> bool:
+        """Whether the segment acknowledges a SYN-ACK of ours among the lines that wait: no forger knows its number."""
+        _, src, digits, _, proto = head
+        if proto != "tcp" or not waiting.answers or digits[FLAGS] in OPENING_FLAGS:
+            return False
+        heads = map(head_of, waiting.lines)
+        answers = [sent for _, ours, sent, dst, _ in heads if dst == src and self._is_answer(ours, sent)]
+        try:
+            received = [int(digits[ACK_NUMBER], 16) - int(answer[SEQ_NUMBER], 16) for answer in answers]
+        except ValueError:
+            return False
+        return any(0 < one % (1 << 32) <= _USED_BYTES for one in received)
+
+    def _is_answer(self, src: str, digits: str) -> bool:
+        """Whether a segment is a SYN-ACK of ours: a source knows the number of its own, also of one to a neighbour."""
+        return digits[FLAGS] in _SYN_ACK and self._is_home(src)
 
     def _taken(self, source: str) -> Waiting:
         """A source that waits, which does not wait any more."""
@@ -396,17 +413,3 @@ class Admission:
             places = _Tokens(self._per_network)
             self._networks.put(network, places)
         return places
-
-
-def _proves(head: Head, waiting: Waiting) -> bool:
-    """Whether the segment acknowledges a SYN-ACK of ours among the lines that wait: no forger knows its number."""
-    _, src, digits, _, proto = head
-    if proto != "tcp" or not waiting.answers or digits[FLAGS] in OPENING_FLAGS:
-        return False
-    # The source's own SYN-ACK, whose number it knows, has another target.
-    answers = [sent for _, _, sent, dst, _ in map(head_of, waiting.lines) if dst == src and sent[FLAGS] in _SYN_ACK]
-    try:
-        received = [int(digits[ACK_NUMBER], 16) - int(answer[SEQ_NUMBER], 16) for answer in answers]
-    except ValueError:
-        return False
-    return any(0 < one % (1 << 32) <= _USED_BYTES for one in received)

@@ -443,6 +443,16 @@ def test_a_flood_of_first_segments_that_were_not_seen_has_the_places_of_new_sour
     assert (friend.address, friend.stacks) == (FRIEND, ((64, 40),))
 
 
+def test_a_number_of_a_neighbour_in_its_network_is_no_proof() -> None:
+    gate = Gate()
+    spend_all(gate.admission)
+    neighbour = SCANNER6[:-1] + "f"
+    (call,) = syn(SCANNER6, 80)
+    forged = tcp(neighbour, SCANNER6, 80, call.src_port, SYN | ACK, seq=5000)
+    for line in lines(call, syn_ack(call, seq=700_000_000), forged, fin_ack(call, ack=5001)):
+        assert gate.admits(line) == ()
+
+
 def test_the_second_touch_of_a_trap_does_not_wait() -> None:
     gate = Gate()
     gate.admission.set_traps({11, 15})
