@@ -50,10 +50,10 @@ class Judging:
         # count too: else all those that come after its last probe would be judged, or none. Small scans are not
         # remembered.
         count = record.probes + record.settled
-        if count in _REMEMBERED_AT and len(record.unserved) >= LEAST_WEIGHT:
+        if len(record.unserved) >= LEAST_WEIGHT and _is_at(_REMEMBERED_AT, sighting, record, count):
             record.waits_again = False
             return False
-        is_too_much = count >= _FEW_PROBES and self._is_too_much(sighting, count)
+        is_too_much = count >= _FEW_PROBES and self._is_too_much(sighting, record, count)
         is_spent = not is_too_much and self._scans.is_spent(sighting, record)
         # A source that goes on leaves room to those that begin: of very many, each was judged with its first eight.
         record.waits_again = is_spent or (is_too_much and record.probes >= _FEW_PROBES)
@@ -66,7 +66,16 @@ class Judging:
                 self._note_spent(sighting.time_us)
         return True
 
-    def _is_too_much(self, sighting: Sighting, count: int) -> bool:
+    def _is_too_much(self, sighting: Sighting, record: SourceRecord, count: int) -> bool:
         """Whether there is so much to do that a source with so many probes and outcomes is judged when it did more."""
-        is_judged = count in _JUDGED_AT or sighting.direction == "outbound"
+        is_judged = sighting.direction == "outbound" or _is_at(_JUDGED_AT, sighting, record, count)
         return not is_judged and not self._work.take(max(sighting.time_us, self._scans.earliest_us))
+
+
+def _is_at(numbers: frozenset[int], sighting: Sighting, record: SourceRecord, count: int) -> bool:
+    """Whether a source did one of so many things just now.
+
+    Probes count by themselves too. Where each is refused at once, a probe is never the even one of all that was done,
+    and most detectors say nothing about a refusal.
+    """
+    return count in numbers or (sighting.kind in PROBES and record.probes in numbers)

@@ -36,6 +36,20 @@ def test_a_source_is_judged_with_its_first_eight_and_then_as_far_as_there_is_roo
     assert not record.waits_again
 
 
+def test_refusals_do_not_keep_a_source_from_being_judged_at_its_probes(paced: Judging) -> None:
+    """Each probe is refused before the next one comes, and of refusals most detectors say nothing."""
+    record, judged = source_record(), []
+    for _ in range(3):
+        paced.note_finding(micros(0))
+    for probes in range(1, 40):
+        record.probes, record.settled = probes, probes - 1
+        if not paced.is_put_off(at(0), record, None):
+            judged.append(probes)
+        record.settled = probes
+        paced.is_put_off(at(0, Kind.REFUSED), record, None)
+    assert judged == [1, 2, 3, 4, 8, 16, 32]
+
+
 def test_it_waits_again_while_there_is_none(paced: Judging) -> None:
     record = source_record()
     for probes in range(9, 40):
