@@ -63,7 +63,7 @@ class Judging:
             self.unjudged += 1
             # If this source alone can have no ban, others can.
             if is_spent and self._scans.has_no_line(sighting, record):
-                self._note_spent(sighting.time_us)
+                self._note_spent(max(sighting.time_us, self._scans.earliest_us))
         return True
 
     def _is_too_much(self, sighting: Sighting, record: SourceRecord, count: int) -> bool:

@@ -458,7 +458,8 @@ class Pipeline:
         Returns:
             Whether there were any such datagrams.
         """
-        record, now_us, is_udp = finding.record, finding.sighting.time_us, finding.sighting.proto == "udp"
+        record, is_udp = finding.record, finding.sighting.proto == "udp"
+        now_us = max(finding.sighting.time_us, self._scans.earliest_us)  # the host is read in the present
         is_due = abs(now_us - self._host_read_us) >= _HOST_READ_US
         # The judgement costs most, and comes once more anyway.
         if not (is_udp or is_due) or self._scans.is_banned(record.source):

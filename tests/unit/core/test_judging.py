@@ -50,6 +50,15 @@ def test_refusals_do_not_keep_a_source_from_being_judged_at_its_probes(paced: Ju
     assert judged == [1, 2, 3, 4, 8, 16, 32]
 
 
+def test_a_source_that_waited_is_judged_in_the_present(spent: list[int]) -> None:
+    followed = tracker(Lines(scans_per_second=1))
+    one, record = Judging(followed, spent.append), source_record(weight=15)
+    states(followed, *strangers(30))
+    followed.earliest_us = micros(0.01)
+    assert one.is_put_off(at(0), record, None)
+    assert spent == [micros(0.01)], "that no line can be written is known of now"
+
+
 def test_it_waits_again_while_there_is_none(paced: Judging) -> None:
     record = source_record()
     for probes in range(9, 40):

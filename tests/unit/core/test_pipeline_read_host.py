@@ -7,7 +7,20 @@ import pytest
 from portsentry_py.config.settings import Settings
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.pipeline import Pipeline
-from tests.support.build import SCANNER, US, Sent, icmp_unreachable, in_time, refused, scans, syn, udp, watch
+from tests.support.build import (
+    SCANNER,
+    US,
+    Sent,
+    icmp_unreachable,
+    in_time,
+    lines,
+    micros,
+    refused,
+    scans,
+    syn,
+    udp,
+    watch,
+)
 
 EIGHT = tuple(range(1100, 1108))
 
@@ -67,6 +80,18 @@ def test_a_flood_of_forged_scanners_reads_the_host_once_in_two_seconds() -> None
     scanners = [turned_down(udp(f"198.18.{nth}.1", *EIGHT, at=nth * 0.1)) for nth in range(30)]
     watch(Pipeline(Settings(), US, read_host=reader), in_time(*scanners))
     assert reader.times == 2
+
+
+def test_sources_that_waited_are_no_reason_to_read_the_host_more_often() -> None:
+    """They and others come in turn: each time would be far from the one before."""
+    reader = Reader()
+    pipeline = Pipeline(Settings(), US, read_host=reader)
+    for nth in range(10):
+        waited = lines(refused(syn(f"198.18.{nth}.1", *EIGHT, seq=nth)))
+        assert [one.verdict for one in scans(pipeline._inspect_late(waited, micros(30)))] == ["ban"]
+        others = watch(pipeline, refused(syn(f"198.19.{nth}.1", *EIGHT, at=30.0, seq=100 + nth)))
+        assert [one.verdict for one in scans(others)] == ["ban"]
+    assert reader.times == 1
 
 
 def test_a_source_that_may_not_be_banned_is_no_reason_to_read_the_host() -> None:
