@@ -187,7 +187,7 @@ class FlowTable:
         flow = self._inbound.peek(key)
         if flow is None or flow.state in UNANSWERED_STATES or digits[HEADER_WORDS] < _LEAST_WORDS:
             return None
-        if flow.our_seq is not None and flow.our_seq != seq:
+        if flow.scan_type == "unseen" or (flow.our_seq is not None and flow.our_seq != seq):
             return None  # perhaps it answers another first segment, which was not seen
         self._inbound.renew(key)
         return flow, seq
@@ -469,9 +469,9 @@ class FlowTable:
             flow: the flow that its addresses and ports belong to.
         """
         if flow is not None:
-            # A client may use its port again.
+            # A client may use its port again, and what only a refusal showed had that for an answer.
             is_same = flow.our_seq in {None, packet.seq} or flow.probe.seq == (packet.ack - 1) % (1 << 32)
-            if is_same or flow.direction == "outbound":
+            if (is_same and flow.scan_type != "unseen") or flow.direction == "outbound":
                 return False
         return self._may_answer_unseen(packet.src, packet.src_port, packet.dst, packet.dest_port)
 

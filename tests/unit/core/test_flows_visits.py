@@ -110,6 +110,20 @@ def test_a_client_may_use_its_port_again() -> None:
     assert kinds(flows, answers[1], fin_ack(second, ack=6001)) == [Kind.SERVED, Kind.PROVEN]
 
 
+def test_a_client_that_was_refused_may_use_its_port_again() -> None:
+    """A service that starts again refuses at first; the end of the session that follows has a whole stack."""
+    flows = table(SERVER)
+    first, second = (from_afar(*connect(FRIEND, 80, at=at))[0] for at in (0.0, 3.0))
+    assert kinds(flows, rst(first)) == [Kind.SERVED]
+    assert flows.accepting(head_of(syn_ack(second).line)) is None, "it has to be decoded"
+    visit, session = sightings(flows, syn_ack(second), fin_ack(second, ack=7000))
+    assert [(one.kind, one.scan_type) for one in (visit, session)] == [
+        (Kind.SERVED, "connect"),
+        (Kind.SESSION, "connect"),
+    ]
+    assert (session.packet.ttl, session.packet.header_bytes) == (HOPS, 40)
+
+
 def test_a_first_segment_that_is_captured_behind_our_answer_is_the_same_visit() -> None:
     (asked,) = syn(SCANNER, 80)
     flows = table(SERVER)
