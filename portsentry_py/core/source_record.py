@@ -143,10 +143,11 @@ class SourceRecord:
         """Whether the source proved that it receives what we send, with the stack of half its probes.
 
         A regular visitor proves its address with its own sessions; probes that are forged in its name have
-        another stack. No honest source proves itself with one stack after the other: that is a scanner which
-        varies its TTL to look like several.
+        another stack. No honest source probes and proves itself with one stack after the other: that is a scanner
+        which varies its TTL to look like several. Resets of middleboxes in a visitor's name have one TTL after the
+        other too, but no probes.
         """
-        if self.trap_answered or len(self.proven_stacks) >= _VARIED_STACKS:
+        if self.trap_answered or sum(stack in self.stacks for stack in self.proven_stacks) >= _VARIED_STACKS:
             return True
         return any(self.stacks[stack] * 2 >= self.probes > 0 for stack in self.proven_stacks)
 

@@ -172,6 +172,23 @@ def test_probes_that_are_forged_in_a_visitors_name_are_not_verified_by_its_visit
     assert {(one["verdict"], one["source_verified"]) for one in lines} == {("watch", False)}
 
 
+def test_resets_of_middleboxes_do_not_verify_probes_that_are_forged_in_a_visitors_name() -> None:
+    """Each reset has another TTL, and that of the first segment is not known."""
+    days = [packet for day in range(2) for packet in session(asked(FRIEND, 80, day * DAY))]
+    blocked = [unused(asked(FRIEND, (80, 22)[nth % 2], DAY + 9.1 + nth / 10)) for nth in range(4)]
+    resets = [dataclasses.replace(some[2], ttl=ttl) for some, ttl in zip(blocked, (61, 58, 55, 47), strict=True)]
+    probes = [
+        packet
+        for nth in range(40)
+        for packet in probed(asked(FRIEND, 100 + nth, DAY + 9 + nth / 50, ttl=63, options=MSS_OPTION))
+    ]
+    traffic = in_time(days, *(some[:2] for some in blocked), resets, probes)
+    for seen in (traffic, passed(traffic)):
+        pipeline, lines = told(seen)
+        assert not any(one.verified for one in pipeline.state().known)
+        assert {(one["verdict"], one["reason"]) for one in lines} == {("watch", "friend")}
+
+
 def test_visits_on_two_days_make_a_regular_visitor() -> None:
     traffic = [packet for day in range(2) for packet in session(asked(FRIEND, 80, day * DAY))]
     pipeline, _ = told(passed(traffic))

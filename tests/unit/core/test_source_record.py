@@ -92,12 +92,21 @@ def test_a_proof_of_a_source_that_probed_nothing_does_not_count() -> None:
     assert (record.verified, record.proofs) == (False, ())
 
 
-def test_a_source_that_proved_three_stacks_is_verified_whatever_stack_its_probes_have() -> None:
-    others = probes(*range(100, 120))
-    _, record = noted(*probes(22), *proof(ttl=51), *proof(ttl=52), *others)
+def test_a_source_that_probes_with_three_stacks_and_proves_them_is_verified_whatever_stack_most_probes_have() -> None:
+    others, ttls = probes(*range(100, 120)), (51, 52, 53)
+    varied = [*probes(22), *(one for ttl in ttls for one in probes(ttl, ttl=ttl))]
+    proofs = [proof(ttl=ttl) for ttl in ttls]
+    _, record = noted(*varied, *proofs[0], *proofs[1], *others)
     assert not record.verified
-    _, record = noted(*probes(22), *proof(ttl=51), *proof(ttl=52), *proof(ttl=53), *others)
+    _, record = noted(*varied, *(one for some in proofs for one in some), *others)
     assert record.verified
+
+
+def test_stacks_without_probes_prove_nothing_about_probes_of_others() -> None:
+    """A middlebox resets a visitor's connections, each with another TTL, while somebody probes in its name."""
+    _, record = noted(*probes(22), *(one for ttl in range(51, 59) for one in proof(ttl=ttl)), *probes(*range(100, 120)))
+    assert len(record.proven_stacks) == 8
+    assert not record.verified
 
 
 def test_a_connection_that_comes_again_is_a_health_check_and_no_proof() -> None:
