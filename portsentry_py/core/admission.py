@@ -196,9 +196,7 @@ class Admission:
         """The lines of strong sources to inspect now that they are due, as far as there is room."""
         strong, lines = self.strong, list[str]()
         turns = strong.next_turns()
-        # While lines can be written, strong sources that go on have the places of those that asked for enough.
-        is_room = self._is_spent(strong.due) or self._quick.has(strong.due, ENOUGH)
-        while is_room and self._slow.has(strong.due):
+        while self._slow.has(strong.due):
             waiting = next(turns, None)
             if waiting is None:
                 break

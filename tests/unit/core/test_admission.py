@@ -282,6 +282,20 @@ def test_strong_sources_are_let_in_at_whole_seconds_the_strongest_first_and_pay_
     assert 160 - 17 < sum(len(gate.admission.let_in()) for _ in range(10)) < 160 + 17
 
 
+def test_quick_sources_do_not_take_the_turns_of_strong_ones() -> None:
+    """They need not be scanners: who asks for four served ports is quick, and there is no line about it."""
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=8, max_held=100_000))
+    for line in lines(*strangers(20)):
+        gate.admits(line)
+    asked = lines(*syn(SCANNER, *range(1, 19), at=0.1, every=0.001))
+    quick, slow = gate.admission._quick, gate.admission._slow
+    for tokens in (quick, slow):
+        assert tokens.take(head_of(asked[0])[0], price=31)
+    assert [gate.admits(line) for line in asked] == [()] * 18
+    quick.pay(100)
+    assert gate.admission.let_in() == asked
+
+
 def test_a_source_that_was_cut_to_its_first_lines_is_let_in_without_a_gap() -> None:
     gate = spent_gate(1)
     released(gate, "198.20.0.1", 70)
