@@ -4,7 +4,8 @@ A forged flood has new sources all the time, and no detector has anything to say
 source has asked for enough, all its lines are released in order: a scanner in the flood loses nothing. A flood of
 forged scanners has asked for enough, and goes on: sources that were examined wait again, and leave the places to those
 that were not. If it spends the limit of log lines, few packets of any source are released. What may answer this host,
-or proves an address, does not wait. Our SYN-ACK stands for a first segment that stayed in the kernel.
+or proves an address, does not wait. Our SYN-ACK or RST stands for a segment that was not seen: a first one or a
+plain ACK that stayed in the kernel, or one in fragments.
 """
 
 from collections import OrderedDict
@@ -13,15 +14,14 @@ from zlib import crc32
 
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.columns import (
-    ACCEPTING_FLAGS,
     ACK_NUMBER,
+    ANSWERING_FLAGS,
     CHUNK_TYPE,
     DEST_PORT,
     FLAGS,
     ICMP_TYPE,
     OPENING_FLAGS,
     SEQ_NUMBER,
-    SRC_PORT,
     Head,
     head_of,
     micros_of,
@@ -29,13 +29,22 @@ from portsentry_py.core.columns import (
 from portsentry_py.core.lru_table import LruTable
 from portsentry_py.core.packet import ACK, CWR, ECE, SYN
 from portsentry_py.core.rate_limit import Rate, TokenBucket
-from portsentry_py.core.waiting import ENOUGH, MANY, STRONG, StrongSources, Waiting, asked_for, network_of_text
+from portsentry_py.core.waiting import (
+    ENOUGH,
+    MANY,
+    STRONG,
+    StrongSources,
+    Waiting,
+    answered_for,
+    asked_for,
+    network_of_text,
+)
 
 # A source that was examined, and goes on, comes last.
 _EXAMINED = 0
 # While no line can be written, a source is tried each time it has asked for twice as much: a scanner that has begun
 # just now is not lost among thousands of forged ones that go on for long.
-_TRIED_AT = frozenset(1 << power for power in range(2, 9))
+_TRIED_AT = frozenset(1 << power for power in range(2, 9))  # less than a full slot of the sketch
 # Our answers to one source that are kept, behind a single packet as text.
 _MAX_ANSWERS = 2 * MANY
 _MAX_KEPT = 600
@@ -131,7 +140,7 @@ class Admission:
         waits_again: whether the packets of a source that was examined wait again; None if there is no record of it.
         is_queried: whether we sent the address something, so that a datagram from there may be the answer.
         is_home: whether an address is ours.
-        answers_unseen: whether a SYN-ACK of ours answers a first segment that stayed in the kernel.
+        answers_unseen: whether a SYN-ACK or RST of ours answers a segment that was not seen.
     """
 
     def __init__(
@@ -219,7 +228,7 @@ class Admission:
                 return self._keep_answer(receiver, line, head)
         # A look-up less for most packets of most floods.
         if proto == "tcp" and digits[FLAGS] not in OPENING_FLAGS:
-            may_stand = digits[FLAGS] in ACCEPTING_FLAGS and self._waits_again(receiver) is not False
+            may_stand = digits[FLAGS] in ANSWERING_FLAGS and self._waits_again(receiver) is not False
             if not may_stand or not self._answers_unseen(head):
                 return None
             source = receiver  # our answer stands for its first packet
@@ -258,7 +267,20 @@ class Admission:
             if not strong:
                 self._put_back(source, waiting, head[0])
             return None
-        asked = asked_for(head)
+        return self._ask(source, line, head, waiting, asked_for(head), is_strong=strong is not None, is_proof=is_proof)
+
+    def _ask(
+        self,
+        source: str,
+        line: str,
+        head: Head,
+        waiting: Waiting,
+        asked: tuple[str, str, str],
+        *,
+        is_strong: bool,
+        is_proof: bool = False,
+    ) -> Sequence[str]:
+        """A line by which a source that waits asks for something."""
         is_new = asked not in waiting.asked
         if is_new:
             waiting.count += 1
@@ -268,12 +290,12 @@ class Admission:
         is_enough = waiting.questions >= ENOUGH or not self._is_plain(head)
         if is_proof or (is_enough and self._has_token(head, source, waiting, is_new=is_new)):
             self.held -= len(waiting.lines)
-            if strong:
+            if is_strong:
                 self.strong.pop(source)
             return [*waiting.lines, line]
         self.held += 1
         is_kept = not waiting.is_cut and len(waiting.lines) < 2 * MANY + waiting.answers
-        if strong:
+        if is_strong:
             self.strong.go_on(source, head[0], line if is_kept else "")
             return _NOTHING
         if is_kept:
@@ -332,7 +354,8 @@ class Admission:
         """Whether a packet says little by itself: it asks for something, for no trap, as a client does."""
         _, _, digits, _, proto = head
         if proto == "tcp":
-            return digits[FLAGS] in _PLAIN_FLAGS and digits[DEST_PORT] not in self._traps
+            is_plain = digits[FLAGS] in _PLAIN_FLAGS and digits[DEST_PORT] not in self._traps
+            return is_plain or digits[FLAGS] in ANSWERING_FLAGS
         is_trap = proto == "udp" and digits[DEST_PORT] in self._traps
         return bool(proto) and not is_trap and not self._may_be_answer(head)
 
@@ -351,6 +374,10 @@ class Admission:
         if self._is_call(source, head):
             return [*self.release(source), line]
         waiting = self._waiting(source)
+        if head[4] == "tcp" and head[2][FLAGS] in ANSWERING_FLAGS:
+            asked = answered_for(head)
+            if asked not in (waiting.asked if waiting else self._first_asked(source)):
+                return self._ask_unseen(source, line, head, asked)
         self.held += 1
         if waiting is None:
             table = self._newer if source in self._newer else self._older
@@ -366,24 +393,37 @@ class Admission:
                 self._again_size += len(line)
         return _NOTHING
 
+    def _first_asked(self, source: str) -> set[tuple[str, str, str]]:
+        """What a source asks for that sent a single packet."""
+        return Waiting((self._newer.get(source) or self._older[source]).partition("\n")[0]).asked
+
+    def _ask_unseen(self, source: str, line: str, head: Head, asked: tuple[str, str, str]) -> Sequence[str]:
+        """An answer of ours to a source that waits, to something else than what it is known to have asked for."""
+        strong = self._strong_one(source)
+        waiting = strong or self._taken(source)
+        if waiting.answers < _MAX_ANSWERS:
+            waiting.answers += 1
+        return self._ask(source, line, head, waiting, asked, is_strong=strong is not None)
+
     def _is_call(self, source: str, head: Head) -> bool:
         """Whether a packet of ours is no answer to what waits, but a question of our own: then nothing waits."""
-        _, src, digits, _, proto = head
+        _, _, digits, _, proto = head
         if proto == "tcp":
             return digits[FLAGS] in OPENING_FLAGS
         if proto in _DATAGRAMS:
             waiting = self._waiting(source)
-            kept = self._newer.get(source) or self._older.get(source, "")
-            asked = waiting.asked if waiting else {asked_for(head_of(kept.partition("\n")[0]))}
-            return (proto, src, digits[SRC_PORT]) not in asked
+            return answered_for(head) not in (waiting.asked if waiting else self._first_asked(source))
         return bool(proto) and not self._may_be_answer(head)
 
     def _has_token(self, head: Head, source: str, waiting: Waiting, *, is_new: bool) -> bool:
         """Whether a line, and those that wait, may be inspected now."""
         time, asked, lines = head[0], waiting.questions, len(waiting.lines) + 1
         if not self._waits_again(source):
-            if not self._is_spent(time) and (waiting.is_quick(time) or not self._is_plain(head)):
-                return self._quick.take(time, asked)
+            # With the fourth thing only: sources that go on would take the places of those that begin, with all their
+            # lines. Those that need a place for less leave some.
+            is_first = is_new and waiting.count <= ENOUGH and not self._is_spent(time)
+            if is_first and (waiting.is_quick(time) if waiting.count == ENOUGH else not self._is_plain(head)):
+                return self._quick.take(time, MANY if waiting.count == ENOUGH else waiting.count)
         elif self._has_spare(time, lines):
             return True
         if asked >= ENOUGH and not (is_new and asked in _TRIED_AT):

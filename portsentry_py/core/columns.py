@@ -97,6 +97,10 @@ CLOSING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if flags & (FIN
 """The flags of a segment that closes a connection."""
 ACCEPTING_FLAGS = frozenset(f"{flags:02x}" for flags in range(256) if flags & (FIN | ACK | SYN | RST) == SYN | ACK)
 """The flags of a segment that accepts a connection."""
+ANSWERING_FLAGS = ACCEPTING_FLAGS | frozenset(
+    f"{flags:02x}" for flags in range(256) if flags & (FIN | SYN | RST) == RST
+)
+"""The same, and those of a segment that refuses one or resets what belongs to none."""
 
 time_text = itemgetter(slice(17))
 """The time of a line as text: ten digits of seconds and six decimals, which sort as numbers do."""

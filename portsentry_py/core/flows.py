@@ -9,7 +9,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.columns import ACK_NUMBER, DEST_PORT, ENDS, HEADER_WORDS, SEQ_NUMBER, SRC_PORT, Head
+from portsentry_py.core.columns import (
+    ACCEPTING_FLAGS,
+    ACK_NUMBER,
+    DEST_PORT,
+    ENDS,
+    FLAGS,
+    HEADER_WORDS,
+    SEQ_NUMBER,
+    SRC_PORT,
+    Head,
+)
 from portsentry_py.core.expectation import Expectations
 from portsentry_py.core.flow import (
     ANSWERED_STATES,
@@ -193,15 +203,19 @@ class FlowTable:
         return flow, seq
 
     def answers_unseen(self, head: Head) -> bool:
-        """Whether a SYN-ACK of ours answers a first segment that was not seen."""
+        """Whether a SYN-ACK or RST of ours answers a segment that was not seen."""
         _, src, digits, dst, _ = head
         if dst in self._host.own:
             return False
         try:
             ports = int(digits[ENDS], 16)
             port, dest_port = ports >> 16, ports & 0xFFFF
-            is_known = self._inbound.holds((TCP, dst, dest_port, src, port))
-            return not is_known and self._may_answer_unseen(src, port, dst, dest_port)
+            if self._inbound.holds((TCP, dst, dest_port, src, port)):
+                return False
+            if digits[FLAGS] in ACCEPTING_FLAGS:
+                return self._may_answer_unseen(src, port, dst, dest_port)
+            is_ours = self.home.surely_has(src) and not self.home.has(dst)
+            return is_ours and not self._outbound.holds((TCP, src, port, dst, dest_port))
         except ValueError:  # no ports, or no address
             return False
 

@@ -11,7 +11,7 @@ from itertools import chain
 from operator import attrgetter
 
 from portsentry_py.core.columns import (
-    ACCEPTING_FLAGS,
+    ANSWERING_FLAGS,
     DEST_PORT,
     FLAGS,
     SRC_PORT,
@@ -54,8 +54,8 @@ class Waiting:
         self.lines = kept.split("\n")
         self.size = len(kept)
         first = head_of(self.lines[0])
-        # The first line is the source's own, or our SYN-ACK, which stands for it.
-        is_answer = first[4] == "tcp" and first[2][FLAGS] in ACCEPTING_FLAGS
+        # The first line is the source's own, or an answer of ours that stands for it.
+        is_answer = first[4] == "tcp" and first[2][FLAGS] in ANSWERING_FLAGS
         self.asked = {answered_for(first) if is_answer else asked_for(first)}
         self.answers = len(self.lines) - (not is_answer)
         self.questions = self.count = 1
@@ -67,8 +67,8 @@ class Waiting:
         self.size += len(line)
 
     def is_quick(self, time: str) -> bool:
-        """Whether it has asked for enough within a second, as a fast scan does."""
-        return len(self.asked) >= ENOUGH and seconds_of(time) - time_of(self.lines[0]) < _QUICK_SECONDS
+        """Whether it asked for what waits within a second, as a fast scan does."""
+        return seconds_of(time) - time_of(self.lines[0]) < _QUICK_SECONDS
 
     def cut(self) -> bool:
         """Keep the first lines only; returns whether there were more."""
@@ -180,7 +180,7 @@ def asked_for(head: Head) -> tuple[str, str, str]:
 
 
 def answered_for(head: Head) -> tuple[str, str, str]:
-    """What the packet asked for that a SYN-ACK of ours answers."""
+    """What the packet asked for that a SYN-ACK or RST of ours answers."""
     _, src, digits, _, proto = head
     return proto, src, digits[SRC_PORT]
 

@@ -23,6 +23,7 @@ _ANSWER, _END, _LAST = 20, 2_000, 2_020
 _SCAN = 8  # ports of a port scan
 # Odd, so that it steps through every address before it comes back.
 _STRIDE = 40_503_001
+_RST = 0x04
 _DISTINCT = 1 << 26
 
 Frames = Callable[[int, Link], Iterator[bytes]]
@@ -81,6 +82,15 @@ def visitors(count: int, link: Link, *, calls: bool = True) -> Iterator[bytes]:
             ack = (sequence_of(opened) + 1_000) & 0xFFFFFFFF if flags & FIN and not ours else 0
             yield segment(back if ours else link, ends, flags, opened, ack=ack)
             sent += 1
+
+
+def resets(count: int, link: Link) -> Iterator[bytes]:
+    """Reset what was forged, as this host answers a flood of plain ACKs, which stay in the kernel."""
+    back = Link(link.source, link.destination)
+    draw = Random(_SEED).getrandbits
+    for number in range(count):
+        source = (_FIRST_NETWORK + draw(8) % _NETWORKS) << 24 | draw(24)
+        yield segment(back, (_TARGET, 80, source, 1024 + draw(15)), _RST, number + 1)
 
 
 def unseen_visitors(count: int, link: Link) -> Iterator[bytes]:

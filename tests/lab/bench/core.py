@@ -26,7 +26,7 @@ from tests.lab.bench.costliest import PROTOCOLS, TARGET6, source, source6
 from tests.lab.support.tables import count, shown, table
 from tests.support import frames
 from tests.support.frames import Link
-from tests.support.workloads import REPLAYED, TARGET, Frames, mixed, unseen_visitors
+from tests.support.workloads import REPLAYED, TARGET, Frames, mixed, resets, unseen_visitors
 
 _PER_SECOND = 50_000
 _COUNTED = 10_000
@@ -59,6 +59,7 @@ PATTERNS: Mapping[str, Frames] = MappingProxyType(
         **REPLAYED,
         "the four above in turn": mixed,
         "visitors whose first segments stay in the kernel": unseen_visitors,
+        "our resets of forged plain ACKs": resets,
         "forged, IPv6 behind an option header": _of(_behind_options),
         **{f"forged, {name}": _forged(name) for name in ("SCTP INIT", "echo request", "IP protocol 99", "IP in IP")},
     }

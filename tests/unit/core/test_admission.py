@@ -12,7 +12,7 @@ from portsentry_py.config.settings import Limits, Settings
 from portsentry_py.core.admission import Admission
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.packet import ACK, FIN, SYN
+from portsentry_py.core.packet import ACK, FIN, RST, SYN
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.events.model import EvidenceEvent
 from tests.scenarios.families import SCENARIOS
@@ -128,18 +128,28 @@ def test_a_source_whose_lines_were_dropped_is_remembered_by_what_it_asked() -> N
     assert gate.admits(probes[3]) == (probes[3],)
 
 
-def test_tokens_are_left_to_sources_that_ask_for_more() -> None:
+def test_places_are_left_to_sources_that_ask_for_four_things() -> None:
     limits = dataclasses.replace(LIMITS, new_sources_per_second=2, max_held=100_000)
-    gate = Gate(limits=limits)  # eight tokens for sources that waited
+    gate = Gate(limits=limits)  # eight places for quick sources
     for line in lines(*strangers(2, at=0.0025)):
         gate.admits(line)
-    for asked, crowd in ((4, 5), (16, 3)):
-        for nth in range(crowd):
-            for line in lines(*syn(f"198.51.100.{asked + nth}", *range(1, asked + 1))):
-                gate.admits(line)
-    *waiting, last = lines(*syn(SCANNER, *range(1, 65), every=0.001))
-    assert [gate.admits(line) for line in waiting] == [()] * 63
-    assert gate.admits(last) == (*waiting, last)
+    odd = [lines(*null(f"198.51.100.{nth}", 1, 2)) for nth in range(8)]
+    assert [len([gate.admits(line) for line in probes][-1]) for probes in odd] == [2] * 3 + [0] * 5
+    fast = [lines(*syn(f"198.51.101.{nth}", *range(1, 5), every=0.001)) for nth in range(8)]
+    assert [len([gate.admits(line) for line in probes][-1]) for probes in fast] == [4] * 5 + [0] * 3
+
+
+def test_a_quick_source_that_had_no_place_leaves_them_to_those_that_begin() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=2, max_held=100_000))
+    for line in lines(*strangers(2)):
+        gate.admits(line)
+    spend_all(gate.admission)
+    late = lines(*syn("198.51.100.1", *range(1, 5), every=0.001), *syn("198.51.100.1", 5, at=400))
+    for line in lines(*strangers(9, at=399.9)):
+        gate.admits(line)
+    assert [gate.admits(line) for line in late] == [()] * 5
+    probes = lines(*syn(SCANNER, *range(1, 5), at=400, every=0.001))
+    assert [len(gate.admits(line)) for line in probes] == [0, 0, 0, 4]
 
 
 def test_slow_sources_pay_for_each_packet_and_leave_the_places_of_quick_ones() -> None:
@@ -289,8 +299,8 @@ def test_quick_sources_do_not_take_the_turns_of_strong_ones() -> None:
         gate.admits(line)
     asked = lines(*syn(SCANNER, *range(1, 19), at=0.1, every=0.001))
     quick, slow = gate.admission._quick, gate.admission._slow
-    for tokens in (quick, slow):
-        assert tokens.take(head_of(asked[0])[0], price=31)
+    for tokens, price in ((quick, 40), (slow, 31)):
+        assert tokens.take(head_of(asked[0])[0], price=price)
     assert [gate.admits(line) for line in asked] == [()] * 18
     quick.pay(100)
     assert gate.admission.let_in() == asked
@@ -428,6 +438,25 @@ def test_our_answer_to_a_first_segment_that_was_not_seen_waits_and_stands_for_it
     assert Gate(source_of(call.src)).admits(answer) == (answer,)
     others = tcp("198.51.100.7", call.src, 80, 40_000, SYN | ACK).line
     assert gate.admits(others) == (others,), "one that passes through this host"
+
+
+def test_our_resets_stand_for_what_was_not_seen() -> None:
+    """Of a flood of plain ACKs, as of a scan with them or in fragments, only they are seen."""
+    gate = Gate()
+    resets = [tcp(HOST, SCANNER, port, 40_000, RST, seq=7, at=port / 100) for port in range(1, 5)]
+    for line in lines(*(tcp(HOST, f"198.18.1.{nth}", 80, 7, RST, seq=7) for nth in range(9))):
+        assert gate.admits(line) == (), "each has asked for one thing"
+    assert [len(gate.admits(line)) for line in lines(*resets)] == [0, 0, 0, 4]
+
+
+def test_a_reset_that_answers_what_waits_is_no_other_question() -> None:
+    gate = Gate()
+    *waiting, last = refused(syn(SCANNER, 1, 2, 3, 4, every=0.001))
+    assert {gate.admits(line) for line in lines(*waiting[:6])} == {()}
+    assert gate.admission._again[SCANNER].count == 3
+    assert gate.admits(waiting[6].line) == tuple(lines(*waiting))
+    gate.waits_again[SCANNER] = False
+    assert gate.admits(last.line) == (last.line,)
 
 
 @pytest.mark.parametrize(("ack", "is_admitted"), [(5001, True), (5000, False), (5001 + (1 << 20), False)])

@@ -9,7 +9,7 @@ from portsentry_py.config.settings import Bans, Detectors, Limits, Lines, PortSc
 from portsentry_py.core import judging
 from portsentry_py.core.finding import Finding
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.packet import FIN
+from portsentry_py.core.packet import FIN, RST
 from portsentry_py.core.pipeline import Pipeline
 from portsentry_py.core.policy import Judgement
 from portsentry_py.events.model import utc
@@ -212,3 +212,18 @@ def test_sources_that_go_on_before_the_outcome_is_known_are_not_all_examined(mon
     watch(engine, in_time(*(udp(f"10.{nth}.0.1", *range(1_000, 1_500), every=0.001) for nth in range(8))))
     assert engine.counts()["packets_held"] > 2_400
     assert {scan.src_ip for scan in scans(list(engine.advance(micros(60))))} == {f"10.{nth}.0.1" for nth in range(8)}
+
+
+def test_a_flood_of_acks_is_held_and_a_scan_with_them_is_found_in_it() -> None:
+    """Plain ACKs stay in the kernel: our resets are all that is seen of them."""
+    engine = Pipeline(Settings(limits=Limits(new_sources_per_second=20)), US)
+    flood = [
+        tcp(HOST, f"198.{18 + nth % 90}.{nth // 90 % 250}.7", 80, 1_024 + nth, RST, seq=nth + 1, at=nth / 5_000)
+        for nth in range(10_000)
+    ]
+    scan = [tcp(HOST, SCANNER, port, 40_000, RST, seq=9, at=1 + port / 1_000) for port in range(1, 41)]
+    (call,) = syn(HOST, 443, dst="192.0.2.99", at=1.1)
+    ours = [call, syn_ack(call), tcp(HOST, "192.0.2.99", call.src_port, 443, RST, seq=1_001, at=1.2)]
+    events = watch(engine, in_time(flood, scan, ours))
+    assert [(one.src_ip, one.scan_type) for one in scans(events)][:1] == [(SCANNER, "ack")]
+    assert 8_000 < engine.counts()["packets_held"] < 10_000
