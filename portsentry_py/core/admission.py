@@ -42,8 +42,8 @@ from portsentry_py.core.waiting import (
 
 # A source that was examined, and goes on, comes last.
 _EXAMINED = 0
-# While no line can be written, a source is tried each time it has asked for twice as much: a scanner that has begun
-# just now is not lost among thousands of forged ones that go on for long.
+# A source that is not quick is tried each time it has asked for twice as much: a scanner that has begun just now is not
+# lost among thousands of forged ones that go on for long.
 _TRIED_AT = frozenset(1 << power for power in range(2, 9))  # less than a full slot of the sketch
 # Our answers to one source that are kept, behind a single packet as text.
 _MAX_ANSWERS = 2 * MANY
@@ -444,7 +444,7 @@ class Admission:
         return not self._is_spent(time) and self._new.take(time, _EXAMINED, lines)
 
     def _places_of(self, source: str) -> _Tokens:
-        """What the network of a source may have inspected while no line can be written."""
+        """What the network of a source may have inspected of what waited."""
         network = network_of_text(source)
         places = self._networks.touch(network)
         if places is None:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from itertools import chain, islice
 from random import Random
 
-from tests.support.frames import ACK, FIN, SYN, Link, segment, sequence_of
+from tests.support.frames import ACK, FIN, RST, SYN, Link, segment, sequence_of
 
 TARGET = "203.0.113.1"
 _TARGET = int(IPv4Address(TARGET))
@@ -23,7 +23,6 @@ _ANSWER, _END, _LAST = 20, 2_000, 2_020
 _SCAN = 8  # ports of a port scan
 # Odd, so that it steps through every address before it comes back.
 _STRIDE = 40_503_001
-_RST = 0x04
 _DISTINCT = 1 << 26
 
 Frames = Callable[[int, Link], Iterator[bytes]]
@@ -90,7 +89,7 @@ def resets(count: int, link: Link) -> Iterator[bytes]:
     draw = Random(_SEED).getrandbits
     for number in range(count):
         source = (_FIRST_NETWORK + draw(8) % _NETWORKS) << 24 | draw(24)
-        yield segment(back, (_TARGET, 80, source, 1024 + draw(15)), _RST, number + 1)
+        yield segment(back, (_TARGET, 80, source, 1024 + draw(15)), RST, number + 1)
 
 
 def unseen_visitors(count: int, link: Link) -> Iterator[bytes]:

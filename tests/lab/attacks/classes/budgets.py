@@ -191,6 +191,7 @@ _FLOODS: dict[str, Callable[[int], Packet]] = {
     "syn": lambda number: syn(_source(number), FOUR.victim, 600),
     "udp": lambda number: udp(_source(number), FOUR.victim, 40_000, 600),
     "fin": lambda number: tcp(_source(number), FOUR.victim, 40_000, 600, FIN),
+    "ack": lambda number: tcp(_source(number), FOUR.victim, 40_000, 600, ACK),
     "echo": lambda number: echo(_source(number), FOUR.victim),
     "protocol-99": lambda number: Packet(_source(number), FOUR.victim, 99, bytes(20)),
     "ip-in-ip": lambda number: Packet(
@@ -288,6 +289,8 @@ def _everything() -> Iterator[Attack]:
     for name, play in heavy.items():
         yield Attack(f"budget-{name}", _HIDDEN, play)
     for name, made in _FLOODS.items():
+        if name == "ack":
+            continue  # our answers are all that is seen of it
         yield Attack(f"budget-flood-{name}", _HIDDEN, _flooded(made))
     yield Attack("budget-friend-lost", "A friend is forgotten, and ten forged SYNs ban it.", _friend_lost)
     full: dict[str, Play] = {
@@ -301,7 +304,7 @@ def _everything() -> Iterator[Attack]:
     }
     for name, play in full.items():
         yield Attack(f"budget-log-{name}", _FULL, play)
-    for name in ("syn", "options-v6", "ip-in-ip", "echo", "protocol-99"):
+    for name in ("syn", "options-v6", "ip-in-ip", "echo", "protocol-99", "ack"):
         yield Attack(f"budget-live-flood-{name}", _HIDDEN, _live_flood(name), way="live")
     yield Attack("budget-live-jail-filled", _FULL, _live_jail_filled, way="live")
 
