@@ -10,10 +10,10 @@ from portsentry_py.core.source_record import SourceRecord
 from portsentry_py.core.unreported_scans import LEAST_WEIGHT
 
 _REMEMBERED_AT = frozenset(1 << power for power in range(4, 32))
-# So many probes and outcomes of sources that go on after their first eight are examined in a second, twice as many at
-# once; beyond that they wait, and are judged when they did twice as much. A finding takes as long as eight, and sources
-# that are only watched are never done with.
-_WORK_PER_SECOND = 2_000
+# So many probes of sources that go on after their first eight are examined in a second, twice as many at once; beyond
+# that they wait, and are judged when they did twice as much. A finding takes as long as eight, and sources that are
+# only watched are never done with.
+_WORK_PER_SECOND = 1_000
 _FINDING = 8  # in probes
 _FEW_PROBES = 8
 _JUDGED_AT = _REMEMBERED_AT | {_FEW_PROBES}
@@ -68,8 +68,10 @@ class Judging:
 
     def _is_too_much(self, sighting: Sighting, record: SourceRecord, count: int) -> bool:
         """Whether there is so much to do that a source with so many probes and outcomes is judged when it did more."""
-        is_judged = sighting.direction == "outbound" or _is_at(_JUDGED_AT, sighting, record, count)
-        return not is_judged and not self._work.take(max(sighting.time_us, self._scans.earliest_us))
+        if sighting.direction == "outbound" or _is_at(_JUDGED_AT, sighting, record, count):
+            return False
+        price = 1 if sighting.kind in PROBES else 0
+        return not self._work.take(max(sighting.time_us, self._scans.earliest_us), price=price)
 
 
 def _is_at(numbers: frozenset[int], sighting: Sighting, record: SourceRecord, count: int) -> bool:

@@ -66,7 +66,7 @@ def test_it_waits_again_while_there_is_none(paced: Judging) -> None:
         paced.is_put_off(at(0), record, None)
     assert record.waits_again
     record.probes, record.settled = 4, 36
-    assert paced.is_put_off(at(0, Kind.SILENT), record, None), "outcomes take room too"
+    assert paced.is_put_off(at(0, Kind.SILENT), record, None), "outcomes are put off too"
     assert not record.waits_again, "with fewer than eight probes it has just begun"
     assert paced.unjudged == 9, "outcomes are no probes"
 
