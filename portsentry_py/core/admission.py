@@ -44,7 +44,7 @@ from portsentry_py.core.waiting import (
 _EXAMINED = 0
 # A source that is not quick is tried each time it has asked for twice as much: a scanner that has begun just now is not
 # lost among thousands of forged ones that go on for long.
-_TRIED_AT = frozenset(1 << power for power in range(2, 9))  # less than a full slot of the sketch
+_TRIED_AT = frozenset(1 << power for power in range(2, 8))  # less than a full slot of the sketch
 # Our answers to one source that are kept, behind a single packet as text.
 _MAX_ANSWERS = 2 * MANY
 _MAX_KEPT = 600

@@ -740,3 +740,12 @@ def test_every_version_of_tshark_is_read(printed: Callable[[str], str]) -> None:
     gate, (probe,) = Gate(), syn(SCANNER, 80)
     for sent in fragments(probe, ip_id=7)[:-1]:
         assert gate.admits(printed(sent.line)) == (printed(sent.line),)
+
+
+def test_a_source_whose_count_is_full_is_not_tried_with_each_packet() -> None:
+    gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=200, max_held=100_000))
+    for line in lines(*strangers(400, every=0)):
+        gate.admits(line)
+    gate.waits_again[SCANNER] = True
+    probes = lines(*syn(SCANNER, *range(1, 601), every=1e-6))
+    assert [number for number, probe in enumerate(probes, 1) if gate.admits(probe)] == [4, 8, 16, 32, 64, 128]
