@@ -267,7 +267,7 @@ class Admission:
             if not strong:
                 self._put_back(source, waiting, head[0])
             return None
-        return self._ask(source, line, head, waiting, asked_for(head), is_strong=strong is not None, is_proof=is_proof)
+        return self._ask(source, line, head, waiting, asked_for(head), is_proof=is_proof)
 
     def _ask(
         self,
@@ -277,11 +277,10 @@ class Admission:
         waiting: Waiting,
         asked: tuple[str, str, str],
         *,
-        is_strong: bool,
         is_proof: bool = False,
     ) -> Sequence[str]:
         """A line by which a source that waits asks for something."""
-        is_new = asked not in waiting.asked
+        is_new, is_strong = asked not in waiting.asked, self._is_strong(source)
         if is_new:
             waiting.count += 1
             if len(waiting.asked) < MANY:
@@ -399,11 +398,10 @@ class Admission:
 
     def _ask_unseen(self, source: str, line: str, head: Head, asked: tuple[str, str, str]) -> Sequence[str]:
         """An answer of ours to a source that waits, to something else than what it is known to have asked for."""
-        strong = self._strong_one(source)
-        waiting = strong or self._taken(source)
+        waiting = self._strong_one(source) or self._taken(source)
         if waiting.answers < _MAX_ANSWERS:
             waiting.answers += 1
-        return self._ask(source, line, head, waiting, asked, is_strong=strong is not None)
+        return self._ask(source, line, head, waiting, asked)
 
     def _is_call(self, source: str, head: Head) -> bool:
         """Whether a packet of ours is no answer to what waits, but a question of our own: then nothing waits."""
@@ -421,9 +419,10 @@ class Admission:
         if not self._waits_again(source):
             # With the fourth thing only: sources that go on would take the places of those that begin, with all their
             # lines. Those that need a place for less leave some.
+            is_fourth = waiting.count == ENOUGH
             is_first = is_new and waiting.count <= ENOUGH and not self._is_spent(time)
-            if is_first and (waiting.is_quick(time) if waiting.count == ENOUGH else not self._is_plain(head)):
-                return self._quick.take(time, MANY if waiting.count == ENOUGH else waiting.count)
+            if is_first and (waiting.is_quick(time) if is_fourth else not self._is_plain(head)):
+                return self._quick.take(time, MANY if is_fourth else waiting.count)
         elif self._has_spare(time, lines):
             return True
         if asked >= ENOUGH and not (is_new and asked in _TRIED_AT):

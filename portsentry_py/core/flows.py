@@ -205,17 +205,15 @@ class FlowTable:
     def answers_unseen(self, head: Head) -> bool:
         """Whether a SYN-ACK or RST of ours answers a segment that was not seen."""
         _, src, digits, dst, _ = head
-        if dst in self._host.own:
-            return False
         try:
             ports = int(digits[ENDS], 16)
             port, dest_port = ports >> 16, ports & 0xFFFF
             if self._inbound.holds((TCP, dst, dest_port, src, port)):
                 return False
-            if digits[FLAGS] in ACCEPTING_FLAGS:
-                return self._may_answer_unseen(src, port, dst, dest_port)
-            is_ours = self.home.surely_has(src) and not self.home.has(dst)
-            return is_ours and not self._outbound.holds((TCP, src, port, dst, dest_port))
+            accepts = digits[FLAGS] in ACCEPTING_FLAGS
+            if self.served.is_open_trap("tcp", port) if accepts else self.home.has(dst):
+                return False
+            return self._is_answer(src, port, dst, dest_port)
         except ValueError:  # no ports, or no address
             return False
 
@@ -452,7 +450,7 @@ class FlowTable:
     def _answered(self, packet: Packet) -> Sequence[Sighting]:
         """A SYN-ACK or another answer: its sender serves the port. Without a probe it is backscatter."""
         flow = self._flow(reverse_key_of(packet))
-        if packet.proto == TCP and self._answers_unseen(packet, flow):
+        if packet.proto == TCP and self._accepts_unseen(packet, flow):
             return self._accepted_unseen(packet)
         if flow is None:
             self._stray(packet)
@@ -475,7 +473,7 @@ class FlowTable:
             return answered, answered._replace(kind=Kind.PROVEN)
         return (answered,)
 
-    def _answers_unseen(self, packet: Packet, flow: Flow | None) -> bool:
+    def _accepts_unseen(self, packet: Packet, flow: Flow | None) -> bool:
         """Whether a SYN-ACK answers a first segment that the kernel's filter kept.
 
         Args:
@@ -487,11 +485,12 @@ class FlowTable:
             is_same = flow.our_seq in {None, packet.seq} or flow.probe.seq == (packet.ack - 1) % (1 << 32)
             if (is_same and flow.scan_type != "unseen") or flow.direction == "outbound":
                 return False
-        return self._may_answer_unseen(packet.src, packet.src_port, packet.dst, packet.dest_port)
+        is_trap = self.served.is_open_trap("tcp", packet.src_port)
+        return not is_trap and self._is_answer(packet.src, packet.src_port, packet.dst, packet.dest_port)
 
-    def _may_answer_unseen(self, src: str, port: int, dst: str, dest_port: int) -> bool:
-        """Whether a SYN-ACK between these ends is a server's of ours, to somebody else."""
-        if dst in self._host.own or not self.home.surely_has(src) or self.served.is_open_trap("tcp", port):
+    def _is_answer(self, src: str, port: int, dst: str, dest_port: int) -> bool:
+        """Whether a TCP segment between these ends is ours, to somebody else, and of no connection that we opened."""
+        if dst in self._host.own or not self.home.surely_has(src):
             return False
         return not self._outbound.holds((TCP, src, port, dst, dest_port))
 
@@ -539,7 +538,8 @@ class FlowTable:
         if self._flow(key_of(packet)) is not None:
             return self._closing(packet)
         if is_refusal:
-            return self._refused_unseen(self._closed(_probe_before(packet)))
+            self._note_closed(packet.src, packet.src_port)
+            return self._refused_unseen(_probe_before(packet))
         if packet.flags & (FIN | ACK) == FIN:
             return self._attempt(packet, "odd_flags")  # no stack's reset
         return self._unknown_segment(packet) if resets_unknown(packet) else ()
@@ -564,11 +564,10 @@ class FlowTable:
         flow.state = FlowState.REFUSED
         return self._about(flow, Kind.PROBE, reset.time_us), self._about(flow, Kind.REFUSED, reset.time_us)
 
-    def _closed(self, probe: Packet) -> Packet:
-        """A first packet for a port that our stack says is closed, though it answered before."""
-        if not self.served.is_configured("tcp", probe.dest_port):
-            self.served.forget(probe.dst, "tcp", probe.dest_port)
-        return probe
+    def _note_closed(self, address: str, port: int) -> None:
+        """Our stack says that a TCP port is closed, though it may have answered before."""
+        if not self.served.is_configured("tcp", port):
+            self.served.forget(address, "tcp", port)
 
     def _refused_unseen(self, probe: Packet) -> Sequence[Sighting]:
         """We refused something that we did not see: a probe in fragments, say, or behind headers that were cut.

@@ -24,7 +24,7 @@ class Judging:
 
     Args:
         scans: the scans that are followed.
-        note_spent: called with the time of a probe about which no line can be written, whoever sent it.
+        note_spent: called with the time of a probe while no line can be written about any source.
     """
 
     def __init__(self, scans: ScanTracker, note_spent: Callable[[int], None]) -> None:
@@ -36,7 +36,7 @@ class Judging:
 
     def note_finding(self, time_us: int) -> None:
         """A detector found something, which is judged now."""
-        self._work.take(max(time_us, self._scans.earliest_us), price=_FINDING)
+        self._work.take(self._scans.present_us(time_us), price=_FINDING)
 
     def is_put_off(self, sighting: Sighting, record: SourceRecord, scan: Scan | None) -> bool:
         """Whether a source that is not suppressed goes without a judgement; its record says whether it waits again.
@@ -63,7 +63,7 @@ class Judging:
             self.unjudged += 1
             # If this source alone can have no ban, others can.
             if is_spent and self._scans.has_no_line(sighting, record):
-                self._note_spent(max(sighting.time_us, self._scans.earliest_us))
+                self._note_spent(self._scans.present_us(sighting.time_us))
         return True
 
     def _is_too_much(self, sighting: Sighting, record: SourceRecord, count: int) -> bool:
@@ -71,7 +71,7 @@ class Judging:
         if sighting.direction == "outbound" or _is_at(_JUDGED_AT, sighting, record, count):
             return False
         price = 1 if sighting.kind in PROBES else 0
-        return not self._work.take(max(sighting.time_us, self._scans.earliest_us), price=price)
+        return not self._work.take(self._scans.present_us(sighting.time_us), price=price)
 
 
 def _is_at(numbers: frozenset[int], sighting: Sighting, record: SourceRecord, count: int) -> bool:

@@ -459,7 +459,7 @@ class Pipeline:
             Whether there were any such datagrams.
         """
         record, is_udp = finding.record, finding.sighting.proto == "udp"
-        now_us = max(finding.sighting.time_us, self._scans.earliest_us)  # the host is read in the present
+        now_us = self._scans.present_us(finding.sighting.time_us)  # the host is read in the present
         is_due = abs(now_us - self._host_read_us) >= _HOST_READ_US
         # The judgement costs most, and comes once more anyway.
         if not (is_udp or is_due) or self._scans.is_banned(record.source):
@@ -547,7 +547,7 @@ class Pipeline:
         return evidence_event(report, self._known.of(report.judgement.finding.record.address))
 
     def _connection(self, sighting: Sighting) -> Sequence[Event]:
-        if not self._connection_limit.allows(sighting.source, max(sighting.time_us, self._scans.earliest_us)):
+        if not self._connection_limit.allows(sighting.source, self._scans.present_us(sighting.time_us)):
             return ()
         held_back = self._connection_limit.suppressed - self._suppressed_before
         self._suppressed_before = self._connection_limit.suppressed

@@ -129,6 +129,10 @@ class ScanTracker:
         self.earliest_us = 0
         """For the limits, no time is earlier than this: for packets that waited, it is the end of the wait."""
 
+    def present_us(self, time_us: int) -> int:
+        """The time of something for the limits: a packet that waited counts at the end of its wait."""
+        return max(time_us, self.earliest_us)
+
     def ban_budget(self, now_us: int) -> float:
         """How many unverified sources may be banned now."""
         return self._budget.level(now_us)
@@ -179,7 +183,7 @@ class ScanTracker:
         Where the rate limit leaves no line, nothing is taken from the budget.
         """
         finding = judgement.finding
-        now_us = max(finding.sighting.time_us, self.earliest_us)
+        now_us = self.present_us(finding.sighting.time_us)
         if self._is_limited(finding.record) and self._limit.is_spent(now_us, finding.record.probes, bans=True):
             return judgement
         refusal = self._budget.refusal(finding.record, now_us)
@@ -219,7 +223,7 @@ class ScanTracker:
     def _takes_token(self, judgement: Judgement, now_us: int | None = None) -> bool:
         """Whether the rate limits allow a line, at the time of the sighting if no other is given."""
         record = judgement.finding.record
-        now_us = max(judgement.finding.sighting.time_us if now_us is None else now_us, self.earliest_us)
+        now_us = self.present_us(judgement.finding.sighting.time_us if now_us is None else now_us)
         if record.direction == "outbound":
             return True
         if record.verified:
@@ -233,7 +237,7 @@ class ScanTracker:
 
     def is_spent(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether the rate limit leaves no line for this source now, whatever it does."""
-        now_us = max(sighting.time_us, self.earliest_us)
+        now_us = self.present_us(sighting.time_us)
         # The rate limit first: mostly it leaves lines, and to know that costs least.
         if not self._limit.is_spent(now_us, record.probes, bans=False) or not self._is_limited(record):
             return False
@@ -244,7 +248,7 @@ class ScanTracker:
 
     def has_no_line(self, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether the rate limit leaves no line now even for a ban of a source that sent so many probes."""
-        return self._limit.is_spent(max(sighting.time_us, self.earliest_us), record.probes, bans=True)
+        return self._limit.is_spent(self.present_us(sighting.time_us), record.probes, bans=True)
 
     def is_told(self, scan: Scan, sighting: Sighting, record: SourceRecord) -> bool:
         """Whether an open scan had a line not long ago, and only a ban, which cannot come now, would make another.
@@ -259,7 +263,7 @@ class ScanTracker:
         if not self._is_limited(record):
             return False
         if scan.last.reason in BUDGET_REASONS:
-            return self._budget.is_spent(record, max(now_us, self.earliest_us))
+            return self._budget.is_spent(record, self.present_us(now_us))
         is_judged = len(record.unserved) >= MAX_JUDGED
         return is_judged and abs(now_us - scan.last.finding.sighting.time_us) < _WATCHED_US
 
@@ -342,7 +346,7 @@ class ScanTracker:
         """The scans that had no line and have ended, as far as there is room for lines by now."""
         for at_us in self._unreported.times(now_us):
             # First what is quick: while the flood goes on, there is no room.
-            if self._limit.is_spent(max(at_us, self.earliest_us), 0, bans=False):
+            if self._limit.is_spent(self.present_us(at_us), 0, bans=False):
                 continue
             for key, scan in self._unreported.ended(at_us):
                 last = _past(scan)

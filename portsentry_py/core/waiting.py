@@ -1,8 +1,8 @@
 """Sources that wait for admission: what is kept of each, and a room for those that asked for many things.
 
-In a flood, forged sources take all places that any source gets that asks. Sources that asked for
-many are therefore let in at whole seconds too, though they ask no more: in turn the one that asked for most, which no
-number of forged sources that ask for less can prevent, and the strongest of the network that had the fewest turns.
+In a flood, forged sources take all places that any source gets that asks. Sources that asked for many things are
+therefore let in at whole seconds too, though they ask no more: in turn the one that asked for most, which no number of
+forged sources that ask for less can prevent, and the strongest of the network that had the fewest turns.
 """
 
 from collections import Counter

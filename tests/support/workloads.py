@@ -83,6 +83,11 @@ def visitors(count: int, link: Link, *, calls: bool = True) -> Iterator[bytes]:
             sent += 1
 
 
+def unseen_visitors(count: int, link: Link) -> Iterator[bytes]:
+    """The same, whose first segments the kernel's filter keeps."""
+    return visitors(count, link, calls=False)
+
+
 def resets(count: int, link: Link) -> Iterator[bytes]:
     """Reset what was forged, as this host answers a flood of plain ACKs, which stay in the kernel."""
     back = Link(link.source, link.destination)
@@ -90,11 +95,6 @@ def resets(count: int, link: Link) -> Iterator[bytes]:
     for number in range(count):
         source = (_FIRST_NETWORK + draw(8) % _NETWORKS) << 24 | draw(24)
         yield segment(back, (_TARGET, 80, source, 1024 + draw(15)), RST, number + 1)
-
-
-def unseen_visitors(count: int, link: Link) -> Iterator[bytes]:
-    """The same, whose first segments the kernel's filter keeps."""
-    return visitors(count, link, calls=False)
 
 
 def mixed(count: int, link: Link) -> Iterator[bytes]:

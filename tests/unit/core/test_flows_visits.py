@@ -1,11 +1,13 @@
 """The flow table: first segments to served ports that stay in the kernel, and our answers, which tell of them."""
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portsentry_py.config.settings import Limits
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.flow import FlowState
 from portsentry_py.core.host_state import HostState
@@ -42,9 +44,8 @@ def from_afar(*asked: Sent) -> list[Sent]:
 @pytest.mark.parametrize("close", [fin_ack, rst_ack])
 @pytest.mark.parametrize("ends", [(FRIEND, HOST), (SCANNER6, HOST6)])
 def test_our_answer_begins_the_session_and_the_end_of_the_client_has_its_hops(
-    close: object, ends: tuple[str, str]
+    close: Callable[..., Sent], ends: tuple[str, str]
 ) -> None:
-    assert callable(close)
     src, dst = ends
     (asked,), flows = from_afar(*connect(src, 80, dst=dst)), table(SERVER)
     visit, session = sightings(flows, syn_ack(asked), close(asked, ack=7000))
@@ -167,11 +168,8 @@ def test_a_service_that_has_stopped_is_evidence_again_by_its_refusals() -> None:
 
 
 def test_a_session_that_nobody_saw_begin_is_bounded_as_others_are() -> None:
-    flows = table(SERVER)
-    limit = flows._inbound._limit
-    flows._inbound._limit = 8
+    flows = table(SERVER, Limits(max_flows=8))
     for nth in range(20):
         sightings(flows, syn_ack(connect(f"198.18.0.{nth + 1}", 80)[0]))
     assert (len(flows._inbound), flows.evicted) == (8, 12)
     assert {flow.state for flow in flows._inbound.values} == {FlowState.SERVED}
-    assert limit > 8

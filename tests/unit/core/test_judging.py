@@ -12,7 +12,7 @@ from tests.support.judgements import at, source_record, states, strangers, track
 
 @pytest.fixture
 def spent() -> list[int]:
-    """When no line could be written, whoever sent the probe."""
+    """When no line could be written about any source."""
     return []
 
 
