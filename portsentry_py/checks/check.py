@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from portsentry_py.capture.bpf import FilterHost
@@ -94,6 +95,7 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
     else:
         yield Result("tshark", f"{tools.tshark} {tools.version}")
         yield from _capture(settings, host, tools, live=live)
+    yield _core()
     yield _log(settings.log)
     yield from _notes(settings.log)
     try:
@@ -104,6 +106,13 @@ def check(settings: Settings, host: Host, *, live: bool = False) -> Iterator[Res
     yield from _drill(host)
     yield from check_jail(settings.log, host.fail2ban, time.time_ns() // 1000)
     yield from check_fleet(settings.fleet, host.fleet)
+
+
+def _core() -> Result:
+    """Whether the sensor's core is compiled; it is not imported for this."""
+    found = find_spec("portsentry_py.core.pipeline")
+    is_compiled = found is not None and found.origin is not None and not found.origin.endswith(".py")
+    return Result("core", "compiled" if is_compiled else "interpreted")
 
 
 def _capture(settings: Settings, host: Host, tools: Tools, *, live: bool) -> Iterator[Result]:

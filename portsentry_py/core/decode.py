@@ -108,7 +108,7 @@ def decode(line: str, cells: Cells = NO_CELLS) -> Packet | Discard:
         The packet, or why there is none. A line that cannot be read is MALFORMED.
     """
     try:
-        return _decode(cells_of(line) if cells is NO_CELLS else cells)
+        return _decode(cells if cells[0] else cells_of(line))
     except (ValueError, IndexError, struct.error, OverflowError):
         return Discard.MALFORMED
 

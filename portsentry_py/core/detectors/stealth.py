@@ -34,6 +34,6 @@ class StealthDetector(Detector):
         attempts = [item for item in recent if item[1].scan_type in STEALTH_TYPES]
         if len(attempts) >= self._min_ports:
             return Finding("stealth", sighting, record, type_of(attempts), True, "impossible_flags")
-        if len(STEALTH_TYPES & record.types.keys()) >= _OS_DETECTION_TYPES:
+        if sum(kind in STEALTH_TYPES for kind in record.types) >= _OS_DETECTION_TYPES:
             return Finding("stealth", sighting, record, "mixed", False, "impossible_flags")
         return None

@@ -54,7 +54,7 @@ def test_without_tshark_the_rest_is_still_checked() -> None:
 
     found = results(replace(HOST, find_tools=refuse))
     assert found["tshark"].level == "broken"
-    assert set(found) == {"tshark", "log", "jail"}
+    assert set(found) == {"tshark", "core", "log", "jail"}
 
 
 def test_an_interface_that_does_not_exist_is_an_error() -> None:
@@ -86,6 +86,10 @@ def test_a_kernel_that_cannot_count_is_a_warning() -> None:
     found = results(replace(HOST, try_capture=lambda *_: Trial(counter_fault="not permitted")))["counter"]
     assert found.level == "warning"
     assert "(not permitted)" in found.text
+
+
+def test_the_core_of_a_checkout_is_interpreted() -> None:
+    assert results()["core"] == Result("core", "interpreted")
 
 
 def test_a_missing_confinement_is_a_warning() -> None:

@@ -70,6 +70,13 @@ def source_of(address: str) -> str:
     return SCANNER6_NETWORK if address.startswith("2001:db8:bad:") else address
 
 
+def spend(admission: Admission) -> None:
+    """Others took the places of new sources, for longer than any test lasts."""
+    places = admission._new
+    places.has(head_of(lines(*syn(SCANNER, 1))[0])[0])
+    places.pay(1_000_000_000)
+
+
 class Gate:
     """An admission on HOST and HOST6 that has no token left."""
 
@@ -181,7 +188,7 @@ def test_while_no_line_can_be_written_a_released_source_pays_for_each_line() -> 
 
 def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_as_much() -> None:
     gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=8, max_held=100_000))
-    gate.admission._new.take = lambda *_: False  # type: ignore[method-assign] # others took the places of new sources
+    spend(gate.admission)
     gate.admission.note_spent(micros(0))
     for nth in range(5):
         for line in lines(*syn(f"198.{51 + nth}.100.1", *range(1, 5), at=0.1, every=0.0001)):
@@ -194,7 +201,7 @@ def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_
 def spent_gate(new_sources_per_second: int = 8) -> Gate:
     """A gate with no places for new sources, while no line can be written."""
     gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=new_sources_per_second, max_held=100_000))
-    gate.admission._new.take = lambda *_: False  # type: ignore[method-assign] # others took the places of new sources
+    spend(gate.admission)
     gate.admission.note_spent(micros(0))
     return gate
 
@@ -689,7 +696,7 @@ def test_an_admitted_source_has_the_same_lines_as_without_admission(traffic: lis
     """Of a source that still waits, there may be none."""
     settings = strict()
     with_admission, without = Pipeline(settings, US), Pipeline(settings, US)
-    with_admission._admission._new.take = lambda *_: False  # type: ignore[method-assign] # a flood spent all tokens
+    spend(with_admission._admission)
     found, wanted = (
         records(evidence([*watch(pipeline, traffic), *pipeline.finish()])) for pipeline in (with_admission, without)
     )

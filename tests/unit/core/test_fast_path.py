@@ -237,6 +237,7 @@ def test_a_scan_of_udp_ports_that_was_counted_is_reported_with_all_of_them() -> 
     assert (last.ports, last.attempts, last.proto, last.scan_type) == (500, 500, "udp", "udp")
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("seconds", [1, 20, 200])
 def test_a_scan_that_was_counted_ends_with_the_same_numbers(seconds: float) -> None:
     counted, inspected = (dataclasses.asdict(last_line(seconds, suppressed=suppressed)) for suppressed in (True, False))

@@ -101,6 +101,7 @@ def test_a_flood_of_forged_scans_does_not_hide_a_scanner_for_long() -> None:
     assert counts["packets_held"] > 1.5 * counts["probes_unjudged"]
 
 
+@pytest.mark.interpreted
 def test_while_no_line_can_be_written_the_outcomes_of_datagrams_are_judged_now_and_then() -> None:
     """All of them come when a source has sent its last datagram, and its probes are as many as at a judgement."""
     limits, bans = Limits(new_sources_per_second=100), Bans(unverified_per_minute=1)
@@ -129,6 +130,7 @@ def test_a_fast_scan_by_datagrams_that_nobody_refuses_is_found_while_it_goes_on(
     assert scan.timestamp < utc(micros(1.3))
 
 
+@pytest.mark.interpreted
 def test_of_very_many_scans_each_is_judged_when_it_has_doubled() -> None:
     """All of them are watched, for their addresses, so that the budget of bans is whole and none is ever done with."""
     pipeline, judged = Pipeline(Settings(limits=Limits(new_sources_per_second=20_000)), US), 0
@@ -150,6 +152,7 @@ def test_of_very_many_scans_each_is_judged_when_it_has_doubled() -> None:
     assert {event.verdict for event in scans(events) if event.src_ip == SCANNER} == {"ban"}
 
 
+@pytest.mark.interpreted
 def test_a_large_scan_that_is_watched_is_not_judged_at_each_probe() -> None:
     pipeline, judged = Pipeline(Settings(), US), 0
     judge = pipeline._policy.judge

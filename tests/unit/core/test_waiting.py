@@ -207,6 +207,7 @@ def forged(nth: int, at: float) -> list[Sent]:
     return syn(f"10.{nth}.0.1", *ports, at=at, every=0, src_port=2_000 + nth, seq=nth, options=bytes([2, 4, 5, nth]))
 
 
+@pytest.mark.interpreted
 def test_sources_that_waited_for_long_refill_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each forged source that waits for minutes has an innocent more banned."""
     engine = Pipeline(Settings(bans=Bans(unverified_per_minute=1), lines=Lines(per_second=1)), US)
