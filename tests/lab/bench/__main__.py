@@ -1,11 +1,12 @@
 """Measures the sensor beside other programs, all in one run, and writes the tables of performance.md.
 
     python -m tests.lab.bench [--only core,replay,rates,memory,entries,state,delay,bulk,visits,flood,banned,worst]
-        [--quick] [-o DIR] [--portsentry BINARY] [--peer NAME=CMD]...
+        [--quick] [--interpreted] [-o DIR] [--portsentry BINARY] [--peer NAME=CMD]...
 
-A time alone says little on somebody else's machine: compare within one run. Needs root, but for `core`,
-`replay`, `memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty folder:
-$IFACE is the interface to watch, $LOG a file whose lines are counted, its standard output included.
+A time alone says little on somebody else's machine: compare within one run. The core is compiled first, with gcc and
+python3-dev, as it is in what is installed; `core` and `replay` have the interpreted one beside it. Needs root, but for
+`core`, `replay`, `memory`, `entries` and `state`. A peer's CMD is run by `sh -c` on the watched host, in an empty
+folder: $IFACE is the interface to watch, $LOG a file whose lines are counted, its standard output included.
 """
 
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.lab.bench import banned, bulk, core, delay, entries, hidden, memory, rates, replay, state, visits, worst
+from tests.lab.bench.both import checkout, run_compiled
 from tests.lab.bench.programs import Program, given_peer, given_portsentry
 from tests.lab.support import machine, page, program
 
@@ -93,6 +95,7 @@ def main(words: Sequence[str]) -> int:
     parser = program.parser("bench", __doc__)
     parser.add_argument("--only", metavar="PART,PART", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes: a look, not a measurement")
+    parser.add_argument("--interpreted", action="store_true", help="compile nothing: a sensor as the checkout has it")
     parser.add_argument("--peer", metavar="NAME=CMD", type=given_peer, action="append", default=[])
     parser.add_argument("--portsentry", metavar="BINARY", type=Path, help="portsentry 2.x, to take part")
     arguments = program.begin(parser, words)
@@ -104,6 +107,10 @@ def main(words: Sequence[str]) -> int:
         program.need_root(parser)
     if arguments.portsentry and not os.access(arguments.portsentry, os.X_OK):
         parser.error(f"{arguments.portsentry} is not a program")
+    if not arguments.interpreted and checkout() is None:
+        places = {"--output": arguments.output, "--portsentry": arguments.portsentry}
+        absolute = [f"{option}={place.resolve()}" for option, place in places.items() if place]
+        return run_compiled([*words, *absolute])
     peers: list[Program] = list(arguments.peer)
     if arguments.portsentry:
         peers.insert(0, given_portsentry(arguments.portsentry.resolve()))

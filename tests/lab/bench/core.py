@@ -1,6 +1,8 @@
 """What the core costs for a packet of each pattern: CPU time, and calls, which do not depend on the machine's load."""
 
+import dataclasses
 import gc
+import json
 import statistics
 import sys
 import tempfile
@@ -22,10 +24,12 @@ from portsentry_py.sensor.cycles import look_rarely
 from tests.lab.attacks.wire.ip import DESTINATION, Packet, behind, ethernet, experiment, options_header
 from tests.lab.attacks.wire.upper import syn
 from tests.lab.bench import costliest
+from tests.lab.bench.both import checkout
 from tests.lab.bench.costliest import PROTOCOLS, TARGET6, source, source6
 from tests.lab.support.tables import count, shown, table
 from tests.support import frames
 from tests.support.frames import Link
+from tests.support.running import ran
 from tests.support.workloads import REPLAYED, TARGET, Frames, mixed, resets, unseen_visitors
 
 _PER_SECOND = 50_000
@@ -68,20 +72,34 @@ PATTERNS: Mapping[str, Frames] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Row:
-    """One pattern: the CPU time of each round, and the calls, for a packet."""
+    """One pattern: the CPU time of each round of either core, and the calls of the interpreted one, for a packet.
+
+    Without a compiled core, `compiled` is empty.
+    """
 
     name: str
     packets: int
-    seconds: Sequence[float]
+    interpreted: Sequence[float]
+    compiled: Sequence[float]
     calls: float
     lines: int
 
+    @property
+    def least(self) -> float:
+        """The least that any round of the core of this process took."""
+        return min(self.compiled or self.interpreted)
+
     def cells(self) -> list[str]:
-        least, middle, most = (
-            f"{seconds / self.packets * 1e6:.1f}"
-            for seconds in (min(self.seconds), statistics.median(self.seconds), max(self.seconds))
-        )
-        return [self.name, middle, f"{least} to {most}", f"{self.calls:.1f}", count(self.lines)]
+        both = chain(self._micros(self.compiled), self._micros(self.interpreted))
+        return [self.name, *both, f"{self.calls:.1f}", count(self.lines)]
+
+    def _micros(self, seconds: Sequence[float]) -> list[str]:
+        """Median, least and most for a packet."""
+        if not seconds:
+            return ["", ""]
+        found = (min(seconds), statistics.median(seconds), max(seconds))
+        least, middle, most = (f"{one / self.packets * 1e6:.1f}" for one in found)
+        return [middle, f"{least} to {most}"]
 
 
 def lines_of(packets: Iterable[bytes], per_second: int = _PER_SECOND) -> list[str]:
@@ -111,16 +129,37 @@ def search(packets: int, rounds: int) -> list[Row]:
     # Twice, because what was never used before costs more.
     cost = {name: min(_timed(part)[0] for _ in range(2)) for name, part in parts.items()}
     worst = sorted(names, key=lambda name: -cost[name])[:_TRIED_AGAIN]
-    rows = sorted((_row(name, parts[name], rounds) for name in worst), key=lambda row: -min(row.seconds))
-    alike = [row for row in rows if min(row.seconds) >= _ALIKE * min(rows[0].seconds)]
+    rows = sorted((_row(name, parts[name], rounds) for name in worst), key=lambda row: -row.least)
+    alike = [row for row in rows if row.least >= _ALIKE * rows[0].least]
     # Of those that are alike, the same one is the first in every run.
     first = min(alike, key=lambda row: names.index(row.name))
     return [shown(row) for row in [first, *(row for row in rows if row is not first)][:_COSTLIEST]]
 
 
 def _row(name: str, lines: Sequence[str], rounds: int) -> Row:
+    here = _cost(lines, rounds)
+    folder = checkout()
+    if folder is None:
+        return Row(name, len(lines), here.seconds, (), here.calls, here.lines)
+    words = (sys.executable, "-m", __spec__.name, str(rounds))
+    interpreted = Cost(**json.loads(ran(*words, folder=folder, text="\n".join(lines), seconds=600).stdout))
+    if interpreted.lines != here.lines:
+        raise AssertionError(f"{name}: {here.lines} lines of the compiled core, {interpreted.lines} of the other")
+    return Row(name, len(lines), interpreted.seconds, here.seconds, interpreted.calls, here.lines)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one core takes for all packets: the CPU time of each round, and its calls for a packet."""
+
+    seconds: Sequence[float]
+    calls: float
+    lines: int
+
+
+def _cost(lines: Sequence[str], rounds: int) -> Cost:
     found = [_timed(lines) for _ in range(rounds)]
-    return Row(name, len(lines), [seconds for seconds, _ in found], _calls(lines), found[0][1])
+    return Cost([seconds for seconds, _ in found], _calls(lines), found[0][1])
 
 
 def _core() -> Pipeline:
@@ -157,8 +196,11 @@ def _calls(lines: Sequence[str]) -> float:
 
 def section(rows: Sequence[Row], found: Sequence[Row]) -> str:
     """The two tables."""
-    head = ("packets", "µs/packet: median", "of the rounds", "calls a packet", "lines")
-    rounds = max(len(row.seconds) for row in rows)
+    head = (
+        *("packets", "compiled, µs/packet", "of the rounds", "interpreted, µs/packet", "of the rounds"),
+        *("calls a packet", "lines"),
+    )
+    rounds = max(len(row.interpreted) for row in rows)
     return (
         f"{count(rows[0].packets)} packets each, {rounds} rounds.\n\n{table(head, (row.cells() for row in rows))}\n"
         f"The costliest of {len(list(costliest.patterns()))} combinations of protocol, headers and sources, of "
@@ -166,3 +208,7 @@ def section(rows: Sequence[Row], found: Sequence[Row]) -> str:
         f"{count(costliest.LASTING_PER_SECOND)} of 64 from a source and of addresses that are only watched:\n\n"
         f"{table(head, (row.cells() for row in found))}"
     )
+
+
+if __name__ == "__main__":
+    print(json.dumps(dataclasses.asdict(_cost(sys.stdin.read().split("\n"), int(sys.argv[1])))))

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from portsentry_py.capture.commands import environment, tshark_command
 from portsentry_py.capture.toolchain import find_tools
+from tests.lab.bench.both import checkout
 from tests.lab.bench.costliest import PER_SECOND, TARGET6
 from tests.lab.bench.live import KINDS, WORST, note
 from tests.lab.support.cost import metered
@@ -51,12 +52,16 @@ class Weight:
 
 @dataclass(frozen=True)
 class Row:
-    """One capture: what tshark alone takes, and what the sensor with its tshark takes."""
+    """One capture: what tshark alone takes, and what the sensor with its tshark takes.
+
+    `interpreted` is the sensor with an interpreted core, if `sensor` has a compiled one; else it is empty.
+    """
 
     name: str
     packets: int
     bare: Sequence[Run]
     sensor: Sequence[Run]
+    interpreted: Sequence[Run]
     bare_weight: Weight
     sensor_weight: Weight
 
@@ -84,7 +89,14 @@ class Row:
             f"{(ours.cpu_seconds - tshark_seconds) * each:.2f}",
             mebibytes(self.bare_weight.peak_bytes),
             mebibytes(self.sensor_weight.peak_bytes),
+            *self._interpreted(),
         ]
+
+    def _interpreted(self) -> list[str]:
+        if not self.interpreted:
+            return ["", ""]
+        seconds = middle(self.interpreted).seconds
+        return [f"{seconds:.2f}", f"{seconds / middle(self.bare).seconds:.2f}"]
 
 
 @dataclass(frozen=True)
@@ -105,10 +117,11 @@ def middle(runs: Sequence[Run]) -> Run:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line and its environment; its output is thrown away."""
+    """A command line, its environment and its folder; its output is thrown away."""
 
     words: Sequence[str]
     environment: Mapping[str, str]
+    folder: Path | None = None
 
     def timed(self) -> Run:
         """Run it to its end. No meter looks on: on two cores it takes time from two busy processes, not from one."""
@@ -131,6 +144,7 @@ class Command:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=dict(self.environment),
+            cwd=self.folder,
         )
 
     def _ended(self, process: "subprocess.Popen[bytes]", begun: float) -> Run:
@@ -151,26 +165,29 @@ def bare(capture: Path) -> Command:
     return Command(tshark_command(find_tools().tshark, str(capture)), environment())
 
 
-def sensor(capture: Path) -> Command:
-    """The sensor, compiled as an installed one is."""
+def sensor(capture: Path, folder: Path | None = None) -> Command:
+    """The sensor of a folder, this one by default; its files are compiled to bytecode, as those of an installed one."""
     settings = capture.with_name("defaults.yaml")
     settings.write_text("{}\n", encoding="utf-8")
     words = ("replay", str(capture), "--home", TARGET, "--home", TARGET6, "-c", str(settings))
     compiled = {"PYTHONPYCACHEPREFIX": str(capture.with_name("compiled")), "PYTHONDONTWRITEBYTECODE": ""}
-    return Command([sys.executable, "-m", "portsentry_py", *words], {**os.environ, **compiled})
+    return Command([sys.executable, "-m", "portsentry_py", *words], {**os.environ, **compiled}, folder)
 
 
 def compare(name: str, kind: Frames, packets: int, rounds: int) -> Row:
-    """Let both read one capture: once beside a meter, then in turn, for at most this many rounds."""
+    """Let all read one capture: tshark and the sensor beside a meter, then each in turn, for at most so many rounds."""
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
         capture = frames.write(Path(folder) / "capture.pcap", kind(packets, Link()), PER_SECOND)
-        one, other = bare(capture), sensor(capture)
-        weights = one.weighed(), other.weighed()
+        commands, interpreted = [bare(capture), sensor(capture)], checkout()
+        weights = [command.weighed() for command in commands]
+        if interpreted is not None:
+            commands.append(sensor(capture, interpreted))
         begun = time.monotonic()
-        pairs = [(one.timed(), other.timed())]
-        while len(pairs) < rounds and time.monotonic() - begun < _ENOUGH_SECONDS:
-            pairs.append((one.timed(), other.timed()))
-    return Row(name, packets, [first for first, _ in pairs], [second for _, second in pairs], *weights)
+        turns = [[command.timed() for command in commands]]
+        while len(turns) < rounds and time.monotonic() - begun < _ENOUGH_SECONDS:
+            turns.append([command.timed() for command in commands])
+    alone, ours, *others = zip(*turns, strict=True)
+    return Row(name, packets, alone, ours, others[0] if others else (), *weights)
 
 
 def pyshark(packets: int, captures: Mapping[str, Frames] = CAPTURES) -> dict[str, Pyshark]:
@@ -192,7 +209,7 @@ def section(rows: Sequence[Row], others: Mapping[str, Pyshark]) -> str:
     head = (
         *("capture", "tshark alone, s", "sensor, s", "ratio", "sensor, packets/s"),
         *("µs/packet: tshark alone", "the sensor's tshark", "the sensor itself"),
-        *("memory, MiB: tshark alone", "sensor with tshark"),
+        *("memory, MiB: tshark alone", "sensor with tshark", "interpreted sensor, s", "ratio"),
     )
     rounds = max(len(row.bare) for row in rows)
     costliest = f"{note()}\n" if WORST in others else ""
