@@ -41,6 +41,14 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
         assert f"!{name}" in ignored
 
 
+def test_the_image_has_a_compiled_core_and_no_compiler() -> None:
+    assert "HATCH_BUILD_HOOK_ENABLE_CUSTOM=true" in DOCKERFILE
+    assert "!docker/packages/compile_core.py" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    first, final = DOCKERFILE.split("\nFROM ", 2)[1:]
+    assert " gcc " in first
+    assert "gcc" not in final
+
+
 def test_the_image_has_labels_and_a_health_check() -> None:
     assert set(re.findall(r"org\.opencontainers\.image\.(\w+)=", DOCKERFILE)) >= {
         "title",
