@@ -84,8 +84,11 @@ def _image(tree: Path) -> Iterator[tuple[Path, int]]:
         trees.inside(base, "apt-get purge -qq -y 'python3*' && apt-get autoremove -qq -y --purge && apt-get clean")
         certificates = Path("/etc/ssl/certs/ca-certificates.crt")
         if certificates.exists():  # what this machine trusts, the build does too: it may sit behind a proxy
-            (base / "etc/ssl/certs").mkdir(exist_ok=True)
+            (base / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
             shutil.copy(certificates, base / "etc/ssl/certs")
+            local = Path("/usr/local/share/ca-certificates")
+            if local.exists():  # python3-pip brings ca-certificates, which writes the bundle again, from these too
+                shutil.copytree(local, base / local.relative_to("/"), dirs_exist_ok=True)
             (base / "etc/pip.conf").write_text(f"[global]\ncert={certificates}\ntimeout=180\n", encoding="utf-8")
         scratch = run("buildah", "from", "scratch").strip()
         run("buildah", "add", "--quiet", scratch, base, "/", seconds=600)
