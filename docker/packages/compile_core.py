@@ -45,7 +45,7 @@ class CompiledCore(BuildHookInterface[Any]):
 def _compile() -> None:
     """Compile the core below the working directory, in place."""
     from mypyc.build import mypycify  # noqa: PLC0415 - hatchling reads this file without them
-    from setuptools import setup  # noqa: PLC0415
+    from setuptools import setup  # noqa: PLC0415 - likewise
 
     modules = sorted(str(one) for one in Path(_CORE).rglob("*.py") if one.name != "__init__.py")
     # Without debugging information, which names the folder: the same source gives the same bytes.

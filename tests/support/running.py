@@ -31,9 +31,9 @@ def ran(
     )
 
 
-def run(*words: object, seconds: float = 120) -> str:
+def run(*words: object, seconds: float = 120, folder: Path = ROOT, text: str = "") -> str:
     """Run a program that must succeed; what it prints."""
-    done = ran(*words, seconds=seconds)
+    done = ran(*words, seconds=seconds, folder=folder, text=text)
     assert done.returncode == 0, f"{' '.join(map(str, words))}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.compiled import compiled_tree
+from tests.support.compiled import lay_out
 from tests.support.paths import ROOT
 
 _CHECKOUT = "PORTSENTRY_BENCH_CHECKOUT"
@@ -24,7 +24,7 @@ def run_compiled(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="portsentry-py-") as folder:
         tree = Path(folder)
         tree.chmod(0o755)  # the sensor reads it as another user
-        compiled_tree(tree)
+        lay_out(tree)
         environment = {**os.environ, _CHECKOUT: str(ROOT)}
         command = [sys.executable, "-m", "tests.lab.bench", *words]
         return subprocess.run(command, cwd=tree, env=environment, check=False).returncode

@@ -29,7 +29,7 @@ from tests.lab.bench.costliest import PROTOCOLS, TARGET6, source, source6
 from tests.lab.support.tables import count, shown, table
 from tests.support import frames
 from tests.support.frames import Link
-from tests.support.running import ran
+from tests.support.running import run
 from tests.support.workloads import REPLAYED, TARGET, Frames, mixed, resets, unseen_visitors
 
 _PER_SECOND = 50_000
@@ -68,6 +68,15 @@ PATTERNS: Mapping[str, Frames] = MappingProxyType(
         **{f"forged, {name}": _forged(name) for name in ("SCTP INIT", "echo request", "IP protocol 99", "IP in IP")},
     }
 )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one core takes for all packets: the CPU time of each round, and its calls for a packet."""
+
+    seconds: Sequence[float]
+    calls: float
+    lines: int
 
 
 @dataclass(frozen=True)
@@ -142,19 +151,10 @@ def _row(name: str, lines: Sequence[str], rounds: int) -> Row:
     if folder is None:
         return Row(name, len(lines), here.seconds, (), here.calls, here.lines)
     words = (sys.executable, "-m", __spec__.name, str(rounds))
-    interpreted = Cost(**json.loads(ran(*words, folder=folder, text="\n".join(lines), seconds=600).stdout))
+    interpreted = Cost(**json.loads(run(*words, folder=folder, text="\n".join(lines), seconds=600)))
     if interpreted.lines != here.lines:
         raise AssertionError(f"{name}: {here.lines} lines of the compiled core, {interpreted.lines} of the other")
     return Row(name, len(lines), interpreted.seconds, here.seconds, interpreted.calls, here.lines)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one core takes for all packets: the CPU time of each round, and its calls for a packet."""
-
-    seconds: Sequence[float]
-    calls: float
-    lines: int
 
 
 def _cost(lines: Sequence[str], rounds: int) -> Cost:

@@ -170,8 +170,8 @@ def sensor(capture: Path, folder: Path | None = None) -> Command:
     settings = capture.with_name("defaults.yaml")
     settings.write_text("{}\n", encoding="utf-8")
     words = ("replay", str(capture), "--home", TARGET, "--home", TARGET6, "-c", str(settings))
-    compiled = {"PYTHONPYCACHEPREFIX": str(capture.with_name("compiled")), "PYTHONDONTWRITEBYTECODE": ""}
-    return Command([sys.executable, "-m", "portsentry_py", *words], {**os.environ, **compiled}, folder)
+    bytecode = {"PYTHONPYCACHEPREFIX": str(capture.with_name("bytecode")), "PYTHONDONTWRITEBYTECODE": ""}
+    return Command([sys.executable, "-m", "portsentry_py", *words], {**os.environ, **bytecode}, folder)
 
 
 def compare(name: str, kind: Frames, packets: int, rounds: int) -> Row:
