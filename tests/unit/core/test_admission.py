@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.config.settings import Limits, Settings
-from portsentry_py.core.admission import Admission
+from portsentry_py.core.admission import Admission, _Tokens
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, RST, SYN
@@ -70,11 +70,11 @@ def source_of(address: str) -> str:
     return SCANNER6_NETWORK if address.startswith("2001:db8:bad:") else address
 
 
-def spend(admission: Admission) -> None:
-    """Others took the places of new sources, for longer than any test lasts."""
-    places = admission._new
-    places.has(head_of(lines(*syn(SCANNER, 1))[0])[0])
-    places.pay(1_000_000_000)
+def spend(*places: _Tokens, debt: int = 1_000_000_000) -> None:
+    """Others took the places and owe so many, by default for longer than any test lasts."""
+    for tokens in places:
+        tokens.has("1700000000.000000")
+        tokens.pay(debt)
 
 
 class Gate:
@@ -150,7 +150,7 @@ def test_a_quick_source_that_had_no_place_leaves_them_to_those_that_begin() -> N
     gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=2, max_held=100_000))
     for line in lines(*strangers(2)):
         gate.admits(line)
-    spend_all(gate.admission)
+    spend(gate.admission._quick, gate.admission._slow, debt=1_000)
     late = lines(*syn("198.51.100.1", *range(1, 5), every=0.001), *syn("198.51.100.1", 5, at=400))
     for line in lines(*strangers(9, at=399.9)):
         gate.admits(line)
@@ -188,7 +188,7 @@ def test_while_no_line_can_be_written_a_released_source_pays_for_each_line() -> 
 
 def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_as_much() -> None:
     gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=8, max_held=100_000))
-    spend(gate.admission)
+    spend(gate.admission._new)  # others took the places of new sources
     gate.admission.note_spent(micros(0))
     for nth in range(5):
         for line in lines(*syn(f"198.{51 + nth}.100.1", *range(1, 5), at=0.1, every=0.0001)):
@@ -201,7 +201,7 @@ def test_while_no_line_can_be_written_a_source_is_tried_when_it_asked_for_twice_
 def spent_gate(new_sources_per_second: int = 8) -> Gate:
     """A gate with no places for new sources, while no line can be written."""
     gate = Gate(limits=dataclasses.replace(LIMITS, new_sources_per_second=new_sources_per_second, max_held=100_000))
-    spend(gate.admission)
+    spend(gate.admission._new)  # others took the places of new sources
     gate.admission.note_spent(micros(0))
     return gate
 
@@ -408,17 +408,10 @@ def test_what_waits_can_be_released() -> None:
     assert gate.admission.held == 0
 
 
-def spend_all(admission: Admission) -> None:
-    """A flood took all places for a while."""
-    for tokens in (admission._quick, admission._slow):
-        assert tokens.has("1700000000.000000")
-        tokens.pay(1_000)
-
-
 @pytest.mark.parametrize(("ack", "is_admitted"), [(5001, True), (5000, False), (5001 + (1 << 20), False)])
 def test_a_visitor_that_acknowledges_our_number_needs_no_token(ack: int, is_admitted: bool) -> None:
     gate = Gate()
-    spend_all(gate.admission)
+    spend(gate.admission._quick, gate.admission._slow)
     (call,) = syn(SCANNER, 80)
     waiting = lines(call, syn_ack(call, seq=5000))
     assert [gate.admits(line) for line in waiting] == [(), ()]
@@ -428,7 +421,7 @@ def test_a_visitor_that_acknowledges_our_number_needs_no_token(ack: int, is_admi
 
 def test_a_source_that_acknowledges_a_number_of_its_own_needs_a_token() -> None:
     gate = Gate()
-    spend_all(gate.admission)
+    spend(gate.admission._quick, gate.admission._slow)
     (call,) = syn(SCANNER, 80)
     own = tcp(SCANNER, HOST, 50_000, 81, SYN | ACK, seq=5000)
     for line in lines(call, rst(call), own, fin_ack(call, ack=5001)):
@@ -470,7 +463,7 @@ def test_a_reset_that_answers_what_waits_is_no_other_question() -> None:
 @pytest.mark.parametrize("answers", [1, 2])
 def test_a_visitor_whose_first_segment_was_not_seen_needs_no_token(answers: int, ack: int, is_admitted: bool) -> None:
     gate = Gate()
-    spend_all(gate.admission)
+    spend(gate.admission._quick, gate.admission._slow)
     (call,) = syn(SCANNER, 80)
     waiting = lines(syn_ack(call, seq=5000), *[syn_ack(call, seq=700_000_000)] * (answers - 1))
     assert [gate.admits(line) for line in waiting] == [()] * len(waiting)
@@ -495,7 +488,7 @@ def test_a_flood_of_first_segments_that_were_not_seen_has_the_places_of_new_sour
 
 def test_a_number_of_a_neighbour_in_its_network_is_no_proof() -> None:
     gate = Gate()
-    spend_all(gate.admission)
+    spend(gate.admission._quick, gate.admission._slow)
     neighbour = SCANNER6[:-1] + "f"
     (call,) = syn(SCANNER6, 80)
     forged = tcp(neighbour, SCANNER6, 80, call.src_port, SYN | ACK, seq=5000)
@@ -696,7 +689,7 @@ def test_an_admitted_source_has_the_same_lines_as_without_admission(traffic: lis
     """Of a source that still waits, there may be none."""
     settings = strict()
     with_admission, without = Pipeline(settings, US), Pipeline(settings, US)
-    spend(with_admission._admission)
+    spend(with_admission._admission._new)
     found, wanted = (
         records(evidence([*watch(pipeline, traffic), *pipeline.finish()])) for pipeline in (with_admission, without)
     )
