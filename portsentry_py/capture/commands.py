@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from portsentry_py.capture.bpf import FilterHost, kernel_filter
@@ -90,6 +91,12 @@ def _command(
     return [*command, "-w", "-"]
 
 
+def only_interface(command: Sequence[str]) -> str:
+    """The interface on which a dumpcap of this command line captures; empty if there are several."""
+    names = [name for option, name in pairwise(command) if option == "-i"]
+    return names[0] if len(names) == 1 else ""
+
+
 def ring_commands(
     dumpcap: str, interfaces: list[Interface], host: FilterHost, settings: Capture, folder: Path
 ) -> tuple[list[str], list[str]]:
@@ -113,15 +120,17 @@ def worker_count(wanted: Workers, cores: int | None = None) -> WorkerCount:
     return 2 if (cores or len(os.sched_getaffinity(0))) >= _CORES_FOR_TWO else 1
 
 
-def tshark_command(tshark: str, source: str, *, link: bool = False) -> list[str]:
+def tshark_command(tshark: str, source: str, *, link: bool = False, interface: bool = True) -> list[str]:
     """The command line of a sandboxed tshark.
 
     Args:
         tshark: its path.
         source: a file, or `-` for standard input.
         link: whether the link columns are wanted too.
+        interface: whether the last one of the others is wanted, the interface.
     """
-    columns = ",".join(f'"{title}","{form}"' for title, form in (*COLUMNS, *(LINK_COLUMNS if link else ())))
+    wanted = (*(COLUMNS if interface else COLUMNS[:-1]), *(LINK_COLUMNS if link else ()))
+    columns = ",".join(f'"{title}","{form}"' for title, form in wanted)
     output = ["-t", "e", "-T", "tabs", "-o", f"gui.column.format:{columns}"]
     command = [tshark, "-n", "-r", source, *_OPAQUE, *output]
     if source == "-":

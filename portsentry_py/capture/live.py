@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from portsentry_py.capture.bpf import FilterHost
-from portsentry_py.capture.commands import dumpcap_commands, tshark_command
+from portsentry_py.capture.commands import dumpcap_commands, only_interface, tshark_command
 from portsentry_py.capture.toolchain import INSTALL, Tools
 from portsentry_py.capture.worker import Worker
 from portsentry_py.config.settings import Capture
@@ -57,12 +57,14 @@ class LiveCapture:
         self._workers: list[Worker] = []
         self._next_read = 0.0
         try:
-            tshark = tshark_command(tools.tshark, "-")
             commands = [*dumpcap_commands(tools.dumpcap, describe(interfaces), host, settings)]
             others = len(commands) - 1 if OTHERS in interfaces and len(commands) > 1 else None
             for position, command in enumerate(commands):
                 starts = decode and position != others
-                self._workers.append(Worker(command, tshark, starter=launcher.capture, decode=starts))
+                only = only_interface(command)
+                tshark = tshark_command(tools.tshark, "-", interface=not only)
+                worker = Worker(command, tshark, starter=launcher.capture, decode=starts, interface=only)
+                self._workers.append(worker)
             self._others = None if others is None else self._workers[others]
             self.reads_others = [*interfaces] == [OTHERS]
         except OSError as error:

@@ -34,16 +34,23 @@ class ProcessPipe:
     Args:
         starter: starts the first one instead of us.
         hold_back: do not start the last one before `start_last`.
+        line_end: what each line gets at its end.
 
     Raises (on construction):
         OSError: a process cannot be started.
     """
 
     def __init__(
-        self, commands: Sequence[Sequence[str]], *, starter: Starter | None = None, hold_back: bool = False
+        self,
+        commands: Sequence[Sequence[str]],
+        *,
+        starter: Starter | None = None,
+        hold_back: bool = False,
+        line_end: bytes = b"",
     ) -> None:
         self._selector = selectors.EpollSelector()
         self._errors = [b""] * len(commands)
+        self._line_end = line_end
         self._rest = b""
         self.at_end = False
         """Whether the last one has closed its output, and all of it was read."""
@@ -160,6 +167,8 @@ class ProcessPipe:
             self._rest = b""
         # All lines at once, because a flood comes this way. As Latin-1, because tshark marks a cut with an
         # ellipsis, and one character beyond Latin-1 would double the memory of the whole text.
+        if self._line_end:
+            whole = whole.replace(b"\n", self._line_end + b"\n") + self._line_end
         return whole.decode("latin-1").split("\n") if newline else []
 
     def terminate(self) -> None:

@@ -1,5 +1,6 @@
 """One `dumpcap | tshark`: when it captures, what it delivers, and why it ended."""
 
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -31,13 +32,21 @@ _DUMPCAP, _TSHARK = 0, 1
 class Worker:
     """One run of dumpcap and tshark, which ends when either does.
 
-    `starter` starts dumpcap. Without `decode`, tshark starts with `start_tshark`.
+    `starter` starts dumpcap. Without `decode`, tshark starts with `start_tshark`. `interface` is the one that all
+    packets are from, if tshark does not print it.
     """
 
     def __init__(
-        self, dumpcap: Sequence[str], tshark: Sequence[str], *, starter: Starter | None = None, decode: bool = True
+        self,
+        dumpcap: Sequence[str],
+        tshark: Sequence[str],
+        *,
+        starter: Starter | None = None,
+        decode: bool = True,
+        interface: str = "",
     ) -> None:
-        self._pipe = ProcessPipe([dumpcap, tshark], starter=starter, hold_back=not decode)
+        cell = os.fsencode(f"\t{interface}") if interface else b""
+        self._pipe = ProcessPipe([dumpcap, tshark], starter=starter, hold_back=not decode, line_end=cell)
         self._early: list[str] = []
         self._received, self._lag = float("-inf"), 0.0
         self._last_lines: dict[str, str] | None = None

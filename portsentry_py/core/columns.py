@@ -26,9 +26,11 @@ COLUMNS = (
     ("offset", "%Cus:ip.frag_offset or ipv6.fraghdr.offset:0:U"),
     ("more", "%Cus:ip.flags.mf or ipv6.fraghdr.more:0:U"),
     ("whole", "%Cus:ip.reassembled.length or ipv6.reassembled.length:0:U"),
-    ("vlan", "%Cus:vlan.id:0:U"),
-    ("iface", "%Cus:frame.interface_name:0:U"),
     ("ttl", "%Cus:ip.ttl or ipv6.hlim:0:U"),
+    ("vlan", "%Cus:vlan.id:0:U"),
+    # The last one: a live capture on one interface does not ask for it, and its reader appends the name. tshark would
+    # fill in all fields of the frame for it.
+    ("iface", "%Cus:frame.interface_name:0:U"),
 )
 
 # Only of a capture file whose own addresses are known: who sent the frame. They come last and `provenance` takes them.
@@ -56,9 +58,9 @@ class SharedCells(NamedTuple):
     offset: str
     more: str
     whole: str
+    ttl: str
     vlan: str
     iface: str
-    ttl: str
 
 
 NOT_SET = frozenset({"0", "False", "Not set", "No"})
@@ -138,7 +140,7 @@ def without_time(line: str) -> str:
 def without_place(line: str) -> str:
     """All cells of a line but time, VLAN and interface: the same packet, seen in two places."""
     cells = line.split("\t")
-    return "\t".join((*cells[1:_VLAN], *cells[_INTERFACE + 1 :]))
+    return "\t".join(cells[1:_VLAN])
 
 
 def ends_of(line: str) -> tuple[str, str]:

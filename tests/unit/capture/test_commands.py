@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from portsentry_py.capture.bpf import PLAIN, FilterHost, kernel_filter
-from portsentry_py.capture.commands import dumpcap_commands, environment, tshark_command, worker_count
+from portsentry_py.capture.commands import dumpcap_commands, environment, only_interface, tshark_command, worker_count
 from portsentry_py.capture.file import replay_lines
 from portsentry_py.capture.toolchain import Tools
 from portsentry_py.config.settings import Capture, WorkerCount, Workers
@@ -303,6 +303,14 @@ def test_nothing_behind_an_ip_header_is_dissected_but_extension_headers_of_ipv6(
         number for first, last in (one.split("-") for one in ranges) for number in range(int(first), int(last) + 1)
     }
     assert set(range(256)) - opaque == {0, 43, 44, 51, 60}
+
+
+def test_a_capture_on_one_interface_does_not_ask_tshark_for_its_name() -> None:
+    for interfaces, name in ((ETHERNET, ""), (ETHERNET[:1], "eth0"), (describe([OTHERS]), "any")):
+        (command,) = dumpcap_commands(DUMPCAP, interfaces, WEB, Capture(workers=1))
+        assert only_interface(command) == name
+    usual, without = (" ".join(tshark_command("/usr/bin/tshark", "-", interface=asks)) for asks in (True, False))
+    assert without == usual.replace(',"iface","%Cus:frame.interface_name:0:U"', "")
 
 
 def test_a_live_capture_is_read_line_by_line_and_a_file_by_its_path() -> None:

@@ -1,11 +1,11 @@
 """A packet that two interfaces have seen counts once."""
 
 from portsentry_py.capture.duplicates import _MAX_LINES, Duplicates
+from tests.support import build
 
 
 def line(time: float, packet: str, interface: str, vlan: str = "") -> str:
-    cells = (f"{time:.6f}", "198.51.100.1", packet, "192.0.2.1", "7", "6", "0", "0", "", vlan, interface, "64")
-    return "\t".join(cells)
+    return build.line(time=f"{time:.6f}", src="198.51.100.1", data=packet, proto="6", vlan=vlan, iface=interface)
 
 
 def test_a_bridge_and_its_port_a_parent_and_its_vlan() -> None:

@@ -98,10 +98,17 @@ esac
 
 def test_a_capture_delivers_lines_until_it_is_stopped(tmp_path: Path) -> None:
     capture = live_with(RUNNING, tmp_path)
-    wait_for(lambda: capture.read() == ["first"])
+    wait_for(lambda: capture.read() == ["first\tlo"])
     assert capture.ended is None
     assert capture.stop() == []
     assert capture.dropped == 7
+
+
+def test_lines_of_several_interfaces_have_the_one_that_tshark_prints(tmp_path: Path) -> None:
+    script = f"case $0 in *tshark) case $* in *frame.interface_name*) exec cat ;; esac; exit 1 ;; esac\n{RUNNING}"
+    capture = live(fake_capture_tools(tmp_path, script), "eth0", "eth1")
+    wait_for(lambda: capture.read() == ["first"])
+    assert capture.stop() == []
 
 
 def test_a_capture_that_ends_knows_the_process_and_the_reason(tmp_path: Path) -> None:
@@ -146,7 +153,7 @@ case $0 in
 *) exec cat ;;
 esac
 """
-ODD, EVEN = ([f"1700000000.{at:06d}\tx{at}" for at in times] for times in ((1, 3, 5), (2, 4, 6)))
+ODD, EVEN = ([f"1700000000.{at:06d}\tx{at}\tlo" for at in times] for times in ((1, 3, 5), (2, 4, 6)))
 ALL = [line for both in zip(ODD, EVEN, strict=True) for line in both]
 
 

@@ -21,9 +21,9 @@ def start() -> Iterator[Start]:
     started: list[ProcessPipe] = []
     before = {child.pid for child in psutil.Process().children()}
 
-    def pipe(*scripts: str, hold_back: bool = False) -> ProcessPipe:
+    def pipe(*scripts: str, hold_back: bool = False, line_end: bytes = b"") -> ProcessPipe:
         commands = [["sh", "-c", script] for script in scripts]
-        started.append(ProcessPipe(commands, hold_back=hold_back))
+        started.append(ProcessPipe(commands, hold_back=hold_back, line_end=line_end))
         return started[-1]
 
     yield pipe
@@ -53,6 +53,11 @@ def until_printed(pipe: ProcessPipe, lines: Sequence[str]) -> None:
 
 def test_lines_pass_through_both(start: Start) -> None:
     assert all_lines(start("printf 'one\\ntwo\\n'", "tr a-z A-Z")) == ["ONE", "TWO"]
+
+
+def test_each_line_gets_its_end_once(start: Start) -> None:
+    pipe = start("printf 'one\\ntw'; sleep 0.1; printf 'o\\n\\nhalf'", line_end=b"\tlo")
+    assert all_lines(pipe) == ["one\tlo", "two\tlo", "\tlo"]
 
 
 def test_a_line_that_is_printed_in_pieces_is_whole(start: Start) -> None:

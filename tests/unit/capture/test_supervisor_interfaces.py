@@ -6,6 +6,7 @@ import pytest
 
 from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.host.interfaces import OTHERS
+from tests.support import build
 from tests.support.build import START_US
 from tests.support.played_network import US, Network, account, grown, seconds, started, supervisor
 
@@ -54,8 +55,8 @@ def test_after_a_handover_they_are_read_once_something_comes_again(network: Netw
 
 
 def seen_twice(time: float) -> list[str]:
-    cells = ("198.51.100.1", "aa", "192.0.2.1", "7", "6", "0", "0", "", "")
-    return ["\t".join((f"{START_US / 1e6 + time:.6f}", *cells, place, "64")) for place in ("br0", "veth1")]
+    at = f"{START_US / 1e6 + time:.6f}"
+    return [build.line(time=at, src="198.51.100.1", data="aa", iface=place) for place in ("br0", "veth1")]
 
 
 @pytest.mark.parametrize(("host", "lines"), [(US, 2), (replace(US, twice=frozenset({4})), 1)])
