@@ -22,7 +22,7 @@ from tests.lab.support import program
 from tests.support.namespaces import IFACE, Lab, opened
 from tests.support.needs import require_tool
 from tests.support.paths import ROOT
-from tests.support.running import run
+from tests.support.running import ran, run
 from tests.support.waiting import wait_for
 
 BASE, IMAGE = "docker.io/library/debian:13-slim", "localhost/portsentry-py-lab"
@@ -35,8 +35,8 @@ read-only, with the folders of compose.yaml writable, in a network of its own. T
 
 The image has {size} MB over its base.
 
-| capabilities at the start | the main process is | it holds | a scan | health check |
-|---|---|---|---|---|
+| capabilities at the start | the main process is | it holds | a scan | health check | core |
+|---|---|---|---|---|---|
 """
 # How an engine can start it, and the user and the capabilities that the sensor then has.
 WAYS = (
@@ -119,11 +119,14 @@ def _row(way: tuple[str, str, tuple[str, ...], int], root: Path) -> str:
         lab.scanner.run("nmap", "-n", "-Pn", "-sS", "-e", IFACE, "-p", "1-100", lab.target.ipv4[0])
         wait_for(lambda: '"event_type":"scan"' in log.read_text(encoding="ascii"), "the scan")
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{sensor}/status").read_text().splitlines())
-        healthy = _health(sensor, _bounds(capabilities, options))
+        check = _check(sensor, _bounds(capabilities, options))
     uid = int(status["Uid"].split()[0])
     seen = f"uid {uid}" if uid == user else f"**uid {uid}**"
+    holds = "nothing" if int(status["CapEff"], 16) == 0 else "both"
+    healthy = 0 if check.returncode == 1 else check.returncode
     health = "exit code 0" if healthy == 0 else f"**exit code {healthy}**"
-    return f"| {name} | {seen} | {'nothing' if int(status['CapEff'], 16) == 0 else 'both'} | seen | {health} |\n"
+    core = "compiled" if "ok      core: compiled" in check.stdout.splitlines() else "**not compiled**"
+    return f"| {name} | {seen} | {holds} | seen | {health} | {core} |\n"
 
 
 @contextlib.contextmanager
@@ -162,11 +165,12 @@ def _bounds(capabilities: str, options: Sequence[str]) -> tuple[str, ...]:
     return (f"--bounding-set=-all,{capabilities}", f"--inh-caps=-all,{capabilities}", *options, "entrypoint")
 
 
-def _health(sensor: int, bounds: Sequence[str]) -> int:
-    """The exit code of the health check, run as an engine runs it: with the capabilities of the container."""
+def _check(sensor: int, bounds: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """The health check, run as an engine runs it: with the capabilities of the container. It is printed too."""
     inside = ("nsenter", "--target", str(sensor), "--mount", "--pid", "--net", "--root", "--wd")
-    done = subprocess.run([*inside, "setpriv", "--no-new-privs", *bounds, "check", "--live"], check=False)
-    return 0 if done.returncode == 1 else done.returncode
+    done = ran(*inside, "setpriv", "--no-new-privs", *bounds, "check", "--live")
+    print(done.stdout + done.stderr)
+    return done
 
 
 if __name__ == "__main__":
