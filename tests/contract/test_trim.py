@@ -1,4 +1,4 @@
-"""What the image leaves out of the Python packages is not missed."""
+"""What the image and the Debian packages leave out of the Python packages is not missed."""
 
 import importlib
 import shutil
@@ -51,6 +51,7 @@ def test_every_module_loads_and_tables_are_drawn_without_what_is_left_out(tmp_pa
     assert "203.0.113.9" in done.stdout
 
 
-def test_the_image_leaves_it_out() -> None:
+def test_the_image_and_the_packages_leave_out_the_same() -> None:
     assert "/src/docker/packages/trim /usr/lib/portsentry-py" in (ROOT / "docker/Dockerfile").read_text("utf-8")
+    assert '"$here/trim" "$lib"' in (ROOT / "docker/packages/build").read_text("utf-8")
     assert "!docker/packages/trim" in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
