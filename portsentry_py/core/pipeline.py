@@ -13,7 +13,7 @@ from portsentry_py.core.detectors.profiles import Tables, detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
 from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
 from portsentry_py.core.finding import Finding, Series
-from portsentry_py.core.flows import SETTLE_US, FlowTable
+from portsentry_py.core.flows import SETTLE_US, FlowHeads, FlowTable, Protocols
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.judging import Judging
@@ -78,6 +78,8 @@ class Pipeline:
         self._host_read_us = 0
         self._judged: Judgement | None = None
         self._flows = FlowTable(settings.limits)
+        self._heads = FlowHeads(self._flows)
+        self._protocols = Protocols(self._flows)
         self._sources = SourceTable(settings.limits)
         self._groups = GroupTable(settings.limits.max_sources)
         self._outbound = OutboundTable()
@@ -94,7 +96,7 @@ class Pipeline:
             waits_again=self._sources.waits_again,
             is_queried=self._flows.expected.is_queried,
             is_home=self._is_home,
-            answers_unseen=self._flows.answers_unseen,
+            answers_unseen=self._heads.answers_unseen,
         )
         self._judging = Judging(self._scans, self._admission.note_spent)
         self._suppressed = SuppressedSources(
@@ -162,7 +164,7 @@ class Pipeline:
             self._suppressed,
             self._admission.admit,
             self._inspect,
-            self._flows.is_own_end,
+            self._heads.is_own_end,
         )
         strong = self._admission.strong
         for line in lines:
@@ -214,7 +216,7 @@ class Pipeline:
         if suppressed and not suppressed.keys().isdisjoint(map(self._source_of, head[1:4:2])):
             return None  # before a packet of theirs, what they did is written into their records
         accepts = head[2][FLAGS] in ACCEPTING_FLAGS
-        known = self._flows.accepting(head) if accepts else self._flows.ending(head)
+        known = self._heads.accepting(head) if accepts else self._heads.ending(head)
         if known is None:
             return None
         try:
@@ -254,7 +256,7 @@ class Pipeline:
         source = dst if ":" not in dst else self._flows.home.source_of(dst)
         if self._scans.is_banned(source) and answers(packet):
             events = [*events, *self._note_answer(source, now_us)]
-        for sighting in self._flows.observe(packet):
+        for sighting in self._protocols.observe(packet):
             found = self._observe(sighting)
             if found:
                 events = [*events, *found]

@@ -23,12 +23,12 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     records = [record for table in (sources._known, sources._newcomers) for _, record in table.items()]
     assert sources.attempts == sum(len(record.unserved) for record in records)
     assert not any(record.evicted for record in records)
-    for per_flow in (flows._inbound, flows._outbound, flows._strays, expected._queried, expected._late):
+    for per_flow in (flows.inbound, flows.outbound, flows.strays, expected._queried, expected._late):
         assert len(per_flow) <= limits.max_flows
     assert max(len(flows._pending), len(flows._open)) <= limits.max_flows
     for per_source in (scans._fast, scans._slow, scans._banned, engine._connection_limit._sources):
         assert len(per_source) <= limits.max_sources
-    assert max(len(flows._latest._attempts), len(flows._latest._replies)) <= icmp_errors._MAX_LATEST
+    assert max(len(flows.latest._attempts), len(flows.latest._replies)) <= icmp_errors._MAX_LATEST
     assert len(expected._servers) <= expectation._MAX_SERVERS
     assert max(len(expected._contacts), len(expected._contact_networks)) <= expectation._MAX_CONTACTS
     assert len(expected._refused) <= expectation._MAX_REFUSED
@@ -40,7 +40,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert all(len(refused.probes) <= expectation._SCAN_PORTS for _, refused in expected._refused.items())
     assert len(expected._unasked) <= expectation._MAX_SWEEPS
     assert all(len(datagrams) <= expectation._MAX_SWEPT for _, datagrams in expected._unasked.items())
-    assert max(len(flows._routes._runs), len(flows._routes._targets._excused)) <= route_probes._MAX_RUNS
+    assert max(len(flows.routes._runs), len(flows.routes._targets._excused)) <= route_probes._MAX_RUNS
     outbound = engine._outbound
     assert len(outbound._hosts) <= outbound_table._MAX_SOURCES
     assert all(len(asked) <= outbound_table.MAX_OUTCOMES for _, asked in outbound._hosts.items())

@@ -1,12 +1,12 @@
 """A flow table, and what it says of packets."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.flows import FlowTable
+from portsentry_py.core.flows import FlowTable, Protocols
 from portsentry_py.core.host_state import HostState
-from portsentry_py.core.packet import ICMP, ICMPV6, SCTP
+from portsentry_py.core.packet import ICMP, ICMPV6, SCTP, Packet
 from portsentry_py.core.sighting import Kind, Sighting
 from tests.support.build import US, Sent, micros
 
@@ -24,13 +24,18 @@ def table(host: HostState = US, limits: Limits | None = None) -> FlowTable:
     return flows
 
 
+def observe(flows: FlowTable, packet: Packet) -> Sequence[Sighting]:
+    """The sightings that one packet makes."""
+    return Protocols(flows).observe(packet)
+
+
 def sightings(flows: FlowTable, *traffic: Sent | Iterable[Sent]) -> list[Sighting]:
     """All sightings of the traffic, with those of the time before each packet."""
     seen: list[Sighting] = []
     for some in traffic:
         for sent in [some] if isinstance(some, Sent) else some:
             seen += flows.advance(sent.time_us)
-            seen += flows.observe(sent.packet)
+            seen += observe(flows, sent.packet)
     return seen
 
 

@@ -72,13 +72,13 @@ class Sensor:
         settings, host = _SITUATIONS[situation % len(_SITUATIONS)]
         self._limits = settings.limits
         self._engine = Pipeline(settings, host)
-        observe = self._engine._flows.observe
+        observe = self._engine._protocols.observe
 
         def watched(packet: Packet) -> Sequence[Sighting]:
             _check_packet(packet)
             return observe(packet)
 
-        self._engine._flows.observe = watched  # type: ignore[method-assign] # to see each packet
+        self._engine._protocols.observe = watched  # type: ignore[method-assign] # to see each packet
         self.inputs: list[bytes] = []
 
     def check(self, data: bytes) -> None:

@@ -28,7 +28,7 @@ from tests.support.build import (
     udp,
     udp_reply,
 )
-from tests.support.flows import kinds, sightings, silent, steps, table
+from tests.support.flows import kinds, observe, sightings, silent, steps, table
 
 
 def test_a_clock_that_was_ahead_delays_no_outcome() -> None:
@@ -207,17 +207,17 @@ def test_a_reassembled_packet_whose_first_piece_was_the_probe_is_no_repetition(a
     flows = table()
     whole = asked.packet._replace(is_whole=True)
     assert kinds(flows, asked) == [Kind.PROBE]
-    assert list(flows.observe(whole)) == []
+    assert list(observe(flows, whole)) == []
     assert kinds(flows, asked.later(1)) == [Kind.SILENT, Kind.REPEAT]
-    assert list(flows.observe(whole)) == []
+    assert list(observe(flows, whole)) == []
 
 
 def test_a_reassembled_packet_without_a_first_piece_is_the_probe() -> None:
     flows = table()
     whole = syn(SCANNER, 22)[0].packet._replace(is_whole=True)
-    assert [one.kind for one in flows.observe(whole)] == [Kind.PROBE]
-    assert [one.kind for one in flows.observe(whole._replace(seq=7))] == [Kind.REPEAT], "another segment"
-    assert [one.kind for one in flows.observe(whole._replace(flags=FIN))] == [Kind.PROBE]
+    assert [one.kind for one in observe(flows, whole)] == [Kind.PROBE]
+    assert [one.kind for one in observe(flows, whole._replace(seq=7))] == [Kind.REPEAT], "another segment"
+    assert [one.kind for one in observe(flows, whole._replace(flags=FIN))] == [Kind.PROBE]
 
 
 def test_a_probe_that_is_counted_is_no_flow() -> None:

@@ -21,7 +21,7 @@ from tests.support.build import (
     rst,
     syn_ack,
 )
-from tests.support.flows import NEIGHBOUR6, PROOFS, REPLAY, sightings, table
+from tests.support.flows import NEIGHBOUR6, PROOFS, REPLAY, observe, sightings, table
 
 addresses = st.sampled_from([SCANNER, FRIEND, HOST, "198.18.0.1", "224.0.0.1", "255.255.255.255"])
 addresses6 = st.sampled_from([SCANNER6, NEIGHBOUR6, HOST6, "fe80::1", "ff02::1", "::ffff:203.0.113.9"])
@@ -62,8 +62,8 @@ def test_any_packets_leave_bounded_tables_and_no_outcome_open(some: list[Packet]
     flows = table(host, limits)
     seen: list[Sighting] = []
     for packet in some:
-        seen += [*flows.advance(packet.time_us), *flows.observe(packet)]
-        assert max(len(flows._inbound), len(flows._outbound), len(flows._pending)) <= limits.max_flows
+        seen += [*flows.advance(packet.time_us), *observe(flows, packet)]
+        assert max(len(flows.inbound), len(flows.outbound), len(flows._pending)) <= limits.max_flows
     seen += flows.finish()
     assert not flows._pending
     assert all(one.source == flows.home.source_of(one.packet.src) for one in seen)
@@ -77,7 +77,7 @@ def test_no_packet_of_another_teaches_anything_about_this_host(some: list[Packet
     flows = table()
     for packet in some:
         if packet.src not in US.own:
-            assert not [one for one in flows.observe(packet) if one.kind in {*PROOFS, Kind.ANSWERED, Kind.SERVED}]
+            assert not [one for one in observe(flows, packet) if one.kind in {*PROOFS, Kind.ANSWERED, Kind.SERVED}]
     assert flows.served.learned() == []
     others = {packet.src for packet in some} | {packet.dst for packet in some}
     assert not any(flows.expected.is_queried(one) or flows.expected.is_contact(one, micros(0)) for one in others)

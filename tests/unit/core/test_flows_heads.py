@@ -5,18 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.core.columns import head_of
-from portsentry_py.core.flows import FlowTable
+from portsentry_py.core.flows import FlowHeads, FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN
 from tests.support.build import FRIEND, HOST, Sent, connect, fin_ack, no_deadline, rst, syn, syn_ack, tcp
-from tests.support.flows import sightings, table
+from tests.support.flows import observe, sightings, table
 
 
 def ends(flows: FlowTable, *sent: Sent) -> list[str]:
     """Who ends a flow by each of these segments; empty where it has to be decoded."""
-    heads = [head_of(one.line) for one in sent]
+    known, heads = FlowHeads(flows), [head_of(one.line) for one in sent]
     return [
-        "server" if flows.is_own_end(head) else "initiator" if flows.ending(head) is not None else "" for head in heads
+        "server" if known.is_own_end(head) else "initiator" if known.ending(head) is not None else "" for head in heads
     ]
 
 
@@ -57,28 +57,28 @@ def test_an_end_that_is_known_by_its_head_proves_what_a_decoded_one_does(seq: in
     for flows in (decoded, known):
         sightings(flows, begun)
     for _ in range(1 + twice):
-        ending = known.ending(head_of(end.line))
+        ending = FlowHeads(known).ending(head_of(end.line))
         assert ending is not None
         flow, acknowledged = ending
         assert acknowledged == end.packet.ack
-        assert list(known.end(flow, acknowledged, end.time_us, end.packet.ttl)) == list(decoded.observe(end.packet))
+        assert list(known.end(flow, acknowledged, end.time_us, end.packet.ttl)) == list(observe(decoded, end.packet))
 
 
 def test_an_answer_of_a_served_port_is_known_by_its_head() -> None:
     (first,), (second,), (query,) = connect(FRIEND, 80), connect(FRIEND, 80, at=1), connect(HOST, 80, dst=FRIEND)
     decoded, known = table(), table()
     for flows in (decoded, known):
-        assert flows.accepting(head_of(syn_ack(first).line)) is None
+        assert FlowHeads(flows).accepting(head_of(syn_ack(first).line)) is None
         sightings(flows, first)
-        assert flows.accepting(head_of(syn_ack(first).line)) is None, "that the port is served is news"
+        assert FlowHeads(flows).accepting(head_of(syn_ack(first).line)) is None, "that the port is served is news"
         sightings(flows, syn_ack(first), second, query)
-        assert flows.accepting(head_of(syn_ack(query).line)) is None, "of a flow that we opened"
+        assert FlowHeads(flows).accepting(head_of(syn_ack(query).line)) is None, "of a flow that we opened"
     for answer, is_repeated in ((syn_ack(second, seq=7), False), (syn_ack(second, seq=7, after=2), True)):
-        accepting = known.accepting(head_of(answer.line))
+        accepting = FlowHeads(known).accepting(head_of(answer.line))
         assert accepting is not None
         known.accept(*accepting, answer.time_us)
-        assert decoded.observe(answer.packet) == ()
-        one, other = (flows.ending(head_of(fin_ack(second).line)) for flows in (known, decoded))
+        assert observe(decoded, answer.packet) == ()
+        one, other = (FlowHeads(flows).ending(head_of(fin_ack(second).line)) for flows in (known, decoded))
         assert one is not None
         assert other is not None
         assert [(flow.our_seq, flow.is_repeated) for flow, _ in (one, other)] == [(7, is_repeated)] * 2
@@ -89,12 +89,12 @@ def test_the_end_with_a_header_that_is_too_short_is_decoded() -> None:
     flows, (asked,) = table(), connect(FRIEND, 80)
     sightings(flows, asked, syn_ack(asked))
     time, src, digits, dst, proto = head_of(fin_ack(asked).line)
-    assert flows.ending((time, src, digits, dst, proto)) is not None
-    assert flows.ending((time, src, f"{digits[:24]}4{digits[25:]}", dst, proto)) is None
+    assert FlowHeads(flows).ending((time, src, digits, dst, proto)) is not None
+    assert FlowHeads(flows).ending((time, src, f"{digits[:24]}4{digits[25:]}", dst, proto)) is None
 
 
 @pytest.mark.parametrize("data", ["", "zz", "0050"])
 def test_a_segment_without_ports_ends_no_known_flow(data: str) -> None:
     head = ("1.0", HOST, data, FRIEND, "tcp")
-    assert table().ending(head) is None
-    assert not table().is_own_end(head)
+    assert FlowHeads(table()).ending(head) is None
+    assert not FlowHeads(table()).is_own_end(head)

@@ -6,7 +6,7 @@ from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, RST, UDP, Quoted
 from portsentry_py.core.sighting import Kind
 from tests.support.build import FRIEND, HOST, HOST6, SCANNER, SCANNER6, US, Sent, icmp_unreachable, tcp, udp, udp_reply
-from tests.support.flows import NETWORK6, REFUSED_PROBE, kinds, sightings, steps, table
+from tests.support.flows import NETWORK6, REFUSED_PROBE, kinds, observe, sightings, steps, table
 
 
 def refusals(source: str, *ports: int, at: float = 0, src_port: int = 53) -> list[Sent]:
@@ -53,7 +53,7 @@ def test_refused_replies_count_for_the_network_of_an_ipv6_source() -> None:
     for nth in range(16):
         quoted = Quoted(UDP, f"2001:db8:bad::{nth + 1:x}", HOST6, 53, 40_000 + nth)
         error = icmp_unreachable(udp(SCANNER6, 9, at=nth)[0]).packet._replace(src_port=1, quoted=quoted)
-        seen += list(flows.observe(error))
+        seen += list(observe(flows, error))
     assert [one.kind for one in seen] == REFUSED_PROBE * 16
     assert {one.source for one in seen} == {NETWORK6}
 

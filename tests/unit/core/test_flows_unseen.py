@@ -22,7 +22,7 @@ from tests.support.build import (
     tcp,
     udp,
 )
-from tests.support.flows import PROOFS, REFUSED_PROBE, icmp, kinds, sightings, steps, table
+from tests.support.flows import PROOFS, REFUSED_PROBE, icmp, kinds, observe, sightings, steps, table
 
 
 def test_a_reset_of_ours_without_a_probe_is_an_unseen_probe_of_its_receiver() -> None:
@@ -57,7 +57,7 @@ def test_an_unreachable_of_ours_without_a_probe_is_an_unseen_probe_of_what_it_qu
     error = icmp_unreachable(dataclasses.replace(asked, proto=proto, vlan=7))
     packet = error.packet._replace(quoted=Quoted(proto, asked.src, asked.dst, asked.src_port, asked.dest_port))
     flows = table()
-    seen = list(flows.observe(packet._replace(vlan=7, in_iface="eth7")))
+    seen = list(observe(flows, packet._replace(vlan=7, in_iface="eth7")))
     assert [one.kind for one in seen] == REFUSED_PROBE
     assert {(one.packet.src, one.target, one.port, one.scan_type) for one in seen} == {
         (asked.src, asked.dst, asked.dest_port, "unseen")

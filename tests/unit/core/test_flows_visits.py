@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.flow import FlowState
+from portsentry_py.core.flows import FlowHeads
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, RST, SYN, Packet
 from portsentry_py.core.sighting import Kind
@@ -31,7 +32,7 @@ from tests.support.build import (
     syn_ack,
     tcp,
 )
-from tests.support.flows import PROOFS, REPLAY, kinds, sightings, steps, table
+from tests.support.flows import PROOFS, REPLAY, kinds, observe, sightings, steps, table
 
 SERVER = HostState(own=US.own, listening_tcp=frozenset({80}))
 HOPS = 57
@@ -87,9 +88,9 @@ def test_an_end_by_its_head_has_the_hops_that_a_decoded_one_has() -> None:
     for flows in (decoded, known):
         sightings(flows, syn_ack(asked))
     end = fin_ack(asked)
-    ending = known.ending(head_of(end.line))
+    ending = FlowHeads(known).ending(head_of(end.line))
     assert ending is not None
-    assert known.end(*ending, end.time_us, HOPS) == decoded.observe(end.packet._replace(ttl=HOPS))
+    assert known.end(*ending, end.time_us, HOPS) == observe(decoded, end.packet._replace(ttl=HOPS))
 
 
 def test_an_answer_that_is_sent_again_is_no_other_visit() -> None:
@@ -107,7 +108,7 @@ def test_a_client_may_use_its_port_again() -> None:
     second = dataclasses.replace(second, payload=second.payload[:4] + (7).to_bytes(4, "big") + second.payload[8:])
     answers = [syn_ack(first, seq=5000), syn_ack(second, seq=6000)]
     assert kinds(flows, first, answers[0], fin_ack(first)) == [Kind.SERVED, Kind.PROVEN]
-    assert flows.accepting(head_of(answers[1].line)) is None, "it has to be decoded"
+    assert FlowHeads(flows).accepting(head_of(answers[1].line)) is None, "it has to be decoded"
     assert kinds(flows, answers[1], fin_ack(second, ack=6001)) == [Kind.SERVED, Kind.PROVEN]
 
 
@@ -116,7 +117,7 @@ def test_a_client_that_was_refused_may_use_its_port_again() -> None:
     flows = table(SERVER)
     first, second = (from_afar(*connect(FRIEND, 80, at=at))[0] for at in (0.0, 3.0))
     assert kinds(flows, rst(first)) == [Kind.SERVED]
-    assert flows.accepting(head_of(syn_ack(second).line)) is None, "it has to be decoded"
+    assert FlowHeads(flows).accepting(head_of(syn_ack(second).line)) is None, "it has to be decoded"
     visit, session = sightings(flows, syn_ack(second), fin_ack(second, ack=7000))
     assert [(one.kind, one.scan_type) for one in (visit, session)] == [
         (Kind.SERVED, "connect"),
@@ -171,5 +172,5 @@ def test_a_session_that_nobody_saw_begin_is_bounded_as_others_are() -> None:
     flows = table(SERVER, Limits(max_flows=8))
     for nth in range(20):
         sightings(flows, syn_ack(connect(f"198.18.0.{nth + 1}", 80)[0]))
-    assert (len(flows._inbound), flows.evicted) == (8, 12)
-    assert {flow.state for flow in flows._inbound.values} == {FlowState.SERVED}
+    assert (len(flows.inbound), flows.evicted) == (8, 12)
+    assert {flow.state for flow in flows.inbound.values} == {FlowState.SERVED}

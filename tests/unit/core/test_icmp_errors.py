@@ -8,7 +8,7 @@ import pytest
 from portsentry_py.core.packet import DCCP, SCTP, UDP, UDPLITE, Quoted
 from portsentry_py.core.sighting import Kind
 from tests.support.build import HOST, HOST6, SCANNER, SCANNER6, Sent, icmp_unreachable, micros, udp
-from tests.support.flows import NETWORK6, REFUSED_PROBE, icmp, kinds, sightings, steps, table
+from tests.support.flows import NETWORK6, REFUSED_PROBE, icmp, kinds, observe, sightings, steps, table
 
 
 def test_an_icmp_error_of_a_router_is_about_the_packet_that_it_quotes() -> None:
@@ -52,7 +52,7 @@ def test_an_icmpv6_error_that_shows_the_port_is_about_that_port() -> None:
     quoted = Quoted(UDP, SCANNER6, HOST6, first.src_port, 161)
     flows = table()
     sightings(flows, first, second)
-    (refusal,) = flows.observe(error.packet._replace(quoted=quoted))
+    (refusal,) = observe(flows, error.packet._replace(quoted=quoted))
     assert (refusal.kind, refusal.port) == (Kind.REFUSED, 161)
 
 
@@ -87,7 +87,7 @@ def test_only_an_unreachable_is_a_refusal(kind: int, unseen: bool) -> None:
 def test_only_an_unreachable_of_icmpv6_is_a_refusal(kind: int, unseen: bool) -> None:
     error = icmp_unreachable(udp(SCANNER6, 161)[0]).packet
     quoted = Quoted(UDP, SCANNER6, HOST6, 40_000, 161)
-    seen = [one.kind for one in table().observe(error._replace(src_port=kind, quoted=quoted))]
+    seen = [one.kind for one in observe(table(), error._replace(src_port=kind, quoted=quoted))]
     assert seen == (REFUSED_PROBE if unseen else [])
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.config.settings import Served, Settings
-from portsentry_py.core.flows import FlowTable
+from portsentry_py.core.flows import Protocols
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
@@ -338,14 +338,14 @@ def test_the_watchdog_hears_of_a_sensor_that_receives_packets(stalled: bool) -> 
 def test_a_packet_that_crashes_the_core_is_counted_and_reported_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    observe = FlowTable.observe
+    observe = Protocols.observe
 
-    def fails(self: FlowTable, packet: Packet) -> Sequence[Sighting]:
+    def fails(self: Protocols, packet: Packet) -> Sequence[Sighting]:
         if packet.dest_port in {6, 7}:
             raise ZeroDivisionError
         return observe(self, packet)
 
-    monkeypatch.setattr(FlowTable, "observe", fails)
+    monkeypatch.setattr(Protocols, "observe", fails)
     sensor = Sensor().run(send(1, 2, 6, 7, 3, 4))
     last = statuses(sensor.outputs.events)[-1]
     assert (last.packets, last.packets_malformed, last.packets_decoded) == (6, 2, 4)

@@ -76,21 +76,21 @@ def _learned(sender: Sender, _limits: Limits) -> Iterator[Pipeline]:
 
 
 FLOWS = (
-    per_flow("flows to us", "_flows._inbound", _inbound),
-    per_flow("flows from us", "_flows._outbound", _outbound),
+    per_flow("flows to us", "_flows.inbound", _inbound),
+    per_flow("flows from us", "_flows.outbound", _outbound),
     fixed(
         "routes to us that others measure",
         "_MAX_RUNS",
-        "_flows._routes._runs",
+        "_flows.routes._runs",
         _routes,
-        "_flows._routes._targets._excused",
+        "_flows.routes._targets._excused",
         version=6,
     ),
     per_flow("other flows whose answer is awaited", "_flows._pending", _pending),
     per_flow("other flows that may last, in a replay", "_flows._open", _handshakes),
-    per_flow("segments of no flow", "_flows._strays", _strays),
-    fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows._latest._attempts", _latest, version=6),
-    fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows._latest._replies", _replies, version=6),
+    per_flow("segments of no flow", "_flows.strays", _strays),
+    fixed("latest attempts over IPv6, but for TCP", "_MAX_LATEST", "_flows.latest._attempts", _latest, version=6),
+    fixed("latest reply-looking datagrams over IPv6", "_MAX_LATEST", "_flows.latest._replies", _replies, version=6),
     fixed("connections that a trap accepted", "_MAX_ACCEPTED", "_flows._accepted", _accepted, version=6),
     fixed("ports that answered", "_MAX_LEARNED", "_flows.served._learned", _learned, "_flows.served.numbers"),
 )
