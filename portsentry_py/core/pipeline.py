@@ -13,7 +13,8 @@ from portsentry_py.core.detectors.profiles import Tables, detectors_of
 from portsentry_py.core.event_builder import connection_event, evidence_event
 from portsentry_py.core.fast_path import NEVER_US, ProbeCounts, SuppressedSources
 from portsentry_py.core.finding import Finding, Series
-from portsentry_py.core.flows import SETTLE_US, FlowHeads, FlowTable, Protocols
+from portsentry_py.core.flow_heads import FlowHeads
+from portsentry_py.core.flows import SETTLE_US, FlowTable
 from portsentry_py.core.group_table import GroupTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.judging import Judging
@@ -21,6 +22,7 @@ from portsentry_py.core.known_scanners import KnownScanners
 from portsentry_py.core.outbound_table import OutboundTable
 from portsentry_py.core.policy import Judgement, Policy
 from portsentry_py.core.probe_types import answers
+from portsentry_py.core.protocols import Protocols
 from portsentry_py.core.question import Questions
 from portsentry_py.core.rate_limit import ConnectionRateLimit
 from portsentry_py.core.saved_state import SavedState

@@ -4,9 +4,10 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from portsentry_py.config.settings import Limits
-from portsentry_py.core.flows import FlowTable, Protocols
+from portsentry_py.core.flows import FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ICMP, ICMPV6, SCTP, Packet
+from portsentry_py.core.protocols import Protocols
 from portsentry_py.core.sighting import Kind, Sighting
 from tests.support.build import US, Sent, micros
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from portsentry_py.config.settings import Limits
 from portsentry_py.core.columns import head_of
 from portsentry_py.core.flow import FlowState
-from portsentry_py.core.flows import FlowHeads
+from portsentry_py.core.flow_heads import FlowHeads
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN, RST, SYN, Packet
 from portsentry_py.core.sighting import Kind

@@ -14,10 +14,10 @@ import pytest
 
 from portsentry_py.capture.bpf import FilterHost
 from portsentry_py.config.settings import Served, Settings
-from portsentry_py.core.flows import Protocols
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import Packet
 from portsentry_py.core.pipeline import Pipeline
+from portsentry_py.core.protocols import Protocols
 from portsentry_py.core.sighting import Sighting
 from portsentry_py.errors import CaptureError, ConfigError, OutputEnded, RightsLost
 from portsentry_py.events.model import Event

@@ -1,11 +1,12 @@
-"""The flow table: segments that their first bytes tell enough of."""
+"""Heads of segments that tell enough of a flow that is known."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portsentry_py.core.columns import head_of
-from portsentry_py.core.flows import FlowHeads, FlowTable
+from portsentry_py.core.flow_heads import FlowHeads
+from portsentry_py.core.flows import FlowTable
 from portsentry_py.core.host_state import HostState
 from portsentry_py.core.packet import ACK, FIN
 from tests.support.build import FRIEND, HOST, Sent, connect, fin_ack, no_deadline, rst, syn, syn_ack, tcp

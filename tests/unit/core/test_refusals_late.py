@@ -1,4 +1,4 @@
-"""The flow table: refused datagrams that look like replies, and late segments."""
+"""Refusals: of datagrams that look like replies, and late segments."""
 
 import pytest
 

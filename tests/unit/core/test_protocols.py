@@ -1,4 +1,4 @@
-"""The flow table: protocols other than TCP and UDP."""
+"""What packets are to their flows: protocols other than TCP and UDP."""
 
 import dataclasses
 import struct

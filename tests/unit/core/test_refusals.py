@@ -1,4 +1,4 @@
-"""The flow table: a refusal of ours shows a probe that was not seen."""
+"""Refusals: one of ours shows a probe that was not seen."""
 
 import dataclasses
 import struct
