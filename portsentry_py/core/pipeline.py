@@ -53,10 +53,248 @@ _CONNECTION_KINDS = {
 }
 
 
+class Detection:
+    """source table → detectors → policy → scan tracker: Sightings in, Events out.
+
+    Attributes:
+        scans: the scan tracker.
+        standing: what is known of addresses that had sessions.
+        traps: the ports that are traps, over any protocol.
+        idle_from_us: from then on, until `idle_until_us`, it is known that no scan ends.
+        idle_until_us: the end of that time.
+
+    Args:
+        settings: the configuration.
+        known: the known scanners.
+        flows: the flow table, for what is served and what this host asked for.
+        sources: the source table.
+        suppressed: takes the sources whose scans were just reported.
+        note_spent: called with the time of a probe while no line can be written about any source.
+        read_host: reads the host again before a ban, which a socket or a connection of it may speak against.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        known: KnownScanners,
+        *,
+        flows: FlowTable,
+        sources: SourceTable,
+        suppressed: SuppressedSources,
+        note_spent: Callable[[int], None],
+        read_host: Callable[[], None],
+    ) -> None:
+        self._known = known
+        self._read_host = read_host
+        self._host_read_us = 0
+        self._judged: Judgement | None = None
+        self._served = flows.served
+        self._expected = flows.expected
+        self._sources = sources
+        self._suppressed = suppressed
+        self._groups = GroupTable(settings.limits.max_sources)
+        self._outbound = OutboundTable()
+        self._questions = Questions()
+        self.standing = StandingTable()
+        self.scans = ScanTracker(settings)
+        self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
+        self._judging = Judging(self.scans, note_spent)
+        self._suppressed_before = 0
+        self.idle_from_us = -_LATE_US
+        self.idle_until_us = 0
+        self.set_settings(settings)
+
+    def set_known_scanners(self, known: KnownScanners) -> None:
+        """Take other known scanners; the settings that come next use them."""
+        self._known = known
+
+    def set_settings(self, settings: Settings) -> None:
+        """Take other settings; `set_host` comes next. Learned state stays, and so do the limits of tables and lines."""
+        detectors = detectors_of(settings, Tables(self._groups, self._outbound, self._questions))
+        traps = frozenset(
+            (proto, port) for one in detectors for proto, ports in one.trap_ports.items() for port in ports
+        )
+        self.traps = frozenset(port for _, port in traps)
+        self._sources.set_traps(traps)
+        self._outbound.set_window(settings.detectors.outbound.window_seconds * 1_000_000)
+        self._groups.set_limits(next((one.group_limits for one in detectors if one.group_limits), None))
+        self._detectors = {
+            (kind, direction): tuple(one for one in detectors if kind in one.kinds and one.direction == direction)
+            for kind in Kind
+            for direction in _DIRECTIONS
+        }
+        self._always_asked = {
+            key: tuple(one for one in asked if one.is_always_asked) for key, asked in self._detectors.items()
+        }
+        self._policy = Policy(settings.ignore, self.standing, self._expected, self._known, settings.known_scanners)
+        self._connection_kinds = _CONNECTION_KINDS[settings.connections]
+
+    def set_host(self, host: HostState) -> None:
+        """Take the host as it is now."""
+        self._policy.set_host(host)
+        self._questions.set_host(host)
+
+    @property
+    def unjudged(self) -> int:
+        """Probes without a judgement because there was too much to do, or no line could be written."""
+        return self._judging.unjudged
+
+    @property
+    def lines_suppressed(self) -> int:
+        """Connection lines that the rate limit held back."""
+        return self._connection_limit.suppressed
+
+    def is_due(self, now_us: int) -> bool:
+        """Whether a scan ends; if not, notes for how long none does."""
+        if self.scans.is_due(now_us):
+            return True
+        self.idle_from_us = now_us - _LATE_US
+        # What begins, goes on or ends meanwhile may change which scan is the next to end, and sets this back.
+        self.idle_until_us = now_us + (0 if self.scans.is_due(now_us + _IDLE_US) else _IDLE_US)
+        return False
+
+    def note_answer(self, source: str, now_us: int) -> Iterator[Event]:
+        """This host answers a banned source: the ban is not in force. What a ban itself sends is no answer."""
+        self.idle_until_us = 0
+        self.scans.answer(source, now_us)
+        for finding in self.scans.still_answered(source, now_us):
+            for report in self.scans.observe(self._policy.judge(finding)):
+                yield evidence_event(report)
+
+    def end_scans(self, now_us: int) -> Iterator[Event]:
+        """The events of scans that have ended by that time."""
+        for report in self.scans.advance(now_us):
+            yield self._evidence(report)
+
+    def count(self, last: Sighting, probes: int, is_refused: bool) -> None:
+        """A suppressed source sent probes, which are counted.
+
+        Args:
+            last: the last of them.
+            probes: how many of them are distinct.
+            is_refused: whether this host refused any.
+        """
+        self._connection_limit.suppressed += probes
+        self._touch(last)
+        if is_refused:
+            self.scans.answer(last.source, last.time_us)
+
+    def observe(self, sighting: Sighting) -> Sequence[Event]:
+        """The events of one sighting, once it is recorded."""
+        kind, direction, record = sighting.kind, sighting.direction, self._sources.update(sighting)
+        if kind in _PROOFS:
+            self.standing.update(sighting, record)
+        else:
+            self._outbound.update(sighting)
+        events: Sequence[Event] = ()
+        if kind in self._connection_kinds and direction == "inbound":
+            events = self._connection(sighting)
+        if kind not in _GROUPED and len(record.unserved) < _MANY_UNSERVED:
+            # What a visitor does is of no interest to anybody: that is known sooner than whether a line can be written.
+            # To judge a scanner takes longer, and the silence after each of its datagrams comes here.
+            for detector in self._detectors[kind, direction]:
+                if detector.observe(sighting, record):
+                    break
+            else:
+                return events
+        muted = self._mute(sighting, record)
+        if not muted:
+            self._groups.update(sighting, record)
+        detectors = (self._always_asked if muted else self._detectors)[kind, direction]
+        if detectors:
+            for finding in self._findings(detectors, sighting, record):
+                self.idle_until_us = 0
+                self._judging.note_finding(sighting.time_us)
+                events = [*events, *map(self._evidence, self.scans.observe(self._judge(finding)))]
+        return events
+
+    def _findings(self, detectors: tuple[Detector, ...], sighting: Sighting, record: SourceRecord) -> Iterable[Finding]:
+        """One finding of each series.
+
+        The first detector that has one names the scan, but evidence that may only be watched hides no other.
+        """
+        found: dict[Series, Finding] | None = None
+        for detector in detectors:
+            finding = detector.observe(sighting, record)
+            if finding is None:
+                continue
+            if self._takes_back(finding):
+                finding = detector.observe(sighting, record)
+                if finding is None:
+                    continue
+            if found is None:
+                found = {}
+            first = found.setdefault(finding.series, finding)
+            if finding.bannable and not first.bannable:
+                found[finding.series] = finding
+        return found.values() if found else ()
+
+    def _takes_back(self, finding: Finding) -> bool:
+        """Before a ban, read the host again; retract datagrams to a socket that is open by now.
+
+        A socket opens between two looks at the tables, and its first datagrams say nothing of an answer. The call to a
+        peer that checks who called may not have been captured.
+
+        Returns:
+            Whether there were any such datagrams.
+        """
+        record, is_udp = finding.record, finding.sighting.proto == "udp"
+        now_us = self.scans.present_us(finding.sighting.time_us)  # the host is read in the present
+        is_due = abs(now_us - self._host_read_us) >= _HOST_READ_US
+        # The judgement costs most, and comes once more anyway.
+        if not (is_udp or is_due) or self.scans.is_banned(record.source):
+            return False
+        self._judged = self._policy.judge(finding)
+        if not self._judged.bans:
+            return False
+        self._judged = None  # what comes now may change it
+        if is_due:
+            self._host_read_us = now_us
+            self._read_host()
+        return is_udp and self._sources.retract_served(record, self._served)
+
+    def _judge(self, finding: Finding) -> Judgement:
+        """The verdict on a finding, unless it was judged just now."""
+        judged, self._judged = self._judged, None
+        return judged if judged is not None and judged.finding is finding else self._policy.judge(finding)
+
+    def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
+        """Suppress the source if its scan was just reported.
+
+        Returns:
+            Whether no line about a scan of the source can be written now, whatever a detector finds.
+        """
+        scan = self.scans.open_scan(sighting)
+        until_us = None if scan is None else self.scans.suppressed_until(scan, sighting)
+        if until_us is None and not self._judging.is_put_off(sighting, record, scan):
+            return False
+        if sighting.kind in PROBES:
+            self._touch(sighting)
+            is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
+            if until_us is not None and sighting.kind is Kind.PROBE and is_counted:
+                self._suppressed.suppress(sighting.source, until_us)
+        return True
+
+    def _touch(self, probe: Sighting) -> None:
+        """One more probe of a scan, which may be another one than before that ends next."""
+        self.idle_until_us = 0
+        self.scans.touch(probe)
+
+    def _evidence(self, report: Report) -> EvidenceEvent:
+        return evidence_event(report, self._known.of(report.judgement.finding.record.address))
+
+    def _connection(self, sighting: Sighting) -> Sequence[Event]:
+        if not self._connection_limit.allows(sighting.source, self.scans.present_us(sighting.time_us)):
+            return ()
+        held_back = self._connection_limit.suppressed - self._suppressed_before
+        self._suppressed_before = self._connection_limit.suppressed
+        return (connection_event(sighting, held_back),)
+
+
 class Pipeline:
     """admission → decode → flow table → source table → detectors → policy → scan tracker → event.
 
-    Data goes right, but for one loop, the fast path: when a scan was just reported, `_observe` suppresses its
+    Data goes right, but for one loop, the fast path: when a scan was just reported, the detection suppresses its
     source, and `feed` counts the probes of that source until `_record` writes them into its record at once.
 
     Args:
@@ -75,20 +313,11 @@ class Pipeline:
         *,
         read_host: Callable[[], HostState | None] = lambda: None,
     ) -> None:
-        self._known = known or KnownScanners()
         self._read_host = read_host
-        self._host_read_us = 0
-        self._judged: Judgement | None = None
         self._flows = FlowTable(settings.limits)
         self._heads = FlowHeads(self._flows)
         self._protocols = Protocols(self._flows)
         self._sources = SourceTable(settings.limits)
-        self._groups = GroupTable(settings.limits.max_sources)
-        self._outbound = OutboundTable()
-        self._questions = Questions()
-        self._standing = StandingTable()
-        self._scans = ScanTracker(settings)
-        self._connection_limit = ConnectionRateLimit(settings.lines, settings.limits.max_sources)
         # Called for each packet, about few addresses.
         self._is_home = lru_cache(maxsize=4096)(self._is_home_cell)
         self._source_of = lru_cache(maxsize=8192)(self._source_of_cell)
@@ -100,7 +329,6 @@ class Pipeline:
             is_home=self._is_home,
             answers_unseen=self._heads.answers_unseen,
         )
-        self._judging = Judging(self._scans, self._admission.note_spent)
         self._suppressed = SuppressedSources(
             settings.limits,
             source_of=self._source_of,
@@ -108,46 +336,39 @@ class Pipeline:
             is_unserved=self._is_unserved,
             record=self._record,
         )
+        self._detection = Detection(
+            settings,
+            known or KnownScanners(),
+            flows=self._flows,
+            sources=self._sources,
+            suppressed=self._suppressed,
+            note_spent=self._admission.note_spent,
+            read_host=self._read_host_again,
+        )
+        self._scans = self._detection.scans
         self._host = host
         self._memory_us = settings.limits.memory_hours * 3_600_000_000
-        self._suppressed_before = 0
         self._discarded: Counter[Discard] = Counter()
         self.packets = 0
         """Lines that were fed."""
         self._skipped = 0
         self.last_us = 0
-        self._idle_from_us = self._idle_until_us = 0
         self.self_tests = 0
         self._faults = 0
-        self.set_settings(settings)
+        self._take(settings)
 
     def set_known_scanners(self, known: KnownScanners) -> None:
         """Take other known scanners; the settings that come next use them."""
-        self._known = known
+        self._detection.set_known_scanners(known)
 
     def set_settings(self, settings: Settings) -> None:
         """Take other settings; learned state stays, and so do the limits of tables and lines."""
-        detectors = detectors_of(settings, Tables(self._groups, self._outbound, self._questions))
-        traps = frozenset(
-            (proto, port) for one in detectors for proto, ports in one.trap_ports.items() for port in ports
-        )
-        self._traps = frozenset(port for _, port in traps)
-        self._sources.set_traps(traps)
-        self._admission.set_traps(self._traps)
-        self._outbound.set_window(settings.detectors.outbound.window_seconds * 1_000_000)
-        self._groups.set_limits(next((one.group_limits for one in detectors if one.group_limits), None))
-        self._detectors = {
-            (kind, direction): tuple(one for one in detectors if kind in one.kinds and one.direction == direction)
-            for kind in Kind
-            for direction in _DIRECTIONS
-        }
-        self._always_asked = {
-            key: tuple(one for one in asked if one.is_always_asked) for key, asked in self._detectors.items()
-        }
-        self._policy = Policy(
-            settings.ignore, self._standing, self._flows.expected, self._known, settings.known_scanners
-        )
-        self._connection_kinds = _CONNECTION_KINDS[settings.connections]
+        self._detection.set_settings(settings)
+        self._take(settings)
+
+    def _take(self, settings: Settings) -> None:
+        """Take the settings that the detection has taken."""
+        self._admission.set_traps(self._detection.traps)
         self._flows.served.set_named(settings.served)
         self.set_host(self._host)
 
@@ -157,8 +378,12 @@ class Pipeline:
         self._flows.set_host(host)
         self._is_home.cache_clear()
         self._source_of.cache_clear()
-        self._policy.set_host(host)
-        self._questions.set_host(host)
+        self._detection.set_host(host)
+
+    def _read_host_again(self) -> None:
+        host = self._read_host()
+        if host is not None:
+            self.set_host(host)
 
     def feed(self, lines: Iterable[str]) -> Iterator[Event]:
         """The events of tshark's lines, in order."""
@@ -230,11 +455,11 @@ class Pipeline:
         if accepts:
             source = self._flows.home.source_of(head[3])
             if self._scans.is_banned(source):
-                events = [*events, *self._note_answer(source, now_us)]
+                events = [*events, *self._detection.note_answer(source, now_us)]
             self._flows.accept(flow, number, now_us)
         else:
             for sighting in self._flows.end(flow, number, now_us, flow.probe.ttl or hops_of(cells)):
-                events = [*events, *self._observe(sighting)]
+                events = [*events, *self._detection.observe(sighting)]
         return events
 
     # From here on, lists and no generators: most packets make no event, and a generator costs more than a call.
@@ -257,9 +482,9 @@ class Pipeline:
             self._suppressed.flush(packet)
         source = dst if ":" not in dst else self._flows.home.source_of(dst)
         if self._scans.is_banned(source) and answers(packet):
-            events = [*events, *self._note_answer(source, now_us)]
+            events = [*events, *self._detection.note_answer(source, now_us)]
         for sighting in self._protocols.observe(packet):
-            found = self._observe(sighting)
+            found = self._detection.observe(sighting)
             if found:
                 events = [*events, *found]
         return events
@@ -268,7 +493,7 @@ class Pipeline:
         """A packet of that time came: what was due before it."""
         self.last_us = now_us
         # Three numbers instead of three tables: few packets are the first after a deadline.
-        is_idle = self._idle_from_us - _LATE_US <= now_us < self._idle_until_us
+        is_idle = self._detection.idle_from_us <= now_us < self._detection.idle_until_us
         if is_idle and now_us < self._flows.due_us and now_us < self._suppressed.next_due_us:
             return ()
         if not self._is_due(now_us):
@@ -276,21 +501,8 @@ class Pipeline:
         return self._settle(now_us) if now_us < self._suppressed.next_due_us else list(self.advance(now_us))
 
     def _is_due(self, now_us: int) -> bool:
-        """Whether `advance` has anything to do; if not, notes for how long no scan ends."""
-        if self._suppressed.next_due_us <= now_us or self._flows.is_due(now_us) or self._scans.is_due(now_us):
-            return True
-        self._idle_from_us = now_us
-        # What begins, goes on or ends meanwhile may change which scan is the next to end, and sets this back.
-        self._idle_until_us = now_us + (0 if self._scans.is_due(now_us + _IDLE_US) else _IDLE_US)
-        return False
-
-    def _note_answer(self, source: str, now_us: int) -> Iterator[Event]:
-        """This host answers a banned source: the ban is not in force. What a ban itself sends is no answer."""
-        self._idle_until_us = 0
-        self._scans.answer(source, now_us)
-        for finding in self._scans.still_answered(source, now_us):
-            for report in self._scans.observe(self._policy.judge(finding)):
-                yield evidence_event(report)
+        """Whether `advance` has anything to do."""
+        return self._suppressed.next_due_us <= now_us or self._flows.is_due(now_us) or self._detection.is_due(now_us)
 
     def accepted(self, visitor: str, port: int, trap: str, trap_port: int, now_us: int) -> Iterator[Event]:
         """An open trap accepted a connection: the kernel vouches for the visitor's address, so nothing of it waits."""
@@ -299,7 +511,7 @@ class Pipeline:
         if waited:
             yield from self._inspect_late(waited, now_us)
         for sighting in self._flows.accepted(visitor, port, trap, trap_port, now_us):
-            yield from self._observe(sighting)
+            yield from self._detection.observe(sighting)
 
     def advance(self, now_us: int) -> Iterator[Event]:
         """The time is `now_us`, without a packet."""
@@ -324,22 +536,18 @@ class Pipeline:
         events: list[Event] = []
         for sighting in self._flows.advance(now_us):
             if self._scans.is_due(sighting.time_us):
-                events += self._end_scans(sighting.time_us)
-            events += self._observe(sighting)
+                events += self._detection.end_scans(sighting.time_us)
+            events += self._detection.observe(sighting)
         if self._scans.is_due(now_us):
-            events += self._end_scans(now_us)
+            events += self._detection.end_scans(now_us)
         return events
-
-    def _end_scans(self, now_us: int) -> Iterator[Event]:
-        for report in self._scans.advance(now_us):
-            yield self._evidence(report)
 
     def finish(self) -> Iterator[Event]:
         """The input has ended: attempts without an answer count as unanswered."""
         for sighting in self._flows.finish():
             while self._suppressed.next_due_us <= sighting.time_us:
                 self._suppressed.flush_due()
-            yield from self._observe(sighting)
+            yield from self._detection.observe(sighting)
         while self._suppressed.next_due_us != NEVER_US:
             self._suppressed.flush_due()
 
@@ -354,7 +562,7 @@ class Pipeline:
             newcomers=self._sources.newcomers(),
             scans=list(self._scans.open_scans()),
             learned=self._flows.served.learned(),
-            standing=self._standing.entries(),
+            standing=self._detection.standing.entries(),
         )
 
     @property
@@ -373,7 +581,7 @@ class Pipeline:
             scan for scan in state.scans if is_fresh(scan.last_probe.time_us, scan.interval.reported_us)
         )
         self._flows.served.restore(port for port in state.learned if is_fresh(port.answered_us))
-        self._standing.restore(state.standing)
+        self._detection.standing.restore(state.standing)
 
     def count_faults(self, packets: int) -> None:
         """Packets at which the core failed, as the caller found: they count as malformed."""
@@ -389,8 +597,8 @@ class Pipeline:
             "packets_ignored": ignored,
             "packets_malformed": malformed,
             "packets_held": self._admission.held,
-            "probes_unjudged": self._judging.unjudged,
-            "lines_suppressed": self._connection_limit.suppressed,
+            "probes_unjudged": self._detection.unjudged,
+            "lines_suppressed": self._detection.lines_suppressed,
             "sources_evicted": self._sources.evicted,
             "flows_evicted": self._flows.evicted,
         }
@@ -403,108 +611,6 @@ class Pipeline:
     def ban_budget(self, now_us: int) -> float:
         """How many unverified sources may be banned now."""
         return self._scans.ban_budget(now_us)
-
-    def _observe(self, sighting: Sighting) -> Sequence[Event]:
-        kind, direction, record = sighting.kind, sighting.direction, self._sources.update(sighting)
-        if kind in _PROOFS:
-            self._standing.update(sighting, record)
-        else:
-            self._outbound.update(sighting)
-        events: Sequence[Event] = ()
-        if kind in self._connection_kinds and direction == "inbound":
-            events = self._connection(sighting)
-        if kind not in _GROUPED and len(record.unserved) < _MANY_UNSERVED:
-            # What a visitor does is of no interest to anybody: that is known sooner than whether a line can be written.
-            # To judge a scanner takes longer, and the silence after each of its datagrams comes here.
-            for detector in self._detectors[kind, direction]:
-                if detector.observe(sighting, record):
-                    break
-            else:
-                return events
-        muted = self._mute(sighting, record)
-        if not muted:
-            self._groups.update(sighting, record)
-        detectors = (self._always_asked if muted else self._detectors)[kind, direction]
-        if detectors:
-            for finding in self._findings(detectors, sighting, record):
-                self._idle_until_us = 0
-                self._judging.note_finding(sighting.time_us)
-                events = [*events, *map(self._evidence, self._scans.observe(self._judge(finding)))]
-        return events
-
-    def _findings(self, detectors: tuple[Detector, ...], sighting: Sighting, record: SourceRecord) -> Iterable[Finding]:
-        """One finding of each series.
-
-        The first detector that has one names the scan, but evidence that may only be watched hides no other.
-        """
-        found: dict[Series, Finding] | None = None
-        for detector in detectors:
-            finding = detector.observe(sighting, record)
-            if finding is None:
-                continue
-            if self._takes_back(finding):
-                finding = detector.observe(sighting, record)
-                if finding is None:
-                    continue
-            if found is None:
-                found = {}
-            first = found.setdefault(finding.series, finding)
-            if finding.bannable and not first.bannable:
-                found[finding.series] = finding
-        return found.values() if found else ()
-
-    def _takes_back(self, finding: Finding) -> bool:
-        """Before a ban, read the host again; retract datagrams to a socket that is open by now.
-
-        A socket opens between two looks at the tables, and its first datagrams say nothing of an answer. The call to a
-        peer that checks who called may not have been captured.
-
-        Returns:
-            Whether there were any such datagrams.
-        """
-        record, is_udp = finding.record, finding.sighting.proto == "udp"
-        now_us = self._scans.present_us(finding.sighting.time_us)  # the host is read in the present
-        is_due = abs(now_us - self._host_read_us) >= _HOST_READ_US
-        # The judgement costs most, and comes once more anyway.
-        if not (is_udp or is_due) or self._scans.is_banned(record.source):
-            return False
-        self._judged = self._policy.judge(finding)
-        if not self._judged.bans:
-            return False
-        self._judged = None  # what comes now may change it
-        if is_due:
-            self._host_read_us = now_us
-            host = self._read_host()
-            if host is not None:
-                self.set_host(host)
-        return is_udp and self._sources.retract_served(record, self._flows.served)
-
-    def _judge(self, finding: Finding) -> Judgement:
-        """The verdict on a finding, unless it was judged just now."""
-        judged, self._judged = self._judged, None
-        return judged if judged is not None and judged.finding is finding else self._policy.judge(finding)
-
-    def _mute(self, sighting: Sighting, record: SourceRecord) -> bool:
-        """Suppress the source if its scan was just reported.
-
-        Returns:
-            Whether no line about a scan of the source can be written now, whatever a detector finds.
-        """
-        scan = self._scans.open_scan(sighting)
-        until_us = None if scan is None else self._scans.suppressed_until(scan, sighting)
-        if until_us is None and not self._judging.is_put_off(sighting, record, scan):
-            return False
-        if sighting.kind in PROBES:
-            self._touch(sighting)
-            is_counted = sighting.proto in _COUNTED_PROTOS and sighting.direction == "inbound"
-            if until_us is not None and sighting.kind is Kind.PROBE and is_counted:
-                self._suppressed.suppress(sighting.source, until_us)
-        return True
-
-    def _touch(self, probe: Sighting) -> None:
-        """One more probe of a scan, which may be another one than before that ends next."""
-        self._idle_until_us = 0
-        self._scans.touch(probe)
 
     def _is_home_cell(self, cell: str) -> bool:
         try:
@@ -520,7 +626,7 @@ class Pipeline:
 
     def _is_unserved(self, target: str, proto: Proto, port: int) -> bool:
         """Whether a port of ours is neither a trap nor served."""
-        if port in self._traps or not self._is_home(target):
+        if port in self._detection.traps or not self._is_home(target):
             return False
         # Of all the ports that a scanner probes, few are served anywhere.
         return port not in self._flows.served.numbers or not self._flows.served(target, proto, port)
@@ -533,11 +639,8 @@ class Pipeline:
                 self._discarded[packet] += sum(times.values())
                 continue
             self.last_us = max(self.last_us, packet.time_us)
-            self._connection_limit.suppressed += len(times)
             last = self._flows.probe(packet)
-            self._touch(last)
-            if counts.refused:
-                self._scans.answer(last.source, packet.time_us)
+            self._detection.count(last, len(times), bool(counts.refused))
             endpoints = {probe: Endpoint(probe[2], last.proto, int(probe[1], 16)) for probe in times}
             # An answer may have shown since then that an endpoint is served.
             unserved = {probe: one for probe, one in endpoints.items() if self._is_unserved(*one)}
@@ -546,13 +649,3 @@ class Pipeline:
                 {one: times[probe] for probe, one in unserved.items()},
                 [unserved[probe] for probe in counts.refused if probe in unserved],
             )
-
-    def _evidence(self, report: Report) -> EvidenceEvent:
-        return evidence_event(report, self._known.of(report.judgement.finding.record.address))
-
-    def _connection(self, sighting: Sighting) -> Sequence[Event]:
-        if not self._connection_limit.allows(sighting.source, self._scans.present_us(sighting.time_us)):
-            return ()
-        held_back = self._connection_limit.suppressed - self._suppressed_before
-        self._suppressed_before = self._connection_limit.suppressed
-        return (connection_event(sighting, held_back),)

@@ -17,7 +17,7 @@ from portsentry_py.core.pipeline import Pipeline
 
 def held_within(engine: Pipeline, limits: Limits) -> None:
     sources, flows, expected, scans = engine._sources, engine._flows, engine._flows.expected, engine._scans
-    budget, networks = scans._budget, engine._standing._networks
+    budget, networks = scans._budget, engine._detection.standing._networks
     assert sources.attempts <= limits.max_attempts
     assert len(sources) <= 2 * limits.max_sources
     records = [record for table in (sources._known, sources._newcomers) for _, record in table.items()]
@@ -26,7 +26,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     for per_flow in (flows.inbound, flows.outbound, flows.strays, expected._queried, expected._late):
         assert len(per_flow) <= limits.max_flows
     assert max(len(flows._pending), len(flows._open)) <= limits.max_flows
-    for per_source in (scans._fast, scans._slow, scans._banned, engine._connection_limit._sources):
+    for per_source in (scans._fast, scans._slow, scans._banned, engine._detection._connection_limit._sources):
         assert len(per_source) <= limits.max_sources
     assert max(len(flows.latest._attempts), len(flows.latest._replies)) <= icmp_errors._MAX_LATEST
     assert len(expected._servers) <= expectation._MAX_SERVERS
@@ -41,7 +41,7 @@ def held_within(engine: Pipeline, limits: Limits) -> None:
     assert len(expected._unasked) <= expectation._MAX_SWEEPS
     assert all(len(datagrams) <= expectation._MAX_SWEPT for _, datagrams in expected._unasked.items())
     assert max(len(flows.routes._runs), len(flows.routes._targets._excused)) <= route_probes._MAX_RUNS
-    outbound = engine._outbound
+    outbound = engine._detection._outbound
     assert len(outbound._hosts) <= outbound_table._MAX_SOURCES
     assert all(len(asked) <= outbound_table.MAX_OUTCOMES for _, asked in outbound._hosts.items())
     assert max(len(outbound._known_hosts), len(outbound._known_ports)) <= outbound_table._MAX_KNOWN

@@ -79,7 +79,7 @@ class FullTables:
         )
         own = frozenset(one.target(nth) for one in (self._four, self._six) for nth in range(HOSTS))
         engine = Pipeline(settings, HostState(own=own, home=_HOME, peers_known=False))
-        engine._judging._work = TokenBucket(Rate(1.0, _ALL), _ALL)  # and none that goes on
+        engine._detection._judging._work = TokenBucket(Rate(1.0, _ALL), _ALL)  # and none that goes on
         feed(engine, self._old())
         self._pass(self._limits.memory_hours * 3600 + 1)
         feed(engine, self._caches(), self._fixed(), self._twins(), self._slow(), self._groups())

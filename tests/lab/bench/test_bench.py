@@ -187,8 +187,8 @@ def test_the_packets_that_fill_all_tables_leave_none_empty(saturated: Pipeline) 
 
 # Bounded by the configuration and the host, or by how many different ones there are.
 FEW = {
-    "Pipeline._always_asked",
-    "Pipeline._detectors",
+    "Detection._always_asked",
+    "Detection._detectors",
     "Pipeline._discarded",
     "Reflection._crowds",
     "_Tokens._closed_until",

@@ -106,14 +106,14 @@ def test_while_no_line_can_be_written_the_outcomes_of_datagrams_are_judged_now_a
     """All of them come when a source has sent its last datagram, and its probes are as many as at a judgement."""
     limits, bans = Limits(new_sources_per_second=100), Bans(unverified_per_minute=1)
     pipeline, judged = Pipeline(Settings(lines=Lines(scans_per_second=1), bans=bans, limits=limits), US), 0
-    judge = pipeline._policy.judge
+    judge = pipeline._detection._policy.judge
 
     def counted(finding: Finding) -> Judgement:
         nonlocal judged
         judged += finding.record.source.startswith("198.18.1.")
         return judge(finding)
 
-    pipeline._policy.judge = counted  # type: ignore[method-assign]
+    pipeline._detection._policy.judge = counted  # type: ignore[method-assign]
     silent = [udp(f"198.18.1.{nth}", *range(2000, 2032), every=0.0001) for nth in range(5)]
     forged = [syn(f"198.{20 + nth % 5}.0.{nth}", *range(99), at=0.1 + nth * 0.01, seq=nth + 2) for nth in range(100)]
     events = [*watch(pipeline, in_time(*silent), in_time(*forged)), *pipeline.advance(micros(6))]
@@ -134,14 +134,14 @@ def test_a_fast_scan_by_datagrams_that_nobody_refuses_is_found_while_it_goes_on(
 def test_of_very_many_scans_each_is_judged_when_it_has_doubled() -> None:
     """All of them are watched, for their addresses, so that the budget of bans is whole and none is ever done with."""
     pipeline, judged = Pipeline(Settings(limits=Limits(new_sources_per_second=20_000)), US), 0
-    judge = pipeline._policy.judge
+    judge = pipeline._detection._policy.judge
 
     def counted(finding: Finding) -> Judgement:
         nonlocal judged
         judged += 1
         return judge(finding)
 
-    pipeline._policy.judge = counted  # type: ignore[method-assign]
+    pipeline._detection._policy.judge = counted  # type: ignore[method-assign]
     ports = range(2000, 2048)
     forged = [syn(f"::ffff:198.18.{nth}.7", *ports, every=0.001, dst=HOST6, seq=nth + 1) for nth in range(200)]
     scan = syn(SCANNER, *range(100, 120), at=0.04, every=0.0001)
@@ -155,14 +155,14 @@ def test_of_very_many_scans_each_is_judged_when_it_has_doubled() -> None:
 @pytest.mark.interpreted
 def test_a_large_scan_that_is_watched_is_not_judged_at_each_probe() -> None:
     pipeline, judged = Pipeline(Settings(), US), 0
-    judge = pipeline._policy.judge
+    judge = pipeline._detection._policy.judge
 
     def counted(finding: Finding) -> Judgement:
         nonlocal judged
         judged += 1
         return judge(finding)
 
-    pipeline._policy.judge = counted  # type: ignore[method-assign]
+    pipeline._detection._policy.judge = counted  # type: ignore[method-assign]
     events = watch(pipeline, syn("::ffff:192.0.2.7", *range(2000, 4000), every=0.001, dst=HOST6))
     assert {scan.reason for scan in scans(events)} == {"mapped_source"}
     assert judged < 400

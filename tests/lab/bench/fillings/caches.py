@@ -103,10 +103,12 @@ CACHES = (
     _caches(
         "which addresses are one host",
         lambda sender, nth: sender.target(nth),
-        "_questions.host_of",
+        "_detection._questions.host_of",
         inside=("Questions.host_of",),
     ),
-    _caches("known scanners", lambda sender, nth: sender.source(nth), "_known.of", inside=("KnownScanners.of",)),
+    _caches(
+        "known scanners", lambda sender, nth: sender.source(nth), "_detection._known.of", inside=("KnownScanners.of",)
+    ),
     _caches(
         "sources of addresses",
         lambda sender, nth: sender.source(nth),

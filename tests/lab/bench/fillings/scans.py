@@ -134,7 +134,7 @@ def _buckets(sender: Sender, limits: Limits) -> Iterator[Pipeline]:
 
 
 def _ports_of_groups(engine: Pipeline) -> int:
-    return sum(len(ports) for _, ports in engine._groups._groups.items())
+    return sum(len(ports) for _, ports in engine._detection._groups._groups.items())
 
 
 SCANS = (
@@ -152,7 +152,7 @@ SCANS = (
         filled=lambda limits: _GROUP_PORTS * (limits.max_sources // PART),
         version=6,
     ),
-    per_source("sources with connection lines", "_connection_limit._sources", _buckets),
+    per_source("sources with connection lines", "_detection._connection_limit._sources", _buckets),
     of_parts(
         "networks of a stack and distance",
         bans._MAX_STACKS,

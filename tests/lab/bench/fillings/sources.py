@@ -56,7 +56,7 @@ def visit(engine: Pipeline, sender: Sender, networks: int) -> Pipeline:
     for day in range(standing.MAX_DAYS):
         for nth, neighbour in product(range(networks), range(standing._MAX_NEIGHBOURS)):
             address, now_us = f"{sender.source(nth)[:-1]}{neighbour}", sender.clock[0] + day * _DAY_US + nth
-            engine._standing.note_session(address, StackFingerprint(day, 20), now_us)
+            engine._detection.standing.note_session(address, StackFingerprint(day, 20), now_us)
     return engine
 
 
@@ -110,7 +110,7 @@ SOURCES = (
         "addresses that had sessions",
         standing._MAX_NETWORKS,
         standing._MAX_NEIGHBOURS,
-        "_standing._networks",
+        "_detection.standing._networks",
         _standing,
         share=PART,
     ),
