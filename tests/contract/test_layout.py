@@ -92,6 +92,7 @@ CORE = (
     "judging",
     "saved_state",
     "event_builder",
+    "detection",
     "pipeline",
 )
 IMPURE = {

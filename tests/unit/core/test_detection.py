@@ -1,4 +1,4 @@
-"""The pipeline from packets to verdicts: what is evidence, what names a scan, and what ends it."""
+"""From packets to verdicts: what is evidence, what names a scan, and what ends it."""
 
 import dataclasses
 from ipaddress import ip_network

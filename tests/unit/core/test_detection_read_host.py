@@ -1,4 +1,4 @@
-"""The pipeline reads the host again before a ban."""
+"""The host is read again before a ban."""
 
 from ipaddress import ip_network
 
