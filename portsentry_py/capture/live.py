@@ -145,6 +145,15 @@ class LiveCapture:
             worker.kill()
 
     @property
+    def complete_until(self) -> float:
+        """The time before which every packet was delivered, since 1970; 0 if that cannot be told from the lines.
+
+        Only packets of one interface come in the order in which they passed.
+        """
+        read = (worker for worker in self._workers if worker is not self._others or self.reads_others)
+        return min(worker.newest_seconds if worker.interface else 0.0 for worker in read)
+
+    @property
     def lag(self) -> float | None:
         """How many seconds the slowest worker is behind; None if no line came lately."""
         return max((worker.lag for worker in self._workers if worker.lag is not None), default=None)

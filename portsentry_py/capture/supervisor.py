@@ -64,6 +64,7 @@ class CaptureSupervisor:
         self._capture: LiveCapture | None = None
         self._fresh: LiveCapture | None = None
         self._fresh_since: float | None = None  # None while it starts
+        self._fresh_clock = 0.0  # the same moment, as packets have it
         self._fresh_reason, self._fresh_host = "", PLAIN
         self._last_lines: list[dict[str, str]] = []
         self._interfaces: list[str] = []
@@ -152,14 +153,22 @@ class CaptureSupervisor:
         if self._fresh is not None and self._fresh_since is None:
             self._check_fresh(self._fresh)
         elif self._fresh is not None and self._fresh_since is not None:
-            overlap = time.monotonic() - self._fresh_since
-            is_behind = (capture.lag or 0.0) > overlap
-            if capture.ended or overlap >= (_MAX_OVERLAP_SECONDS if is_behind else _OVERLAP_SECONDS):
+            if capture.ended or self._may_hand_over(capture, time.monotonic() - self._fresh_since):
                 lines += self._hand_over(self._fresh)
         else:
             # While packets come without a pause, the counter cannot tell lost ones from those on their way.
             self._policy.update_lag(time.monotonic(), capture.lag)
         return self._once(lines, capture)
+
+    def _may_hand_over(self, capture: LiveCapture, overlap: float) -> bool:
+        """Whether it has delivered all from before the start of the fresh one, which runs for so many seconds.
+
+        What both have received is decoded twice: in a flood, each moment less is a moment that nobody is behind.
+        """
+        if capture.complete_until > self._fresh_clock and not self._waits_for_others(capture):
+            return True
+        is_behind = (capture.lag or 0.0) > overlap
+        return overlap >= (_MAX_OVERLAP_SECONDS if is_behind else _OVERLAP_SECONDS)
 
     def _once(self, lines: list[str], capture: LiveCapture | None) -> list[str]:
         """The lines without those of packets that another interface has seen too."""
@@ -210,9 +219,13 @@ class CaptureSupervisor:
     def _read_others(self) -> None:
         """Decode what interfaces that come and go have seen, once there is something."""
         capture = self._running()
-        nothing_came = self._counter.is_counting and self._counter.by_interface()[ANY] == self._others_before
-        if not nothing_came and capture.start_others():
+        if self._waits_for_others(capture) and capture.start_others():
             self._policy.decoding_started(time.monotonic())
+
+    def _waits_for_others(self, capture: LiveCapture) -> bool:
+        """Whether interfaces that come and go may have seen something that is not decoded yet."""
+        nothing_came = self._counter.is_counting and self._counter.by_interface()[ANY] == self._others_before
+        return not (nothing_came or capture.reads_others)
 
     @property
     def lag(self) -> float | None:
@@ -268,7 +281,7 @@ class CaptureSupervisor:
             return
         # When dumpcap ends, what it has not fetched from the kernel is lost: the old capture goes on until it
         # has delivered all from before the start of the fresh one. The second tshark starts only then.
-        self._fresh_since = time.monotonic()
+        self._fresh_since, self._fresh_clock = time.monotonic(), time.time()
         self._policy.capture_started(self._fresh_since, self._fresh_host)
         if self._fresh_host != self._filtered:
             self._filtered = self._fresh_host

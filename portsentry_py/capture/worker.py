@@ -45,10 +45,14 @@ class Worker:
         decode: bool = True,
         interface: str = "",
     ) -> None:
+        self.interface = interface
+        """The one that all packets are from; empty if there are several."""
         cell = os.fsencode(f"\t{interface}") if interface else b""
         self._pipe = ProcessPipe([dumpcap, tshark], starter=starter, hold_back=not decode, line_end=cell)
         self._early: list[str] = []
         self._received, self._lag = float("-inf"), 0.0
+        self.newest_seconds = 0.0
+        """The time of the newest packet that was delivered, since 1970; 0 before the first."""
         self._last_lines: dict[str, str] | None = None
         self._bytes_at_first = 0
         self._overlap = _Overlap({})
@@ -113,7 +117,8 @@ class Worker:
         lines, self._early = self._early + lines, []
         if lines:
             self._bytes_at_first = self._bytes_at_first or self.tshark_bytes
-            self._received, self._lag = time.monotonic(), time.time() - time_of(lines[-1])
+            self.newest_seconds = time_of(lines[-1])
+            self._received, self._lag = time.monotonic(), time.time() - self.newest_seconds
         if self._last_lines is not None:
             self._last_lines.update((interface_of(line), line) for line in lines)
         return self._overlap.skip(lines)

@@ -49,6 +49,7 @@ class Played(LiveCapture):
     end_reason = "it fell over"
     ended: SensorReason | None = None
     lag: float | None = None
+    complete_until = 0.0
     dropped = 0
 
     def __init__(self, network: Network, interfaces: list[str], host: FilterHost, *, decode: bool) -> None:

@@ -108,6 +108,7 @@ def test_lines_of_several_interfaces_have_the_one_that_tshark_prints(tmp_path: P
     script = f"case $0 in *tshark) case $* in *frame.interface_name*) exec cat ;; esac; exit 1 ;; esac\n{RUNNING}"
     capture = live(fake_capture_tools(tmp_path, script), "eth0", "eth1")
     wait_for(lambda: capture.read() == ["first"])
+    assert capture.complete_until == 0, "they come in any order"
     assert capture.stop() == []
 
 
@@ -184,6 +185,7 @@ def test_several_workers_deliver_all_lines(tmp_path: Path) -> None:
     last_lines = capture.record_last_lines()
     assert sorted(gathered(capture, 6)) == ALL
     assert last_lines == [{"": ODD[-1]}, {"": EVEN[-1]}]
+    assert 1700000000 < capture.complete_until < 1700000000.000006, "the older one of their newest packets"
     assert capture.ended is None
     assert len(tsharks()) == 2
     assert capture.tshark_bytes > max(tshark.memory_info().rss for tshark in tsharks())

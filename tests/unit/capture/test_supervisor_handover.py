@@ -3,6 +3,7 @@
 import pytest
 
 from portsentry_py.errors import CaptureError
+from tests.support.build import START_US
 from tests.support.played_network import Network, account, grown, seconds, started
 
 
@@ -34,6 +35,38 @@ def test_a_handover_loses_no_packet_and_delivers_none_twice(network: Network) ->
     seconds(captures, network, 6)
     assert account(captures) == (12, 0, 0, 0)
     assert captures.handovers == 1
+
+
+def test_a_handover_waits_no_longer_than_for_a_packet_from_after_the_start_of_the_fresh_capture(
+    network: Network,
+) -> None:
+    captures = started(network)
+    network.now += 1
+    old, fresh = grown(captures, network)
+    old.complete_until = START_US / 1e6 + network.now
+    network.passes(1)
+    captures.read(0.25)
+    assert not old.stopped, "another packet may have the same time"
+    network.now += 0.002
+    old.complete_until = START_US / 1e6 + network.now
+    captures.read(0.25)
+    assert (old.stopped, fresh.decodes) == (True, True)
+    seconds(captures, network, 6)
+    assert account(captures) == (4, 0, 0, 0)
+
+
+def test_a_handover_waits_longer_while_something_of_others_is_not_decoded(network: Network) -> None:
+    captures = started(network)
+    old, _ = grown(captures, network)
+    network.others += 1
+    network.now += 0.1
+    old.complete_until = START_US / 1e6 + network.now
+    captures.read(0.25)
+    assert not old.stopped
+    captures.tick()
+    assert old.reads_others
+    captures.read(0.25)
+    assert old.stopped, "the capture itself knows the others now"
 
 
 def test_losses_of_both_captures_are_accounted_for(network: Network) -> None:
