@@ -29,7 +29,8 @@ def _pair(sender: Sender, nth: int) -> Endpoint:
 
 def _cells(_sender: Sender, nth: int) -> tuple[Any, ...]:
     vlan, ttl = str(nth % VLANS), str(255 - nth // VLANS)
-    return ("\t".join(SharedCells("6", "0", "0", "", vlan, "interface-name0", ttl)),)
+    cells = SharedCells("6", "0", "0", "", ttl=ttl, vlan=vlan, iface="interface-name0")
+    return ("\t".join(cells),)
 
 
 def _cached(
