@@ -165,10 +165,10 @@ class ProcessPipe:
         whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
         if len(self._rest) > _MAX_LINE_BYTES:
             self._rest = b""
-        # All lines at once, because a flood comes this way. As Latin-1, because tshark marks a cut with an
-        # ellipsis, and one character beyond Latin-1 would double the memory of the whole text.
         if self._line_end:
             whole = whole.replace(b"\n", self._line_end + b"\n") + self._line_end
+        # All lines at once, because a flood comes this way. As Latin-1, because tshark marks a cut with an
+        # ellipsis, and one character beyond Latin-1 would double the memory of the whole text.
         return whole.decode("latin-1").split("\n") if newline else []
 
     def terminate(self) -> None:

@@ -161,9 +161,10 @@ class CaptureSupervisor:
         return self._once(lines, capture)
 
     def _may_hand_over(self, capture: LiveCapture, overlap: float) -> bool:
-        """Whether it has delivered all from before the start of the fresh one, which runs for so many seconds.
+        """Whether the old capture has delivered all from before the start of the fresh one.
 
-        What both have received is decoded twice: in a flood, each moment less is a moment that nobody is behind.
+        `overlap` is for how many seconds both run. What both have received is decoded twice: in a flood, it makes the
+        sensor late.
         """
         if capture.complete_until > self._fresh_clock and not self._waits_for_others(capture):
             return True
